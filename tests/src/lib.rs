@@ -1,1 +1,30 @@
-//! Throw-away PostgreSQL servers for the behaviour tests.
+//! Throw-away PostgreSQL servers, one database per test with either engine, and the checks every behaviour test ends with.
+//!
+//! A test is a function of a [`Db`]; [`engines!`] turns it into `portable::name` and `native::name`:
+//!
+//! ```ignore
+//! engines! { versions_start_at_one }
+//! fn versions_start_at_one(db: &Db) { .. }
+//! ```
+
+mod cluster;
+mod db;
+mod invariant;
+mod session;
+
+pub use cluster::{Cluster, bin_dir, repository};
+pub use db::{Db, Engine};
+pub use session::{Failure, Session};
+
+/// Makes each named function `fn(&Db)` a test of both engines.
+#[macro_export]
+macro_rules! engines {
+    ($($name:ident),+ $(,)?) => {
+        mod portable {
+            $(#[test] fn $name() { super::$name(&$crate::Db::new($crate::Engine::Portable)) })+
+        }
+        mod native {
+            $(#[test] fn $name() { super::$name(&$crate::Db::new($crate::Engine::Native)) })+
+        }
+    };
+}

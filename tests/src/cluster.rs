@@ -1,0 +1,243 @@
+//! A PostgreSQL server of its own: initdb, start, and gone when the test process ends, however it ends.
+
+use std::{
+    env, fs,
+    io::Read,
+    net::TcpListener,
+    os::unix::process::CommandExt,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    sync::{
+        OnceLock,
+        atomic::{AtomicU32, Ordering},
+    },
+};
+
+use crate::Session;
+
+/// A running server. Listens on a unix socket in its own directory and on 127.0.0.1.
+pub struct Cluster {
+    dir: PathBuf,
+    port: u16,
+    _guard: Guard,
+}
+
+/// The process that removes the server when its input ends.
+struct Guard(Child);
+
+/// The root of the repository.
+pub fn repository() -> &'static Path {
+    Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("tests/ lies in the repository")
+}
+
+/// Where initdb, pg_ctl, psql and pg_dump of the tested major version are.
+pub fn bin_dir() -> &'static Path {
+    static DIR: OnceLock<PathBuf> = OnceLock::new();
+    DIR.get_or_init(|| {
+        let debian = "/usr/lib/postgresql/15/bin/pg_config";
+        let default = if Path::new(debian).exists() { debian } else { "pg_config" };
+        let config = env::var("PG_CONFIG").unwrap_or_else(|_| default.into());
+        let out = Command::new(&config).arg("--bindir").output().unwrap_or_else(|e| panic!("{config}: {e}"));
+        PathBuf::from(String::from_utf8(out.stdout).expect("a path").trim())
+    })
+}
+
+fn is_root() -> bool {
+    static ROOT: OnceLock<bool> = OnceLock::new();
+    *ROOT.get_or_init(|| Command::new("id").arg("-u").output().expect("id").stdout == b"0\n")
+}
+
+/// A server program, run as user postgres when we are root (the server refuses to run as root).
+fn server_program(name: &str) -> Command {
+    let path = bin_dir().join(name);
+    let mut command = if is_root() {
+        let mut command = Command::new("runuser");
+        command.args(["-u", "postgres", "--"]).arg(path);
+        command
+    } else {
+        Command::new(path)
+    };
+    // pgrx puts a backtrace into DETAIL when the server has this set.
+    command.env_remove("RUST_BACKTRACE").current_dir("/");
+    command
+}
+
+fn succeed(command: &mut Command) {
+    let out = command.output().unwrap_or_else(|e| panic!("{command:?}: {e}"));
+    assert!(
+        out.status.success(),
+        "{command:?} failed:\n{}{}",
+        String::from_utf8_lossy(&out.stdout),
+        String::from_utf8_lossy(&out.stderr)
+    );
+}
+
+impl Cluster {
+    /// The server that all tests of this process share, with default settings.
+    pub fn shared() -> &'static Cluster {
+        static SHARED: OnceLock<Cluster> = OnceLock::new();
+        SHARED.get_or_init(|| Cluster::start(&[]))
+    }
+
+    /// A server of its own, with these settings on top of the defaults.
+    pub fn start(settings: &[(&str, &str)]) -> Cluster {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let number = COUNT.fetch_add(1, Ordering::Relaxed);
+        let dir = env::temp_dir().join(format!("domain-events-{}-{number}", std::process::id()));
+        fs::create_dir_all(&dir).expect("a directory for the server");
+        if is_root() {
+            succeed(Command::new("chown").arg("postgres:").arg(&dir));
+        }
+        let guard = Guard::new(&dir);
+        let data = dir.join("data");
+        succeed(server_program("initdb").arg("-D").arg(&data).args([
+            "--no-sync",
+            "--username=postgres",
+            "--auth=trust",
+            "--encoding=UTF8",
+            "--locale=C.UTF-8",
+        ]));
+        // Another process may take the free port before the server does: then try the next.
+        for attempt in 1.. {
+            let port = free_port();
+            if start(&dir, port, settings) {
+                let cluster = Cluster { dir, port, _guard: guard };
+                cluster.prepare_roles();
+                return cluster;
+            }
+            let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
+            assert!(attempt < 5 && log.contains("Address already in use"), "the server does not start:\n{log}");
+        }
+        unreachable!("the loop returns or panics")
+    }
+
+    /// Stops and starts the server; its databases stay.
+    pub fn restart(&self) {
+        succeed(server_program("pg_ctl").args(["-w", "-m", "fast", "restart", "-D"]).arg(self.dir.join("data")));
+    }
+
+    /// What a DBA does once per server: the product's roles, and an application's owner without any special right.
+    fn prepare_roles(&self) {
+        self.connect("postgres", "postgres").run(
+            "create role domain_events_reader nologin;
+             create role domain_events_writer nologin;
+             create role domain_events_admin nologin;
+             create role app_owner login;",
+        );
+    }
+
+    /// The directory of the server's socket.
+    pub fn socket_dir(&self) -> &Path {
+        &self.dir
+    }
+
+    /// The server's port.
+    pub fn port(&self) -> u16 {
+        self.port
+    }
+
+    /// The server's log, for checks of what must not appear in it.
+    pub fn log(&self) -> String {
+        fs::read_to_string(self.dir.join("log")).expect("the server's log")
+    }
+
+    /// A new session.
+    pub fn connect(&self, database: &str, user: &str) -> Session {
+        self.try_connect(database, user).unwrap_or_else(|e| panic!("connect to {database} as {user}: {e}"))
+    }
+
+    /// A new session, or why not.
+    pub fn try_connect(&self, database: &str, user: &str) -> Result<Session, postgres::Error> {
+        let client = postgres::Config::new()
+            .host_path(&self.dir)
+            .port(self.port)
+            .user(user)
+            .dbname(database)
+            .application_name("domain_events_tests")
+            .connect(postgres::NoTls)?;
+        Ok(Session::new(client))
+    }
+
+    /// The URL of a database, as `domain-events` takes it.
+    pub fn url(&self, database: &str, user: &str) -> String {
+        format!("postgres://{user}@127.0.0.1:{}/{database}", self.port)
+    }
+
+    /// A client program (psql, pg_dump, pg_restore) that connects as `user`.
+    pub fn client_program(&self, name: &str, database: &str, user: &str) -> Command {
+        let mut command = Command::new(bin_dir().join(name));
+        command
+            .env("PGHOST", &self.dir)
+            .env("PGPORT", self.port.to_string())
+            .env("PGUSER", user)
+            .env("PGDATABASE", database)
+            .env("PGOPTIONS", "")
+            .current_dir(repository());
+        command
+    }
+}
+
+impl Guard {
+    /// Waits for the end of its input, that is of us (also by SIGKILL), and then removes the server.
+    fn new(dir: &Path) -> Guard {
+        let stop = format!(
+            "read -r _; {} -m immediate stop -D '{dir}/data' >/dev/null 2>&1; rm -rf '{dir}'",
+            server_program_text("pg_ctl"),
+            dir = dir.display()
+        );
+        let child = Command::new("sh")
+            .args(["-c", &stop])
+            .stdin(Stdio::piped())
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .current_dir("/")
+            .process_group(0) // Ctrl-C ends us, not the one who tidies up
+            .spawn()
+            .expect("sh");
+        Guard(child)
+    }
+}
+
+impl Drop for Guard {
+    fn drop(&mut self) {
+        drop(self.0.stdin.take());
+        self.0.wait().ok();
+    }
+}
+
+fn server_program_text(name: &str) -> String {
+    let path = bin_dir().join(name).display().to_string();
+    if is_root() { format!("runuser -u postgres -- '{path}'") } else { format!("'{path}'") }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+fn start(dir: &Path, port: u16, settings: &[(&str, &str)]) -> bool {
+    let mut options = format!(
+        "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off -c log_line_prefix='%m [%p] %d '",
+        dir.display()
+    );
+    for (name, value) in settings {
+        options += &format!(" -c {name}='{value}'");
+    }
+    let mut child = server_program("pg_ctl")
+        .args(["-w", "-s", "-t", "60", "start", "-D"])
+        .arg(dir.join("data"))
+        .arg("-l")
+        .arg(dir.join("log"))
+        .arg("-o")
+        .arg(options)
+        .stdout(Stdio::null())
+        .stderr(Stdio::piped())
+        .spawn()
+        .expect("pg_ctl");
+    let started = child.wait().expect("pg_ctl").success();
+    if !started && let Some(mut stderr) = child.stderr.take() {
+        let mut text = String::new();
+        stderr.read_to_string(&mut text).ok();
+        eprint!("{text}");
+    }
+    started
+}

@@ -1,0 +1,3 @@
+//! The contract, function by function, on both engines.
+
+mod store;
