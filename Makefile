@@ -1,0 +1,64 @@
+# pg_domain_events: `make` alone explains the targets.
+
+PG_MAJOR  ?= 15
+PG_CONFIG ?= /usr/lib/postgresql/$(PG_MAJOR)/bin/pg_config
+# One profile for everything, so that nothing is compiled twice.
+PROFILE   ?= release
+ENGINE    ?= portable
+
+TARGET    := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
+PACKAGE   := $(TARGET)/package
+PGRX      := $(shell sed -n 's/^pgrx = .*"=\([0-9.]*\)".*/\1/p' Cargo.toml)
+# The extension needs a server's headers and other compiler flags; the other crates are always built as one set, so that
+# the features of their common dependencies never differ between two steps.
+REST      := --workspace --exclude pg_domain_events --profile $(PROFILE) --locked
+EXTENSION := -p pg_domain_events --no-default-features --features pg$(PG_MAJOR)
+AS_ROOT    = $(if $(filter 0,$(shell id -u)),,sudo)
+
+export PG_CONFIG
+export CARGO_TARGET_DIR := $(TARGET)
+# A configuration of its own: nobody's ~/.pgrx is touched.
+export PGRX_HOME := $(TARGET)/pgrx
+# Would put Rust backtraces into the DETAIL of SQL errors.
+unexport RUST_BACKTRACE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint build cli package install deps clean
+
+help: ## Show this
+	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
+	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+
+demo: cli $(if $(filter native,$(ENGINE)),install) ## See a broken legacy database fail, get ported, and count right under load (ENGINE=native: with the extension)
+	@CLI="$(TARGET)/$(PROFILE)/domain-events" tests/demo/run.sh --engine $(ENGINE)
+
+test: lint install ## Everything: formatting, lints, both engines, the command line, the demo
+	cargo test $(REST)
+
+lint: deps $(PGRX_HOME)/config.toml
+	cargo fmt --all --check
+	cargo clippy $(REST) --all-targets -- -D warnings
+	cargo clippy $(EXTENSION) --profile $(PROFILE) --locked -- -D warnings
+
+build: cli package ## Build the command line and the extension
+
+cli: deps
+	cargo build $(REST)
+
+package: deps $(PGRX_HOME)/config.toml ## Build the extension as files to copy: target/package
+	cargo pgrx package -p pg_domain_events --no-default-features --features pg$(PG_MAJOR) --pg-config $(PG_CONFIG) --out-dir $(PACKAGE)
+
+install: package ## Copy the extension into the server of PG_CONFIG
+	cd $(PACKAGE) && find . -type f -printf '%P\n' | while read -r file; do \
+	  $(AS_ROOT) install -D -m 644 "$$file" "/$$file" || exit 1; done
+
+deps: ## Install what is missing: PostgreSQL, clang, cargo-pgrx
+	@.ci/deps $(PG_MAJOR) $(PGRX)
+
+# pgrx looks up the server here; `cargo pgrx init` would write the same two lines and run initdb.
+$(PGRX_HOME)/config.toml:
+	@mkdir -p $(@D)
+	@printf '[configs]\npg%s = "%s"\n' $(PG_MAJOR) $(PG_CONFIG) > $@
+
+clean: ## Remove everything that was built
+	cargo clean
