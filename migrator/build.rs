@@ -1,0 +1,27 @@
+//! Embeds `sql/*.sql` in the binary, in the order that `sql/install.sql` gives (one list for psql and for the tool).
+
+use std::{env, fs, io::Write, path::Path};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let sql = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../sql");
+    let entry = sql.join("install.sql");
+    println!("cargo:rerun-if-changed={}", entry.display());
+    let text = fs::read_to_string(&entry).unwrap_or_else(|e| {
+        println!("cargo:warning={}: {e}", entry.display());
+        String::new()
+    });
+    let mut out = fs::File::create(Path::new(&env::var("OUT_DIR")?).join("engine_sql.rs"))?;
+    writeln!(out, "pub const FILES: &[(&str, &str)] = &[")?;
+    let mut found = 0;
+    for name in text.lines().filter_map(|line| line.trim().strip_prefix("\\ir ")) {
+        let path = sql.join(name.trim()).canonicalize().map_err(|e| format!("sql/{name}: {e}"))?;
+        println!("cargo:rerun-if-changed={}", path.display());
+        writeln!(out, "    ({:?}, include_str!({:?})),", name.trim(), path.display().to_string())?;
+        found += 1;
+    }
+    writeln!(out, "];")?;
+    if found == 0 && !text.is_empty() {
+        return Err("sql/install.sql includes no file (expected lines such as `\\ir 00_schema.sql`)".into());
+    }
+    Ok(())
+}

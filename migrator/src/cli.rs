@@ -1,0 +1,321 @@
+//! The command line: clap structures only.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+
+const LONG_ABOUT: &str = "\
+Finds the triggers of a legacy PostgreSQL database that write domain events with a wrong version (hardcoded, or max()+1 \
+under no lock), and ports them to pg_domain_events with a plan that can be rolled back.
+
+The usual order: scan, install, plan, apply, verify; rollback undoes a plan, apply --finish completes it.
+
+Data goes to stdout; progress, messages and errors go to stderr. With --format json, stdout carries exactly one JSON document.";
+
+const AFTER_HELP: &str = "\
+Exit codes:
+  0  clean: nothing to do, or all done
+  1  error
+  2  wrong usage
+  3  findings, or changes are pending
+  4  drift: the database changed since the plan was made
+  5  a lock could not be obtained; run it again
+
+Environment:
+  DATABASE_URL  the database, as --database-url
+  NO_COLOR      no colours";
+
+/// Versions for legacy domain events in PostgreSQL
+#[derive(Debug, Parser)]
+#[command(name = "domain-events", version, long_about = LONG_ABOUT, after_help = AFTER_HELP, max_term_width = 100,
+          help_expected = true, disable_help_subcommand = true)]
+pub struct Cli {
+    /// Database URL
+    ///
+    /// Where the database is: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or postgres:///DATABASE?host=/socket/directory.
+    /// PGPASSFILE and ?sslmode= are honoured. A URL on the command line is visible to every user of the machine, so prefer
+    /// DATABASE_URL where it holds a password.
+    #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    pub database_url: Option<String>,
+
+    /// Format of the data on stdout
+    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "human")]
+    pub format: Format,
+
+    /// What to do
+    #[command(subcommand)]
+    pub verb: Verb,
+}
+
+/// How data is written to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables and text
+    Human,
+    /// One JSON document
+    Json,
+}
+
+/// The verbs.
+#[derive(Debug, Subcommand)]
+pub enum Verb {
+    /// Install the store, or switch its engine
+    ///
+    /// Creates schema domain_events in one transaction, as the native engine (extension pg_domain_events, where the server
+    /// offers it and the role may create it) or as the portable one (plain SQL, needs only the right to create a schema).
+    /// Running it again changes nothing; another --engine switches, and keeps events and captures.
+    Install(InstallArgs),
+    /// Remove the store
+    ///
+    /// Drops schema domain_events, the extension and the triggers of captured tables. Refused while events exist, unless
+    /// --keep-events (the table domain_events.events stays, readable with plain SQL) or --drop-events is given.
+    Uninstall(UninstallArgs),
+    /// Show what is installed and what waits
+    ///
+    /// Reads engine, version, events, captures, roles and journalled plans. Exits 0 when all is well and 3 when something is
+    /// wrong or pending: not installed, another version, a paused capture, a lost trigger, dead letters, an unfinished plan.
+    Status(StatusArgs),
+    /// Find triggers that write events
+    ///
+    /// Reads triggers and functions from the catalogue in a READ ONLY transaction, parses them, and reports one finding per
+    /// statement that writes an event: where its version comes from, and which strategy can port it. Exits 3 with findings.
+    Scan(ScanArgs),
+    /// Write a plan that ports the findings
+    ///
+    /// Reads as scan does, in a READ ONLY transaction, and writes a file with the steps, the old definitions and fingerprints
+    /// of everything that will be replaced. Nothing in the database changes until apply. Exits 3 when there is work to apply.
+    Plan(PlanArgs),
+    /// Carry out a plan
+    ///
+    /// Runs the steps of a plan, each whole or not at all, under a lock timeout, and writes each into the journal. Old triggers
+    /// are disabled, not dropped, so that rollback can bring them back; --finish drops them. Refused with exit code 4 when the
+    /// database is no longer what the plan was made from.
+    Apply(ApplyArgs),
+    /// Prove that old and new write the same events
+    ///
+    /// Replays changes through the old and the new triggers on copies in a scratch schema, in a transaction that is rolled
+    /// back, and compares what they wrote, up to the differences that the plan declares.
+    Verify(VerifyArgs),
+    /// Undo an applied plan
+    ///
+    /// Puts the definitions of the journal back, byte for byte, in the reverse order of the steps.
+    Rollback(RollbackArgs),
+    /// Print a shell completion script
+    ///
+    /// For example: domain-events completions bash > /etc/bash_completion.d/domain-events
+    Completions(CompletionsArgs),
+    /// Print the manual page
+    ///
+    /// The page of the tool goes to stdout; with --out DIR, one page per verb is written there too.
+    Man(ManArgs),
+}
+
+/// Which implementation of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The extension pg_domain_events: hot paths in Rust
+    Native,
+    /// Plain SQL and PL/pgSQL: for servers where no library can be installed
+    Portable,
+}
+
+impl Engine {
+    /// The name as `domain_events.engine()` gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Portable => "portable",
+        }
+    }
+}
+
+/// How a strategy is named on the command line and in plans.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Strategy {
+    /// A BEFORE INSERT trigger on the legacy event table assigns the version
+    Shim,
+    /// The same function, with the version taken from next_aggregate_version
+    Rewrite,
+    /// The generic trigger; events go to domain_events.events
+    Capture,
+}
+
+/// How long a step may wait for its locks.
+#[derive(Debug, Clone, Args)]
+pub struct LockArgs {
+    /// Longest wait for a lock, in milliseconds
+    ///
+    /// A statement that cannot get its lock within this time is given up, so that nobody queues behind it, and tried again
+    /// after a random pause; after ten tries the command ends with exit code 5.
+    #[arg(long, value_name = "MS", default_value_t = 500, value_parser = clap::value_parser!(u32).range(1..=600_000))]
+    pub lock_timeout: u32,
+}
+
+/// Consent.
+#[derive(Debug, Clone, Args)]
+pub struct ConfirmArgs {
+    /// Do not ask
+    ///
+    /// The question is asked on a terminal only; without a terminal the command runs as if --yes were given.
+    #[arg(long, short = 'y')]
+    pub yes: bool,
+}
+
+/// Arguments of `install`.
+#[derive(Debug, Args)]
+pub struct InstallArgs {
+    /// Which engine [default: native if the server offers it and the role may create it, else portable]
+    #[arg(long, value_enum, value_name = "ENGINE")]
+    pub engine: Option<Engine>,
+    /// Print the SQL and run nothing
+    ///
+    /// Looks at the database in a READ ONLY transaction. Exits 3 when there is something to install, 0 otherwise.
+    #[arg(long)]
+    pub dry_run: bool,
+    /// How long to wait for locks
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
+/// Arguments of `uninstall`.
+#[derive(Debug, Args)]
+pub struct UninstallArgs {
+    /// Keep table domain_events.events with its rows
+    ///
+    /// Everything else goes. The table stays append-only for nobody any more: it is an ordinary table of its owner.
+    #[arg(long, conflicts_with = "drop_events")]
+    pub keep_events: bool,
+    /// Drop the events too, for ever
+    #[arg(long)]
+    pub drop_events: bool,
+    /// Print the SQL and run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Consent
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+    /// How long to wait for locks
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
+/// Arguments of `status`.
+#[derive(Debug, Args)]
+pub struct StatusArgs {}
+
+/// Arguments of `scan`.
+#[derive(Debug, Args)]
+pub struct ScanArgs {}
+
+/// Arguments of `plan`.
+#[derive(Debug, Args)]
+pub struct PlanArgs {
+    /// Where to write the plan
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: PathBuf,
+    /// Allow strategy capture although others use the legacy table
+    ///
+    /// The captured events go to domain_events.events; the legacy table gets no new rows from the ported triggers.
+    #[arg(long)]
+    pub adopt: bool,
+    /// Choose the strategy of one trigger (repeatable)
+    ///
+    /// TRIGGER is the trigger's name, or TABLE.TRIGGER where the name is not unique; STRATEGY is shim, rewrite or capture.
+    #[arg(long = "strategy", value_name = "TRIGGER=STRATEGY", value_parser = parse_strategy)]
+    pub strategies: Vec<(String, Strategy)>,
+}
+
+/// Arguments of `apply`.
+#[derive(Debug, Args)]
+pub struct ApplyArgs {
+    /// The plan, as written by `domain-events plan`
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    /// Drop the old triggers that apply has disabled
+    ///
+    /// Takes ACCESS EXCLUSIVE on each table for a moment: do it in a quiet one. After it, rollback creates them anew.
+    #[arg(long)]
+    pub finish: bool,
+    /// Check the plan against the database and print the steps, run nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Consent
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+    /// How long to wait for locks
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
+/// Arguments of `verify`.
+#[derive(Debug, Args)]
+pub struct VerifyArgs {
+    /// The plan to prove [default: every applied plan of the journal]
+    #[arg(value_name = "FILE")]
+    pub file: Option<PathBuf>,
+    /// Run it on this database
+    ///
+    /// A copy of the database (schema is enough). There, functions that name their tables with a schema can be proven too;
+    /// without it they are reported as unverified.
+    #[arg(long, value_name = "URL")]
+    pub against: Option<String>,
+}
+
+/// Arguments of `rollback`.
+#[derive(Debug, Args)]
+pub struct RollbackArgs {
+    /// The plan to undo [default: the newest one applied]
+    #[arg(value_name = "PLAN-ID")]
+    pub plan_id: Option<String>,
+    /// Consent
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+    /// How long to wait for locks
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
+/// Arguments of `completions`.
+#[derive(Debug, Args)]
+pub struct CompletionsArgs {
+    /// The shell
+    #[arg(value_enum, value_name = "SHELL")]
+    pub shell: clap_complete::Shell,
+}
+
+/// Arguments of `man`.
+#[derive(Debug, Args)]
+pub struct ManArgs {
+    /// Write domain-events.1 and one page per verb into this directory
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+}
+
+fn parse_strategy(text: &str) -> Result<(String, Strategy), String> {
+    let (trigger, strategy) =
+        text.rsplit_once('=').ok_or("expected TRIGGER=STRATEGY, for example log_user_changes=shim")?;
+    if trigger.is_empty() {
+        return Err("the trigger's name is empty".into());
+    }
+    Ok((trigger.to_owned(), Strategy::from_str(strategy, true)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use clap::CommandFactory;
+
+    use super::*;
+
+    #[test]
+    fn the_command_line_is_consistent_and_every_flag_has_help() {
+        Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn a_strategy_override_is_parsed() {
+        assert_eq!(parse_strategy("public.users.log=shim"), Ok(("public.users.log".into(), Strategy::Shim)));
+        assert!(parse_strategy("log").is_err());
+        assert!(parse_strategy("=shim").is_err());
+        assert!(parse_strategy("log=manual").is_err());
+    }
+}

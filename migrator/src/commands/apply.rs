@@ -1,0 +1,12 @@
+//! `apply`.
+
+use crate::Context;
+use crate::cli::ApplyArgs;
+use crate::db;
+use crate::error::{Error, Exit};
+
+/// Runs the verb.
+pub async fn run(_args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
+    let _conn = db::connect(ctx).await?;
+    Ok(Exit::Clean)
+}

@@ -1,0 +1,12 @@
+//! `install`.
+
+use crate::Context;
+use crate::cli::InstallArgs;
+use crate::db;
+use crate::error::{Error, Exit};
+
+/// Runs the verb.
+pub async fn run(_args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
+    let _conn = db::connect(ctx).await?;
+    Ok(Exit::Clean)
+}

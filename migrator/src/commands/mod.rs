@@ -1,0 +1,12 @@
+//! One verb per file.
+
+pub mod apply;
+pub mod completions;
+pub mod install;
+pub mod man;
+pub mod plan;
+pub mod rollback;
+pub mod scan;
+pub mod status;
+pub mod uninstall;
+pub mod verify;

@@ -1,0 +1,12 @@
+//! `plan`.
+
+use crate::Context;
+use crate::cli::PlanArgs;
+use crate::db;
+use crate::error::{Error, Exit};
+
+/// Runs the verb.
+pub async fn run(_args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
+    let _conn = db::connect(ctx).await?;
+    Ok(Exit::Clean)
+}

@@ -1,0 +1,12 @@
+//! `status`.
+
+use crate::Context;
+use crate::cli::StatusArgs;
+use crate::db;
+use crate::error::{Error, Exit};
+
+/// Runs the verb.
+pub async fn run(_args: &StatusArgs, ctx: &Context) -> Result<Exit, Error> {
+    let _conn = db::connect(ctx).await?;
+    Ok(Exit::Clean)
+}

@@ -1,0 +1,12 @@
+//! `uninstall`.
+
+use crate::Context;
+use crate::cli::UninstallArgs;
+use crate::db;
+use crate::error::{Error, Exit};
+
+/// Runs the verb.
+pub async fn run(_args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
+    let _conn = db::connect(ctx).await?;
+    Ok(Exit::Clean)
+}

@@ -1,0 +1,215 @@
+//! Connections, transactions and locks.
+
+use std::io::ErrorKind;
+use std::str::FromStr;
+use std::time::Duration;
+
+use rand::Rng;
+use sqlx::postgres::PgConnectOptions;
+use sqlx::{ConnectOptions, PgConnection};
+
+use crate::Context;
+use crate::error::{Doing, Error, server_error};
+
+/// First key of the tool's own advisory lock: the bytes of "pgde". The second key is free for kinds of work.
+const LOCK_CLASS: i32 = 0x7067_6465;
+/// Second key: whatever changes the installation or the triggers of a database.
+const LOCK_CHANGE: i32 = 1;
+/// Tries of a transaction that could not get its locks.
+const LOCK_TRIES: u32 = 10;
+
+const CONNECT_TRIES: u32 = 5;
+const CONNECT_PAUSE: Duration = Duration::from_millis(200);
+
+/// Connects to the database of `--database-url` or `DATABASE_URL`.
+pub async fn connect(ctx: &Context) -> Result<PgConnection, Error> {
+    let url = ctx.database_url.as_deref().filter(|url| !url.is_empty()).ok_or_else(|| {
+        Error::usage("no database given", "Set DATABASE_URL or pass --database-url postgres://USER@HOST:PORT/DATABASE.")
+    })?;
+    connect_to(url, ctx).await
+}
+
+/// Connects to any URL, waiting a little for a server that is just starting.
+pub async fn connect_to(url: &str, ctx: &Context) -> Result<PgConnection, Error> {
+    let options = parse_url(url)?;
+    let target = describe(&options);
+    let mut pause = CONNECT_PAUSE;
+    for attempt in 1.. {
+        match options.connect().await {
+            Ok(connection) => return Ok(connection),
+            Err(error) if attempt < CONNECT_TRIES && is_transient(&error) => {
+                ctx.out.note(format!("{target} does not answer ({error}); trying again"));
+                tokio::time::sleep(jitter(pause)).await;
+                pause *= 2;
+            }
+            Err(error) => return Err(connect_error(target, &error)),
+        }
+    }
+    Err(Error::Connect { target, reason: "no attempt was made".into(), hint: String::new() })
+}
+
+fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {
+    let bad = |reason: String| Error::Connect {
+        target: "the database".into(),
+        reason,
+        hint: "A database URL looks like postgres://USER:PASSWORD@HOST:PORT/DATABASE; write special characters of the \
+               password as %XX."
+            .into(),
+    };
+    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+        return Err(bad("the URL must start with postgres:// or postgresql://".into()));
+    }
+    let options = PgConnectOptions::from_str(url).map_err(|e| bad(format!("the URL is not valid: {e}")))?;
+    // the tool reports what it does by itself; a statement may hold users' data
+    Ok(options.application_name("domain-events").disable_statement_logging())
+}
+
+fn describe(options: &PgConnectOptions) -> String {
+    let place = match options.get_socket() {
+        Some(socket) => format!("socket {} port {}", socket.display(), options.get_port()),
+        None => format!("{}:{}", options.get_host(), options.get_port()),
+    };
+    let database = options.get_database().unwrap_or_else(|| options.get_username());
+    format!("database \"{database}\" at {place} as \"{}\"", options.get_username())
+}
+
+fn is_transient(error: &sqlx::Error) -> bool {
+    match error {
+        sqlx::Error::Io(e) => {
+            matches!(e.kind(), ErrorKind::ConnectionRefused | ErrorKind::ConnectionReset | ErrorKind::ConnectionAborted)
+        }
+        // the server is starting up
+        other => server_error(other).is_some_and(|e| e.code() == "57P03"),
+    }
+}
+
+fn connect_error(target: String, error: &sqlx::Error) -> Error {
+    let hint = match error {
+        sqlx::Error::Io(e) if e.kind() == ErrorKind::ConnectionRefused => {
+            "Is the server running, and is the port right? Check host and port in the URL."
+        }
+        sqlx::Error::Io(e) if e.kind() == ErrorKind::NotFound => {
+            "There is no such socket: check ?host= and the port in the URL (PGHOST and PGPORT fill what it leaves out)."
+        }
+        sqlx::Error::Io(_) => "Check the host name in the URL, and that this machine can reach it.",
+        sqlx::Error::Tls(_) => "Check ?sslmode= and ?sslrootcert= in the URL.",
+        other => match server_error(other).map(|e| e.code()) {
+            Some("3D000") => "Check the database's name in the URL, or create the database.",
+            Some("28P01" | "28000") => "Check user and password in the URL, and pg_hba.conf of the server.",
+            Some("42501") => "Grant the role CONNECT on the database.",
+            Some("53300") => "All connections are taken; try again when some are free.",
+            _ => "Check the URL.",
+        },
+    };
+    let reason = match server_error(error) {
+        Some(e) => format!("{} (SQLSTATE {})", e.message(), e.code()),
+        None => error.to_string(),
+    };
+    Error::Connect { target, reason, hint: hint.into() }
+}
+
+/// Runs one or more statements that carry no parameters.
+pub async fn execute(conn: &mut PgConnection, sql: &str, doing: &str) -> Result<(), Error> {
+    sqlx::raw_sql(sql).execute(conn).await.doing(doing)?;
+    Ok(())
+}
+
+/// Begins a transaction in which the server itself refuses every write; end it with `rollback`.
+pub async fn begin_read_only(conn: &mut PgConnection) -> Result<(), Error> {
+    execute(conn, "begin isolation level repeatable read, read only", "beginning a read-only transaction").await
+}
+
+/// Ends the current transaction without keeping anything.
+pub async fn rollback(conn: &mut PgConnection) -> Result<(), Error> {
+    execute(conn, "rollback", "rolling back").await
+}
+
+/// Takes the tool's advisory lock until the transaction ends, or fails with exit code 5.
+pub async fn lock_for_transaction(conn: &mut PgConnection) -> Result<(), Error> {
+    try_lock(conn, "select pg_catalog.pg_try_advisory_xact_lock($1, $2)").await
+}
+
+/// Takes the tool's advisory lock until the session ends, or fails with exit code 5.
+pub async fn lock_for_session(conn: &mut PgConnection) -> Result<(), Error> {
+    try_lock(conn, "select pg_catalog.pg_try_advisory_lock($1, $2)").await
+}
+
+async fn try_lock(conn: &mut PgConnection, sql: &'static str) -> Result<(), Error> {
+    let got: bool = sqlx::query_scalar(sql)
+        .bind(LOCK_CLASS)
+        .bind(LOCK_CHANGE)
+        .fetch_one(&mut *conn)
+        .await
+        .doing("taking the tool's advisory lock")?;
+    if got {
+        return Ok(());
+    }
+    let holder: Option<i32> = sqlx::query_scalar(
+        "select pid from pg_catalog.pg_locks where locktype = 'advisory' and classid = $1::text::oid and objid = $2::text::oid \
+         and objsubid = 2 and granted and database = (select oid from pg_catalog.pg_database \
+         where datname = pg_catalog.current_database()) limit 1",
+    )
+    .bind(LOCK_CLASS.to_string())
+    .bind(LOCK_CHANGE.to_string())
+    .fetch_optional(conn)
+    .await
+    .doing("looking for the holder of the advisory lock")?;
+    let who = holder.map(|pid| format!(" (server process {pid})")).unwrap_or_default();
+    Err(Error::locked(
+        format!("another domain-events command is changing this database{who}"),
+        "Wait until it has ended, then run the command again.",
+    ))
+}
+
+/// Runs `work` in a transaction with a `lock_timeout`; when a lock is not to be had, rolls back, pauses and tries again.
+pub async fn with_lock_retry<T>(
+    conn: &mut PgConnection,
+    lock_timeout_ms: u32,
+    ctx: &Context,
+    mut work: impl AsyncFnMut(&mut PgConnection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    for attempt in 1.. {
+        execute(conn, &format!("begin; set local lock_timeout = {lock_timeout_ms}"), "beginning a transaction").await?;
+        let error = match work(conn).await {
+            Ok(value) => match execute(conn, "commit", "committing").await {
+                Ok(()) => return Ok(value),
+                Err(error) => error,
+            },
+            Err(error) => error,
+        };
+        // a broken connection cannot be rolled back, and need not be: report the first error
+        let rolled_back = rollback(conn).await.is_ok();
+        if !rolled_back || !is_lock_failure(&error) {
+            return Err(error);
+        }
+        if attempt == LOCK_TRIES {
+            return Err(Error::locked(
+                format!("{error}, {LOCK_TRIES} times within {lock_timeout_ms} ms each; nothing was changed"),
+                "A long transaction holds the table: see pg_stat_activity, or raise --lock-timeout.",
+            ));
+        }
+        ctx.out.note(format!("{error}; trying again ({attempt} of {LOCK_TRIES})"));
+        tokio::time::sleep(jitter(Duration::from_millis(100) * 2u32.pow(attempt.min(5)))).await;
+    }
+    Err(Error::locked("no attempt was made", ""))
+}
+
+/// Whether waiting and trying again can help: lock not available, or chosen as the victim of a deadlock.
+pub fn is_lock_failure(error: &Error) -> bool {
+    matches!(error.sqlstate().as_deref(), Some("55P03" | "40P01"))
+}
+
+fn jitter(pause: Duration) -> Duration {
+    pause.mul_f64(rand::rng().random_range(0.5..1.5))
+}
+
+/// A quoted identifier.
+pub fn quote_ident(name: &str) -> String {
+    format!("\"{}\"", name.replace('"', "\"\""))
+}
+
+/// A quoted literal, right under any setting of `standard_conforming_strings`.
+pub fn quote_literal(text: &str) -> String {
+    let quoted = text.replace('\'', "''");
+    if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}

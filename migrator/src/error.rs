@@ -1,0 +1,173 @@
+//! Exit codes and the one error type: what went wrong, where, and what to do.
+
+use std::process::ExitCode;
+
+use sqlx::postgres::PgDatabaseError;
+
+/// Exit codes of the process; scripts rely on them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Exit {
+    /// Nothing to do, or all done.
+    Clean = 0,
+    /// It failed.
+    Error = 1,
+    /// The command line is wrong.
+    Usage = 2,
+    /// Findings, or changes are pending.
+    Pending = 3,
+    /// The database changed since the plan was made.
+    Drift = 4,
+    /// A lock could not be obtained.
+    Locked = 5,
+}
+
+impl From<Exit> for ExitCode {
+    fn from(exit: Exit) -> Self {
+        ExitCode::from(exit as u8)
+    }
+}
+
+/// Everything that ends a verb early.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The command line is wrong in a way that clap cannot see.
+    #[error("{message}")]
+    Usage { message: String, hint: String },
+    /// The tool refuses, with the SQLSTATE that the SQL surface would raise.
+    #[error("{message}")]
+    Refused { message: String, sqlstate: &'static str, hint: String },
+    /// The database is not what the plan was made from.
+    #[error("{message}")]
+    Drift { message: String, hint: String },
+    /// Another session holds what we need.
+    #[error("{message}")]
+    Locked { message: String, hint: String },
+    /// No connection.
+    #[error("cannot connect to {target}: {reason}")]
+    Connect { target: String, reason: String, hint: String },
+    /// The server refused a statement, or the connection broke.
+    #[error("{doing}: {}", server_message(.source))]
+    Database { doing: String, source: sqlx::Error },
+    /// A file that could not be read or written.
+    #[error("{what}: {source}")]
+    Io { what: String, source: std::io::Error },
+    /// A file or a row that is not the JSON it should be.
+    #[error("{what}: {source}")]
+    Json { what: String, source: serde_json::Error },
+    /// Writing to stdout failed.
+    #[error("stdout: {0}")]
+    Output(std::io::Error),
+}
+
+impl Error {
+    /// A wrong command line: exit 2.
+    pub fn usage(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Usage { message: message.into(), hint: hint.into() }
+    }
+
+    /// A refusal with its SQLSTATE: exit 1.
+    pub fn refused(sqlstate: &'static str, message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Refused { message: message.into(), sqlstate, hint: hint.into() }
+    }
+
+    /// A stale plan: exit 4.
+    pub fn drift(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Drift { message: message.into(), hint: hint.into() }
+    }
+
+    /// A lock not obtained: exit 5.
+    pub fn locked(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Self::Locked { message: message.into(), hint: hint.into() }
+    }
+
+    /// A file that could not be read or written: exit 1.
+    pub fn io(what: impl Into<String>, source: std::io::Error) -> Self {
+        Self::Io { what: what.into(), source }
+    }
+
+    /// Malformed JSON: exit 1.
+    pub fn json(what: impl Into<String>, source: serde_json::Error) -> Self {
+        Self::Json { what: what.into(), source }
+    }
+
+    /// The exit code this error ends the process with.
+    pub fn exit(&self) -> Exit {
+        match self {
+            Self::Usage { .. } => Exit::Usage,
+            Self::Drift { .. } => Exit::Drift,
+            Self::Locked { .. } => Exit::Locked,
+            Self::Database { .. } if self.sqlstate().as_deref() == Some("55P03") => Exit::Locked,
+            _ => Exit::Error,
+        }
+    }
+
+    /// The SQLSTATE, ours or the server's.
+    pub fn sqlstate(&self) -> Option<String> {
+        match self {
+            Self::Refused { sqlstate, .. } => Some((*sqlstate).to_owned()),
+            Self::Database { source, .. } => server_error(source).map(|e| e.code().to_owned()),
+            _ => None,
+        }
+    }
+
+    /// What a person can do about it.
+    pub fn hint(&self) -> Option<String> {
+        match self {
+            Self::Usage { hint, .. }
+            | Self::Refused { hint, .. }
+            | Self::Drift { hint, .. }
+            | Self::Locked { hint, .. }
+            | Self::Connect { hint, .. } => Some(hint.clone()),
+            Self::Database { source, .. } => database_hint(source),
+            _ => None,
+        }
+        .filter(|hint| !hint.is_empty())
+    }
+
+    /// The server's DETAIL line.
+    pub fn detail(&self) -> Option<String> {
+        match self {
+            Self::Database { source, .. } => server_error(source).and_then(|e| e.detail()).map(str::to_owned),
+            _ => None,
+        }
+    }
+}
+
+/// Says what was being done when the server refused.
+pub trait Doing<T> {
+    /// Turns a driver error into ours: `query.await.doing("reading the catalogue")?`.
+    fn doing(self, doing: impl Into<String>) -> Result<T, Error>;
+}
+
+impl<T> Doing<T> for Result<T, sqlx::Error> {
+    fn doing(self, doing: impl Into<String>) -> Result<T, Error> {
+        self.map_err(|source| Error::Database { doing: doing.into(), source })
+    }
+}
+
+/// The server's own error, when it was the server that refused.
+pub fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
+    error.as_database_error()?.try_downcast_ref()
+}
+
+fn server_message(error: &sqlx::Error) -> String {
+    server_error(error).map_or_else(|| error.to_string(), |e| e.message().to_owned())
+}
+
+fn database_hint(error: &sqlx::Error) -> Option<String> {
+    let Some(server) = server_error(error) else {
+        return Some("The connection broke; nothing of an open transaction was kept. Run the command again.".into());
+    };
+    server.hint().map(str::to_owned).or_else(|| {
+        Some(
+            match server.code() {
+                "42501" => "Run it as the owner of the database (or of the objects named), or ask for the privilege.",
+                "55P03" => "Another session holds a lock on it; run the command again in a quieter moment.",
+                "25006" => "The server is a standby or the database is read-only; use the primary.",
+                "57014" => "The statement was cancelled or ran into statement_timeout; raise it for this role.",
+                _ => return None,
+            }
+            .to_owned(),
+        )
+    })
+}

@@ -1,0 +1,59 @@
+//! Installs pg_domain_events and ports legacy event triggers to it.
+
+pub mod cli;
+pub mod commands;
+pub mod db;
+pub mod engine_sql;
+pub mod error;
+pub mod output;
+
+use std::process::ExitCode;
+
+use cli::{Cli, Verb};
+use error::{Error, Exit};
+use output::Output;
+
+/// What every verb gets: where the database is and how to speak.
+#[derive(Debug)]
+pub struct Context {
+    /// `--database-url` or `DATABASE_URL`.
+    pub database_url: Option<String>,
+    /// Data goes to stdout, everything else to stderr.
+    pub out: Output,
+}
+
+/// Runs one verb to its end and gives the exit code of the process.
+pub fn run(cli: Cli) -> ExitCode {
+    let ctx = Context { database_url: cli.database_url.clone(), out: Output::new(cli.format) };
+    let runtime = match tokio::runtime::Builder::new_current_thread().enable_all().build() {
+        Ok(runtime) => runtime,
+        Err(error) => {
+            ctx.out.error(&Error::io("the asynchronous runtime", error));
+            return Exit::Error.into();
+        }
+    };
+    match runtime.block_on(dispatch(&cli.verb, &ctx)) {
+        Ok(exit) => exit.into(),
+        // `domain-events status | head -1` is no failure
+        Err(Error::Output(error)) if error.kind() == std::io::ErrorKind::BrokenPipe => Exit::Clean.into(),
+        Err(error) => {
+            ctx.out.error(&error);
+            error.exit().into()
+        }
+    }
+}
+
+async fn dispatch(verb: &Verb, ctx: &Context) -> Result<Exit, Error> {
+    match verb {
+        Verb::Install(args) => commands::install::run(args, ctx).await,
+        Verb::Uninstall(args) => commands::uninstall::run(args, ctx).await,
+        Verb::Status(args) => commands::status::run(args, ctx).await,
+        Verb::Scan(args) => commands::scan::run(args, ctx).await,
+        Verb::Plan(args) => commands::plan::run(args, ctx).await,
+        Verb::Apply(args) => commands::apply::run(args, ctx).await,
+        Verb::Verify(args) => commands::verify::run(args, ctx).await,
+        Verb::Rollback(args) => commands::rollback::run(args, ctx).await,
+        Verb::Completions(args) => commands::completions::run(args, ctx),
+        Verb::Man(args) => commands::man::run(args, ctx),
+    }
+}
