@@ -1,0 +1,63 @@
+-- Who acts, and why: settings of the session or the transaction that every event picks up.
+-- Anybody may set them, to anything: nothing in here may fail, or a bad setting would break the user's own statement.
+
+create function domain_events.set_context(
+  actor text default null, correlation_id text default null, causation_id text default null,
+  metadata jsonb default null, local boolean default true
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform set_config('domain_events.actor', coalesce(set_context.actor, ''), coalesce(set_context.local, true));
+  perform set_config('domain_events.correlation_id', coalesce(set_context.correlation_id, ''), coalesce(set_context.local, true));
+  perform set_config('domain_events.causation_id', coalesce(set_context.causation_id, ''), coalesce(set_context.local, true));
+  perform set_config('domain_events.metadata', coalesce(set_context.metadata::text, ''), coalesce(set_context.local, true));
+end
+$$;
+
+comment on function domain_events.set_context(text, text, text, jsonb, boolean) is
+  'Sets the whole context of the events to come: what is not named is cleared. local (default): until the transaction ends; otherwise for the session.';
+
+create function domain_events._context_text(setting text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  value text := nullif(current_setting(setting, true), '');
+begin
+  if octet_length(value) <= 8192 then
+    return value;
+  end if;
+  -- left() counts characters of up to 4 bytes; 2,000 of them stay under 8 kB in any encoding.
+  return left(value, 2000) || format('... [cut, %s bytes]', octet_length(value));
+end
+$$;
+
+comment on function domain_events._context_text(text) is 'A context setting; null when unset or empty, cut and marked over 8 kB';
+
+create function domain_events._context_metadata() returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  value text := nullif(current_setting('domain_events.metadata', true), '');
+  parsed jsonb;
+begin
+  if value is null then
+    return '{}';
+  elsif octet_length(value) > 8192 then
+    return jsonb_build_object('$context', domain_events._context_text('domain_events.metadata'));
+  end if;
+  begin
+    parsed := value::jsonb;
+  exception when others then
+    return jsonb_build_object('$context', value);  -- no JSON: kept as the text it is
+  end;
+  if jsonb_typeof(parsed) = 'object' then
+    -- These keys are the store's own marks on captured events.
+    return parsed - '{complete,late,after_version,failure_id}'::text[];
+  end if;
+  return jsonb_build_object('$context', parsed);
+end
+$$;
+
+comment on function domain_events._context_metadata() is
+  'The metadata of the context as an object; what is no JSON object is kept under the key $context, so that a bad setting never fails a statement';

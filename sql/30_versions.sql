@@ -1,0 +1,294 @@
+-- The next version of a stream, and what holds the stream meanwhile.
+--
+-- What arbitrates is the unique key: a writer inserts version n+1 with ON CONFLICT DO NOTHING, which waits for another
+-- writer of the same version to end; if that one commits, nothing was inserted, and the writer looks again and tries n+2.
+-- So versions are gapless and unique whatever locks are held, and the user never sees a 23505.
+-- The advisory lock in front of it keeps waiters in line and makes next_aggregate_version() hold what it returned. Each
+-- lock takes room in the shared lock table (about 12,000 on default settings, for everybody): a transaction takes it for its
+-- first 1,000 calls only, and leaves the rest to the key.
+-- Under REPEATABLE READ and SERIALIZABLE the newest version may be invisible: there the insert meets the invisible row and
+-- raises 40001 by itself.
+
+create function domain_events._lock_stream(event_table oid, aggregate_type text, aggregate_id text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  setting text := current_setting('domain_events._held', true);
+  held int := case when setting ~ '^[0-9]{1,4}$' then setting::int else 0 end;
+begin
+  if held >= 1000 then
+    return;
+  end if;
+  perform set_config('domain_events._held', (held + 1)::text, true);
+  -- 64 bits of hash, seeded with the table and the type: two streams share a key once in 2^64 pairs.
+  perform pg_advisory_xact_lock(hashtextextended(aggregate_id, hashtextextended(aggregate_type, event_table::bigint)));
+end
+$$;
+
+comment on function domain_events._lock_stream(oid, text, text) is
+  'Holds a stream until the transaction ends, for the first 1,000 calls of a transaction; beyond, the unique key alone decides';
+
+create function domain_events._check_stream(aggregate_type text, aggregate_id text) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if aggregate_type is null or aggregate_id is null then
+    raise exception '% must not be null', case when aggregate_type is null then 'aggregate_type' else 'aggregate_id' end
+      using errcode = '22004', hint = 'A stream is named by an aggregate type and an aggregate id.';
+  elsif aggregate_type = '' or aggregate_id = '' then
+    raise exception '% must not be empty', case when aggregate_type = '' then 'aggregate_type' else 'aggregate_id' end
+      using errcode = '22023', hint = 'A stream is named by an aggregate type and an aggregate id.';
+  elsif octet_length(aggregate_type) > 255 then
+    raise exception 'aggregate_type is too long: % bytes', octet_length(aggregate_type)
+      using errcode = '22023', hint = 'An aggregate type has at most 255 bytes.';
+  elsif octet_length(aggregate_id) > 1024 then
+    raise exception 'aggregate_id is too long: % bytes', octet_length(aggregate_id)
+      using errcode = '22023', hint = 'An aggregate id has at most 1,024 bytes; use a hash of the longer key.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_stream(text, text) is
+  'Raises 22004 or 22023 unless type and id can name a stream';
+
+create function domain_events._check_writable() returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('transaction_read_only')::bool then
+    raise exception 'a version cannot be assigned in a read-only transaction'
+      using errcode = '25006', hint = 'Use a read-write transaction on the primary server.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_writable() is 'Raises 25006 in a read-only transaction and on a standby';
+
+create table domain_events.event_tables (
+  event_table    regclass primary key,
+  type_column    name,
+  id_column      name not null,
+  version_column name not null,
+  registered_at  timestamptz not null default pg_catalog.clock_timestamp()
+);
+
+comment on table domain_events.event_tables is 'Legacy event tables that next_aggregate_version() serves; see register_event_table()';
+comment on column domain_events.event_tables.event_table is 'The legacy table';
+comment on column domain_events.event_tables.type_column is 'Its column with the aggregate type; null when its streams are told apart by the id alone';
+comment on column domain_events.event_tables.id_column is 'Its column with the aggregate id';
+comment on column domain_events.event_tables.version_column is 'Its column with the version';
+comment on column domain_events.event_tables.registered_at is 'When it was registered';
+
+-- One row per legacy stream that was ever asked for: a row lock needs no room in the lock table, however many streams a
+-- transaction touches, and updating the row makes REPEATABLE READ raise 40001 by itself when its snapshot is too old.
+create table domain_events.legacy_streams (
+  event_table    oid not null,
+  aggregate_type text collate "C" not null,
+  aggregate_id   text collate "C" not null,
+  primary key (event_table, aggregate_type, aggregate_id)
+) with (fillfactor = 50);
+
+comment on table domain_events.legacy_streams is 'One row to lock per stream of a registered legacy table; holds no version, the legacy table does';
+comment on column domain_events.legacy_streams.event_table is 'The legacy table';
+comment on column domain_events.legacy_streams.aggregate_type is 'The stream''s type; empty when the table has no such column';
+comment on column domain_events.legacy_streams.aggregate_id is 'The stream''s id';
+
+create function domain_events._next_legacy_version(aggregate_type text, aggregate_id text, event_table regclass) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  known domain_events.event_tables;
+  condition text;
+  next_version bigint;
+begin
+  select * into known from domain_events.event_tables t where t.event_table = _next_legacy_version.event_table;
+  if not found then
+    raise exception 'table % is not a registered event table', event_table
+      using errcode = '42P01',
+            hint = format('Register it once: select domain_events.register_event_table(%L, type_column, id_column, version_column);', event_table);
+  end if;
+  insert into domain_events.legacy_streams as s (event_table, aggregate_type, aggregate_id)
+  values (known.event_table, case when known.type_column is null then '' else _next_legacy_version.aggregate_type end,
+          _next_legacy_version.aggregate_id)
+  on conflict on constraint legacy_streams_pkey do update set event_table = excluded.event_table;
+
+  -- A statement of its own, so that it sees what the previous holder of the row committed. The text is cast to the
+  -- column's type, not the column to text: that is what lets the legacy key's index serve it.
+  select string_agg(format('%I = $%s::%s', a.attname, case when a.attname = known.id_column then 2 else 1 end,
+                           format_type(a.atttypid, a.atttypmod)), ' and ')
+    into condition
+    from pg_attribute a
+   where a.attrelid = known.event_table and a.attname in (known.type_column, known.id_column) and not a.attisdropped;
+  execute format('select coalesce(max(%I), 0) + 1 from %s where %s', known.version_column, known.event_table, condition)
+    into next_version using aggregate_type, aggregate_id;
+  return next_version;
+end
+$$;
+
+comment on function domain_events._next_legacy_version(text, text, regclass) is
+  'next_aggregate_version() for a registered legacy table: locks the stream''s row, then reads the newest version';
+
+create function domain_events._next_own_version(aggregate_type text, aggregate_id text) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  next_version bigint;
+begin
+  perform domain_events._lock_stream('domain_events.events'::regclass, aggregate_type, aggregate_id);
+  select coalesce(max(e.aggregate_version), 0) + 1 into next_version
+    from domain_events.events e
+   where e.aggregate_type = _next_own_version.aggregate_type and e.aggregate_id = _next_own_version.aggregate_id;
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+    -- The snapshot may be older than the newest event. Insert that version and take it back: if somebody committed it
+    -- behind the snapshot, the insert raises 40001.
+    begin
+      insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type)
+      values (_next_own_version.aggregate_type, _next_own_version.aggregate_id, next_version, 'probe')
+      on conflict do nothing;
+      raise exception 'probe' using errcode = 'DE001';
+    exception when sqlstate 'DE001' then
+      null;
+    end;
+  end if;
+  return next_version;
+end
+$$;
+
+comment on function domain_events._next_own_version(text, text) is
+  'next_aggregate_version() for the store itself';
+
+create function domain_events.next_aggregate_version(
+  aggregate_type text, aggregate_id text, event_table regclass default 'domain_events.events'
+) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if event_table is null then
+    raise exception 'event_table must not be null'
+      using errcode = '22004', hint = 'Leave it out for the event store itself.';
+  end if;
+  perform domain_events._check_stream(aggregate_type, aggregate_id);
+  perform domain_events._check_writable();
+  if event_table = 'domain_events.events'::regclass then
+    return domain_events._next_own_version(aggregate_type, aggregate_id);
+  end if;
+  return domain_events._next_legacy_version(aggregate_type, aggregate_id, event_table);
+end
+$$;
+
+comment on function domain_events.next_aggregate_version(text, text, regclass) is
+  'Holds the stream in that table until the transaction ends and returns 1 + its newest version, this transaction''s own included. Raises 22004, 22023 for a bad stream, 42P01 for an unregistered table, 25006 when read-only, 40001 when the snapshot is too old.';
+
+create function domain_events._register_event_table(
+  event_table regclass, type_column name, id_column name, version_column name
+) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into domain_events.event_tables as t (event_table, type_column, id_column, version_column)
+  values (_register_event_table.event_table, _register_event_table.type_column,
+          _register_event_table.id_column, _register_event_table.version_column)
+  on conflict on constraint event_tables_pkey do update
+    set type_column = excluded.type_column, id_column = excluded.id_column, version_column = excluded.version_column;
+end
+$$;
+
+comment on function domain_events._register_event_table(regclass, name, name, name) is
+  'The part of register_event_table() that writes the store';
+
+-- What enable_capture() and register_event_table() accept: a permanent table of one's own.
+create function domain_events._check_target(target regclass) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  class record;
+begin
+  if target is null then
+    raise exception 'the table must not be null'
+      using errcode = '22004', hint = 'Name a table, for example ''public.users''.';
+  end if;
+  select c.relkind, c.relpersistence, c.relispartition, c.relnamespace::regnamespace::text as schema,
+         pg_has_role(c.relowner, 'usage') as mine,
+         case c.relkind when 'v' then 'a view' when 'm' then 'a materialized view' when 'f' then 'a foreign table'
+                        when 'S' then 'a sequence' when 'i' then 'an index' when 'c' then 'a composite type'
+                        else 'no table' end as kind
+    into class
+    from pg_class c where c.oid = target;
+  if not found then
+    raise exception 'relation with OID % does not exist', target::oid
+      using errcode = '42P01', hint = 'Name an existing table, for example ''public.users''.';
+  elsif class.relkind not in ('r', 'p') then
+    raise exception '% is %, not a table', target, class.kind
+      using errcode = '42809', hint = 'Name the table that holds the rows.';
+  elsif class.relpersistence = 't' then
+    raise exception '% is a temporary table', target
+      using errcode = '42809', hint = 'Only permanent tables keep a history.';
+  elsif class.schema in ('domain_events', 'pg_catalog', 'information_schema') then
+    raise exception '% belongs to the system or to the event store itself', target
+      using errcode = '42809', hint = 'Name a table of the application.';
+  elsif not class.mine then
+    raise exception 'must be owner of table %', target
+      using errcode = '42501', hint = 'Run this as the table''s owner.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_target(regclass) is
+  'Raises 22004, 42P01, 42809 or 42501 unless the caller owns a permanent table of that name';
+
+create function domain_events.register_event_table(
+  event_table regclass, type_column name, id_column name, version_column name
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wanted name[] := array_remove(array[type_column, id_column, version_column], null);
+  missing name;
+begin
+  perform domain_events._check_target(event_table);
+  if id_column is null or version_column is null then
+    raise exception '% must not be null', case when id_column is null then 'id_column' else 'version_column' end
+      using errcode = '22004', hint = 'Only type_column may be null, when the key is (id, version).';
+  end if;
+  select w into missing from unnest(wanted) as w
+   where not exists (select from pg_attribute a where a.attrelid = event_table and a.attname = w
+                        and a.attnum > 0 and not a.attisdropped)
+   limit 1;
+  if missing is not null then
+    raise exception 'column "%" of table % does not exist', missing, event_table
+      using errcode = '42703', hint = 'Name the columns that hold the aggregate''s type, its id and the version.';
+  end if;
+  if not exists (
+    select from pg_index i
+     where i.indrelid = event_table and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
+       and (select array_agg(a.attname order by a.attname) from pg_attribute a
+             where a.attrelid = i.indrelid and a.attnum = any ((i.indkey::int2[])[0:i.indnkeyatts - 1]))
+         = (select array_agg(w order by w) from unnest(wanted) as w)
+  ) then
+    raise exception 'table % has no unique key over (%)', event_table, array_to_string(wanted, ', ')
+      using errcode = '42P16',
+            detail = 'Without it two writers could store one version twice.',
+            hint = format('alter table %s add constraint uk_aggregate_version unique (%s);', event_table,
+                          (select string_agg(quote_ident(w), ', ' order by n) from unnest(wanted) with ordinality as u(w, n)));
+  end if;
+  -- The store's owner reads the newest version there.
+  execute format('grant select on %s to %I', event_table,
+                 (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'domain_events.events'::regclass));
+  perform domain_events._register_event_table(event_table, type_column, id_column, version_column);
+end
+$$;
+
+comment on function domain_events.register_event_table(regclass, name, name, name) is
+  'Makes a legacy event table known to next_aggregate_version(). Demands a unique key over the columns (42P16); type_column is null where the key is (id, version). Run by the table''s owner.';
+
+create function domain_events.unregister_event_table(event_table regclass) returns boolean
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from domain_events.event_tables t where t.event_table = unregister_event_table.event_table;
+  return found;
+end
+$$;
+
+comment on function domain_events.unregister_event_table(regclass) is
+  'Forgets a legacy event table; true when it was known. Its rows stay as they are.';

@@ -1,0 +1,363 @@
+-- Appending events: one, a batch to one stream, a batch to several.
+
+-- The heart of every append. "event" is finished but for version, position and recorded_at.
+create function domain_events._append(event domain_events.events, expected_version bigint) returns domain_events.events
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  stored domain_events.events;
+  head record;
+  -- Under these levels the newest event may be invisible; there an insert is the only proof of a version.
+  snapshot_is_fixed boolean := current_setting('transaction_isolation') not in ('read committed', 'read uncommitted');
+  mismatch boolean;
+begin
+  perform domain_events._lock_stream('domain_events.events'::regclass, event.aggregate_type, event.aggregate_id);
+  loop
+    if event.event_id is not null then
+      select * into stored from domain_events.events e where e.event_id = event.event_id;
+      if found then
+        if (stored.aggregate_type, stored.aggregate_id, stored.event_type, stored.event_data, stored.schema_version)
+           = (event.aggregate_type, event.aggregate_id, event.event_type, event.event_data, event.schema_version) then
+          return stored;
+        end if;
+        raise exception 'event_id % is already stored with other content', event.event_id
+          using errcode = '23505', constraint = 'events_event_id_key', schema = 'domain_events', table = 'events',
+                detail = format('Stored as version %s of stream (%s, %s), type %s.', stored.aggregate_version,
+                                stored.aggregate_type, stored.aggregate_id, stored.event_type),
+                hint = 'Use a new event_id for a new event; repeat an append unchanged.';
+      end if;
+    end if;
+
+    select e.aggregate_version, e.recorded_at into head
+      from domain_events.events e
+     where e.aggregate_type = event.aggregate_type and e.aggregate_id = event.aggregate_id
+     order by e.aggregate_version desc limit 1;
+    mismatch := expected_version <> coalesce(head.aggregate_version, 0);
+
+    if snapshot_is_fixed or mismatch is not true then
+      insert into domain_events.events
+        (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
+         correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at)
+      select coalesce(event.event_id, domain_events.uuid_v7()), event.aggregate_type, event.aggregate_id,
+             coalesce(head.aggregate_version, 0) + 1, event.event_type, event.event_name, event.event_data, event.metadata,
+             event.correlation_id, event.causation_id, event.caused_by, event.schema_version,
+             coalesce(event.occurred_at, now.recorded_at), now.recorded_at
+        from (select greatest(clock_timestamp(), head.recorded_at + interval '1 microsecond') as recorded_at) as now
+      on conflict do nothing
+      returning * into stored;
+      if found and mismatch is not true then
+        return stored;
+      end if;
+    end if;
+    if mismatch then
+      raise exception 'stream (%, %) is not at the expected version', event.aggregate_type, event.aggregate_id
+        using errcode = '23000',
+              detail = format('expected %s, actual %s', expected_version, coalesce(head.aggregate_version, 0)),
+              hint = 'Read the stream again and decide anew.';
+    end if;
+    -- Another writer committed this version, or this event_id, first: look again.
+  end loop;
+end
+$$;
+
+comment on function domain_events._append(domain_events.events, bigint) is
+  'Stores one event as the next version of its stream, or returns the stored one of the same event_id';
+
+create function domain_events._new_event(
+  aggregate_type text, aggregate_id text, event_type text, event_data jsonb, event_name text, metadata jsonb,
+  event_id uuid, caused_by text, correlation_id text, causation_id text, occurred_at timestamptz, schema_version int
+) returns domain_events.events
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  event domain_events.events;
+begin
+  perform domain_events._check_stream(aggregate_type, aggregate_id);
+  perform domain_events._check_writable();
+  if event_type is null or event_data is null or schema_version is null then
+    raise exception '% must not be null',
+          case when event_type is null then 'event_type' when event_data is null then 'event_data' else 'schema_version' end
+      using errcode = '22004', hint = 'Leave event_data and schema_version out to get their defaults.';
+  elsif event_type = '' or octet_length(event_type) > 255 then
+    raise exception 'event_type must have 1 to 255 bytes, not %', octet_length(event_type)
+      using errcode = '22023', hint = 'Name what happened in the past tense, for example UserUpdated.';
+  elsif schema_version < 1 then
+    raise exception 'schema_version must be positive, not %', schema_version
+      using errcode = '22023', hint = 'Count the shapes of a payload from 1.';
+  elsif jsonb_typeof(metadata) <> 'object' then
+    raise exception 'metadata must be a JSON object, not %', jsonb_typeof(metadata)
+      using errcode = '22023', hint = 'For example {"source": "import"}.';
+  end if;
+  event.event_id := event_id;
+  event.aggregate_type := aggregate_type;
+  event.aggregate_id := aggregate_id;
+  event.event_type := event_type;
+  event.event_name := event_name;
+  event.event_data := event_data;
+  event.metadata := domain_events._context_metadata() || coalesce(metadata, '{}');
+  event.correlation_id := coalesce(correlation_id, domain_events._context_text('domain_events.correlation_id'));
+  event.causation_id := coalesce(causation_id, domain_events._context_text('domain_events.causation_id'));
+  event.caused_by := coalesce(caused_by, domain_events._context_text('domain_events.actor'), session_user);
+  event.schema_version := schema_version;
+  event.occurred_at := occurred_at;
+  return event;
+end
+$$;
+
+comment on function domain_events._new_event(text, text, text, jsonb, text, jsonb, uuid, text, text, text, timestamptz, int) is
+  'Checks the arguments of an append and fills in the context; no version yet';
+
+create function domain_events.append_event(
+  aggregate_type text, aggregate_id text, event_type text, event_data jsonb default '{}',
+  event_name text default null, metadata jsonb default null, expected_version bigint default null,
+  event_id uuid default null, caused_by text default null, correlation_id text default null,
+  causation_id text default null, occurred_at timestamptz default null, schema_version int default 1
+) returns domain_events.events
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform domain_events._check_expected_version(expected_version);
+  return domain_events._append(
+    domain_events._new_event(aggregate_type, aggregate_id, event_type, event_data, event_name, metadata, event_id,
+                             caused_by, correlation_id, causation_id, occurred_at, schema_version),
+    expected_version);
+end
+$$;
+
+comment on function domain_events.append_event(text, text, text, jsonb, text, jsonb, bigint, uuid, text, text, text, timestamptz, int) is
+  'Appends one event and returns it as stored. expected_version: null any, 0 the stream must not exist, n exactly n (23000). The same event_id with the same content returns the stored event, with other content 23505.';
+
+create function domain_events._check_expected_version(expected_version bigint) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if expected_version < 0 then
+    raise exception 'expected_version must not be negative: %', expected_version
+      using errcode = '22023', hint = 'null means any version, 0 that the stream must not exist, n exactly n.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_expected_version(bigint) is 'Raises 22023 for a negative expected version';
+
+-- One element of append_events(): the parameters of append_event() as a JSON object.
+create function domain_events._event_from_json(
+  element jsonb, ordinal bigint, default_type text, default_id text
+) returns domain_events.events
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  unknown text;
+begin
+  if jsonb_typeof(element) is distinct from 'object' then
+    raise exception 'element % of events must be a JSON object, not %', ordinal, coalesce(jsonb_typeof(element), 'null')
+      using errcode = '22023', hint = 'For example {"event_type": "UserUpdated", "event_data": {}}.';
+  end if;
+  select k into unknown from jsonb_object_keys(element) as k
+   where k not in ('aggregate_type', 'aggregate_id', 'event_type', 'event_data', 'event_name', 'metadata', 'event_id',
+                   'caused_by', 'correlation_id', 'causation_id', 'occurred_at', 'schema_version')
+   limit 1;
+  if unknown is not null then
+    raise exception 'element % of events has the unknown key "%"', ordinal, unknown
+      using errcode = '22023', hint = 'The keys are the parameters of append_event(); expected_version goes with the call.';
+  end if;
+  if element ->> 'aggregate_type' <> default_type or element ->> 'aggregate_id' <> default_id then
+    raise exception 'element % of events names another stream than the call', ordinal
+      using errcode = '22023', hint = 'Use append_events(events, expected) for several streams.';
+  end if;
+  begin
+    return domain_events._new_event(
+      coalesce(element ->> 'aggregate_type', default_type), coalesce(element ->> 'aggregate_id', default_id),
+      element ->> 'event_type', coalesce(element -> 'event_data', '{}'), element ->> 'event_name',
+      nullif(element -> 'metadata', 'null'), (element ->> 'event_id')::uuid, element ->> 'caused_by',
+      element ->> 'correlation_id', element ->> 'causation_id', (element ->> 'occurred_at')::timestamptz,
+      coalesce((element ->> 'schema_version')::int, 1));
+  exception when invalid_text_representation or invalid_datetime_format or datetime_field_overflow or numeric_value_out_of_range then
+    raise exception 'element % of events has a value of the wrong type', ordinal
+      using errcode = '22023', detail = sqlerrm,
+            hint = 'event_id is a UUID, occurred_at a timestamp with time zone, schema_version an integer.';
+  end;
+end
+$$;
+
+comment on function domain_events._event_from_json(jsonb, bigint, text, text) is
+  'Turns one element of append_events() into an event; 22023 names the element and what is wrong with it';
+
+-- A batch stored in part is an error: either every event_id of it is there already, or none.
+create function domain_events._check_batch(events domain_events.events[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  given int;
+  stored int;
+begin
+  select count(e.event_id), count(distinct e.event_id) into given, stored from unnest(events) as e;
+  if given <> stored then
+    raise exception 'an event_id appears twice in one batch'
+      using errcode = '22023', hint = 'Give each event an id of its own, or none.';
+  end if;
+  select count(*) into stored from unnest(events) as e join domain_events.events s on s.event_id = e.event_id;
+  if stored > 0 and stored < cardinality(events) then
+    raise exception 'the batch is stored in part: % of its % events', stored, cardinality(events)
+      using errcode = '23505', constraint = 'events_event_id_key', schema = 'domain_events', table = 'events',
+            hint = 'Repeat a batch unchanged, or use new event ids.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_batch(domain_events.events[]) is
+  'Raises 22023 for an event_id given twice and 23505 for a batch that is stored in part';
+
+create function domain_events._stream_version(aggregate_type text, aggregate_id text) returns bigint
+language sql volatile
+as $$
+  select coalesce(max(e.aggregate_version), 0)
+    from domain_events.events e
+   where e.aggregate_type = _stream_version.aggregate_type and e.aggregate_id = _stream_version.aggregate_id
+$$;
+
+comment on function domain_events._stream_version(text, text) is 'Newest version of a stream, 0 when it does not exist';
+
+create function domain_events._append_batch(
+  events jsonb, default_type text, default_id text, expected jsonb
+) returns setof domain_events.events
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  batch domain_events.events[];
+  stream record;
+  ordinal bigint;
+  expected_version bigint;
+  repeated boolean;
+begin
+  if events is null then
+    raise exception 'events must not be null'
+      using errcode = '22004', hint = 'Give a JSON array of objects.';
+  elsif jsonb_typeof(events) <> 'array' then
+    raise exception 'events must be a JSON array, not %', jsonb_typeof(events)
+      using errcode = '22023', hint = 'For example [{"event_type": "UserUpdated", "event_data": {}}].';
+  end if;
+  batch := array(select domain_events._event_from_json(e.element, e.ordinal, default_type, default_id)
+                   from jsonb_array_elements(events) with ordinality as e(element, ordinal) order by e.ordinal);
+
+  -- Every stream, the check-only ones too, is held in one order whatever the order of the call: two calls over the same
+  -- streams wait for each other instead of deadlocking.
+  for stream in
+    select s.aggregate_type, s.aggregate_id, max(s.version) as version
+      from (select e.aggregate_type, e.aggregate_id, null::bigint as version from unnest(batch) as e
+            union all
+            select x.aggregate_type, x.aggregate_id, x.version
+              from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)) as s
+     group by s.aggregate_type, s.aggregate_id
+     order by s.aggregate_type collate "C", s.aggregate_id collate "C"
+  loop
+    perform domain_events._check_stream(stream.aggregate_type, stream.aggregate_id);
+    perform domain_events._lock_stream('domain_events.events'::regclass, stream.aggregate_type, stream.aggregate_id);
+  end loop;
+  perform domain_events._check_batch(batch);
+  repeated := cardinality(batch) > 0
+              and not exists (select from unnest(batch) as e
+                               where e.event_id is null
+                                  or not exists (select from domain_events.events s where s.event_id = e.event_id));
+
+  if not repeated then
+    for stream in
+      select x.aggregate_type, x.aggregate_id, x.version
+        from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
+    loop
+      perform domain_events._check_only(stream.aggregate_type, stream.aggregate_id, stream.version,
+        not exists (select from unnest(batch) as e
+                     where e.aggregate_type = stream.aggregate_type and e.aggregate_id = stream.aggregate_id));
+    end loop;
+  end if;
+
+  -- Beyond 1,000 held streams the key alone decides, so every event carries its stream's expectation once more.
+  for ordinal, expected_version in
+    select b.ordinal, case when not repeated then x.version + b.preceding end
+      from (select e.ordinality as ordinal, e.aggregate_type, e.aggregate_id,
+                   row_number() over (partition by e.aggregate_type, e.aggregate_id order by e.ordinality) - 1 as preceding
+              from unnest(batch) with ordinality as e) as b
+      left join jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
+             on x.aggregate_type = b.aggregate_type and x.aggregate_id = b.aggregate_id
+     order by b.ordinal
+  loop
+    return next domain_events._append(batch[ordinal], expected_version);
+  end loop;
+end
+$$;
+
+comment on function domain_events._append_batch(jsonb, text, text, jsonb) is
+  'Appends a batch, all or nothing; every stream of it is held first, in sorted order';
+
+create function domain_events._check_only(
+  aggregate_type text, aggregate_id text, expected_version bigint, nothing_follows boolean
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  actual bigint;
+begin
+  if expected_version is null then
+    return;
+  end if;
+  perform domain_events._check_expected_version(expected_version);
+  if nothing_follows then
+    actual := domain_events._next_own_version(aggregate_type, aggregate_id) - 1;  -- proves itself under a fixed snapshot
+  else
+    actual := domain_events._stream_version(aggregate_type, aggregate_id);
+    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+      return;  -- the insert that follows is the proof
+    end if;
+  end if;
+  if actual <> expected_version then
+    raise exception 'stream (%, %) is not at the expected version', aggregate_type, aggregate_id
+      using errcode = '23000',
+            detail = format('expected %s, actual %s', expected_version, actual),
+            hint = 'Read the stream again and decide anew.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_only(text, text, bigint, boolean) is
+  'Raises 23000 unless the stream is at the expected version';
+
+create function domain_events.append_events(
+  aggregate_type text, aggregate_id text, events jsonb, expected_version bigint default null
+) returns setof domain_events.events
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform domain_events._check_stream(aggregate_type, aggregate_id);
+  perform domain_events._check_writable();
+  perform domain_events._check_expected_version(expected_version);
+  return query select * from domain_events._append_batch(
+    events, aggregate_type, aggregate_id,
+    jsonb_build_array(jsonb_build_object('aggregate_type', aggregate_type, 'aggregate_id', aggregate_id,
+                                         'version', expected_version)));
+end
+$$;
+
+comment on function domain_events.append_events(text, text, jsonb, bigint) is
+  'Appends a JSON array of events to one stream, all or nothing. Elements are keyed as the parameters of append_event().';
+
+create function domain_events.append_events(events jsonb, expected jsonb default '[]') returns setof domain_events.events
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform domain_events._check_writable();
+  if expected is null then
+    raise exception 'expected must not be null'
+      using errcode = '22004', hint = 'Leave it out to append whatever the versions are.';
+  elsif jsonb_typeof(expected) <> 'array'
+     or exists (select from jsonb_array_elements(expected) as x
+                 where jsonb_typeof(x) <> 'object' or x ->> 'aggregate_type' is null or x ->> 'aggregate_id' is null
+                    or coalesce(jsonb_typeof(x -> 'version'), 'null') not in ('number', 'null')) then
+    raise exception 'expected must be a JSON array of {aggregate_type, aggregate_id, version}'
+      using errcode = '22023', hint = 'For example [{"aggregate_type": "User", "aggregate_id": "1", "version": 4}].';
+  end if;
+  return query select * from domain_events._append_batch(events, null, null, expected);
+end
+$$;
+
+comment on function domain_events.append_events(jsonb, jsonb) is
+  'Appends events to several streams, all or nothing. expected: [{aggregate_type, aggregate_id, version}], streams without an event are checked only.';

@@ -1,0 +1,217 @@
+-- SQL text that turns a column's value into JSON. The text is built once per capture and baked into its trigger function.
+--
+-- to_jsonb() calls a user's cast to json where a leaf is of a user's type; the trigger runs with the store's rights, so such a
+-- leaf is written as the text its output function gives, which is what to_jsonb() does without the cast.
+
+create function domain_events._base_type(type oid) returns oid
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  found_type record;
+begin
+  loop
+    select t.oid, t.typtype, t.typbasetype into found_type from pg_type t where t.oid = type;
+    if found_type.typtype is distinct from 'd' then
+      return type;
+    end if;
+    type := found_type.typbasetype;
+  end loop;
+end
+$$;
+
+comment on function domain_events._base_type(oid) is 'The type below any number of domains';
+
+create function domain_events._element_type(type oid) returns oid
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select t.typelem from pg_type t where t.oid = type and t.typelem <> 0 and t.typcategory = 'A'
+$$;
+
+comment on function domain_events._element_type(oid) is 'Element type of an array type, null for anything else';
+
+create function domain_events._leaf_types(type oid) returns setof oid
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  base oid := domain_events._base_type(type);
+  element oid := domain_events._element_type(base);
+  class oid := (select t.typrelid from pg_type t where t.oid = base and t.typtype = 'c');
+begin
+  if element is not null then
+    return query select domain_events._leaf_types(element);
+  elsif class is not null then
+    return query select domain_events._leaf_types(a.atttypid) from pg_attribute a
+                  where a.attrelid = class and a.attnum > 0 and not a.attisdropped;
+  else
+    return next base;
+  end if;
+end
+$$;
+
+comment on function domain_events._leaf_types(oid) is 'The scalar types that a value of this type is made of, below domains, arrays and composites';
+
+-- 16384 is the first OID of a user's object in every database.
+create function domain_events._is_plain(type oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(bool_and(leaf < 16384 and leaf not in ('json'::regtype, 'record'::regtype)), true)
+    from domain_events._leaf_types(type) as leaf
+$$;
+
+comment on function domain_events._is_plain(oid) is
+  'True when to_jsonb() of the type can neither call a user''s cast nor meet JSON text that jsonb cannot hold';
+
+create function domain_events._json_expression(expression text, type oid, top boolean, max_bytes bigint) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  base oid := domain_events._base_type(type);
+  element oid := domain_events._element_type(base);
+  class oid := (select t.typrelid from pg_type t where t.oid = base and t.typtype = 'c');
+  fields text[];
+begin
+  if base = 'jsonb'::regtype and top then
+    return format($sql$case jsonb_typeof(%1$s)
+      when 'null' then '{"$value":"jsonb null"}'::jsonb
+      when 'object' then case when jsonb_exists(%1$s, '$value')
+                              then jsonb_build_object('$value', 'literal', 'of', %1$s) else %1$s::jsonb end
+      else %1$s::jsonb end$sql$, expression);
+  elsif base = 'json'::regtype then
+    return format('domain_events._json_to_jsonb(%s, %L)', expression, top);
+  elsif base in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) and top then
+    return format('case when octet_length(%1$s) > %2$s then domain_events._unrepresentable(%1$s, %3$L) else to_jsonb(%1$s) end',
+                  expression, max_bytes, format_type(base, null));
+  elsif base = 'bytea'::regtype and top then
+    return format('case when octet_length(%1$s) > %2$s then domain_events._unrepresentable(%1$s) else to_jsonb(%1$s) end',
+                  expression, max_bytes / 2 - 1);
+  elsif domain_events._is_plain(base) then
+    return format('to_jsonb(%s)', expression);
+  elsif element is not null then
+    return format($sql$case when %1$s is null then null when array_ndims(%1$s) is null then '[]'::jsonb
+      when array_ndims(%1$s) = 1
+      then (select jsonb_agg(%2$s order by i) from generate_subscripts(%1$s, 1) as i)
+      else domain_events._nest((select array_agg(%3$s) from unnest(%1$s) as e), array_dims(%1$s)) end$sql$,
+      expression,
+      domain_events._json_expression(format('(%s)[i]', expression), element, false, max_bytes),
+      domain_events._json_expression('e', element, false, max_bytes));
+  elsif class is not null then
+    select array_agg(format('jsonb_build_object(%L, %s)', a.attname,
+                            domain_events._json_expression(format('(%s).%I', expression, a.attname), a.atttypid, false, max_bytes))
+                     order by a.attnum)
+      into fields
+      from pg_attribute a where a.attrelid = class and a.attnum > 0 and not a.attisdropped;
+    return format('case when num_nulls(%s) = 0 then %s end', expression,
+                  coalesce(array_to_string(fields, ' || '), '''{}''::jsonb'));
+  else
+    return format('case when num_nulls(%1$s) = 0 then to_jsonb(format(''%%s'', %1$s)) end', expression);
+  end if;
+end
+$$;
+
+comment on function domain_events._json_expression(text, oid, boolean, bigint) is
+  'SQL that renders an expression of this type as to_jsonb() does, calling no user''s cast; top: a whole column, whose jsonb null, $value objects and oversized values become markers';
+
+create function domain_events._unrepresentable(value bytea) returns jsonb
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object('$value', 'unrepresentable', 'type', 'bytea', 'bytes', octet_length(value),
+                            'sha256', encode(sha256(value), 'hex'))
+$$;
+
+comment on function domain_events._unrepresentable(bytea) is
+  'The marker for a bytea that jsonb cannot hold: length and SHA-256 of the raw bytes';
+
+create function domain_events._unrepresentable(value text, type text) returns jsonb
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select jsonb_build_object('$value', 'unrepresentable', 'type', type, 'bytes', octet_length(value),
+                            'sha256', encode(sha256(convert_to(value, 'UTF8')), 'hex'))
+$$;
+
+comment on function domain_events._unrepresentable(text, text) is
+  'The marker for a value that jsonb cannot hold: length and SHA-256 of its text form';
+
+create function domain_events._json_to_jsonb(value json, top boolean) returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  converted jsonb;
+begin
+  if value is null then
+    return null;
+  end if;
+  begin
+    converted := value::jsonb;
+  exception when others then
+    -- "\u0000", 1e500000 and what else is JSON but no jsonb
+    return domain_events._unrepresentable(value::text, 'json');
+  end;
+  if top and jsonb_typeof(converted) = 'null' then
+    return '{"$value":"jsonb null"}';
+  elsif top and jsonb_typeof(converted) = 'object' and jsonb_exists(converted, '$value') then
+    return jsonb_build_object('$value', 'literal', 'of', converted);
+  end if;
+  return converted;
+end
+$$;
+
+comment on function domain_events._json_to_jsonb(json, boolean) is
+  'A json value as jsonb; the unrepresentable marker for what jsonb cannot hold';
+
+-- Puts the flat elements of an array of two or more dimensions back into nested JSON arrays.
+create function domain_events._nest(flat jsonb[], dimensions text) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  bounds text[];
+  size int;
+  level jsonb[] := flat;
+begin
+  bounds := string_to_array(trim(both '[]' from dimensions), '][');
+  for i in reverse cardinality(bounds) .. 1 loop
+    size := split_part(bounds[i], ':', 2)::int - split_part(bounds[i], ':', 1)::int + 1;
+    level := array(select to_jsonb(level[n:n + size - 1]) from generate_series(1, cardinality(level), size) as n order by n);
+  end loop;
+  return level[1];
+end
+$$;
+
+comment on function domain_events._nest(jsonb[], text) is
+  'Nests a flat list of elements by the text of array_dims(), as to_jsonb() shows an array of several dimensions';
+
+-- The settings that a rendering depends on, fixed in the trigger function only where one of the table's types needs them:
+-- each costs about 0.5 us a call.
+create function domain_events._render_settings(types oid[], identity_types oid[]) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  with leaf as (
+    select l as type, false as identity from unnest(types) as t, domain_events._leaf_types(t) as l
+    union
+    select l, true from unnest(identity_types) as t, domain_events._leaf_types(t) as l
+  ), needed as (
+    select case
+             when leaf.type in ('bool'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'oid'::regtype,
+                                'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype, '"char"'::regtype,
+                                'numeric'::regtype, 'uuid'::regtype, 'json'::regtype, 'jsonb'::regtype, 'inet'::regtype,
+                                'cidr'::regtype, 'macaddr'::regtype, 'macaddr8'::regtype, 'bit'::regtype, 'varbit'::regtype,
+                                'time'::regtype, 'xml'::regtype, 'tsvector'::regtype, 'int4range'::regtype,
+                                'int8range'::regtype, 'numrange'::regtype)
+                  or exists (select from pg_type t where t.oid = leaf.type and t.typtype = 'e') then '{}'::text[]
+             when leaf.type in ('date'::regtype, 'timestamp'::regtype)
+               then case when leaf.identity then array['datestyle = ''ISO, MDY'''] else '{}' end
+             when leaf.type in ('timestamptz'::regtype, 'timetz'::regtype)
+               then array['timezone = ''UTC'''] || case when leaf.identity then array['datestyle = ''ISO, MDY'''] else '{}' end
+             when leaf.type = 'interval'::regtype then array['intervalstyle = ''postgres''']
+             when leaf.type = 'bytea'::regtype then array['bytea_output = ''hex''']
+             when leaf.type in ('float4'::regtype, 'float8'::regtype) then array['extra_float_digits = 1']
+             when leaf.type = 'money'::regtype then array['lc_monetary = ''C''']
+             else array['timezone = ''UTC''', 'datestyle = ''ISO, MDY''', 'intervalstyle = ''postgres''',
+                        'bytea_output = ''hex''', 'extra_float_digits = 1', 'lc_monetary = ''C''']
+           end as settings
+      from leaf
+  )
+  select coalesce(array_agg(distinct s order by s), '{}') from needed, unnest(needed.settings) as s
+$$;
+
+comment on function domain_events._render_settings(oid[], oid[]) is
+  'The SET clauses that make the rendering of these types independent of the session';

@@ -1,0 +1,221 @@
+-- From a table's configuration to the plan of its capture: which column becomes what, following the columns through DDL.
+
+create function domain_events._event_type(aggregate_type text, style text, verb text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select case style
+           when 'dotted' then lower(regexp_replace(aggregate_type, '([a-z0-9])([A-Z])', '\1_\2', 'g')) || '.' || lower(verb)
+           else aggregate_type || verb
+         end
+$$;
+
+comment on function domain_events._event_type(text, text, text) is 'UserCreated in pascal style, user.created in dotted style';
+
+-- Singular CamelCase: user_addresses gives UserAddress. Only the last word is made singular.
+create function domain_events._default_aggregate_type(table_name name) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select regexp_replace(w.camel,
+           case when w.camel ~* 'ies$' then 'ies$'
+                when w.camel ~* '(s|x|z|ch|sh)es$' then 'es$'
+                when w.camel ~* '(ss|us|is)$' then '$'
+                else 's$' end,
+           case when w.camel ~* 'ies$' then 'y' else '' end, 'i')
+    from (select coalesce(string_agg(upper(left(p, 1)) || substr(p, 2), '' order by n), table_name::text) as camel
+            from regexp_split_to_table(table_name::text, '[^[:alnum:]]+') with ordinality as u(p, n)
+           where p <> '') as w
+$$;
+
+comment on function domain_events._default_aggregate_type(name) is 'The aggregate type a table gets when none is given';
+
+create function domain_events._composite_relations(type oid) returns setof oid
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  base oid := domain_events._base_type(type);
+  element oid := domain_events._element_type(base);
+  class oid := (select t.typrelid from pg_type t where t.oid = base and t.typtype = 'c' and t.oid >= 16384);
+begin
+  if element is not null then
+    return query select domain_events._composite_relations(element);
+  elsif class is not null then
+    return next class;
+    return query select r from pg_attribute a, domain_events._composite_relations(a.atttypid) as r
+                  where a.attrelid = class and a.attnum > 0 and not a.attisdropped;
+  end if;
+end
+$$;
+
+comment on function domain_events._composite_relations(oid) is 'The relations behind the composite types that a value of this type is made of';
+
+-- The relations whose columns a trigger function was written for: the table's and those of its composite types.
+create function domain_events._watched_relations(relation oid) returns oid[]
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select array[relation] || coalesce(array_agg(distinct r order by r), '{}')
+    from pg_attribute a, domain_events._composite_relations(a.atttypid) as r
+   where a.attrelid = relation and a.attnum > 0 and not a.attisdropped
+$$;
+
+comment on function domain_events._watched_relations(oid) is 'The table and its composite types: when their columns change, the trigger function is written anew';
+
+-- Names, numbers and types of the columns as one number. Collisions (1 in 2^32 per DDL) aside, equal means unchanged.
+-- The trigger functions carry the same expression inline: 52_capture_plan.sql and 53_capture_function.sql agree.
+create function domain_events._columns_signature(relations oid[]) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select sum((hashtextextended(a.attname::text, (a.attnum::bigint << 32) | a.atttypid::bigint) >> 32)::int)
+    from pg_attribute a
+   where a.attrelid = any (relations) and a.attnum > 0 and not a.attisdropped
+$$;
+
+comment on function domain_events._columns_signature(oid[]) is 'A number that changes with the columns of these relations';
+
+create function domain_events._newest_position() returns bigint
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$ select coalesce(pg_sequence_last_value('domain_events.events_global_position_seq'), 0) $$;
+
+comment on function domain_events._newest_position() is 'The position drawn last, 0 when none was';
+
+-- The table's columns as they are now, with the rules they carry. In the same table the attribute number decides (it follows a
+-- rename), after a restore the name (numbers are dealt anew there). A redaction rule without a column keeps its row, with a
+-- null attnum: its data may now be anywhere.
+create function domain_events._live_columns(capture_id int)
+returns table (attnum int2, column_name name, type oid, identity_position int, captured boolean, redacted boolean)
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  with config as (
+    select c.*, c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid as same_table
+      from domain_events.capture_config c where c.capture_id = _live_columns.capture_id
+  ), live as (
+    select a.attnum, a.attname, a.atttypid
+      from config join pg_attribute a on a.attrelid = config.relation and a.attnum > 0 and not a.attisdropped
+  ), known as (
+    select k.* from domain_events.capture_columns k where k.capture_id = _live_columns.capture_id
+  )
+  select live.attnum, coalesce(live.attname, known.column_name), live.atttypid, known.identity_position,
+         coalesce(known.captured, not config.include_only), coalesce(known.redacted, false)
+    from config
+    cross join (live full join known
+      on case when (select config.same_table from config) then live.attnum = known.attnum else live.attname = known.column_name end)
+   where live.attnum is not null or known.redacted
+$$;
+
+comment on function domain_events._live_columns(int) is
+  'The present columns of a captured table with the rules they carry, and redaction rules that lost their column';
+
+create function domain_events._sync_columns(capture_id int) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  before domain_events.capture_columns[];
+  after domain_events.capture_columns[];
+begin
+  before := array(select k from domain_events.capture_columns k where k.capture_id = _sync_columns.capture_id);
+  after := array(select row(_sync_columns.capture_id, l.attnum, l.column_name, l.identity_position, l.captured, l.redacted)::domain_events.capture_columns
+                   from domain_events._live_columns(_sync_columns.capture_id) as l);
+  delete from domain_events.capture_columns k where k.capture_id = _sync_columns.capture_id;
+  insert into domain_events.capture_columns select (unnest(after)).*;
+
+  update domain_events.capture_config c
+     set -- A mapping names columns: let it follow a rename.
+         event_types = (
+           select coalesce(jsonb_agg(
+                    case when jsonb_exists(m.entry, 'when_changed')
+                         then m.entry || jsonb_build_object('when_changed',
+                           (select jsonb_agg(coalesce((select a.column_name from unnest(before) as b join unnest(after) as a on a.attnum = b.attnum
+                                                        where b.column_name = w), w))
+                              from jsonb_array_elements_text(m.entry -> 'when_changed') as w))
+                         else m.entry end order by m.n), '[]')
+             from jsonb_array_elements(c.event_types) with ordinality as m(entry, n)
+            where c.relation_oid = c.relation::oid)
+   where c.capture_id = _sync_columns.capture_id and c.relation_oid = c.relation::oid;
+  update domain_events.capture_config c
+     set relation_oid = c.relation::oid,
+         store_oid = 'domain_events.events'::regclass::oid,
+         table_name = domain_events._qualified_name(c.relation),
+         fail_closed = exists (select from unnest(after) as a where a.attnum is null),
+         whole_row_after = domain_events._newest_position()
+   where c.capture_id = _sync_columns.capture_id;
+end
+$$;
+
+comment on function domain_events._sync_columns(int) is
+  'Records the present columns of a captured table; every stream''s next event then carries the whole row';
+
+create function domain_events._qualified_name(relation oid) returns text
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation
+$$;
+
+comment on function domain_events._qualified_name(oid) is 'schema.table, quoted where needed, whatever the search_path';
+
+-- The capture that a trigger on this relation serves: its own, its partition root's, or, for a table that was dropped and
+-- restored, the one of the same name whose table is gone.
+create function domain_events._find_capture(relation oid) returns int
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  root oid := coalesce((select pg_partition_root(c.oid) from pg_class c where c.oid = relation and c.relispartition), relation);
+  found_id int;
+begin
+  select c.capture_id into found_id from domain_events.capture_config c where c.relation = root;
+  if found_id is null then
+    update domain_events.capture_config c set relation = root
+      from pg_class r join pg_namespace n on n.oid = r.relnamespace
+     where r.oid = root and c.table_name = format('%I.%I', n.nspname, r.relname)
+       and not exists (select from pg_class gone where gone.oid = c.relation)
+    returning c.capture_id into found_id;
+  end if;
+  return found_id;
+end
+$$;
+
+comment on function domain_events._find_capture(oid) is 'The capture that serves a relation or its partition root; null when there is none';
+
+-- What the native trigger needs to know of a relation, columns already followed through DDL. The portable trigger has the
+-- same baked into its text.
+create function domain_events._capture_plan(relation oid) returns jsonb
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id int := domain_events._find_capture(relation);
+  config domain_events.capture_config;
+begin
+  if id is null then
+    return null;
+  end if;
+  perform domain_events._follow_columns(id);
+  select * into strict config from domain_events.capture_config c where c.capture_id = id;
+  return jsonb_build_object(
+    'capture_id', id, 'relation', config.relation::oid::bigint, 'state', config.state,
+    'aggregate_type', config.aggregate_type, 'on_failure', config.on_failure, 'payload', config.payload,
+    'table_name', config.table_name, 'whole_row_after', config.whole_row_after, 'fail_closed', config.fail_closed,
+    'max_bytes', domain_events._max_bytes(id),
+    'types', jsonb_build_object(
+      'insert', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Created'),
+      'update', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Updated'),
+      'delete', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Deleted'),
+      'rekey', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed')),
+    'event_types', config.event_types,
+    'columns', (select jsonb_agg(jsonb_build_object('name', k.column_name, 'identity', k.identity_position,
+                                                    'captured', k.captured, 'redacted', k.redacted) order by k.attnum)
+                  from domain_events.capture_columns k where k.capture_id = id and k.attnum is not null));
+end
+$$;
+
+comment on function domain_events._capture_plan(oid) is 'The plan of the capture that serves a relation, as JSON; null when there is none';
+
+-- Two values of every wide column have to fit into one jsonb of at most 2^28 - 1 bytes.
+create function domain_events._max_bytes(capture_id int) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select 268000000 / (2 * greatest(count(*), 1))
+    from domain_events._live_columns(_max_bytes.capture_id) as l
+   where l.captured and not l.redacted
+     and domain_events._base_type(l.type) in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'bytea'::regtype,
+                                              'json'::regtype, 'jsonb'::regtype)
+$$;
+
+comment on function domain_events._max_bytes(int) is 'From how many bytes on a value of this table is written as the unrepresentable marker';

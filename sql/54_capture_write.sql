@@ -1,0 +1,168 @@
+-- The privileged end of capture: stores a finished event, or keeps it as a failure.
+
+create function domain_events._write_event(
+  aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
+  whole_row_after bigint, occurred_at timestamptz,
+  caused_by text default null, correlation_id text default null, causation_id text default null
+) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  head record;
+begin
+  if aggregate_id is null then
+    raise exception 'a column of the aggregate id is null'
+      using errcode = '22004', hint = 'Capture by columns that are not null: enable_capture(.., aggregate_id => ..).';
+  end if;
+  perform domain_events._lock_stream('domain_events.events'::regclass, aggregate_type, aggregate_id);
+  loop
+    select e.aggregate_version, e.global_position, e.recorded_at into head
+      from domain_events.events e
+     where e.aggregate_type = _write_event.aggregate_type and e.aggregate_id = _write_event.aggregate_id
+     order by e.aggregate_version desc limit 1;
+    if coalesce(head.global_position, 0) <= whole_row_after then
+      return null;
+    end if;
+    insert into domain_events.events
+      (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
+       correlation_id, causation_id, caused_by, occurred_at, recorded_at)
+    select domain_events.uuid_v7(), _write_event.aggregate_type, _write_event.aggregate_id,
+           coalesce(head.aggregate_version, 0) + 1, _write_event.event_type, _write_event.event_name, _write_event.event_data,
+           case when _write_event.caused_by is null then domain_events._context_metadata() || _write_event.metadata else _write_event.metadata end,
+           case when _write_event.caused_by is null then domain_events._context_text('domain_events.correlation_id') else _write_event.correlation_id end,
+           case when _write_event.caused_by is null then domain_events._context_text('domain_events.causation_id') else _write_event.causation_id end,
+           coalesce(_write_event.caused_by, domain_events._context_text('domain_events.actor'), session_user),
+           coalesce(_write_event.occurred_at, now.recorded_at), now.recorded_at
+      from (select greatest(clock_timestamp(), head.recorded_at + interval '1 microsecond') as recorded_at) as now
+    on conflict do nothing;
+    if found then
+      return coalesce(head.aggregate_version, 0) + 1;
+    end if;
+    -- Another writer committed this version first: look again.
+  end loop;
+end
+$$;
+
+comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, bigint, timestamptz, text, text, text) is
+  'Stores an event as its stream''s next version and returns that; null, and nothing stored, when the stream''s newest position is at most whole_row_after. A given caused_by means a given context, otherwise the session''s is taken.';
+
+create function domain_events._propagates(code text) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$ select left(code, 2) in ('40', '53', '57', '58', 'XX') or code in ('55P03', '25006') $$;
+
+comment on function domain_events._propagates(text) is
+  'True for errors that fail the user''s statement under dead_letter too: the transaction has to be retried, or the server is ill';
+
+create function domain_events._keep_failure(
+  capture_id int, operation text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
+  error_code text, error_message text
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  config domain_events.capture_config;
+  has_secrets boolean;
+begin
+  select * into strict config from domain_events.capture_config c where c.capture_id = _keep_failure.capture_id;
+  has_secrets := config.fail_closed or config.include_only
+                 or exists (select from domain_events.capture_columns k
+                             where k.capture_id = config.capture_id and (k.redacted or not k.captured));
+  insert into domain_events.capture_failures
+    (table_name, operation, aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
+     correlation_id, causation_id, caused_by, occurred_at, after_version, error_code, error_message)
+  values
+    (config.table_name, _keep_failure.operation, config.aggregate_type, _keep_failure.aggregate_id, _keep_failure.event_type,
+     _keep_failure.event_name, _keep_failure.event_data, domain_events._context_metadata() || _keep_failure.metadata,
+     domain_events._context_text('domain_events.correlation_id'), domain_events._context_text('domain_events.causation_id'),
+     coalesce(domain_events._context_text('domain_events.actor'), session_user), clock_timestamp(),
+     domain_events._stream_version(config.aggregate_type, _keep_failure.aggregate_id), _keep_failure.error_code,
+     case when has_secrets then 'withheld: the table has redacted or excluded columns' else _keep_failure.error_message end);
+end
+$$;
+
+comment on function domain_events._keep_failure(int, text, text, text, text, jsonb, jsonb, text, text) is
+  'Keeps an event that could not be stored, whole, with the error';
+
+create function domain_events.retry_capture_failures(max_count int default null) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  failure domain_events.capture_failures;
+  stuck text[] := '{}';
+  version bigint;
+  stored bigint := 0;
+  code text;
+  message text;
+begin
+  if max_count < 1 then
+    raise exception 'max_count must be positive, not %', max_count
+      using errcode = '22023', hint = 'Leave it out to retry all of them.';
+  end if;
+  for failure in
+    select * from domain_events.capture_failures f
+     where f.stored_version is null order by f.failure_id limit max_count
+     for update skip locked
+  loop
+    -- Behind a failure that fails again, the later ones of its stream wait: they would overtake it.
+    continue when failure.aggregate_type || chr(1) || coalesce(failure.aggregate_id, '') = any (stuck);
+    begin
+      version := domain_events._write_event(
+        failure.aggregate_type, failure.aggregate_id, failure.event_type, failure.event_name, failure.event_data,
+        failure.metadata || jsonb_build_object('late', true, 'failure_id', failure.failure_id, 'after_version', failure.after_version),
+        null, failure.occurred_at, failure.caused_by, failure.correlation_id, failure.causation_id);
+      update domain_events.capture_failures f
+         set stored_version = version, retries = f.retries + 1, retried_at = clock_timestamp()
+       where f.failure_id = failure.failure_id;
+      stored := stored + 1;
+    exception when others then
+      get stacked diagnostics code = returned_sqlstate, message = message_text;
+      if domain_events._propagates(code) then
+        raise;
+      end if;
+      stuck := stuck || (failure.aggregate_type || chr(1) || coalesce(failure.aggregate_id, ''));
+      update domain_events.capture_failures f
+         set retries = f.retries + 1, retried_at = clock_timestamp(), error_code = code,
+             error_message = case when f.error_message like 'withheld:%' then f.error_message else message end
+       where f.failure_id = failure.failure_id;
+    end;
+  end loop;
+  return stored;
+end
+$$;
+
+comment on function domain_events.retry_capture_failures(int) is
+  'Stores the events kept in capture_failures, oldest first, and returns how many: each takes its stream''s next version, with its own occurred_at and metadata {"late": true, ..}';
+
+-- Events about a table as a whole go to a stream of the table.
+create function domain_events._table_event(relation oid, event_type text, event_data jsonb) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform domain_events._write_event('domain_events.Table', domain_events._short_id(domain_events._qualified_name(relation)),
+                                     event_type, null, event_data, '{}', null, null);
+end
+$$;
+
+comment on function domain_events._table_event(oid, text, jsonb) is
+  'Stores an event in the table''s own stream: type domain_events.Table, id the schema-qualified name';
+
+create function domain_events._capture_truncate(capture_id int, relation oid) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  config domain_events.capture_config;
+begin
+  select * into config from domain_events.capture_config c
+   where c.capture_id = domain_events._find_capture(_capture_truncate.relation) and c.state = 'active';
+  if found then
+    perform domain_events._table_event(config.relation, 'TableTruncated',
+      jsonb_build_object('aggregate_type', config.aggregate_type)
+      || case when config.relation::oid = relation then '{}'
+              else jsonb_build_object('partition', domain_events._qualified_name(relation)) end);
+  end if;
+end
+$$;
+
+comment on function domain_events._capture_truncate(int, oid) is 'Records that a captured table, or a partition of it, was truncated';

@@ -1,0 +1,418 @@
+-- Turning capture on, off, and holding it for a while. The public functions run as their caller, who owns the table; what
+-- writes the store is behind them and runs as the store's owner.
+
+create function domain_events._check_event_types(target regclass, event_types jsonb) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  entry jsonb;
+  n bigint;
+  wrong text;
+begin
+  if event_types is null then
+    return;
+  elsif jsonb_typeof(event_types) <> 'array' then
+    raise exception 'event_types must be a JSON array, not %', jsonb_typeof(event_types)
+      using errcode = '22023',
+            hint = 'For example [{"on": "update", "when_changed": ["email"], "type": "UserEmailChanged"}].';
+  end if;
+  for entry, n in select * from jsonb_array_elements(event_types) with ordinality loop
+    wrong := case
+      when jsonb_typeof(entry) <> 'object' then 'is no JSON object'
+      when entry ->> 'on' is null or entry ->> 'on' not in ('insert', 'update', 'delete') then 'needs "on": insert, update or delete'
+      when jsonb_typeof(entry -> 'type') is distinct from 'string' or entry ->> 'type' = '' then 'needs "type": a name in the past tense'
+      when octet_length(entry ->> 'type') > 255 then 'has a "type" of more than 255 bytes'
+      when coalesce(jsonb_typeof(entry -> 'name'), 'string') <> 'string' then 'has a "name" that is no string'
+      when jsonb_exists(entry, 'when_changed') and entry ->> 'on' <> 'update' then 'has "when_changed", which only an update can have'
+      when jsonb_exists(entry, 'when_changed')
+           and (jsonb_typeof(entry -> 'when_changed') <> 'array' or entry -> 'when_changed' = '[]'
+                or jsonb_path_exists(entry -> 'when_changed', '$[*] ? (@.type() != "string")')) then 'needs "when_changed": a list of column names'
+      when (entry - '{on,type,name,when_changed}'::text[]) <> '{}' then 'has an unknown key'
+    end;
+    if wrong is not null then
+      raise exception 'entry % of event_types %', n, wrong
+        using errcode = '22023',
+              hint = 'For example {"on": "update", "when_changed": ["email"], "type": "UserEmailChanged"}.';
+    end if;
+    if jsonb_exists(entry, 'when_changed') then
+      perform domain_events._check_columns(target, array(select jsonb_array_elements_text(entry -> 'when_changed')), 'event_types');
+    end if;
+  end loop;
+end
+$$;
+
+comment on function domain_events._check_event_types(regclass, jsonb) is 'Raises 22023 or 42703 unless the mapping is well formed';
+
+create function domain_events._check_columns(target regclass, columns text[], parameter text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wrong text;
+begin
+  if array_position(columns, null) is not null then
+    raise exception 'parameter % holds a null', parameter
+      using errcode = '22004', hint = 'Name columns of the table.';
+  end if;
+  select c into wrong from unnest(columns) as c
+   where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped)
+   limit 1;
+  if wrong is not null then
+    raise exception 'column "%" of table % does not exist', wrong, target
+      using errcode = '42703', detail = format('It is named in parameter %s.', parameter),
+            hint = 'Names are case-sensitive here and stand without quotes.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_columns(regclass, text[], text) is 'Raises 42703 unless the table has all these columns';
+
+create function domain_events._check_choice(parameter text, value text, choices text[]) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if value is null then
+    raise exception '% must not be null', parameter
+      using errcode = '22004', hint = format('Choose one of %s.', array_to_string(choices, ', '));
+  elsif value <> all (choices) then
+    raise exception '% must be one of %, not "%"', parameter, array_to_string(choices, ', '), value
+      using errcode = '22023', hint = format('Choose one of %s.', array_to_string(choices, ', '));
+  end if;
+end
+$$;
+
+comment on function domain_events._check_choice(text, text, text[]) is 'Raises 22004 or 22023 unless the value is one of the choices';
+
+create function domain_events._primary_key(target regclass) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select array_agg(a.attname::text order by k.n)
+    from pg_index i
+    cross join lateral unnest(i.indkey::int2[]) with ordinality as k(attnum, n)
+    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+   where i.indrelid = target and i.indisprimary and k.n <= i.indnkeyatts
+$$;
+
+comment on function domain_events._primary_key(regclass) is 'Columns of the primary key in its order; null when there is none';
+
+-- False when several rows can share a stream.
+create function domain_events._is_unique(target regclass, columns text[]) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_index i
+     where i.indrelid = target and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
+       and (select bool_and(a.attname::text = any (columns) and a.attnotnull)
+              from unnest(i.indkey::int2[]) with ordinality as k(attnum, n)
+              join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
+             where k.n <= i.indnkeyatts))
+$$;
+
+comment on function domain_events._is_unique(regclass, text[]) is 'True when a unique key over not-null columns is among these columns';
+
+create function domain_events._register_capture(
+  target regclass, aggregate_type text, aggregate_id text[], include text[], exclude text[], redact text[],
+  event_types jsonb, event_name_style text, payload text, on_failure text, baseline text, replication text, grantee name
+) returns int
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  id int;
+  chosen text := coalesce(_register_capture.aggregate_type,
+                          (select domain_events._default_aggregate_type(c.relname) from pg_class c where c.oid = target));
+  taken regclass;
+begin
+  -- One registration at a time: a check and an insert belong together.
+  lock table domain_events.capture_config in share row exclusive mode;
+  if exists (select from domain_events.capture_config c where c.relation = target) then
+    raise exception 'table % is already captured', target
+      using errcode = '42710', hint = 'To change how, disable_capture() it first; its history is kept.';
+  end if;
+  select c.relation into taken from domain_events.capture_config c where c.aggregate_type = chosen;
+  if found and _register_capture.aggregate_type is null then
+    raise exception 'aggregate type "%" is already used by table %', chosen, taken
+      using errcode = '42710', hint = format('Choose another: enable_capture(%L, aggregate_type => ...).', target);
+  elsif found then
+    raise exception 'aggregate type "%" is already captured from table %', chosen, taken
+      using errcode = '42710', hint = 'Each captured table needs an aggregate type of its own.';
+  end if;
+  insert into domain_events.capture_config
+    (relation, relation_oid, store_oid, table_name, aggregate_type, include_only, event_types, event_name_style,
+     payload, on_failure, baseline, replication, whole_row_after)
+  values
+    (target, target, 'domain_events.events'::regclass, domain_events._qualified_name(target), chosen,
+     _register_capture.include is not null, coalesce(_register_capture.event_types, '[]'), _register_capture.event_name_style,
+     _register_capture.payload, _register_capture.on_failure, _register_capture.baseline, _register_capture.replication,
+     domain_events._newest_position())
+  returning capture_id into id;
+  insert into domain_events.capture_columns (capture_id, attnum, column_name, identity_position, captured, redacted)
+  select id, a.attnum, a.attname, array_position(_register_capture.aggregate_id, a.attname::text),
+         (_register_capture.include is null or a.attname = any (_register_capture.include))
+           and a.attname <> all (coalesce(_register_capture.exclude, '{}')),
+         a.attname = any (coalesce(_register_capture.redact, '{}'))
+    from pg_attribute a
+   where a.attrelid = target and a.attnum > 0 and not a.attisdropped;
+  perform domain_events._write_capture_function(id);
+  execute format('revoke all on function domain_events.%I() from public', 'capture_' || id);
+  execute format('comment on function domain_events.%I() is %L', 'capture_' || id,
+                 format('Trigger: captures the changes of %s as events of type %s', target, chosen));
+  perform domain_events._grant_capture(id, grantee);
+  return id;
+end
+$$;
+
+comment on function domain_events._register_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text, name) is
+  'The part of enable_capture() that writes the store; the caller may create triggers with the new function until _seal_capture()';
+
+create function domain_events._grant_capture(capture_id int, grantee name) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if grantee <> current_user then
+    execute format('grant execute on function domain_events.%I() to %I', 'capture_' || capture_id, grantee);
+  end if;
+end
+$$;
+
+comment on function domain_events._grant_capture(int, name) is
+  'Lets the table''s owner create the triggers: that alone needs the right to execute, firing them does not';
+
+create function domain_events._seal_capture(capture_id int, grantee name) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if grantee <> current_user then
+    execute format('revoke execute on function domain_events.%I() from %I', 'capture_' || capture_id, grantee);
+  end if;
+  perform domain_events._invalidate_capture((select c.relation from domain_events.capture_config c where c.capture_id = _seal_capture.capture_id));
+end
+$$;
+
+comment on function domain_events._seal_capture(int, name) is 'Takes back what _register_capture() granted: nobody may execute a trigger function';
+
+-- The native engine keeps plans in memory and replaces this function by one that tells every session to forget them.
+create function domain_events._invalidate_capture(relation regclass) returns void
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$ select $$;
+
+comment on function domain_events._invalidate_capture(regclass) is 'Tells every session that the plan of this table''s capture has changed; nothing to do on the portable engine';
+
+create function domain_events.enable_capture(
+  target regclass, aggregate_type text default null, aggregate_id text[] default null,
+  include text[] default null, exclude text[] default null, redact text[] default null, event_types jsonb default null,
+  event_name_style text default 'pascal', payload text default 'changes', on_failure text default 'dead_letter',
+  baseline text default 'lazy', replication text default 'origin'
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  key text[];
+  id int;
+  wrong text;
+  leaf regclass;
+begin
+  perform domain_events._check_target(target);
+  perform domain_events._check_choice('event_name_style', event_name_style, '{pascal,dotted}');
+  perform domain_events._check_choice('payload', payload, '{changes,full}');
+  perform domain_events._check_choice('on_failure', on_failure, '{abort,dead_letter}');
+  perform domain_events._check_choice('baseline', baseline, '{lazy,now}');
+  perform domain_events._check_choice('replication', replication, '{origin,always}');
+  perform domain_events._check_columns(target, aggregate_id, 'aggregate_id');
+  perform domain_events._check_columns(target, include, 'include');
+  perform domain_events._check_columns(target, exclude, 'exclude');
+  perform domain_events._check_columns(target, redact, 'redact');
+  perform domain_events._check_event_types(target, event_types);
+  if aggregate_type is not null then
+    perform domain_events._check_stream(aggregate_type, 'x');
+    if aggregate_type like 'domain\_events.%' then
+      raise exception 'aggregate type "%" is reserved', aggregate_type
+        using errcode = '22023', hint = 'Types that start with "domain_events." are the store''s own.';
+    end if;
+  end if;
+  if (select c.relispartition from pg_class c where c.oid = target) then
+    raise exception '% is a partition', target
+      using errcode = '42809', hint = format('Capture the whole table: enable_capture(%L).', pg_partition_root(target)::regclass);
+  end if;
+  if include is not null and exclude is not null then
+    raise exception 'include and exclude cannot be given together'
+      using errcode = '22023', hint = 'include names all captured columns, exclude those that are not.';
+  end if;
+  key := coalesce(aggregate_id, domain_events._primary_key(target));
+  if coalesce(cardinality(key), 0) = 0 then
+    raise exception 'table % has no primary key', target
+      using errcode = '42P16',
+            hint = format('Name the columns that identify an aggregate: enable_capture(%L, aggregate_id => ''{column}'').', target);
+  end if;
+  select k into wrong from unnest(key) as k where k = any (redact);
+  if found then
+    raise exception 'column "%" identifies the aggregate and cannot be redacted', wrong
+      using errcode = '22023', hint = 'The aggregate id would show its value; choose another aggregate_id.';
+  end if;
+  select r into wrong from unnest(redact) as r where r = any (exclude) or r <> all (include);
+  if found then
+    raise exception 'column "%" is redacted and not captured', wrong
+      using errcode = '22023', hint = 'An excluded column appears nowhere and needs no redaction.';
+  end if;
+
+  id := domain_events._register_capture(target, aggregate_type, key, include, exclude, redact, event_types,
+                                        event_name_style, payload, on_failure, baseline, replication, current_user);
+
+  -- A leading blank sorts before any name a person would choose: triggers fire by name, and the change must be recorded before
+  -- another trigger makes the next one.
+  execute format('create trigger " domain_events_capture" after insert or update or delete on %s for each row execute function domain_events.%I()',
+                 target, 'capture_' || id);
+  for leaf in select t.relid from pg_partition_tree(target) as t union select target loop
+    execute format('create trigger " domain_events_truncate" after truncate on %s for each statement execute function domain_events.%I()',
+                   leaf, 'capture_' || id);
+    if replication = 'always' then
+      execute format('alter table %s enable always trigger " domain_events_truncate"', leaf);
+      execute format('alter table %s enable always trigger " domain_events_capture"', leaf);
+    end if;
+  end loop;
+  execute format('comment on trigger " domain_events_capture" on %s is %L', target, 'Captures changes as domain events; the name fires first');
+  execute format('comment on trigger " domain_events_truncate" on %s is %L', target, 'Records truncation as a domain event');
+  perform domain_events._seal_capture(id, current_user);
+
+  if not domain_events._is_unique(target, key) then
+    raise notice 'several rows of % can share a stream', target
+      using detail = 'Writers of one stream then wait for each other until commit, and writers of two streams in opposite orders can deadlock (40P01), as with any gapless number.',
+            hint = 'Write the rows of several aggregates in one order.';
+  end if;
+  if baseline = 'now' then
+    perform domain_events.baseline_capture(target, null);
+  end if;
+end
+$$;
+
+comment on function domain_events.enable_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text) is
+  'From now on every change of the table is an event. Needs the role domain_events_admin and ownership of the table. Only target is needed: the type comes from the table''s name, the id from its primary key, all columns are captured.';
+
+create function domain_events._capture_of(target regclass) returns int
+language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id int := (select c.capture_id from domain_events.capture_config c where c.relation = target);
+begin
+  if target is null then
+    raise exception 'the table must not be null' using errcode = '22004', hint = 'Name a table, for example ''public.users''.';
+  elsif id is null then
+    raise exception 'table % is not captured', target
+      using errcode = '42704', hint = 'The captured tables are in the view domain_events.captures.';
+  end if;
+  return id;
+end
+$$;
+
+comment on function domain_events._capture_of(regclass) is 'The capture of a table; raises 42704 when it has none';
+
+create function domain_events._set_capture_state(target regclass, new_state text) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id int := domain_events._capture_of(target);
+begin
+  update domain_events.capture_config c set state = new_state where c.capture_id = id and c.state <> new_state;
+  if not found then
+    return;
+  end if;
+  perform domain_events._table_event(target, case new_state when 'paused' then 'CapturePaused' else 'CaptureResumed' end,
+    (select jsonb_build_object('aggregate_type', c.aggregate_type) from domain_events.capture_config c where c.capture_id = id));
+  -- What happened meanwhile is unknown: each stream's next event carries the whole row.
+  update domain_events.capture_config c set whole_row_after = domain_events._newest_position() where c.capture_id = id;
+  perform domain_events._write_capture_function(id);
+  perform domain_events._invalidate_capture(target);
+end
+$$;
+
+comment on function domain_events._set_capture_state(regclass, text) is 'Pauses or resumes a capture and records that it did';
+
+create function domain_events.pause_capture(target regclass) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform domain_events._check_target(target);
+  perform domain_events._set_capture_state(target, 'paused');
+end
+$$;
+
+comment on function domain_events.pause_capture(regclass) is
+  'Emergency: stops making events for the table, without a lock on it, until resume_capture(). That it happened is an event.';
+
+create function domain_events.resume_capture(target regclass) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform domain_events._check_target(target);
+  perform domain_events._set_capture_state(target, 'active');
+end
+$$;
+
+comment on function domain_events.resume_capture(regclass) is
+  'Ends a pause: each stream''s next event carries the whole row, so that the fold is right again';
+
+create function domain_events._unregister_capture(target regclass) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id int := domain_events._capture_of(target);
+begin
+  perform domain_events._table_event(target, 'CaptureDisabled',
+    (select jsonb_build_object('aggregate_type', c.aggregate_type) from domain_events.capture_config c where c.capture_id = id));
+  perform domain_events._invalidate_capture(target);
+  delete from domain_events.capture_config c where c.capture_id = id;
+  execute format('drop function if exists domain_events.%I()', 'capture_' || id);
+end
+$$;
+
+comment on function domain_events._unregister_capture(regclass) is 'The part of disable_capture() that writes the store';
+
+create function domain_events.disable_capture(target regclass) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  leaf regclass;
+begin
+  perform domain_events._check_target(target);
+  perform domain_events._capture_of(target);
+  execute format('drop trigger if exists " domain_events_capture" on %s', target);
+  for leaf in select t.relid from pg_partition_tree(target) as t union select target loop
+    execute format('drop trigger if exists " domain_events_truncate" on %s', leaf);
+  end loop;
+  perform domain_events._unregister_capture(target);
+end
+$$;
+
+comment on function domain_events.disable_capture(regclass) is
+  'Ends the capture of a table and forgets how it was configured; its events stay';
+
+create view domain_events.captures as
+  select c.relation as target, c.aggregate_type,
+         (select array_agg(k.column_name::text order by k.identity_position) from domain_events.capture_columns k
+           where k.capture_id = c.capture_id and k.identity_position is not null) as aggregate_id,
+         (select array_agg(k.column_name::text order by k.attnum) from domain_events.capture_columns k
+           where k.capture_id = c.capture_id and k.captured and c.include_only) as include,
+         (select array_agg(k.column_name::text order by k.attnum) from domain_events.capture_columns k
+           where k.capture_id = c.capture_id and not k.captured and not c.include_only) as exclude,
+         (select array_agg(k.column_name::text order by k.attnum) from domain_events.capture_columns k
+           where k.capture_id = c.capture_id and k.redacted) as redact,
+         c.event_types, c.event_name_style, c.payload, c.on_failure, c.baseline, c.replication, c.state, c.captured_since,
+         (select count(*) from domain_events.capture_failures f
+           where f.aggregate_type = c.aggregate_type and f.stored_version is null) as pending_failures
+    from domain_events.capture_config c;
+
+comment on view domain_events.captures is 'The captured tables and how each is captured';
+comment on column domain_events.captures.target is 'The table';
+comment on column domain_events.captures.aggregate_type is 'Type of its streams';
+comment on column domain_events.captures.aggregate_id is 'Columns of the aggregate id';
+comment on column domain_events.captures.include is 'Captured columns, when they were named';
+comment on column domain_events.captures.exclude is 'Columns that are not captured';
+comment on column domain_events.captures.redact is 'Columns whose values never appear';
+comment on column domain_events.captures.event_types is 'Mapping of operations and changed columns to event types';
+comment on column domain_events.captures.event_name_style is 'pascal or dotted';
+comment on column domain_events.captures.payload is 'changes or full';
+comment on column domain_events.captures.on_failure is 'dead_letter or abort';
+comment on column domain_events.captures.baseline is 'lazy or now';
+comment on column domain_events.captures.replication is 'origin or always';
+comment on column domain_events.captures.state is 'active or paused';
+comment on column domain_events.captures.captured_since is 'When capture was enabled';
+comment on column domain_events.captures.pending_failures is 'Events waiting in capture_failures';

@@ -1,0 +1,68 @@
+-- From events back to the row.
+--
+-- A key is held by one row at a time once a statement has ended, yet within "set id = id + 1" the events of a stream say: the
+-- next row came before the first one left. So the fold keeps the occupants in order of arrival; who leaves is the first.
+
+create function domain_events.fold_stream(aggregate_type text, aggregate_id text, up_to_version bigint default null) returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  occupants jsonb[] := '{}';
+  newest bigint;
+  event record;
+  truncated_at bigint;
+  data jsonb;
+begin
+  perform domain_events._check_stream(fold_stream.aggregate_type, fold_stream.aggregate_id);
+  if up_to_version < 1 then
+    raise exception 'up_to_version must be positive, not %', up_to_version
+      using errcode = '22023', hint = 'Leave it out for the newest version.';
+  end if;
+  select max(e.aggregate_version) into newest from domain_events.events e
+   where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id;
+
+  for event in
+    select e.global_position as position, e.event_data, e.metadata @> '{"complete": true}' as complete,
+           false as is_truncation,
+           case when e.metadata @> '{"late": true}' and jsonb_typeof(e.metadata -> 'after_version') = 'number'
+                then (e.metadata ->> 'after_version')::numeric + 0.5 else e.aggregate_version end as place,
+           e.aggregate_version as version
+      from domain_events.events e
+     where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id
+       and (up_to_version is null or e.aggregate_version <= up_to_version)
+    union all
+    -- A truncation takes its place before the stream's first event with a later position: the table was locked.
+    select t.global_position, t.event_data, false, true,
+           coalesce((select min(e.aggregate_version) from domain_events.events e
+                      where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id
+                        and e.global_position > t.global_position), newest + 1) - 0.25,
+           0
+      from domain_events.events t
+     where t.aggregate_type = 'domain_events.Table' and t.event_type = 'TableTruncated'
+       and t.event_data ->> 'aggregate_type' = fold_stream.aggregate_type and not jsonb_exists(t.event_data, 'partition')
+       and (up_to_version is null or up_to_version >= newest
+            or t.global_position < (select e.global_position from domain_events.events e
+                                     where e.aggregate_type = fold_stream.aggregate_type
+                                       and e.aggregate_id = fold_stream.aggregate_id and e.aggregate_version = up_to_version))
+     order by place, version
+  loop
+    data := event.event_data;
+    if event.is_truncation then
+      occupants := '{}';
+    elsif jsonb_exists(data, 'new_aggregate_id') or (jsonb_exists(data, 'old_values') and not jsonb_exists(data, 'new_values')) then
+      occupants := occupants[2:];                              -- rekeyed away, or deleted
+    elsif jsonb_exists(data, 'old_aggregate_id') then
+      occupants := occupants || array[data -> 'new_values'];   -- rekeyed to here
+    elsif jsonb_exists(data, 'new_values') and (not jsonb_exists(data, 'old_values') or event.complete) then
+      occupants := array[data -> 'new_values'];                -- created, baselined, or the whole row again
+    elsif jsonb_exists(data, 'new_values') then
+      occupants := array[coalesce(occupants[1], '{}') || (data -> 'new_values')] || occupants[2:];
+    end if;
+  end loop;
+  return occupants[1];
+end
+$$;
+
+comment on function domain_events.fold_stream(text, text, bigint) is
+  'The captured columns of the row at that version (default: the newest); null once deleted, rekeyed away or truncated, and for a stream that does not exist';

@@ -1,0 +1,52 @@
+-- Who may do what. Nobody gets a right to insert, update or delete directly.
+
+create function domain_events.grant_privileges() returns text[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  role name;
+  granted text[] := '{}';
+  statement text;
+begin
+  foreach role in array '{domain_events_reader,domain_events_writer,domain_events_admin}'::name[] loop
+    continue when not exists (select from pg_roles r where r.rolname = role);
+    granted := granted || role::text;
+    foreach statement in array array[
+      'grant usage on schema domain_events to %I',
+      'grant execute on function domain_events._check_stream(text, text) to %I'
+    ] || case role
+      when 'domain_events_writer' then array[
+        'grant execute on function domain_events.next_aggregate_version(text, text, regclass) to %I',
+        'grant execute on function domain_events.append_event(text, text, text, jsonb, text, jsonb, bigint, uuid, text, text, text, timestamptz, int) to %I',
+        'grant execute on function domain_events.append_events(text, text, jsonb, bigint) to %I',
+        'grant execute on function domain_events.append_events(jsonb, jsonb) to %I']
+      else array[
+        'grant select on domain_events.events, domain_events.streams, domain_events.captures, domain_events.capture_config, domain_events.capture_columns, domain_events.capture_failures, domain_events.event_tables to %I',
+        'grant execute on function domain_events.fold_stream(text, text, bigint), domain_events.read_stream(text, text, bigint, bigint, bigint), domain_events.check_integrity(text), domain_events.check_infrastructure(), domain_events._qualified_name(oid) to %I']
+    end || case role
+      when 'domain_events_admin' then array[
+        'grant execute on function domain_events.enable_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text), domain_events.disable_capture(regclass), domain_events.pause_capture(regclass), domain_events.resume_capture(regclass), domain_events.baseline_capture(regclass, int), domain_events.retry_capture_failures(int) to %I',
+        'grant execute on function domain_events.register_event_table(regclass, name, name, name), domain_events.unregister_event_table(regclass) to %I',
+        'grant execute on function domain_events._check_target(regclass), domain_events._check_choice(text, text, text[]), domain_events._check_columns(regclass, text[], text), domain_events._check_event_types(regclass, jsonb), domain_events._primary_key(regclass), domain_events._is_unique(regclass, text[]), domain_events._register_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text, name), domain_events._seal_capture(int, name), domain_events._capture_of(regclass), domain_events._set_capture_state(regclass, text), domain_events._unregister_capture(regclass), domain_events._write_baseline(regclass, int), domain_events._register_event_table(regclass, name, name, name) to %I']
+      else '{}' end
+    loop
+      execute format(statement, role);
+    end loop;
+  end loop;
+  return granted;
+end
+$$;
+
+comment on function domain_events.grant_privileges() is
+  'Gives domain_events_reader, _writer and _admin their rights, as far as these roles exist, and returns their names. Run by the store''s owner, again after a role was created.';
+
+revoke all on all functions in schema domain_events from public;
+revoke all on all tables in schema domain_events from public;
+revoke all on all sequences in schema domain_events from public;
+
+-- Anybody may say who acts and ask which engine runs; neither shows or changes an event.
+grant usage on schema domain_events to public;
+grant execute on function domain_events.set_context(text, text, text, jsonb, boolean) to public;
+grant execute on function domain_events.engine() to public;
+
+do $$ begin perform domain_events.grant_privileges(); end $$;

@@ -1,0 +1,22 @@
+-- The portable engine, by psql alone:  psql -f sql/install.sql
+-- One transaction: it is installed whole or not at all. "domain-events install" runs the same files in the same order.
+\set ON_ERROR_STOP on
+begin;
+set local client_min_messages = notice;
+\ir 00_schema.sql
+\ir 10_store.sql
+\ir 20_context.sql
+\ir 30_versions.sql
+\ir 40_append.sql
+\ir 50_capture_tables.sql
+\ir 51_capture_expressions.sql
+\ir 52_capture_plan.sql
+\ir 53_capture_function.sql
+\ir 54_capture_write.sql
+\ir 55_capture_admin.sql
+\ir 56_capture_baseline.sql
+\ir 60_fold.sql
+\ir 70_read.sql
+\ir 80_checks.sql
+\ir 90_privileges.sql
+commit;
