@@ -14,7 +14,7 @@ mod session;
 
 pub use cluster::{Cluster, bin_dir, repository};
 pub use db::{Db, Engine};
-pub use session::{Failure, Session};
+pub use session::{Failure, Rows, Session};
 
 /// Makes each named function `fn(&Db)` a test of both engines.
 #[macro_export]

@@ -9,6 +9,9 @@ pub struct Session {
     client: Client,
 }
 
+/// Rows as the server's text; None is SQL NULL.
+pub type Rows = Vec<Vec<Option<String>>>;
+
 /// What the server said when it refused.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Failure {
@@ -69,7 +72,7 @@ impl Session {
     }
 
     /// Runs statements and returns the rows of all of them, or the error.
-    pub fn attempt(&mut self, sql: &str) -> Result<Vec<Vec<Option<String>>>, Failure> {
+    pub fn attempt(&mut self, sql: &str) -> Result<Rows, Failure> {
         match self.client.simple_query(sql) {
             Ok(messages) => Ok(messages
                 .iter()
@@ -93,7 +96,7 @@ impl Session {
     }
 
     /// The rows of statements that must succeed.
-    pub fn rows(&mut self, sql: &str) -> Vec<Vec<Option<String>>> {
+    pub fn rows(&mut self, sql: &str) -> Rows {
         self.attempt(sql).unwrap_or_else(|e| panic!("{e}\nin {}", short(sql)))
     }
 

@@ -1,3 +1,9 @@
 //! The contract, function by function, on both engines.
 
+mod append;
+mod append_batch;
+mod append_only;
+mod capture_defaults;
+mod capture_identity;
+mod concurrency;
 mod store;
