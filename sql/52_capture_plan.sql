@@ -88,16 +88,16 @@ as $$
     select c.*, c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid as same_table
       from domain_events.capture_config c where c.capture_id = _live_columns.capture_id
   ), live as (
-    select a.attnum, a.attname, a.atttypid
+    select a.attnum, a.attname, a.atttypid, case when config.same_table then a.attnum::text else a.attname::text end as key
       from config join pg_attribute a on a.attrelid = config.relation and a.attnum > 0 and not a.attisdropped
   ), known as (
-    select k.* from domain_events.capture_columns k where k.capture_id = _live_columns.capture_id
+    select k.*, case when config.same_table then k.attnum::text else k.column_name::text end as key
+      from config join domain_events.capture_columns k on k.capture_id = config.capture_id
   )
   select live.attnum, coalesce(live.attname, known.column_name), live.atttypid, known.identity_position,
          coalesce(known.captured, not config.include_only), coalesce(known.redacted, false)
     from config
-    cross join (live full join known
-      on case when (select config.same_table from config) then live.attnum = known.attnum else live.attname = known.column_name end)
+    cross join (live full join known on live.key = known.key)
    where live.attnum is not null or known.redacted
 $$;
 

@@ -26,7 +26,7 @@ as $$
               else domain_events._json_expression(format('old.%I', l.column_name), l.type, true, limits.max_bytes) end,
          case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
               else domain_events._json_expression(format('new.%I', l.column_name), l.type, true, limits.max_bytes) end,
-         format('row(old.%1$I) *<> row(new.%1$I)', l.column_name),
+         format('record_image_ne(row(old.%1$I), row(new.%1$I))', l.column_name),
          domain_events._text_expression(format('old.%I', l.column_name), l.type),
          domain_events._text_expression(format('new.%I', l.column_name), l.type)
     from live as l

@@ -257,6 +257,7 @@ begin
   id := domain_events._register_capture(target, aggregate_type, key, include, exclude, redact, event_types,
                                         event_name_style, payload, on_failure, baseline, replication, current_user);
 
+  perform domain_events._drop_triggers(target);
   -- A leading blank sorts before any name a person would choose: triggers fire by name, and the change must be recorded before
   -- another trigger makes the next one.
   execute format('create trigger " domain_events_capture" after insert or update or delete on %s for each row execute function domain_events.%I()',
@@ -350,7 +351,7 @@ $$;
 comment on function domain_events.resume_capture(regclass) is
   'Ends a pause: each stream''s next event carries the whole row, so that the fold is right again';
 
-create function domain_events._unregister_capture(target regclass) returns void
+create function domain_events._unregister_capture(target regclass, keep_triggers boolean) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -359,14 +360,56 @@ begin
   perform domain_events._table_event(target, 'CaptureDisabled',
     (select jsonb_build_object('aggregate_type', c.aggregate_type) from domain_events.capture_config c where c.capture_id = id));
   perform domain_events._invalidate_capture(target);
+  if keep_triggers then
+    update domain_events.capture_config c set state = 'paused' where c.capture_id = id;
+    perform domain_events._write_capture_function(id);
+  end if;
   delete from domain_events.capture_config c where c.capture_id = id;
-  execute format('drop function if exists domain_events.%I()', 'capture_' || id);
+  perform domain_events._drop_idle_functions();
 end
 $$;
 
-comment on function domain_events._unregister_capture(regclass) is 'The part of disable_capture() that writes the store';
+comment on function domain_events._unregister_capture(regclass, boolean) is 'The part of disable_capture() that writes the store';
 
-create function domain_events.disable_capture(target regclass) returns void
+-- Trigger functions of captures that are gone, unless a disabled trigger was left on purpose and still names one.
+create function domain_events._drop_idle_functions() returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  idle regprocedure;
+begin
+  for idle in
+    select p.oid from pg_proc p
+     where p.pronamespace = 'domain_events'::regnamespace and p.proname ~ '^capture_[0-9]+$'
+       and not exists (select from domain_events.capture_config c where 'capture_' || c.capture_id = p.proname)
+       and not exists (select from pg_trigger t where t.tgfoid = p.oid)
+  loop
+    execute format('drop function %s', idle);
+  end loop;
+end
+$$;
+
+comment on function domain_events._drop_idle_functions() is 'Drops the trigger functions that no capture and no trigger needs any more';
+
+create function domain_events._drop_triggers(target regclass) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  left_over record;
+begin
+  for left_over in
+    select t.tgrelid::regclass as relation, t.tgname as name from pg_trigger t
+     where t.tgname in (' domain_events_capture', ' domain_events_truncate') and t.tgparentid = 0
+       and t.tgrelid in (select p.relid from pg_partition_tree(target) as p union select target)
+  loop
+    execute format('drop trigger %I on %s', left_over.name, left_over.relation);
+  end loop;
+end
+$$;
+
+comment on function domain_events._drop_triggers(regclass) is 'Drops the capture triggers of a table and its partitions, where there are any';
+
+create function domain_events.disable_capture(target regclass, keep_triggers boolean default false) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -374,16 +417,20 @@ declare
 begin
   perform domain_events._check_target(target);
   perform domain_events._capture_of(target);
-  execute format('drop trigger if exists " domain_events_capture" on %s', target);
-  for leaf in select t.relid from pg_partition_tree(target) as t union select target loop
-    execute format('drop trigger if exists " domain_events_truncate" on %s', leaf);
-  end loop;
-  perform domain_events._unregister_capture(target);
+  if keep_triggers then
+    for leaf in select t.relid from pg_partition_tree(target) as t union select target loop
+      execute format('alter table %s disable trigger " domain_events_truncate"', leaf);
+      execute format('alter table %s disable trigger " domain_events_capture"', leaf);
+    end loop;
+  else
+    perform domain_events._drop_triggers(target);
+  end if;
+  perform domain_events._unregister_capture(target, coalesce(keep_triggers, false));
 end
 $$;
 
-comment on function domain_events.disable_capture(regclass) is
-  'Ends the capture of a table and forgets how it was configured; its events stay';
+comment on function domain_events.disable_capture(regclass, boolean) is
+  'Ends the capture of a table and forgets how it was configured; its events stay. Dropping the triggers locks out readers for a moment: keep_triggers only disables them, until the table is captured again or the store is uninstalled.';
 
 create view domain_events.captures as
   select c.relation as target, c.aggregate_type,

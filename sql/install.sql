@@ -18,5 +18,6 @@ set local client_min_messages = notice;
 \ir 60_fold.sql
 \ir 70_read.sql
 \ir 80_checks.sql
+\ir 85_migrations.sql
 \ir 90_privileges.sql
 commit;
