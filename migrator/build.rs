@@ -6,10 +6,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let sql = Path::new(&env::var("CARGO_MANIFEST_DIR")?).join("../sql");
     let entry = sql.join("install.sql");
     println!("cargo:rerun-if-changed={}", entry.display());
-    let text = fs::read_to_string(&entry).unwrap_or_else(|e| {
-        println!("cargo:warning={}: {e}", entry.display());
-        String::new()
-    });
+    let text = fs::read_to_string(&entry).map_err(|e| format!("{}: {e}", entry.display()))?;
     let mut out = fs::File::create(Path::new(&env::var("OUT_DIR")?).join("engine_sql.rs"))?;
     writeln!(out, "pub const FILES: &[(&str, &str)] = &[")?;
     let mut found = 0;
@@ -20,7 +17,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         found += 1;
     }
     writeln!(out, "];")?;
-    if found == 0 && !text.is_empty() {
+    if found == 0 {
         return Err("sql/install.sql includes no file (expected lines such as `\\ir 00_schema.sql`)".into());
     }
     Ok(())

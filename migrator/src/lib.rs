@@ -6,6 +6,7 @@ pub mod db;
 pub mod engine_sql;
 pub mod error;
 pub mod output;
+pub mod store;
 
 use std::process::ExitCode;
 

@@ -1,12 +1,295 @@
-//! `install`.
+//! `install`: the store, by either engine, and the way from one engine to the other.
+
+use serde_json::json;
+use sqlx::PgConnection;
 
 use crate::Context;
-use crate::cli::InstallArgs;
+use crate::cli::{Engine, InstallArgs};
 use crate::db;
+use crate::engine_sql::{EXTENSION, FILES, VERSION};
 use crate::error::{Error, Exit};
+use crate::store::{self, Found, Powers};
+
+/// One piece of SQL that runs as a whole.
+#[derive(Debug, PartialEq, Eq)]
+struct Step {
+    title: String,
+    sql: String,
+}
+
+/// What an installation comes to, before anything is written.
+#[derive(Debug)]
+struct Decision {
+    engine: Engine,
+    /// The engine before, if there was one.
+    from: Option<Engine>,
+    steps: Vec<Step>,
+    powers: Powers,
+}
+
+/// Lets every object of the extension go, so that dropping it drops nothing else. Read from the catalogue: a later
+/// version's objects need no list.
+pub const DETACH_MEMBERS: &str = "\
+do $detach$
+declare
+  member record;
+begin
+  for member in
+    select i.type, i.identity
+      from pg_catalog.pg_depend d
+      join pg_catalog.pg_extension e on d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.refobjid = e.oid
+     cross join lateral pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) i
+     where e.extname = 'pg_domain_events' and d.deptype = 'e'
+  loop
+    execute pg_catalog.format('alter extension pg_domain_events drop %s %s',
+                              pg_catalog.replace(member.type, 'composite type', 'type'), member.identity);
+  end loop;
+end
+$detach$;";
+
+/// The way from native to portable; events, captures and users' triggers stay as they are.
+pub fn native_to_portable() -> Vec<(String, String)> {
+    vec![
+        ("portable functions".into(), format!("alter extension {EXTENSION} update to 'portable';")),
+        ("let go of the extension's objects".into(), DETACH_MEMBERS.into()),
+        ("drop the empty extension".into(), format!("drop extension {EXTENSION};")),
+    ]
+}
 
 /// Runs the verb.
-pub async fn run(_args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
-    let _conn = db::connect(ctx).await?;
+pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
+    let mut conn = db::connect(ctx).await?;
+    if args.dry_run {
+        db::begin_read_only(&mut conn).await?;
+        let decision = decide(args, &mut conn).await?;
+        db::rollback(&mut conn).await?;
+        return dry_run(&decision, ctx);
+    }
+    let decision = db::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
+        db::lock_for_transaction(conn).await?;
+        let decision = decide(args, conn).await?;
+        let bar = ctx.out.progress(decision.steps.len() as u64, "installing");
+        for step in &decision.steps {
+            db::execute(conn, &step.sql, &step.title).await?;
+            bar.inc(1);
+        }
+        bar.finish_and_clear();
+        Ok(decision)
+    })
+    .await?;
+    let powers = store::powers(&mut conn).await?;
+    report(&decision, &powers, ctx)
+}
+
+async fn decide(args: &InstallArgs, conn: &mut PgConnection) -> Result<Decision, Error> {
+    let found = store::inspect(conn).await?;
+    let powers = store::powers(conn).await?;
+    found.check_changeable(&powers)?;
+    let from = found.engine();
+    let engine = choose_engine(args.engine, from, &powers)?;
+    let steps = steps(&found, engine);
+    Ok(Decision { engine, from, steps, powers })
+}
+
+/// An installed engine stays unless another one is asked for by name: nobody's engine changes under them.
+fn choose_engine(asked: Option<Engine>, installed: Option<Engine>, powers: &Powers) -> Result<Engine, Error> {
+    let engine = asked.or(installed).unwrap_or(if powers.native_offered && powers.native_allowed {
+        Engine::Native
+    } else {
+        Engine::Portable
+    });
+    if engine == Engine::Native && installed != Some(Engine::Native) {
+        if !powers.native_offered {
+            return Err(Error::refused(
+                "0A000",
+                format!("the server does not offer extension {EXTENSION} {VERSION}; nothing was changed"),
+                "Copy the extension's files to the server (README, section Install), or use --engine portable.",
+            ));
+        }
+        if !powers.native_allowed {
+            return Err(Error::refused(
+                "42501",
+                format!("role \"{}\" may not create extension {EXTENSION}; nothing was changed", powers.role),
+                "Connect as a superuser, or use --engine portable.",
+            ));
+        }
+    }
+    Ok(engine)
+}
+
+fn steps(found: &Found, engine: Engine) -> Vec<Step> {
+    let step = |title: &str, sql: String| Step { title: title.into(), sql };
+    match (found, engine) {
+        (Found::Store { .. }, _) if found.engine() == Some(engine) => Vec::new(),
+        (Found::Store { extension, .. }, Engine::Native) => {
+            let mut steps = Vec::new();
+            if extension.is_none() {
+                steps.push(step(
+                    "adopt the portable objects",
+                    format!("create extension {EXTENSION} version 'portable';"),
+                ));
+            }
+            steps.push(step("native functions", format!("alter extension {EXTENSION} update to '{VERSION}';")));
+            steps
+        }
+        (Found::Store { .. }, Engine::Portable) => {
+            native_to_portable().into_iter().map(|(title, sql)| Step { title, sql }).collect()
+        }
+        (_, Engine::Native) => {
+            vec![step("create the extension", format!("create extension {EXTENSION} version '{VERSION}';"))]
+        }
+        (_, Engine::Portable) => FILES.iter().map(|(name, sql)| step(name, (*sql).to_owned())).collect(),
+    }
+}
+
+fn dry_run(decision: &Decision, ctx: &Context) -> Result<Exit, Error> {
+    let Decision { engine, from, steps, powers } = decision;
+    if ctx.out.is_json() {
+        let sql: Vec<_> = steps.iter().map(|s| json!({"title": s.title, "sql": s.sql})).collect();
+        ctx.out.json(&json!({
+            "dry_run": true,
+            "engine": engine.name(),
+            "version": VERSION,
+            "engine_before": from.map(Engine::name),
+            "steps": sql,
+            "missing_roles": powers.missing_roles,
+        }))?;
+    } else if !steps.is_empty() {
+        ctx.out.line("begin;")?;
+        for step in steps {
+            ctx.out.line(format!("\n-- {}\n{}", step.title, step.sql.trim_end()))?;
+        }
+        ctx.out.line("\ncommit;")?;
+    }
+    ctx.out.note(format!("dry run: {}; nothing was changed", describe(decision, "would be")));
+    Ok(if steps.is_empty() { Exit::Clean } else { Exit::Pending })
+}
+
+fn describe(decision: &Decision, verb: &str) -> String {
+    let name = decision.engine.name();
+    match decision.from {
+        Some(from) if from == decision.engine => format!("{name} engine {VERSION} is already installed"),
+        Some(from) => format!("the engine {verb} switched from {} to {name} {VERSION}", from.name()),
+        None => format!("{name} engine {VERSION} {verb} installed"),
+    }
+}
+
+/// `decision.powers` is from before, `now` from after: the roles may have been created in between.
+fn report(decision: &Decision, now: &Powers, ctx: &Context) -> Result<Exit, Error> {
+    let run_as_superuser = role_statements(now);
+    if ctx.out.is_json() {
+        ctx.out.json(&json!({
+            "engine": decision.engine.name(),
+            "version": VERSION,
+            "engine_before": decision.from.map(Engine::name),
+            "changed": !decision.steps.is_empty(),
+            "native_offered": now.native_offered,
+            "native_allowed": now.native_allowed,
+            "missing_roles": now.missing_roles,
+            "run_as_role_creator": run_as_superuser,
+        }))?;
+    }
+    ctx.out.note(describe(decision, "was"));
+    if decision.engine == Engine::Portable && decision.from.is_none() {
+        let why = match (now.native_offered, now.native_allowed) {
+            (false, _) => format!("this server does not offer extension {EXTENSION} {VERSION}"),
+            (true, false) => format!("role \"{}\" may not create extension {EXTENSION}", now.role),
+            (true, true) => "asked for".into(),
+        };
+        ctx.out.note(format!("portable because: {why}"));
+    }
+    if !run_as_superuser.is_empty() {
+        ctx.out.note(format!(
+            "the store works for its owner; role \"{}\" may not create roles, so let somebody who may run on this database:",
+            now.role
+        ));
+        if !ctx.out.is_json() {
+            for statement in run_as_superuser {
+                ctx.out.line(statement)?;
+            }
+        }
+    }
     Ok(Exit::Clean)
+}
+
+/// What a role with CREATEROLE runs when the installer has no such right. A superuser may run all of it; anybody else leaves
+/// the last statement to the owner of the store.
+fn role_statements(powers: &Powers) -> Vec<String> {
+    if powers.missing_roles.is_empty() {
+        return Vec::new();
+    }
+    let mut statements: Vec<_> =
+        powers.missing_roles.iter().map(|role| format!("create role {role} nologin;")).collect();
+    let owner = db::quote_ident(&powers.role);
+    statements.extend(powers.missing_roles.iter().map(|role| format!("grant {role} to {owner};")));
+    statements.push("select domain_events.grant_privileges();".into());
+    statements
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn powers(native_offered: bool, native_allowed: bool) -> Powers {
+        Powers {
+            role: "me".into(),
+            superuser: false,
+            create_role: false,
+            native_offered,
+            native_allowed,
+            missing_roles: vec!["domain_events_reader".into()],
+        }
+    }
+
+    fn store(engine: &str, extension: Option<&str>) -> Found {
+        Found::Store {
+            owner: "me".into(),
+            mine: true,
+            engine: engine.into(),
+            version: VERSION.into(),
+            extension: extension.map(str::to_owned),
+        }
+    }
+
+    #[test]
+    fn native_is_the_default_where_it_is_offered_and_allowed() {
+        assert_eq!(choose_engine(None, None, &powers(true, true)).ok(), Some(Engine::Native));
+        assert_eq!(choose_engine(None, None, &powers(true, false)).ok(), Some(Engine::Portable));
+        assert_eq!(choose_engine(None, None, &powers(false, false)).ok(), Some(Engine::Portable));
+    }
+
+    #[test]
+    fn an_installed_engine_stays_unless_another_is_named() {
+        let both = powers(true, true);
+        assert_eq!(choose_engine(None, Some(Engine::Portable), &both).ok(), Some(Engine::Portable));
+        assert_eq!(choose_engine(Some(Engine::Native), Some(Engine::Portable), &both).ok(), Some(Engine::Native));
+    }
+
+    #[test]
+    fn an_engine_that_cannot_be_had_is_refused_with_its_reason() {
+        let state = |p| choose_engine(Some(Engine::Native), None, &p).err().and_then(|e| e.sqlstate());
+        assert_eq!(state(powers(false, false)).as_deref(), Some("0A000"));
+        assert_eq!(state(powers(true, false)).as_deref(), Some("42501"));
+    }
+
+    #[test]
+    fn a_half_way_switch_is_completed() {
+        let titles = |found: &Found, engine| steps(found, engine).into_iter().map(|s| s.sql).collect::<Vec<_>>();
+        assert!(titles(&store("portable", None), Engine::Portable).is_empty());
+        assert_eq!(titles(&store("portable", None), Engine::Native).len(), 2);
+        assert_eq!(titles(&store("portable", Some("portable")), Engine::Native).len(), 1);
+    }
+
+    #[test]
+    fn missing_roles_come_as_statements_to_run() {
+        let statements = role_statements(&powers(false, false));
+        assert_eq!(
+            statements,
+            [
+                "create role domain_events_reader nologin;",
+                "grant domain_events_reader to \"me\";",
+                "select domain_events.grant_privileges();"
+            ]
+        );
+    }
 }

@@ -1,0 +1,165 @@
+//! What of pg_domain_events a database holds, as any role can see it.
+
+use sqlx::PgConnection;
+
+use crate::cli::Engine;
+use crate::engine_sql::{EXTENSION, SCHEMA, VERSION};
+use crate::error::{Doing, Error};
+
+/// The three roles of the store.
+pub const ROLES: [&str; 3] = ["domain_events_reader", "domain_events_writer", "domain_events_admin"];
+
+/// The schema `domain_events` of this database.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Found {
+    /// There is none.
+    Nothing,
+    /// There is one that is no event store.
+    Foreign {
+        /// Its owner.
+        owner: String,
+        /// It holds table `events` and its guard alone, as `uninstall --keep-events` leaves it.
+        kept_events: bool,
+    },
+    /// The store.
+    Store {
+        /// Owner of the schema.
+        owner: String,
+        /// The connected role has the owner's rights.
+        mine: bool,
+        /// `native` or `portable`.
+        engine: String,
+        /// Its version.
+        version: String,
+        /// Version of the extension, when the objects belong to one.
+        extension: Option<String>,
+    },
+}
+
+/// What the connected role may do here.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Powers {
+    /// Name of the role.
+    pub role: String,
+    /// It is a superuser.
+    pub superuser: bool,
+    /// It may create roles.
+    pub create_role: bool,
+    /// The server offers the native engine in this tool's version.
+    pub native_offered: bool,
+    /// The role may create that extension.
+    pub native_allowed: bool,
+    /// Those of the three roles that do not exist.
+    pub missing_roles: Vec<String>,
+}
+
+impl Found {
+    /// The engine, when the store is installed in this tool's version.
+    pub fn engine(&self) -> Option<Engine> {
+        match self {
+            Self::Store { engine, .. } if engine == Engine::Native.name() => Some(Engine::Native),
+            Self::Store { .. } => Some(Engine::Portable),
+            _ => None,
+        }
+    }
+
+    /// Refuses a schema that is not the store, or not in this tool's version, or of another role.
+    pub fn check_changeable(&self, powers: &Powers) -> Result<(), Error> {
+        match self {
+            Self::Nothing => Ok(()),
+            Self::Foreign { owner, kept_events: true } if *owner == powers.role => Err(Error::refused(
+                "42P06",
+                format!("schema \"{SCHEMA}\" holds the events that an earlier uninstall has kept; nothing was changed"),
+                format!("Give it another name first: alter schema {SCHEMA} rename to {SCHEMA}_kept;"),
+            )),
+            Self::Foreign { owner, .. } => Err(Error::refused(
+                "42P06",
+                format!(
+                    "schema \"{SCHEMA}\" already exists, belongs to role \"{owner}\" and is not an event store; nothing was changed"
+                ),
+                "Rename that schema, or use another database.",
+            )),
+            Self::Store { owner, mine: false, .. } => Err(Error::refused(
+                "42P06",
+                format!(
+                    "schema \"{SCHEMA}\" holds an event store that belongs to role \"{owner}\", not to \"{}\"; nothing was changed",
+                    powers.role
+                ),
+                format!("Connect as \"{owner}\" or as a member of that role."),
+            )),
+            Self::Store { version, .. } if version != VERSION => Err(Error::refused(
+                "55000",
+                format!("version {version} is installed, this tool is {VERSION}; nothing was changed"),
+                format!("Use domain-events {version} with this database."),
+            )),
+            Self::Store { .. } => Ok(()),
+        }
+    }
+
+    /// Refuses everything but a store in this tool's version; for verbs that need one.
+    pub fn check_usable(&self) -> Result<(), Error> {
+        match self {
+            Self::Store { version, .. } if version == VERSION => Ok(()),
+            Self::Store { version, .. } => Err(Error::refused(
+                "55000",
+                format!("version {version} is installed, this tool is {VERSION}"),
+                format!("Use domain-events {version} with this database."),
+            )),
+            _ => Err(Error::refused(
+                "3F000",
+                "pg_domain_events is not installed in this database",
+                "Run: domain-events install",
+            )),
+        }
+    }
+}
+
+/// Reads what is installed.
+pub async fn inspect(conn: &mut PgConnection) -> Result<Found, Error> {
+    let doing = "reading what is installed";
+    let row: Option<(String, bool, bool, bool, Option<String>)> = sqlx::query_as(
+        "select pg_catalog.pg_get_userbyid(n.nspowner)::text, \
+                pg_catalog.pg_has_role(n.nspowner, 'usage'), \
+                pg_catalog.to_regprocedure('domain_events.engine()') is not null \
+                  and pg_catalog.to_regclass('domain_events.events') is not null, \
+                pg_catalog.to_regclass('domain_events.events') is not null \
+                  and pg_catalog.to_regprocedure('domain_events._refuse_change()') is not null, \
+                (select extversion from pg_catalog.pg_extension where extname = $1) \
+           from pg_catalog.pg_namespace n where n.nspname = $2",
+    )
+    .bind(EXTENSION)
+    .bind(SCHEMA)
+    .fetch_optional(&mut *conn)
+    .await
+    .doing(doing)?;
+    let Some((owner, mine, ours, guarded, extension)) = row else {
+        return Ok(Found::Nothing);
+    };
+    if !ours {
+        return Ok(Found::Foreign { owner, kept_events: guarded });
+    }
+    let (engine, version): (String, String) =
+        sqlx::query_as("select engine, version from domain_events.engine()").fetch_one(conn).await.doing(doing)?;
+    Ok(Found::Store { owner, mine, engine, version, extension })
+}
+
+/// Reads what the connected role may do.
+pub async fn powers(conn: &mut PgConnection) -> Result<Powers, Error> {
+    let (role, superuser, create_role, native_offered, native_allowed, missing_roles) = sqlx::query_as(
+        "select r.rolname::text, r.rolsuper, r.rolsuper or r.rolcreaterole, v.version is not null, \
+                coalesce(r.rolsuper or not v.superuser or v.trusted, false) \
+                  and pg_catalog.has_database_privilege(pg_catalog.current_database(), 'create'), \
+                array(select w from pg_catalog.unnest($3::text[]) w \
+                       where not exists (select from pg_catalog.pg_roles where rolname = w)) \
+           from pg_catalog.pg_roles r \
+           left join pg_catalog.pg_available_extension_versions v on v.name = $1 and v.version = $2 \
+          where r.rolname = current_user",
+    )
+    .bind(EXTENSION)
+    .bind(VERSION)
+    .bind(ROLES.map(str::to_owned).to_vec())
+    .fetch_one(conn)
+    .await
+    .doing("reading the rights of the connected role")?;
+    Ok(Powers { role, superuser, create_role, native_offered, native_allowed, missing_roles })
+}
