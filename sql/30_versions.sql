@@ -9,17 +9,18 @@
 -- Under REPEATABLE READ and SERIALIZABLE the newest version may be invisible: there the insert meets the invisible row and
 -- raises 40001 by itself.
 
+-- The count is a setting that anybody may set, to anything: what is no small number counts as 0, four characters as enough.
 create function domain_events._lock_stream(event_table oid, aggregate_type text, aggregate_id text) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
 as $$
 declare
-  setting text := current_setting('domain_events._held', true);
-  held int := case when setting ~ '^[0-9]{1,4}$' then setting::int else 0 end;
+  held text := coalesce(current_setting('domain_events._held', true), '');
 begin
-  if held >= 1000 then
+  if length(held) >= 4 then
     return;
   end if;
-  perform set_config('domain_events._held', (held + 1)::text, true);
+  perform set_config('domain_events._held',
+                     case when held <> '' and translate(held, '0123456789', '') = '' then (held::int + 1)::text else '1' end, true);
   -- 64 bits of hash, seeded with the table and the type: two streams share a key once in 2^64 pairs.
   perform pg_advisory_xact_lock(hashtextextended(aggregate_id, hashtextextended(aggregate_type, event_table::bigint)));
 end

@@ -118,3 +118,6 @@ comment on column domain_events.capture_failures.stored_version is 'Version unde
 create index capture_failures_pending on domain_events.capture_failures (failure_id) where stored_version is null;
 
 comment on index domain_events.capture_failures_pending is 'What retry_capture_failures() has to do';
+
+comment on sequence domain_events.capture_config_capture_id_seq is 'Numbers the captures; a number is never used twice';
+comment on sequence domain_events.capture_failures_failure_id_seq is 'Numbers the failures';

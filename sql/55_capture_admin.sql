@@ -312,6 +312,8 @@ as $$
 declare
   id int := domain_events._capture_of(target);
 begin
+  -- Not while a trigger that found its columns changed writes the same function.
+  perform pg_advisory_xact_lock(hashtextextended('capture_' || id, 0));
   update domain_events.capture_config c set state = new_state where c.capture_id = id and c.state <> new_state;
   if not found then
     return;

@@ -19,5 +19,6 @@ set local client_min_messages = notice;
 \ir 70_read.sql
 \ir 80_checks.sql
 \ir 85_migrations.sql
+\ir 88_guard.sql
 \ir 90_privileges.sql
 commit;

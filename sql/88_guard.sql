@@ -1,0 +1,53 @@
+-- While events exist, the store is not dropped by the way. Needs an event trigger, which only a superuser may create: elsewhere
+-- a plain "drop schema" is refused by its dependencies, and a cascade is not.
+
+create function domain_events._guard_drop() returns event_trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  -- A drop command does not tell its objects before it starts, and afterwards this function may be gone with them: hence
+  -- the statement's text. The native engine looks at the parsed statement instead.
+  if (tg_tag = 'DROP SCHEMA' and current_query() ~* 'drop\s+schema\s[^;]*\mdomain_events\M'
+      or tg_tag = 'DROP EXTENSION' and current_query() ~* 'drop\s+extension\s[^;]*\mpg_domain_events\M')
+     and exists (select from domain_events.events) then
+    raise exception 'the event store holds events and is not dropped'
+      using errcode = '2BP01', hint = 'Run "domain-events uninstall --keep-events" or "domain-events uninstall --drop-events".';
+  end if;
+end
+$$;
+
+comment on function domain_events._guard_drop() is
+  'Event trigger: refuses to drop the schema or the extension while events exist';
+
+create function domain_events._guard_table() returns event_trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if exists (select from pg_event_trigger_dropped_objects() as d
+              where d.object_type = 'table' and d.object_identity = 'domain_events.events')
+     or exists (select from pg_event_trigger_dropped_objects() as d
+                 where d.object_type = 'trigger' and d.object_identity like 'events\_append\_only% on domain_events.events') then
+    raise exception 'the event store protects its events: neither their table nor its triggers are dropped'
+      using errcode = '23001', hint = 'Run "domain-events uninstall" to remove the store.';
+  end if;
+end
+$$;
+
+comment on function domain_events._guard_table() is
+  'Event trigger: refuses to drop the table of events or the triggers that keep it append-only';
+
+do $$
+begin
+  if (select rolsuper from pg_catalog.pg_roles where rolname = current_user) then
+    create event trigger domain_events_guard_drop on ddl_command_start
+      when tag in ('DROP SCHEMA', 'DROP EXTENSION') execute function domain_events._guard_drop();
+    comment on event trigger domain_events_guard_drop is 'Refuses to drop the event store while it holds events';
+    create event trigger domain_events_guard_table on sql_drop
+      when tag in ('DROP TABLE', 'DROP TRIGGER') execute function domain_events._guard_table();
+    comment on event trigger domain_events_guard_table is 'Refuses to drop the table of events or its protection';
+  else
+    raise notice 'event triggers need a superuser: "drop schema domain_events cascade" is not refused in this database'
+      using hint = 'A plain "drop schema" is; see domain_events.check_infrastructure() for what else is only detected.';
+  end if;
+end
+$$;
