@@ -1,0 +1,351 @@
+//! Appending: the next version of a stream, one event, and the arguments of both.
+//!
+//! Proof sketch of "gapless and unique at any isolation level": a writer holds the stream's lock from looking at the newest
+//! row to inserting the next (`pg::lock`), and looks with a dirty snapshot, so it either sees a committed (or its own)
+//! newest version n and inserts n+1 before anybody else looks, or sees another transaction's uncommitted row and waits for
+//! its end without the lock. A rolled-back row is no row: its version is given out again. The unique key stays the last
+//! word; should a writer without our lock come between, the insert finds out, takes its row back and looks again.
+
+use pgrx::pg_sys::Datum;
+
+use crate::context::{self, Context};
+use crate::error::{Error, Result};
+use crate::jsonb::Document;
+use crate::pg::call::Call;
+use crate::pg::datum::Text;
+use crate::pg::lock::{Stream, StreamLock};
+use crate::pg::memory::CallMemory;
+use crate::pg::store::{self, Found, Head, Row, Store, Stored};
+use crate::pg::{delegate, json};
+use crate::uuid;
+
+const STREAM_HINT: &str = "A stream is named by an aggregate type and an aggregate id.";
+/// How often the unique key may turn out to be taken before we give up.
+const ATTEMPTS: u32 = 100;
+
+/// An event but for what the store decides: version, position, times.
+pub struct NewEvent<'a> {
+    pub event_id: Option<[u8; 16]>,
+    pub stream: Stream<'a>,
+    pub event_type: Text<'a>,
+    pub event_name: Option<Text<'a>>,
+    pub event_data: Datum,
+    pub metadata: Datum,
+    pub correlation_id: Option<Text<'a>>,
+    pub causation_id: Option<Text<'a>>,
+    pub caused_by: Option<Text<'a>>,
+    pub schema_version: i32,
+    pub occurred_at: Option<i64>,
+}
+
+/// Checks what may name a stream.
+pub fn stream<'a>(aggregate_type: Option<Text<'a>>, aggregate_id: Option<Text<'a>>) -> Result<Stream<'a>> {
+    let needed = |name| Error::NullArgument { name, hint: STREAM_HINT };
+    let aggregate_type = aggregate_type.ok_or(needed("aggregate_type"))?;
+    let aggregate_id = aggregate_id.ok_or(needed("aggregate_id"))?;
+    for (name, text) in [("aggregate_type", aggregate_type), ("aggregate_id", aggregate_id)] {
+        if text.bytes.is_empty() {
+            return Err(Error::bad(format!("{name} must not be empty"), STREAM_HINT));
+        }
+    }
+    if aggregate_type.bytes.len() > 255 {
+        return Err(Error::bad(
+            format!("aggregate_type is too long: {} bytes", aggregate_type.bytes.len()),
+            "An aggregate type has at most 255 bytes.",
+        ));
+    }
+    if aggregate_id.bytes.len() > 1024 {
+        return Err(Error::bad(
+            format!("aggregate_id is too long: {} bytes", aggregate_id.bytes.len()),
+            "An aggregate id has at most 1,024 bytes; use a hash of the longer key.",
+        ));
+    }
+    Ok(Stream { aggregate_type, aggregate_id })
+}
+
+pub fn check_expected(expected: Option<i64>) -> Result<Option<i64>> {
+    match expected {
+        Some(version) if version < 0 => Err(Error::bad(
+            format!("expected_version must not be negative: {version}"),
+            "null means any version, 0 that the stream must not exist, n exactly n.",
+        )),
+        _ => Ok(expected),
+    }
+}
+
+/// The newest event of the stream once nobody is in the middle of writing one.
+pub fn settle(store: &Store, stream: &Stream, lock: &mut StreamLock) -> Head {
+    loop {
+        match store.newest(stream) {
+            Found::Settled(head) => return head,
+            Found::Pending(wait) => lock.yield_to(|| wait.wait()),
+        }
+    }
+}
+
+/// Stores the event as the next version of its stream, or returns the stored one of the same event id.
+pub fn append(store: &Store, event: &NewEvent, expected: Option<i64>) -> Result<Stored> {
+    let mut lock = StreamLock::acquire(&event.stream);
+    for _ in 0..ATTEMPTS {
+        if let Some(event_id) = &event.event_id {
+            let stored = match store.by_event_id(event_id) {
+                Found::Settled(stored) => stored,
+                Found::Pending(wait) => {
+                    lock.yield_to(|| wait.wait());
+                    continue;
+                }
+            };
+            if let Some(stored) = stored {
+                same_content(store, event, event_id, stored)?;
+                return Ok(stored);
+            }
+        }
+        let head = match store.newest(&event.stream) {
+            Found::Settled(head) => head,
+            Found::Pending(wait) => {
+                lock.yield_to(|| wait.wait());
+                continue;
+            }
+        };
+        if let Some(expected) = expected
+            && expected != head.version
+        {
+            return Err(Error::WrongVersion {
+                aggregate_type: event.stream.aggregate_type.lossy(),
+                aggregate_id: event.stream.aggregate_id.lossy(),
+                expected,
+                actual: head.version,
+            });
+        }
+        if let Some(stored) = store.insert(&row(event, head))? {
+            return Ok(stored);
+        }
+    }
+    Err(Error::StoreContended {
+        aggregate_type: event.stream.aggregate_type.lossy(),
+        aggregate_id: event.stream.aggregate_id.lossy(),
+    })
+}
+
+/// Stores a captured event; `None`, and nothing stored, when the stream's newest position is at most `whole_row_after`.
+pub fn write(store: &Store, event: &NewEvent, whole_row_after: Option<i64>) -> Result<Option<i64>> {
+    let mut lock = StreamLock::acquire(&event.stream);
+    for _ in 0..ATTEMPTS {
+        let head = settle(store, &event.stream, &mut lock);
+        if whole_row_after.is_some_and(|position| head.position <= position) {
+            return Ok(None);
+        }
+        if store.insert(&row(event, head))?.is_some() {
+            return Ok(Some(head.version + 1));
+        }
+    }
+    Err(Error::StoreContended {
+        aggregate_type: event.stream.aggregate_type.lossy(),
+        aggregate_id: event.stream.aggregate_id.lossy(),
+    })
+}
+
+fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
+    let clock = store::now();
+    Row {
+        event_id: event.event_id.unwrap_or_else(|| uuid::v7(clock)),
+        stream: event.stream,
+        version: head.version + 1,
+        event_type: event.event_type,
+        event_name: event.event_name,
+        event_data: event.event_data,
+        metadata: event.metadata,
+        correlation_id: event.correlation_id,
+        causation_id: event.causation_id,
+        caused_by: event.caused_by,
+        schema_version: event.schema_version,
+        occurred_at: event.occurred_at,
+        recorded_at: if head.version == 0 { clock } else { clock.max(head.recorded_at + 1) },
+    }
+}
+
+fn same_content(store: &Store, event: &NewEvent, id: &[u8; 16], stored: Stored) -> Result<()> {
+    let text = |number| store.column(stored, number).map(|datum| datum_text(datum).bytes);
+    let version = store.column(stored, 6).map_or(0, |datum| datum.value() as i64);
+    let same = text(4) == Some(event.stream.aggregate_type.bytes)
+        && text(5) == Some(event.stream.aggregate_id.bytes)
+        && text(7) == Some(event.event_type.bytes)
+        && store.column(stored, 14).map(|datum| datum.value() as i32) == Some(event.schema_version)
+        && store.column(stored, 9).is_some_and(|data| json::equal(data, event.event_data));
+    if same {
+        return Ok(());
+    }
+    let lossy = |number| String::from_utf8_lossy(text(number).unwrap_or_default()).into_owned();
+    Err(Error::OtherContent {
+        event_id: uuid::to_text(id),
+        detail: format!("Stored as version {version} of stream ({}, {}), type {}.", lossy(4), lossy(5), lossy(7)),
+    })
+}
+
+fn datum_text<'a>(datum: Datum) -> Text<'a> {
+    crate::pg::call::text_column(datum)
+}
+
+fn new_event<'a>(call: &'a Call) -> Result<NewEvent<'a>> {
+    let stream = stream(call.text(0), call.text(1))?;
+    let defaults = "Leave event_data and schema_version out to get their defaults.";
+    let event_type = call.text(2).ok_or(Error::NullArgument { name: "event_type", hint: defaults })?;
+    let event_data = call.text(3).ok_or(Error::NullArgument { name: "event_data", hint: defaults })?;
+    let schema_version = call.i32(12).ok_or(Error::NullArgument { name: "schema_version", hint: defaults })?;
+    let metadata = call.text(5);
+    check_event(event_type, schema_version, metadata)?;
+    let context = Context::current();
+    Ok(NewEvent {
+        event_id: call.uuid(7),
+        stream,
+        event_type,
+        event_name: call.text(4),
+        event_data: event_data.datum,
+        metadata: context::metadata_with(metadata.map(|text| text.datum))?,
+        correlation_id: call.text(9).or(context.correlation_id),
+        causation_id: call.text(10).or(context.causation_id),
+        caused_by: call.text(8).or(Some(context.caused_by)),
+        schema_version,
+        occurred_at: call.i64(11),
+    })
+}
+
+pub fn check_event(event_type: Text, schema_version: i32, metadata: Option<Text>) -> Result<()> {
+    if event_type.bytes.is_empty() || event_type.bytes.len() > 255 {
+        return Err(Error::bad(
+            format!("event_type must have 1 to 255 bytes, not {}", event_type.bytes.len()),
+            "Name what happened in the past tense, for example UserUpdated.",
+        ));
+    }
+    if schema_version < 1 {
+        return Err(Error::bad(
+            format!("schema_version must be positive, not {schema_version}"),
+            "Count the shapes of a payload from 1.",
+        ));
+    }
+    if let Some(metadata) = metadata {
+        let value = Document(metadata.bytes).as_value();
+        if value.as_object().is_none() {
+            return Err(Error::bad(
+                format!("metadata must be a JSON object, not {}", value.kind()),
+                "For example {\"source\": \"import\"}.",
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// domain_events.append_event(..)
+pub fn append_event(call: Call) -> Result<Datum> {
+    let memory = CallMemory::enter();
+    let expected = check_expected(call.i64(6))?;
+    stream(call.text(0), call.text(1))?;
+    let store = Store::open()?;
+    let stored = append(&store, &new_event(&call)?, expected)?;
+    Ok(memory.outer(|| store.to_composite(stored)))
+}
+
+/// domain_events._append(event domain_events.events, expected_version bigint)
+pub fn append_row(call: Call) -> Result<Datum> {
+    let memory = CallMemory::enter();
+    let store = Store::open()?;
+    let row = call.datum(0).ok_or_else(|| Error::Internal("_append() was given no event".into()))?;
+    let columns = store.columns_of(row);
+    let text = |number: usize| columns[number - 1].map(datum_text);
+    let needed =
+        |number: usize| text(number).ok_or_else(|| Error::Internal(format!("_append() was given no column {number}")));
+    let event = NewEvent {
+        event_id: columns[2].map(crate::pg::call::uuid_column),
+        stream: stream(text(4), text(5))?,
+        event_type: needed(7)?,
+        event_name: text(8),
+        event_data: needed(9)?.datum,
+        metadata: needed(10)?.datum,
+        correlation_id: text(11),
+        causation_id: text(12),
+        caused_by: text(13),
+        schema_version: columns[13].map_or(1, |datum| datum.value() as i32),
+        occurred_at: columns[14].map(|datum| datum.value() as i64),
+    };
+    let stored = append(&store, &event, call.i64(1))?;
+    Ok(memory.outer(|| store.to_composite(stored)))
+}
+
+/// domain_events._write_event(..)
+pub fn write_event(call: Call) -> Result<Datum> {
+    let _memory = CallMemory::enter();
+    let store = Store::open()?;
+    if call.datum(1).is_none() {
+        return Err(null_identity());
+    }
+    let needed = |name, index| call.text(index).ok_or(Error::NullArgument { name, hint: "Every event has one." });
+    let metadata = needed("metadata", 5)?.datum;
+    let mut event = NewEvent {
+        event_id: None,
+        stream: stream(call.text(0), call.text(1))?,
+        event_type: needed("event_type", 2)?,
+        event_name: call.text(3),
+        event_data: needed("event_data", 4)?.datum,
+        metadata,
+        caused_by: call.text(8),
+        correlation_id: call.text(9),
+        causation_id: call.text(10),
+        schema_version: 1,
+        occurred_at: call.i64(7),
+    };
+    if event.caused_by.is_none() {
+        let context = Context::current();
+        event.metadata = context::metadata_with(Some(metadata))?;
+        event.caused_by = Some(context.caused_by);
+        event.correlation_id = context.correlation_id;
+        event.causation_id = context.causation_id;
+    }
+    Ok(match write(&store, &event, call.i64(6))? {
+        Some(version) => Datum::from(version),
+        None => {
+            call.set_null();
+            Datum::from(0)
+        }
+    })
+}
+
+pub fn null_identity() -> Error {
+    Error::NullArgument {
+        name: "a column of the aggregate id",
+        hint: "Capture by columns that are not null: enable_capture(.., aggregate_id => ..).",
+    }
+}
+
+/// domain_events._lock_stream(event_table oid, aggregate_type text, aggregate_id text)
+pub fn lock_stream(call: Call) -> Result<Datum> {
+    let _memory = CallMemory::enter();
+    drop(StreamLock::acquire(&stream(call.text(1), call.text(2))?));
+    Ok(Datum::from(0))
+}
+
+/// domain_events._next_own_version(aggregate_type text, aggregate_id text)
+pub fn next_own_version(call: Call) -> Result<Datum> {
+    let _memory = CallMemory::enter();
+    next(&stream(call.text(0), call.text(1))?)
+}
+
+fn next(stream: &Stream) -> Result<Datum> {
+    let store = Store::open()?;
+    let mut lock = StreamLock::acquire(stream);
+    let head = settle(&store, stream, &mut lock);
+    Ok(Datum::from(head.version + 1))
+}
+
+/// domain_events.next_aggregate_version(aggregate_type text, aggregate_id text, event_table regclass)
+pub fn next_aggregate_version(call: Call) -> Result<Datum> {
+    let memory = CallMemory::enter();
+    let table = call
+        .oid(2)
+        .ok_or(Error::NullArgument { name: "event_table", hint: "Leave it out for the event store itself." })?;
+    let stream = stream(call.text(0), call.text(1))?;
+    let store = Store::open()?;
+    if table == store.oid() {
+        return next(&stream);
+    }
+    memory.outer(|| delegate::next_legacy_version(&store, &call))
+}

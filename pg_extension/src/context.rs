@@ -1,0 +1,75 @@
+//! Who acts, and why: what every event picks up from the session's settings. Nothing in here fails: a bad setting must
+//! not break the user's own statement.
+
+use crate::error::Result;
+use crate::jsonb::{Document, Value, Writer};
+use crate::pg::datum::Text;
+use crate::pg::{json, settings};
+use pgrx::pg_sys::Datum;
+
+const LIMIT: usize = 8192;
+
+pub struct Context<'a> {
+    pub caused_by: Text<'a>,
+    pub correlation_id: Option<Text<'a>>,
+    pub causation_id: Option<Text<'a>>,
+}
+
+impl Context<'_> {
+    pub fn current() -> Self {
+        let caused_by = match settings::actor() {
+            Some(actor) => cut(actor),
+            None => Text::new(&settings::session_user()),
+        };
+        Context {
+            caused_by,
+            correlation_id: settings::correlation_id().map(cut),
+            causation_id: settings::causation_id().map(cut),
+        }
+    }
+}
+
+fn cut<'a>(value: &[u8]) -> Text<'a> {
+    if value.len() <= LIMIT {
+        return Text::new(value);
+    }
+    let mut short = settings::left(value, 2000).to_vec();
+    short.extend_from_slice(format!("... [cut, {} bytes]", value.len()).as_bytes());
+    Text::new(&short)
+}
+
+/// The metadata of the context as an object; `None` when there is none.
+pub fn metadata() -> Result<Option<Vec<u8>>> {
+    let Some(text) = settings::metadata() else { return Ok(None) };
+    let mut writer = Writer::default();
+    let wrap = |writer: &mut Writer, value: &dyn Fn(&mut Writer) -> Result<crate::jsonb::Entry>| {
+        let mut object = writer.object([b"$context".as_slice()].into_iter())?;
+        let entry = value(writer)?;
+        writer.add(&mut object, entry)?;
+        writer.end(object).map(|_| ())
+    };
+    if text.len() > LIMIT {
+        wrap(&mut writer, &|writer| writer.string(cut(text).bytes))?;
+        return Ok(Some(writer.bytes().to_vec()));
+    }
+    let Some(parsed) = json::parse(text) else {
+        wrap(&mut writer, &|writer| writer.string(text))?;
+        return Ok(Some(writer.bytes().to_vec()));
+    };
+    let document = Document(parsed);
+    if matches!(document.as_value(), Value::Container(_)) && document.as_value().as_object().is_some() {
+        return Ok(Some(parsed.to_vec()));
+    }
+    wrap(&mut writer, &|writer| writer.document(&document))?;
+    Ok(Some(writer.bytes().to_vec()))
+}
+
+/// The context's metadata with `own` on top, as a datum.
+pub fn metadata_with(own: Option<Datum>) -> Result<Datum> {
+    Ok(match (metadata()?, own) {
+        (None, Some(own)) => own,
+        (None, None) => json::empty_object(),
+        (Some(context), None) => crate::pg::datum::varlena(&context),
+        (Some(context), Some(own)) => json::concat(crate::pg::datum::varlena(&context), own),
+    })
+}

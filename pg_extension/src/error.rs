@@ -1,0 +1,127 @@
+//! Every error the native engine raises itself, with its SQLSTATE, detail and hint in one place.
+//!
+//! Messages and codes are those of the portable engine. Errors of Postgres or of a user's own objects never become one
+//! of these: they travel as they are (see `pg::guard`).
+
+use pgrx::pg_sys::panic::ErrorReport;
+use pgrx::{PgLogLevel, PgSqlErrorCode};
+
+#[derive(Debug)]
+pub enum Error {
+    NullArgument { name: &'static str, hint: &'static str },
+    BadArgument { message: String, hint: String },
+    BadElement { message: String, detail: String, hint: &'static str },
+    WrongVersion { aggregate_type: String, aggregate_id: String, expected: i64, actual: i64 },
+    OtherContent { event_id: String, detail: String },
+    PartOfBatch { stored: usize, given: usize },
+    ReadOnly,
+    ParallelWorker,
+    NotInstalled { object: String },
+    NotATrigger { message: String },
+    TooLarge { message: String },
+    StoreContended { aggregate_type: String, aggregate_id: String },
+    HasEvents { statement: &'static str, object: &'static str },
+    Internal(String),
+}
+
+pub type Result<T> = std::result::Result<T, Error>;
+
+impl Error {
+    pub fn bad(message: impl Into<String>, hint: impl Into<String>) -> Self {
+        Error::BadArgument { message: message.into(), hint: hint.into() }
+    }
+
+    fn code(&self) -> PgSqlErrorCode {
+        use PgSqlErrorCode::*;
+        match self {
+            Error::NullArgument { .. } => ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Error::BadArgument { .. } | Error::BadElement { .. } => ERRCODE_INVALID_PARAMETER_VALUE,
+            Error::WrongVersion { .. } => ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION,
+            Error::OtherContent { .. } | Error::PartOfBatch { .. } => ERRCODE_UNIQUE_VIOLATION,
+            Error::ReadOnly => ERRCODE_READ_ONLY_SQL_TRANSACTION,
+            Error::ParallelWorker => ERRCODE_INVALID_TRANSACTION_STATE,
+            Error::NotInstalled { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Error::NotATrigger { .. } => ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
+            Error::TooLarge { .. } => ERRCODE_PROGRAM_LIMIT_EXCEEDED,
+            Error::StoreContended { .. } => ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::HasEvents { .. } => ERRCODE_OBJECT_IN_USE,
+            Error::Internal(_) => ERRCODE_INTERNAL_ERROR,
+        }
+    }
+
+    fn message(&self) -> String {
+        match self {
+            Error::NullArgument { name, .. } => format!("{name} must not be null"),
+            Error::BadArgument { message, .. }
+            | Error::BadElement { message, .. }
+            | Error::NotATrigger { message }
+            | Error::TooLarge { message }
+            | Error::Internal(message) => message.clone(),
+            Error::WrongVersion { aggregate_type, aggregate_id, .. } => {
+                format!("stream ({aggregate_type}, {aggregate_id}) is not at the expected version")
+            }
+            Error::OtherContent { event_id, .. } => {
+                format!("event_id {event_id} is already stored with other content")
+            }
+            Error::PartOfBatch { stored, given } => {
+                format!("the batch is stored in part: {stored} of its {given} events")
+            }
+            Error::ReadOnly => "a version cannot be assigned in a read-only transaction".into(),
+            Error::ParallelWorker => "events cannot be written by a parallel worker".into(),
+            Error::NotInstalled { object } => format!("{object} does not exist"),
+            Error::StoreContended { aggregate_type, aggregate_id } => {
+                format!("could not serialize access to stream ({aggregate_type}, {aggregate_id})")
+            }
+            Error::HasEvents { statement, object } => {
+                format!("{statement} is refused: {object} holds events")
+            }
+        }
+    }
+
+    fn detail(&self) -> Option<String> {
+        match self {
+            Error::WrongVersion { expected, actual, .. } => Some(format!("expected {expected}, actual {actual}")),
+            Error::BadElement { detail, .. } | Error::OtherContent { detail, .. } => Some(detail.clone()),
+            Error::StoreContended { .. } => {
+                Some("A writer that takes no lock of the store kept winning the next version.".into())
+            }
+            Error::HasEvents { .. } => Some("Dropping it would lose every stored event.".into()),
+            _ => None,
+        }
+    }
+
+    fn hint(&self) -> Option<String> {
+        let hint = match self {
+            Error::NullArgument { hint, .. } | Error::BadElement { hint, .. } => hint,
+            Error::BadArgument { hint, .. } => hint.as_str(),
+            Error::WrongVersion { .. } => "Read the stream again and decide anew.",
+            Error::OtherContent { .. } => "Use a new event_id for a new event; repeat an append unchanged.",
+            Error::PartOfBatch { .. } => "Repeat a batch unchanged, or use new event ids.",
+            Error::ReadOnly => "Use a read-write transaction on the primary server.",
+            Error::ParallelWorker => "Call the function outside of a parallel plan.",
+            Error::NotInstalled { .. } => "Reinstall the event store: domain-events install.",
+            Error::NotATrigger { .. } => {
+                "Captures are made by domain_events.enable_capture(), their functions serve no other use."
+            }
+            Error::TooLarge { .. } => "Exclude the large columns from the capture.",
+            Error::StoreContended { .. } => "Repeat the transaction.",
+            Error::HasEvents { .. } => "Run domain-events uninstall with --keep-events or --drop-events.",
+            Error::Internal(_) => "This is a bug of pg_domain_events; please report it.",
+        };
+        Some(hint.to_owned())
+    }
+
+    /// Raises the error. Never returns; the panic it starts becomes an ordinary ERROR at the entry point.
+    #[track_caller]
+    pub fn raise(self) -> ! {
+        let mut report = ErrorReport::new(self.code(), self.message(), "pg_domain_events");
+        if let Some(detail) = self.detail() {
+            report = report.set_detail(detail);
+        }
+        if let Some(hint) = self.hint() {
+            report = report.set_hint(hint);
+        }
+        report.report(PgLogLevel::ERROR);
+        unreachable!("an ERROR does not return")
+    }
+}

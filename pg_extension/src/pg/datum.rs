@@ -1,0 +1,78 @@
+//! Datums of variable length, to and from bytes.
+
+use pgrx::pg_sys::{self, Datum};
+
+/// A text value: the datum, not toasted, and its bytes. Lives as long as the memory context it was made in.
+#[derive(Clone, Copy)]
+pub struct Text<'a> {
+    pub datum: Datum,
+    pub bytes: &'a [u8],
+}
+
+impl Text<'_> {
+    /// For messages only: the server's encoding may not be UTF-8.
+    pub fn lossy(&self) -> String {
+        String::from_utf8_lossy(self.bytes).into_owned()
+    }
+
+    pub fn new(bytes: &[u8]) -> Self {
+        let datum = varlena(bytes);
+        // SAFETY: `varlena` has just made a plain varlena with this content.
+        unsafe { Text::from_datum(datum) }
+    }
+
+    /// # Safety
+    /// `datum` is a live varlena; the result is used no longer than it and the current memory context.
+    pub unsafe fn from_datum<'a>(datum: Datum) -> Text<'a> {
+        // SAFETY: caller's promise.
+        unsafe {
+            let plain = pg_sys::pg_detoast_datum_packed(datum.cast_mut_ptr());
+            Text { datum: Datum::from(plain), bytes: bytes_of(plain) }
+        }
+    }
+}
+
+/// # Safety
+/// `value` is a live varlena in plain (4-byte or short) form.
+pub unsafe fn bytes_of<'a>(value: *const pg_sys::varlena) -> &'a [u8] {
+    // SAFETY: caller's promise.
+    unsafe {
+        std::slice::from_raw_parts(pgrx::varlena::vardata_any(value).cast(), pgrx::varlena::varsize_any_exhdr(value))
+    }
+}
+
+/// The whole image of a plain varlena with a 4-byte header, detoasted if need be.
+///
+/// # Safety
+/// `datum` is a live varlena; the result lives no longer than it and the current memory context.
+pub unsafe fn detoasted<'a>(datum: Datum) -> &'a [u8] {
+    // SAFETY: caller's promise; pg_detoast_datum returns the 4-byte form.
+    unsafe { bytes_of(pg_sys::pg_detoast_datum(datum.cast_mut_ptr())) }
+}
+
+/// Copies bytes into a varlena in the current memory context.
+pub fn varlena(bytes: &[u8]) -> Datum {
+    // SAFETY: the allocation has room for the header and the bytes.
+    unsafe {
+        let size = bytes.len() + pg_sys::VARHDRSZ;
+        let value: *mut pg_sys::varlena = if size >= 0x3fff_ffff {
+            crate::error::Error::TooLarge { message: format!("a value of {size} bytes is too large") }.raise()
+        } else {
+            pg_sys::palloc(size).cast()
+        };
+        pgrx::varlena::set_varsize_4b(value, size as i32);
+        let data: *mut u8 = value.cast::<u8>().add(pg_sys::VARHDRSZ);
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
+        Datum::from(value)
+    }
+}
+
+/// A UUID as a datum in the current memory context.
+pub fn uuid(bytes: &[u8; 16]) -> Datum {
+    // SAFETY: 16 bytes are allocated and written.
+    unsafe {
+        let value: *mut u8 = pg_sys::palloc(16).cast();
+        std::ptr::copy_nonoverlapping(bytes.as_ptr(), value, 16);
+        Datum::from(value)
+    }
+}

@@ -1,0 +1,55 @@
+//! The functions Postgres calls: C symbols named in native.sql, and the callbacks registered when the library is loaded.
+
+use pgrx::pg_sys::{self, Datum};
+
+use super::call::Call;
+use super::guard::entry;
+use super::{info, lock, settings};
+use crate::append;
+
+/// Exports a version-1 function of this name and its info record.
+macro_rules! sql_function {
+    ($name:ident, $info:ident, $body:path) => {
+        /// # Safety
+        /// Called by Postgres only.
+        #[unsafe(no_mangle)]
+        pub unsafe extern "C-unwind" fn $name(fcinfo: pg_sys::FunctionCallInfo) -> Datum {
+            // SAFETY: the outermost frame, owning nothing; fcinfo is Postgres' own.
+            unsafe { entry(|| $body(Call::new(fcinfo))) }
+        }
+
+        #[unsafe(no_mangle)]
+        pub extern "C-unwind" fn $info() -> *const pg_sys::Pg_finfo_record {
+            static RECORD: pg_sys::Pg_finfo_record = pg_sys::Pg_finfo_record { api_version: 1 };
+            &RECORD
+        }
+    };
+}
+
+sql_function!(de_append_event, pg_finfo_de_append_event, append::append_event);
+sql_function!(de_append_row, pg_finfo_de_append_row, append::append_row);
+sql_function!(de_write_event, pg_finfo_de_write_event, append::write_event);
+sql_function!(de_lock_stream, pg_finfo_de_lock_stream, append::lock_stream);
+sql_function!(de_next_own_version, pg_finfo_de_next_own_version, append::next_own_version);
+sql_function!(de_next_aggregate_version, pg_finfo_de_next_aggregate_version, append::next_aggregate_version);
+
+unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _: *mut std::ffi::c_void) {
+    use pg_sys::XactEvent::*;
+    if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
+        lock::forget_all();
+    }
+}
+
+unsafe extern "C-unwind" fn at_relation_change(_: Datum, relation: pg_sys::Oid) {
+    info::Info::forget(relation);
+}
+
+/// Once per backend, when the library is loaded.
+pub fn register() {
+    settings::define();
+    // SAFETY: the callbacks live as long as the process; they neither raise errors nor call Postgres.
+    unsafe {
+        pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
+        pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), Datum::from(0));
+    }
+}

@@ -1,0 +1,133 @@
+//! Errors across the border between Postgres and Rust.
+//!
+//! pgrx turns every Postgres error into a panic of its own type, which keeps neither a SQLSTATE it does not know nor the
+//! context and constraint fields. Where code of users may run below us, `protect` keeps the whole `ErrorData` instead, and
+//! `entry` throws it on unchanged after the last Rust frame is gone.
+
+use std::any::Any;
+use std::panic::{AssertUnwindSafe, catch_unwind, panic_any, resume_unwind};
+
+use cee_scape::call_with_sigsetjmp;
+use pgrx::pg_sys;
+use pgrx::pg_sys::panic::{CaughtError, ErrorReportWithLevel};
+
+use crate::error::{Error, Result};
+
+unsafe extern "C-unwind" {
+    // Not pgrx's binding: that one would catch the error again.
+    fn ReThrowError(edata: *mut pg_sys::ErrorData) -> !;
+}
+
+/// A complete Postgres error, copied into the memory context that was current when it was caught.
+pub struct PgError(*mut pg_sys::ErrorData);
+
+// SAFETY: a panic payload must be Send; a backend has one thread, so it never leaves it.
+unsafe impl Send for PgError {}
+
+/// Runs a call into Postgres; an error becomes a panic that carries it whole.
+///
+/// # Safety
+/// `call` must own nothing that needs dropping and must not panic: Postgres jumps over its frame.
+pub unsafe fn protect<T>(call: impl FnOnce() -> T) -> T {
+    // SAFETY: this is the protocol of PG_TRY: the saved stacks are put back on both ways out, and the closure's frame
+    // has nothing to drop (caller's promise).
+    unsafe {
+        let context = pg_sys::CurrentMemoryContext;
+        let exception_stack = pg_sys::PG_exception_stack;
+        let error_context_stack = pg_sys::error_context_stack;
+        let mut result = std::mem::MaybeUninit::<T>::uninit();
+        let jumped = call_with_sigsetjmp(false, |buffer| {
+            pg_sys::PG_exception_stack = std::ptr::from_ref(buffer).cast_mut().cast();
+            result.write(call());
+            0
+        });
+        pg_sys::PG_exception_stack = exception_stack;
+        pg_sys::error_context_stack = error_context_stack;
+        if jumped == 0 {
+            return result.assume_init();
+        }
+        pg_sys::CurrentMemoryContext = context;
+        let error = pg_sys::CopyErrorData();
+        pg_sys::FlushErrorState();
+        panic_any(PgError(error))
+    }
+}
+
+/// The frame of every function that Postgres calls: whatever goes wrong inside becomes an ordinary ERROR.
+///
+/// # Safety
+/// Only as the outermost call of an `extern "C-unwind"` function whose frame owns nothing.
+pub unsafe fn entry<T: Copy>(body: impl FnOnce() -> Result<T>) -> T {
+    enum Outcome<T> {
+        Done(T),
+        Rethrow(*mut pg_sys::ErrorData),
+    }
+    // SAFETY: the caller's frame has nothing to drop.
+    let outcome = unsafe {
+        pg_sys::panic::pgrx_extern_c_guard(|| match catch_unwind(AssertUnwindSafe(body)) {
+            Ok(Ok(value)) => Outcome::Done(value),
+            Ok(Err(error)) => error.raise(),
+            Err(payload) => match payload.downcast::<PgError>() {
+                Ok(error) => Outcome::Rethrow(error.0),
+                Err(payload) => resume_unwind(payload),
+            },
+        })
+    };
+    match outcome {
+        Outcome::Done(value) => value,
+        // SAFETY: the error was copied by `protect`; no Rust frame with destructors is left below this one.
+        Outcome::Rethrow(error) => unsafe { ReThrowError(error) },
+    }
+}
+
+/// An error that was caught; `resume` throws it on.
+pub struct Caught(Box<dyn Any + Send>);
+
+impl Caught {
+    pub fn resume(self) -> ! {
+        resume_unwind(self.0)
+    }
+
+    /// SQLSTATE and message.
+    pub fn describe(&self) -> (String, String) {
+        if let Some(error) = self.0.downcast_ref::<PgError>() {
+            // SAFETY: `protect` copied the error and nobody frees it.
+            let data = unsafe { &*error.0 };
+            let message = if data.message.is_null() {
+                String::new()
+            } else {
+                // SAFETY: a non-null message is a C string.
+                unsafe { std::ffi::CStr::from_ptr(data.message) }.to_string_lossy().into_owned()
+            };
+            return (sqlstate(data.sqlerrcode), message);
+        }
+        let report =
+            |report: &ErrorReportWithLevel| (sqlstate(report.sql_error_code() as i32), report.message().to_owned());
+        if let Some(caught) = self.0.downcast_ref::<CaughtError>() {
+            return match caught {
+                CaughtError::PostgresError(error)
+                | CaughtError::ErrorReport(error)
+                | CaughtError::RustPanic { ereport: error, .. } => report(error),
+            };
+        }
+        if let Some(error) = self.0.downcast_ref::<ErrorReportWithLevel>() {
+            return report(error);
+        }
+        ("XX000".to_owned(), "panic in pg_domain_events".to_owned())
+    }
+}
+
+/// Five characters of six bits each, as `unpack_sql_state` reads them.
+fn sqlstate(code: i32) -> String {
+    (0..5).map(|i| char::from((((code >> (6 * i)) & 0x3f) as u8) + b'0')).collect()
+}
+
+/// Runs `body`, returning what went wrong instead of passing it on.
+///
+/// Only for work that leaves nothing behind in the transaction (no locks, pins or writes): there is no subtransaction.
+pub fn attempt<T>(body: impl FnOnce() -> Result<T>) -> std::result::Result<T, Caught> {
+    match catch_unwind(AssertUnwindSafe(|| body().unwrap_or_else(|error: Error| error.raise()))) {
+        Ok(value) => Ok(value),
+        Err(payload) => Err(Caught(payload)),
+    }
+}

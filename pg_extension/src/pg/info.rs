@@ -1,0 +1,149 @@
+//! What is known of the store's table and its indexes, looked up once and again after any change to them.
+
+use std::cell::RefCell;
+use std::ffi::CStr;
+use std::rc::Rc;
+
+use pgrx::pg_sys::{self, Oid};
+
+use super::relation::Open;
+use crate::error::{Error, Result};
+
+pub struct Index {
+    pub oid: Oid,
+    pub unique: bool,
+    pub columns: Vec<i16>,
+}
+
+pub struct Info {
+    pub events: Oid,
+    pub owner: Oid,
+    pub sequence: Oid,
+    /// uk_aggregate_version: what arbitrates.
+    pub versions: Oid,
+    pub event_ids: Oid,
+    /// In the order they are written: uk_aggregate_version first, because only that one may meet another writer.
+    pub indexes: Vec<Index>,
+    /// True when writing the tuple and its index entries is all that an INSERT would do: no trigger, rule, row security,
+    /// foreign check or unusual index. Otherwise an INSERT is what is run.
+    pub plain: bool,
+}
+
+/// Constraints that `append` and `capture` enforce themselves.
+const KNOWN_CHECKS: [&CStr; 1] = [c"events_aggregate_version_check"];
+const COLUMNS: i16 = 16;
+
+thread_local! {
+    static INFO: RefCell<Option<Rc<Info>>> = const { RefCell::new(None) };
+}
+
+impl Info {
+    pub fn get() -> Result<Rc<Info>> {
+        if let Some(info) = INFO.with_borrow(Clone::clone) {
+            return Ok(info);
+        }
+        let info = Rc::new(Info::load()?);
+        INFO.with_borrow_mut(|slot| *slot = Some(info.clone()));
+        Ok(info)
+    }
+
+    /// A relation has changed; zero stands for all of them.
+    pub fn forget(relation: Oid) {
+        INFO.with_borrow_mut(|slot| {
+            let concerned = slot.as_ref().is_some_and(|info| {
+                relation == Oid::INVALID
+                    || relation == info.events
+                    || relation == info.sequence
+                    || info.indexes.iter().any(|index| index.oid == relation)
+            });
+            if concerned {
+                *slot = None;
+            }
+        });
+    }
+
+    fn load() -> Result<Info> {
+        let missing = |name: &CStr| Error::NotInstalled { object: format!("domain_events.{}", name.to_string_lossy()) };
+        // SAFETY: catalogue look-ups by name; the relations stay open only while they are read.
+        unsafe {
+            let schema = pg_sys::get_namespace_oid(c"domain_events".as_ptr(), true);
+            let find = |name: &CStr| match pg_sys::get_relname_relid(name.as_ptr(), schema) {
+                Oid::INVALID => Err(missing(name)),
+                oid => Ok(oid),
+            };
+            let events = find(c"events")?;
+            let sequence = find(c"events_global_position_seq")?;
+            let versions = find(c"uk_aggregate_version")?;
+            let event_ids = find(c"events_event_id_key")?;
+
+            let table = Open::table(events, pg_sys::AccessShareLock);
+            let relation = &*table.raw();
+            let class = &*relation.rd_rel;
+            let mut plain = class.relkind as u8 == pg_sys::RELKIND_RELATION
+                && class.relam == Oid::from(pg_sys::HEAP_TABLE_AM_OID)
+                && class.relnatts == COLUMNS
+                && !class.relforcerowsecurity
+                && !class.relhasrules
+                && !class.relispartition
+                && no_insert_triggers(relation.trigdesc)
+                && only_known_checks(relation.rd_att);
+
+            let mut indexes = Vec::new();
+            let list = pg_sys::RelationGetIndexList(table.raw());
+            let length = if list.is_null() { 0 } else { (*list).length };
+            for position in 0..length {
+                let oid = (*(*list).elements.add(position as usize)).oid_value;
+                let index = Open::index(oid, pg_sys::AccessShareLock);
+                let form = &*(*index.raw()).rd_index;
+                if !form.indisready {
+                    continue;
+                }
+                let info = &*pg_sys::BuildIndexInfo(index.raw());
+                plain &= (*(*index.raw()).rd_rel).relam == Oid::from(pg_sys::BTREE_AM_OID)
+                    && info.ii_Expressions.is_null()
+                    && info.ii_Predicate.is_null()
+                    && info.ii_ExclusionOps.is_null()
+                    && form.indimmediate;
+                let columns = info.ii_IndexAttrNumbers[..info.ii_NumIndexAttrs as usize].to_vec();
+                indexes.push(Index { oid, unique: form.indisunique, columns });
+            }
+            indexes.sort_by_key(|index| index.oid != versions);
+            plain &= indexes.first().is_some_and(|index| index.oid == versions && index.unique);
+            Ok(Info { events, owner: class.relowner, sequence, versions, event_ids, indexes, plain })
+        }
+    }
+}
+
+/// # Safety
+/// `triggers` is a relation's trigger descriptor or null.
+unsafe fn no_insert_triggers(triggers: *const pg_sys::TriggerDesc) -> bool {
+    // SAFETY: caller's promise.
+    unsafe {
+        triggers.is_null() || {
+            let triggers = &*triggers;
+            !(triggers.trig_insert_before_row
+                || triggers.trig_insert_after_row
+                || triggers.trig_insert_instead_row
+                || triggers.trig_insert_before_statement
+                || triggers.trig_insert_after_statement)
+        }
+    }
+}
+
+/// # Safety
+/// `columns` is a relation's tuple descriptor.
+unsafe fn only_known_checks(columns: pg_sys::TupleDesc) -> bool {
+    // SAFETY: caller's promise.
+    unsafe {
+        let constraints = (*columns).constr;
+        if constraints.is_null() {
+            return true;
+        }
+        let constraints = &*constraints;
+        !constraints.has_generated_stored
+            && (0..constraints.num_check as usize).all(|position| {
+                let name = CStr::from_ptr((*constraints.check.add(position)).ccname);
+                KNOWN_CHECKS.contains(&name)
+            })
+    }
+}

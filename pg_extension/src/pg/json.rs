@@ -1,0 +1,81 @@
+//! Postgres' own functions for JSON, where they are needed.
+
+use pgrx::pg_sys::{self, Datum};
+
+use super::datum;
+use super::guard::attempt;
+
+/// Functions as SQL calls them: pgrx binds them as Rust functions, which cannot be handed to Postgres.
+mod sql {
+    use pgrx::pg_sys::{Datum, FunctionCallInfo};
+    unsafe extern "C-unwind" {
+        pub fn jsonb_in(fcinfo: FunctionCallInfo) -> Datum;
+        pub fn jsonb_concat(fcinfo: FunctionCallInfo) -> Datum;
+        pub fn jsonb_eq(fcinfo: FunctionCallInfo) -> Datum;
+        pub fn sha256_bytea(fcinfo: FunctionCallInfo) -> Datum;
+    }
+}
+
+/// Parses text as jsonb; `None` when it is no JSON or holds what jsonb cannot. The parser allocates memory and nothing
+/// else, so an error can be dropped without a subtransaction.
+pub fn parse<'a>(text: &[u8]) -> Option<&'a [u8]> {
+    let Ok(text) = std::ffi::CString::new(text) else { return None };
+    let parsed = attempt(|| {
+        // SAFETY: jsonb_in takes a C string and returns a jsonb in the current memory context.
+        unsafe {
+            let value =
+                pg_sys::DirectFunctionCall1Coll(Some(sql::jsonb_in), pg_sys::Oid::INVALID, Datum::from(text.as_ptr()));
+            Ok(datum::detoasted(value))
+        }
+    });
+    match parsed {
+        Ok(bytes) => Some(bytes),
+        Err(error) => {
+            // Only complaints about the data; a cancelled statement or a lack of memory is passed on.
+            let (state, _) = error.describe();
+            if state.starts_with("22") || state.starts_with("54") { None } else { error.resume() }
+        }
+    }
+}
+
+pub fn empty_object() -> Datum {
+    datum::varlena(&0x2000_0000u32.to_ne_bytes())
+}
+
+/// `a || b`
+pub fn concat(a: Datum, b: Datum) -> Datum {
+    // SAFETY: both are jsonb.
+    unsafe { pg_sys::DirectFunctionCall2Coll(Some(sql::jsonb_concat), pg_sys::Oid::INVALID, a, b) }
+}
+
+/// `a = b`, as SQL compares jsonb.
+pub fn equal(a: Datum, b: Datum) -> bool {
+    // SAFETY: both are jsonb.
+    unsafe { pg_sys::DirectFunctionCall2Coll(Some(sql::jsonb_eq), pg_sys::Oid::INVALID, a, b).value() != 0 }
+}
+
+/// Lower-case hexadecimal SHA-256.
+pub fn sha256(bytes: &[u8]) -> String {
+    // SAFETY: sha256_bytea takes and returns a bytea.
+    let digest = unsafe {
+        datum::detoasted(pg_sys::DirectFunctionCall1Coll(
+            Some(sql::sha256_bytea),
+            pg_sys::Oid::INVALID,
+            datum::varlena(bytes),
+        ))
+    };
+    digest.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+/// The text in UTF-8, whatever the server's encoding is.
+pub fn to_utf8(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+    // SAFETY: returns its argument where there is nothing to convert, otherwise a C string in the current context.
+    unsafe {
+        let converted =
+            pg_sys::pg_server_to_any(bytes.as_ptr().cast(), bytes.len() as i32, pg_sys::pg_enc::PG_UTF8 as i32);
+        if std::ptr::eq(converted.cast_const().cast(), bytes.as_ptr()) {
+            return bytes.into();
+        }
+        std::ffi::CStr::from_ptr(converted).to_bytes().to_vec().into()
+    }
+}

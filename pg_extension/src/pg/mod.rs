@@ -1,0 +1,18 @@
+//! Everything that touches Postgres' memory. The only place with unsafe code; each resource has an owner that gives it
+//! back, and everything outside works through these types.
+#![allow(unsafe_code)]
+
+pub mod call;
+pub mod datum;
+pub mod delegate;
+pub mod entry;
+pub mod guard;
+pub mod info;
+pub mod json;
+pub mod lock;
+pub mod memory;
+pub mod random;
+pub mod relation;
+pub mod settings;
+pub mod slow_insert;
+pub mod store;

@@ -1,0 +1,94 @@
+//! The context: settings of the session or the transaction that every event picks up.
+
+use std::cell::UnsafeCell;
+use std::ffi::{CStr, c_char};
+
+use pgrx::pg_sys;
+
+struct Setting {
+    name: &'static CStr,
+    description: &'static CStr,
+    value: UnsafeCell<*mut c_char>,
+}
+
+// SAFETY: a backend has one thread.
+unsafe impl Sync for Setting {}
+
+impl Setting {
+    const fn new(name: &'static CStr, description: &'static CStr) -> Self {
+        Setting { name, description, value: UnsafeCell::new(std::ptr::null_mut()) }
+    }
+
+    fn get(&self) -> Option<&[u8]> {
+        // SAFETY: the setting machinery keeps a valid C string or null there; it is not changed while we run.
+        let value = unsafe {
+            let value = *self.value.get();
+            if value.is_null() {
+                return None;
+            }
+            CStr::from_ptr(value).to_bytes()
+        };
+        (!value.is_empty()).then_some(value)
+    }
+}
+
+static ACTOR: Setting = Setting::new(c"domain_events.actor", c"Who causes the events to come.");
+static CORRELATION_ID: Setting =
+    Setting::new(c"domain_events.correlation_id", c"Business operation the events to come belong to.");
+static CAUSATION_ID: Setting =
+    Setting::new(c"domain_events.causation_id", c"Command or event that leads to the events to come.");
+static METADATA: Setting =
+    Setting::new(c"domain_events.metadata", c"JSON object added to the metadata of the events to come.");
+
+/// Takes over a value that was set before the library was loaded.
+pub fn define() {
+    for setting in [&ACTOR, &CORRELATION_ID, &CAUSATION_ID, &METADATA] {
+        // SAFETY: name, description and the place of the value live as long as the process.
+        unsafe {
+            pg_sys::DefineCustomStringVariable(
+                setting.name.as_ptr(),
+                setting.description.as_ptr(),
+                std::ptr::null(),
+                setting.value.get(),
+                c"".as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                0,
+                None,
+                None,
+                None,
+            );
+        }
+    }
+}
+
+pub fn actor() -> Option<&'static [u8]> {
+    ACTOR.get()
+}
+
+pub fn correlation_id() -> Option<&'static [u8]> {
+    CORRELATION_ID.get()
+}
+
+pub fn causation_id() -> Option<&'static [u8]> {
+    CAUSATION_ID.get()
+}
+
+pub fn metadata() -> Option<&'static [u8]> {
+    METADATA.get()
+}
+
+/// The name of the session's user.
+pub fn session_user() -> Vec<u8> {
+    // SAFETY: the name is allocated in the current memory context.
+    unsafe {
+        let name = pg_sys::GetUserNameFromId(pg_sys::GetSessionUserId(), true);
+        if name.is_null() { Vec::new() } else { CStr::from_ptr(name).to_bytes().to_vec() }
+    }
+}
+
+/// The first `characters` characters, in the server's encoding.
+pub fn left(value: &[u8], characters: i32) -> &[u8] {
+    // SAFETY: reads no further than the slice.
+    let length = unsafe { pg_sys::pg_mbcharcliplen(value.as_ptr().cast(), value.len() as i32, characters) };
+    &value[..(length as usize).min(value.len())]
+}
