@@ -38,7 +38,7 @@ pub async fn connect_to(url: &str, ctx: &Context) -> Result<PgConnection, Error>
         match options.connect().await {
             Ok(connection) => return Ok(connection),
             Err(error) if attempt < CONNECT_TRIES && is_transient(&error) => {
-                ctx.out.note(format!("{target} does not answer ({error}); trying again"));
+                ctx.out.note(format!("{target} does not answer ({}); trying again", plain(&error)));
                 tokio::time::sleep(jitter(pause)).await;
                 pause *= 2;
             }
@@ -103,9 +103,17 @@ fn connect_error(target: String, error: &sqlx::Error) -> Error {
     };
     let reason = match server_error(error) {
         Some(e) => format!("{} (SQLSTATE {})", e.message(), e.code()),
-        None => error.to_string(),
+        None => plain(error),
     };
     Error::Connect { target, reason, hint: hint.into() }
+}
+
+// "error communicating with database: " adds nothing to what follows it.
+fn plain(error: &sqlx::Error) -> String {
+    match error {
+        sqlx::Error::Io(e) => e.to_string(),
+        other => other.to_string(),
+    }
 }
 
 /// Runs one or more statements that carry no parameters.

@@ -3,9 +3,13 @@
 pub mod cli;
 pub mod commands;
 pub mod db;
+pub mod dependents;
 pub mod engine_sql;
 pub mod error;
+pub mod judge;
 pub mod output;
+pub mod script;
+pub mod source;
 pub mod store;
 
 use std::process::ExitCode;

@@ -8,14 +8,8 @@ use crate::cli::{Engine, InstallArgs};
 use crate::db;
 use crate::engine_sql::{EXTENSION, FILES, VERSION};
 use crate::error::{Error, Exit};
+use crate::script::{self, Step};
 use crate::store::{self, Found, Powers};
-
-/// One piece of SQL that runs as a whole.
-#[derive(Debug, PartialEq, Eq)]
-struct Step {
-    title: String,
-    sql: String,
-}
 
 /// What an installation comes to, before anything is written.
 #[derive(Debug)]
@@ -48,11 +42,11 @@ end
 $detach$;";
 
 /// The way from native to portable; events, captures and users' triggers stay as they are.
-pub fn native_to_portable() -> Vec<(String, String)> {
+pub fn native_to_portable() -> Vec<Step> {
     vec![
-        ("portable functions".into(), format!("alter extension {EXTENSION} update to 'portable';")),
-        ("let go of the extension's objects".into(), DETACH_MEMBERS.into()),
-        ("drop the empty extension".into(), format!("drop extension {EXTENSION};")),
+        Step::new("portable functions", format!("alter extension {EXTENSION} update to 'portable';")),
+        Step::new("let go of the extension's objects", DETACH_MEMBERS),
+        Step::new("drop the empty extension", format!("drop extension {EXTENSION};")),
     ]
 }
 
@@ -68,12 +62,7 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
     let decision = db::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
         db::lock_for_transaction(conn).await?;
         let decision = decide(args, conn).await?;
-        let bar = ctx.out.progress(decision.steps.len() as u64, "installing");
-        for step in &decision.steps {
-            db::execute(conn, &step.sql, &step.title).await?;
-            bar.inc(1);
-        }
-        bar.finish_and_clear();
+        script::execute(&decision.steps, conn, ctx, "installing").await?;
         Ok(decision)
     })
     .await?;
@@ -118,48 +107,38 @@ fn choose_engine(asked: Option<Engine>, installed: Option<Engine>, powers: &Powe
 }
 
 fn steps(found: &Found, engine: Engine) -> Vec<Step> {
-    let step = |title: &str, sql: String| Step { title: title.into(), sql };
     match (found, engine) {
         (Found::Store { .. }, _) if found.engine() == Some(engine) => Vec::new(),
         (Found::Store { extension, .. }, Engine::Native) => {
-            let mut steps = Vec::new();
+            let adopt = format!("create extension {EXTENSION} version 'portable';");
+            let update = format!("alter extension {EXTENSION} update to '{VERSION}';");
+            let mut steps = vec![Step::new("native functions", update)];
             if extension.is_none() {
-                steps.push(step(
-                    "adopt the portable objects",
-                    format!("create extension {EXTENSION} version 'portable';"),
-                ));
+                steps.insert(0, Step::new("adopt the portable objects", adopt));
             }
-            steps.push(step("native functions", format!("alter extension {EXTENSION} update to '{VERSION}';")));
             steps
         }
-        (Found::Store { .. }, Engine::Portable) => {
-            native_to_portable().into_iter().map(|(title, sql)| Step { title, sql }).collect()
-        }
+        (Found::Store { .. }, Engine::Portable) => native_to_portable(),
         (_, Engine::Native) => {
-            vec![step("create the extension", format!("create extension {EXTENSION} version '{VERSION}';"))]
+            vec![Step::new("the extension", format!("create extension {EXTENSION} version '{VERSION}';"))]
         }
-        (_, Engine::Portable) => FILES.iter().map(|(name, sql)| step(name, (*sql).to_owned())).collect(),
+        (_, Engine::Portable) => FILES.iter().map(|(name, sql)| Step::new(*name, *sql)).collect(),
     }
 }
 
 fn dry_run(decision: &Decision, ctx: &Context) -> Result<Exit, Error> {
     let Decision { engine, from, steps, powers } = decision;
     if ctx.out.is_json() {
-        let sql: Vec<_> = steps.iter().map(|s| json!({"title": s.title, "sql": s.sql})).collect();
         ctx.out.json(&json!({
             "dry_run": true,
             "engine": engine.name(),
             "version": VERSION,
             "engine_before": from.map(Engine::name),
-            "steps": sql,
+            "steps": steps,
             "missing_roles": powers.missing_roles,
         }))?;
-    } else if !steps.is_empty() {
-        ctx.out.line("begin;")?;
-        for step in steps {
-            ctx.out.line(format!("\n-- {}\n{}", step.title, step.sql.trim_end()))?;
-        }
-        ctx.out.line("\ncommit;")?;
+    } else {
+        script::print(steps, ctx)?;
     }
     ctx.out.note(format!("dry run: {}; nothing was changed", describe(decision, "would be")));
     Ok(if steps.is_empty() { Exit::Clean } else { Exit::Pending })
@@ -212,8 +191,7 @@ fn report(decision: &Decision, now: &Powers, ctx: &Context) -> Result<Exit, Erro
     Ok(Exit::Clean)
 }
 
-/// What a role with CREATEROLE runs when the installer has no such right. A superuser may run all of it; anybody else leaves
-/// the last statement to the owner of the store.
+/// What somebody with CREATEROLE runs when the installer has no such right.
 fn role_statements(powers: &Powers) -> Vec<String> {
     if powers.missing_roles.is_empty() {
         return Vec::new();
@@ -222,7 +200,7 @@ fn role_statements(powers: &Powers) -> Vec<String> {
         powers.missing_roles.iter().map(|role| format!("create role {role} nologin;")).collect();
     let owner = db::quote_ident(&powers.role);
     statements.extend(powers.missing_roles.iter().map(|role| format!("grant {role} to {owner};")));
-    statements.push("select domain_events.grant_privileges();".into());
+    statements.push(format!("select domain_events.grant_privileges();  -- as {owner} or a superuser"));
     statements
 }
 
@@ -288,7 +266,7 @@ mod tests {
             [
                 "create role domain_events_reader nologin;",
                 "grant domain_events_reader to \"me\";",
-                "select domain_events.grant_privileges();"
+                "select domain_events.grant_privileges();  -- as \"me\" or a superuser"
             ]
         );
     }

@@ -1,12 +1,272 @@
-//! `uninstall`.
+//! `uninstall`: takes the store away, never events or users' triggers in silence.
+
+use serde_json::json;
+use sqlx::PgConnection;
 
 use crate::Context;
 use crate::cli::UninstallArgs;
-use crate::db;
-use crate::error::{Error, Exit};
+use crate::commands::install::native_to_portable;
+use crate::dependents::{self, Dependents};
+use crate::engine_sql::{SCHEMA, VERSION};
+use crate::error::{Doing, Error, Exit};
+use crate::script::{self, Step};
+use crate::store::{self, Found, ROLES};
+use crate::{db, db::quote_ident};
+
+/// Where the objects go that are about to be dropped, while the events stay.
+const DISCARD: &str = "_domain_events_uninstall";
+
+/// What would go, and in which way.
+#[derive(Debug)]
+struct Assessment {
+    events: i64,
+    /// Captured tables, qualified and quoted.
+    captured: Vec<String>,
+    dependents: Dependents,
+    steps: Vec<Step>,
+}
 
 /// Runs the verb.
-pub async fn run(_args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
-    let _conn = db::connect(ctx).await?;
+pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
+    let mut conn = db::connect(ctx).await?;
+    db::begin_read_only(&mut conn).await?;
+    let found = store::inspect(&mut conn).await?;
+    if found == Found::Nothing {
+        return nothing_to_do(ctx);
+    }
+    let assessment = assess(args, &found, &mut conn).await?;
+    db::rollback(&mut conn).await?;
+    for mention in &assessment.dependents.mentions {
+        ctx.out.warn(format!("{mention} calls the store and will fail when it runs"));
+    }
+    if args.dry_run {
+        return dry_run(&assessment, ctx);
+    }
+    tell(&assessment, args, ctx);
+    if !ctx.out.confirm("Uninstall pg_domain_events from this database?", args.confirm.yes)? {
+        ctx.out.note("nothing was changed");
+        return Ok(Exit::Error);
+    }
+
+    let done = db::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
+        db::lock_for_transaction(conn).await?;
+        let found = store::inspect(conn).await?;
+        if found == Found::Nothing {
+            return Ok(None);
+        }
+        // From here on nobody adds an event or a capture behind our back. Readers of the store wait: it is going away.
+        db::execute(conn, &format!("lock table {SCHEMA}.events in access exclusive mode"), "locking the events")
+            .await?;
+        lock_captured(&found, conn).await?;
+        let mut assessment = assess(args, &found, conn).await?;
+        script::execute(&assessment.steps, conn, ctx, "uninstalling").await?;
+        if args.keep_events {
+            // one more for each capture that ended
+            assessment.events = count_events(conn).await?;
+        }
+        Ok(Some(assessment))
+    })
+    .await?;
+    match done {
+        Some(assessment) => {
+            let missing = store::powers(&mut conn).await?.missing_roles;
+            let roles: Vec<_> = ROLES.into_iter().filter(|role| !missing.iter().any(|m| m == role)).collect();
+            report(&assessment, &roles, args, ctx)
+        }
+        None => nothing_to_do(ctx),
+    }
+}
+
+fn nothing_to_do(ctx: &Context) -> Result<Exit, Error> {
+    if ctx.out.is_json() {
+        ctx.out.json(&json!({"changed": false}))?;
+    }
+    ctx.out.note("pg_domain_events is not installed in this database; nothing was changed");
+    Ok(Exit::Clean)
+}
+
+/// Takes the locks on the users' tables at once, before the first of them is changed. A table that the connected role may not
+/// lock is left to the drop, which needs no right on it.
+async fn lock_captured(found: &Found, conn: &mut PgConnection) -> Result<(), Error> {
+    if !matches!(found, Found::Store { .. }) {
+        return Ok(());
+    }
+    let tables: Vec<String> = sqlx::query_scalar(dependents::LOCKABLE_TABLES)
+        .fetch_all(&mut *conn)
+        .await
+        .doing("reading the captured tables")?;
+    if tables.is_empty() {
+        return Ok(());
+    }
+    let sql = format!("lock table {} in access exclusive mode", tables.join(", "));
+    db::execute(conn, &sql, "locking the captured tables").await
+}
+
+async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) -> Result<Assessment, Error> {
+    check_may_go(found)?;
+    let events = count_events(conn).await?;
+    if events > 0 && !args.keep_events && !args.drop_events {
+        return Err(Error::refused(
+            "2BP01",
+            format!("schema \"{SCHEMA}\" holds {}; nothing was changed", plural(events)),
+            "Say what becomes of them: --keep-events leaves table domain_events.events, --drop-events drops it for ever.",
+        ));
+    }
+    let Found::Store { owner, extension, .. } = found else {
+        return assess_kept(args, events);
+    };
+    let captured: Vec<(String, bool)> =
+        sqlx::query_as(dependents::CAPTURED_TABLES).fetch_all(&mut *conn).await.doing("reading the captured tables")?;
+    let dependents = dependents::read(conn).await?;
+    dependents.check()?;
+
+    let mut steps = Vec::new();
+    // Event triggers would refuse what follows; they are ours, and go first.
+    steps.extend(
+        dependents.event_triggers.iter().map(|name| {
+            Step::new(format!("event trigger {name}"), format!("drop event trigger {};", quote_ident(name)))
+        }),
+    );
+    if extension.is_some() {
+        steps.extend(native_to_portable());
+    }
+    steps.extend(dependents.triggers.iter().map(|(name, table)| {
+        Step::new(format!("trigger on {table}"), format!("drop trigger {} on {table};", quote_ident(name)))
+    }));
+    // Where the events stay, they tell that capture has ended.
+    steps.extend(captured.iter().filter(|(_, owned)| *owned).map(|(table, _)| {
+        Step::new(
+            format!("capture of {table}"),
+            format!("select {SCHEMA}.disable_capture({});", db::quote_literal(table)),
+        )
+    }));
+    if args.keep_events {
+        steps.extend(keep_events(owner));
+    } else {
+        steps.push(Step::new("the schema", format!("drop schema {SCHEMA} cascade;")));
+    }
+    Ok(Assessment { events, captured: captured.into_iter().map(|(table, _)| table).collect(), dependents, steps })
+}
+
+async fn count_events(conn: &mut PgConnection) -> Result<i64, Error> {
+    sqlx::query_scalar("select count(*) from domain_events.events").fetch_one(conn).await.doing("counting the events")
+}
+
+fn plural(events: i64) -> String {
+    if events == 1 { "1 event".into() } else { format!("{events} events") }
+}
+
+fn check_may_go(found: &Found) -> Result<(), Error> {
+    match found {
+        Found::Store { mine: false, owner, .. } => Err(Error::refused(
+            "42501",
+            format!("the event store belongs to role \"{owner}\"; nothing was changed"),
+            format!("Connect as \"{owner}\" or as a superuser."),
+        )),
+        Found::Store { version, .. } if version != VERSION => Err(Error::refused(
+            "55000",
+            format!("version {version} is installed, this tool is {VERSION}; nothing was changed"),
+            format!("Use domain-events {version} with this database."),
+        )),
+        Found::Foreign { kept_events: false, owner } => Err(Error::refused(
+            "42P06",
+            format!("schema \"{SCHEMA}\" belongs to role \"{owner}\" and is not an event store; nothing was changed"),
+            "It was not made by this tool; drop it by hand if it is yours to drop.",
+        )),
+        _ => Ok(()),
+    }
+}
+
+/// What an earlier `--keep-events` has left.
+fn assess_kept(args: &UninstallArgs, events: i64) -> Result<Assessment, Error> {
+    let steps = if args.keep_events {
+        Vec::new()
+    } else {
+        vec![Step::new("the schema", format!("drop schema {SCHEMA} cascade;"))]
+    };
+    Ok(Assessment { events, captured: Vec::new(), dependents: Dependents::default(), steps })
+}
+
+/// The events move into a fresh schema of the old name together with the function that keeps them append-only; all the rest
+/// goes with the old schema. No list of objects, so none can be forgotten.
+fn keep_events(owner: &str) -> Vec<Step> {
+    let owner = quote_ident(owner);
+    vec![
+        Step::new(
+            "a new schema for the events",
+            format!(
+                "alter schema {SCHEMA} rename to {DISCARD};\n\
+             create schema {SCHEMA} authorization {owner};\n\
+             comment on schema {SCHEMA} is 'Events kept when pg_domain_events {VERSION} was uninstalled. Table events is still append-only.';\n\
+             grant usage on schema {SCHEMA} to public;"
+            ),
+        ),
+        Step::new(
+            "the events",
+            format!(
+                "alter table {DISCARD}.events alter column event_id set default pg_catalog.gen_random_uuid();\n\
+             alter table {DISCARD}.events set schema {SCHEMA};\n\
+             alter function {DISCARD}._refuse_change() set schema {SCHEMA};"
+            ),
+        ),
+        Step::new("all the rest", format!("drop schema {DISCARD} cascade;")),
+    ]
+}
+
+fn fate(assessment: &Assessment, args: &UninstallArgs) -> String {
+    match (assessment.events, args.keep_events) {
+        (_, true) => format!(
+            "kept: {} in table {SCHEMA}.events, still append-only; read with: select * from {SCHEMA}.events order by \
+             aggregate_type, aggregate_id, aggregate_version",
+            plural(assessment.events)
+        ),
+        (0, false) => "there are no events".into(),
+        (n, false) => format!("dropped for ever: {}", plural(n)),
+    }
+}
+
+fn tell(assessment: &Assessment, args: &UninstallArgs, ctx: &Context) {
+    for table in &assessment.captured {
+        ctx.out.note(format!("the capture triggers of {table} are dropped"));
+    }
+    ctx.out.note(fate(assessment, args));
+}
+
+fn dry_run(assessment: &Assessment, ctx: &Context) -> Result<Exit, Error> {
+    if ctx.out.is_json() {
+        ctx.out.json(&json!({
+            "dry_run": true,
+            "events": assessment.events,
+            "captured_tables": assessment.captured,
+            "callers": assessment.dependents.mentions,
+            "steps": assessment.steps,
+        }))?;
+    } else {
+        script::print(&assessment.steps, ctx)?;
+    }
+    ctx.out.note("dry run; nothing was changed");
+    Ok(if assessment.steps.is_empty() { Exit::Clean } else { Exit::Pending })
+}
+
+fn report(assessment: &Assessment, roles: &[&str], args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
+    if ctx.out.is_json() {
+        ctx.out.json(&json!({
+            "changed": !assessment.steps.is_empty(),
+            "events": assessment.events,
+            "kept_table": args.keep_events.then(|| format!("{SCHEMA}.events")),
+            "captured_tables": assessment.captured,
+            "callers": assessment.dependents.mentions,
+            "roles_left": roles,
+        }))?;
+    }
+    ctx.out.note("pg_domain_events was uninstalled from this database");
+    if args.keep_events {
+        ctx.out.note(format!(
+            "before installing again, give the kept events another name: alter schema {SCHEMA} rename to {SCHEMA}_kept;"
+        ));
+    }
+    if !roles.is_empty() {
+        ctx.out.note(format!("left, since other databases may use them: roles {}", roles.join(", ")));
+    }
     Ok(Exit::Clean)
 }

@@ -1,0 +1,48 @@
+//! SQL that a verb is going to run: printed by a dry run, or executed in order inside one transaction.
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::Context;
+use crate::db;
+use crate::error::Error;
+
+/// One piece of SQL that runs as a whole.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+pub struct Step {
+    /// What it does, for messages.
+    pub title: String,
+    /// One or more statements.
+    pub sql: String,
+}
+
+impl Step {
+    /// A step.
+    pub fn new(title: impl Into<String>, sql: impl Into<String>) -> Self {
+        Self { title: title.into(), sql: sql.into() }
+    }
+}
+
+/// Executes the steps inside the transaction of the caller.
+pub async fn execute(steps: &[Step], conn: &mut PgConnection, ctx: &Context, doing: &str) -> Result<(), Error> {
+    let bar = ctx.out.progress(steps.len() as u64, doing);
+    for step in steps {
+        bar.set_message(step.title.clone());
+        db::execute(conn, &step.sql, &step.title).await?;
+        bar.inc(1);
+    }
+    bar.finish_and_clear();
+    Ok(())
+}
+
+/// Prints the steps as a script that psql would run.
+pub fn print(steps: &[Step], ctx: &Context) -> Result<(), Error> {
+    if steps.is_empty() {
+        return Ok(());
+    }
+    ctx.out.line("begin;")?;
+    for step in steps {
+        ctx.out.line(format!("\n-- {}\n{}", step.title, step.sql.trim_end()))?;
+    }
+    ctx.out.line("\ncommit;")
+}
