@@ -1,0 +1,414 @@
+//! Which tables hold events, and which of their columns are what. Keys, types, comments and use decide; a name only tips
+//! the scale.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::collect::{Collected, Write};
+use super::sql::Conflict;
+use super::{ast, sql, version};
+use crate::source::{Catalogue, Column, Relation};
+
+/// The columns of an event table.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Roles {
+    /// The aggregate's type.
+    pub type_column: Option<String>,
+    /// The aggregate's id.
+    pub id_column: Option<String>,
+    /// The version within the stream.
+    pub version_column: Option<String>,
+    /// What happened.
+    pub event_type_column: Option<String>,
+    /// A label for people.
+    pub event_name_column: Option<String>,
+    /// The payload.
+    pub data_columns: Vec<String>,
+    /// Who did it.
+    pub actor_columns: Vec<String>,
+    /// When it happened, when it was written, its own id: what differs from one run to the next.
+    pub time_columns: Vec<String>,
+    /// The unique key over exactly type, id and version.
+    pub key: Option<String>,
+}
+
+/// A table that statements insert into.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Target {
+    /// Its OID.
+    pub relation: u32,
+    /// Whether it holds events.
+    pub is_event_table: bool,
+    /// Its columns.
+    pub roles: Roles,
+    /// Why.
+    pub reasons: Vec<String>,
+}
+
+/// Judges one table by everything that writes it.
+pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collected) -> Target {
+    let uses: Vec<&Write> = collected
+        .writes
+        .iter()
+        .filter(|w| w.insert.as_ref().is_some_and(|i| i.relation == Some(relation.oid)))
+        .collect();
+    let looker = Looker { relation, uses, collected };
+    let mut target = Target { relation: relation.oid, ..Target::default() };
+    let mut points = 0i32;
+    let mut add = |n: i32, reason: String| {
+        points += n;
+        target.reasons.push(reason);
+    };
+    if let Some(known) = catalogue.registered(relation.oid) {
+        target.is_event_table = true;
+        target.reasons.push(format!("{} is registered as an event table", relation.quoted));
+        target.roles =
+            looker.roles(Some((known.type_column.clone(), known.id_column.clone(), known.version_column.clone())));
+        return target;
+    }
+    let roles = looker.roles(None);
+    if let (Some(version), Some(key)) = (&roles.version_column, &roles.key) {
+        add(3, format!("unique key {key} ends a stream in the integer column {version}"));
+    } else if let Some(version) = &roles.version_column {
+        add(2, format!("column {version} counts within a stream, but no unique key says so"));
+    }
+    if !roles.data_columns.is_empty() {
+        add(2, format!("payload in {}", roles.data_columns.join(", ")));
+    }
+    let says_what = roles.event_type_column.is_some() || looker.mentions_operation();
+    if says_what {
+        add(1, "says what happened".into());
+    }
+    if relation.columns.iter().any(is_time) {
+        add(1, "has a time".into());
+    }
+    if roles.id_column.as_ref().is_some_and(|c| looker.fed_by_row(c)) || looker.row_reaches_a_plain_column() {
+        add(1, "names the row it tells of".into());
+    }
+    let name = relation.name.to_lowercase();
+    let hint = ["event", "audit", "log", "history", "outbox", "journal"].iter().any(|w| name.contains(w));
+    let comment = relation.comment.as_deref().unwrap_or_default().to_lowercase();
+    if hint || comment.contains("event") {
+        add(1, "its name or comment speaks of events".into());
+    }
+    if looker.uses.iter().any(|w| w.insert.as_ref().is_some_and(|i| i.conflict == Conflict::Update)) {
+        add(-4, "rows are overwritten by ON CONFLICT DO UPDATE".into());
+    }
+    let content = |c: &String| {
+        roles.data_columns.contains(c)
+            || [&roles.version_column, &roles.id_column, &roles.type_column].iter().any(|r| r.as_ref() == Some(c))
+    };
+    if collected.changes.iter().any(|c| c.relation == relation.oid && c.columns.iter().any(content)) {
+        add(-3, "its content is updated by functions".into());
+    }
+    let shape = !roles.data_columns.is_empty() || relation.columns.iter().any(is_time);
+    target.is_event_table = points >= 5 && shape && (says_what || hint);
+    target.roles = roles;
+    target
+}
+
+fn is_time(column: &Column) -> bool {
+    column.data_type.starts_with("timestamp")
+}
+
+struct Looker<'a> {
+    relation: &'a Relation,
+    uses: Vec<&'a Write>,
+    collected: &'a Collected,
+}
+
+impl Looker<'_> {
+    fn values(&self, column: &str) -> Vec<&Value> {
+        self.uses.iter().filter_map(|w| w.insert.as_ref()).flat_map(|i| i.values(column)).flatten().collect()
+    }
+
+    /// Whether some insert takes it from NEW or OLD, in one way or another.
+    fn fed_by_row(&self, column: &str) -> bool {
+        self.uses.iter().any(|w| {
+            w.insert.as_ref().is_some_and(|i| {
+                i.values(column).into_iter().flatten().any(|v| self.from_row(v, w.scope, w.statement, 0))
+            })
+        })
+    }
+
+    fn from_row(&self, expr: &Value, scope: usize, statement: usize, depth: usize) -> bool {
+        if depth > 5 {
+            return false;
+        }
+        ast::find(expr, "ColumnRef").into_iter().any(|c| {
+            let fields: Vec<_> = ast::list(c, "fields")
+                .iter()
+                .filter_map(|f| ast::node(f, "String"))
+                .map(|s| ast::text(s, "sval"))
+                .collect();
+            match fields.as_slice() {
+                ["new" | "old", ..] => true,
+                [name] => {
+                    let body = self.collected.body(scope);
+                    let given = body.statements[..statement].iter().filter(|s| s.targets.iter().any(|t| t == name));
+                    let assigned = given
+                        .filter_map(|s| ast::parse_expression(&s.sql).ok())
+                        .any(|e| !version::mentions(&e, name) && self.from_row(&e, scope, 0, depth + 1));
+                    let place = &self.collected.scopes[scope];
+                    let bound = match (place.bindings.get(*name), place.caller) {
+                        (Some(value), Some((caller, at))) => self.from_row(value, caller, at, depth + 1),
+                        _ => false,
+                    };
+                    assigned || bound
+                }
+                _ => false,
+            }
+        })
+    }
+
+    fn row_reaches_a_plain_column(&self) -> bool {
+        self.relation.columns.iter().filter(|c| !is_payload(c)).any(|c| self.fed_by_row(&c.name))
+    }
+
+    /// Whether a column is always a text constant, or one of several.
+    fn fed_by_constants(&self, column: &str) -> bool {
+        let values = self.values(column);
+        !values.is_empty()
+            && values.iter().all(|v| constants(v).is_some_and(|c| !c.is_empty()) || self.bound_constant(v))
+    }
+
+    fn bound_constant(&self, value: &Value) -> bool {
+        let Some(column) = ast::column(ast::without_casts(value)) else { return false };
+        let [name] = column.as_slice() else { return false };
+        self.uses.iter().any(|w| {
+            let bound =
+                self.collected.scopes[w.scope].bindings.get(name).is_some_and(|b| ast::string_constant(b).is_some());
+            let assigned = self.collected.body(w.scope).statements.iter().any(|s| {
+                s.targets.contains(name)
+                    && ast::parse_expression(&s.sql).is_ok_and(|e| constants(&e).is_some_and(|c| !c.is_empty()))
+            });
+            bound || assigned
+        })
+    }
+
+    fn mentions_operation(&self) -> bool {
+        self.relation.columns.iter().flat_map(|c| self.values(&c.name)).any(|v| version::mentions(v, "tg_op"))
+    }
+
+    fn roles(&self, known: Option<(Option<String>, String, String)>) -> Roles {
+        let mut roles = Roles::default();
+        match known {
+            Some((kind, id, version)) => {
+                roles.key = self.key_over(kind.as_deref(), &id, &version);
+                (roles.type_column, roles.id_column, roles.version_column) = (kind, Some(id), Some(version));
+            }
+            None => self.stream(&mut roles),
+        }
+        let taken: Vec<String> =
+            [&roles.type_column, &roles.id_column, &roles.version_column].into_iter().flatten().cloned().collect();
+        for column in self.relation.columns.iter().filter(|c| !taken.contains(&c.name)) {
+            let name = column.name.to_lowercase();
+            let fed = self.values(&column.name);
+            if is_payload(column) || fed.iter().any(|v| builds_json(v)) {
+                roles.data_columns.push(column.name.clone());
+            } else if is_time(column) || column.data_type == "uuid" && !self.fed_by_row(&column.name) {
+                roles.time_columns.push(column.name.clone());
+            } else if fed.iter().any(|v| is_actor(v))
+                || ["user", "actor", "caused_by", "changed_by", "performed_by"].iter().any(|w| name.contains(w))
+            {
+                roles.actor_columns.push(column.name.clone());
+            }
+        }
+        let texts = self.relation.columns.iter().filter(|c| c.category == "S" && !taken.contains(&c.name));
+        let mut said: Vec<&Column> =
+            texts.filter(|c| self.fed_by_constants(&c.name) || self.is_operation(&c.name)).collect();
+        // among several, the one whose name speaks of a type comes first, a label last
+        said.sort_by_key(|c| {
+            let name = c.name.to_lowercase();
+            (!["type", "action", "operation", "op", "kind"].iter().any(|w| name.ends_with(w)), name.ends_with("name"))
+        });
+        roles.event_type_column = said.first().map(|c| c.name.clone());
+        roles.event_name_column = said.get(1).map(|c| c.name.clone());
+        roles
+    }
+
+    fn is_operation(&self, column: &str) -> bool {
+        self.values(column).iter().any(|v| version::mentions(v, "tg_op"))
+    }
+
+    fn key_over(&self, kind: Option<&str>, id: &str, version: &str) -> Option<String> {
+        let mut wanted: Vec<&str> = kind.into_iter().chain([id, version]).collect();
+        wanted.sort_unstable();
+        let key = self.relation.keys.iter().find(|k| {
+            let mut columns: Vec<&str> = k.columns.iter().map(String::as_str).collect();
+            columns.sort_unstable();
+            columns == wanted
+        });
+        key.map(|k| k.name.clone())
+    }
+
+    /// The stream's type, id and version: from a unique key if there is one, else from comment and use.
+    fn stream(&self, roles: &mut Roles) {
+        for key in self.relation.keys.iter().filter(|k| k.columns.len() >= 2) {
+            let candidates = key.columns.iter().filter_map(|c| self.relation.column(c)).filter(|c| self.may_count(c));
+            let best = candidates.enumerate().max_by_key(|(n, c)| (self.counts(c), *n)).map(|(_, c)| c);
+            let Some(version) = best.filter(|c| self.counts(c) >= 0) else { continue };
+            roles.version_column = Some(version.name.clone());
+            let others: Vec<&String> = key.columns.iter().filter(|c| **c != version.name).collect();
+            match others.as_slice() {
+                [id] => roles.id_column = Some((*id).clone()),
+                [a, b] => {
+                    let a_is_type = self.type_likeness(a) >= self.type_likeness(b);
+                    let (kind, id) = if a_is_type { (a, b) } else { (b, a) };
+                    (roles.type_column, roles.id_column) = (Some((*kind).clone()), Some((*id).clone()));
+                }
+                // more columns than a stream has: known as a version, but not servable
+                _ => roles.id_column = others.last().map(|c| (*c).clone()),
+            }
+            if others.len() <= 2 {
+                roles.key = Some(key.name.clone());
+                return;
+            }
+        }
+        if roles.version_column.is_some() {
+            return;
+        }
+        let version = self.relation.columns.iter().filter(|c| self.may_count(c)).max_by_key(|c| self.counts(c));
+        // without a key, a constant alone does not make a stream version: schema versions and action codes are constants too
+        roles.version_column = version.filter(|c| self.counts(c) >= 3).map(|c| c.name.clone());
+        if roles.version_column.is_some() {
+            let fed = |c: &&Column| {
+                !is_payload(c) && Some(&c.name) != roles.version_column.as_ref() && self.fed_by_row(&c.name)
+            };
+            let mut fed: Vec<&Column> = self.relation.columns.iter().filter(fed).collect();
+            fed.sort_by_key(|c| (!c.name.to_lowercase().ends_with("id"), is_actor_name(&c.name)));
+            roles.id_column = fed.first().map(|c| c.name.clone());
+            let kind =
+                self.relation.columns.iter().filter(|c| c.category == "S" && Some(&c.name) != roles.id_column.as_ref());
+            let kind = kind.filter(|c| self.type_likeness(&c.name) >= 3).max_by_key(|c| self.type_likeness(&c.name));
+            roles.type_column = kind.map(|c| c.name.clone());
+        }
+    }
+
+    fn may_count(&self, column: &Column) -> bool {
+        let numbered = !column.identity.is_empty() || column.default.as_deref().is_some_and(|d| d.contains("nextval("));
+        column.is_integer() && !column.references && !numbered && column.generated.is_empty()
+    }
+
+    /// How much speaks for a column being the version of a stream; negative if it cannot be.
+    fn counts(&self, column: &Column) -> i32 {
+        let values = self.values(&column.name);
+        let name = column.name.to_lowercase();
+        let comment = column.comment.as_deref().unwrap_or_default().to_lowercase();
+        let mut points = 0;
+        if values.iter().any(|v| sql::calls(v).iter().any(|(_, n, _)| n == "max" || n == "count")) {
+            points += 3;
+        }
+        let reads_max = self.uses.iter().any(|w| {
+            self.collected.body(w.scope).statements.iter().any(|s| {
+                ast::parse(&s.sql).unwrap_or_default().iter().any(|t| {
+                    sql::calls(t).iter().any(|(_, n, args)| {
+                        n == "max"
+                            && args.iter().any(|a| ast::column(a).is_some_and(|c| c.last() == Some(&column.name)))
+                    })
+                })
+            })
+        });
+        if reads_max {
+            points += 3;
+        }
+        if ["aggregate", "stream", "entity"].iter().any(|w| comment.contains(w))
+            && (comment.contains("version") || comment.contains("sequence"))
+        {
+            points += 3;
+        }
+        if comment.contains("schema") || comment.contains("format") {
+            points -= 4;
+        }
+        if ["aggregate_version", "stream_version", "entity_version", "stream_position", "aggregate_sequence"]
+            .contains(&name.as_str())
+        {
+            points += 3;
+        } else if name.contains("version") || name.contains("revision") || name.contains("sequence") || name == "seq" {
+            points += 1;
+        }
+        // an id of a row ends in _id and is taken from one
+        if name.ends_with("_id") || name == "id" {
+            points -= 3;
+        }
+        points
+    }
+
+    fn type_likeness(&self, column: &str) -> i32 {
+        let name = column.to_lowercase();
+        let mut points = 0;
+        if self.relation.column(column).is_some_and(|c| c.category == "S") {
+            points += 1;
+        }
+        if self.fed_by_constants(column) || self.values(column).iter().any(|v| version::mentions(v, "tg_table_name")) {
+            points += 2;
+        }
+        if self.fed_by_row(column) {
+            points -= 3;
+        }
+        if name.contains("aggregate_type") || name.contains("stream_type") || name.contains("entity_type") {
+            points += 1;
+        }
+        if name.contains("event") || name.contains("action") {
+            points -= 2;
+        }
+        if name.ends_with("id") {
+            points -= 1;
+        }
+        points
+    }
+}
+
+fn is_actor_name(name: &str) -> bool {
+    ["user", "actor", "caused_by", "changed_by", "performed_by"].iter().any(|w| name.to_lowercase().contains(w))
+}
+
+fn is_payload(column: &Column) -> bool {
+    matches!(column.data_type.as_str(), "json" | "jsonb" | "xml" | "hstore" | "public.hstore")
+}
+
+fn builds_json(value: &Value) -> bool {
+    sql::calls(value).iter().any(|(_, name, _)| {
+        matches!(
+            name.as_str(),
+            "row_to_json"
+                | "to_json"
+                | "to_jsonb"
+                | "json_build_object"
+                | "jsonb_build_object"
+                | "hstore"
+                | "json_object"
+                | "jsonb_object"
+        )
+    })
+}
+
+/// current_user and its like, or a setting of the session.
+pub fn is_actor(value: &Value) -> bool {
+    !ast::find(value, "SqlvalueFunction").is_empty() && session_user(value)
+        || sql::calls(value).iter().any(|(_, name, _)| name == "current_setting")
+}
+
+fn session_user(value: &Value) -> bool {
+    // SVFOP_CURRENT_ROLE .. SVFOP_SESSION_USER
+    ast::find(value, "SqlvalueFunction")
+        .iter()
+        .any(|f| f.get("op").and_then(Value::as_i64).is_some_and(|op| (10..=13).contains(&op)))
+}
+
+/// The text constants that an expression may come to, if it is one or a CASE over some.
+pub fn constants(value: &Value) -> Option<Vec<String>> {
+    let value = ast::without_casts(value);
+    if let Some(constant) = ast::string_constant(value) {
+        return Some(vec![constant]);
+    }
+    let case = ast::node(value, "CaseExpr")?;
+    let mut all = vec![];
+    for when in ast::list(case, "args").iter().filter_map(|w| ast::node(w, "CaseWhen")) {
+        all.extend(constants(when.get("result")?)?);
+    }
+    if let Some(default) = case.get("defresult").filter(|d| d.is_object() && !ast::is_null(d)) {
+        all.extend(constants(default)?);
+    }
+    Some(all)
+}

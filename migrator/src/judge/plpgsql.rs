@@ -1,0 +1,365 @@
+//! First step of the two: a PL/pgSQL body as a flat list of the SQL it holds, each with the conditions it runs under.
+
+use std::fmt::Write;
+
+use serde_json::Value;
+
+use crate::source::{Catalogue, Function};
+
+/// The body of a function.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Body {
+    /// Its variables, without the ones the language declares.
+    pub variables: Vec<Variable>,
+    /// Its statements in the order of the text.
+    pub statements: Vec<Statement>,
+}
+
+/// A declared variable.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Variable {
+    /// Name, folded as the server folds it.
+    pub name: String,
+    /// Expression of its DEFAULT.
+    pub default: Option<String>,
+}
+
+/// What a statement does with its SQL.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Kind {
+    /// An SQL statement as it stands.
+    Sql,
+    /// PERFORM, which the parser gives as SELECT.
+    Perform,
+    /// `target := expression`; the SQL is the expression.
+    Assign,
+    /// EXECUTE; the SQL is the expression that makes the text.
+    Dynamic,
+    /// CALL.
+    Call,
+    /// RETURN with its expression; NEW and OLD included.
+    Return,
+    /// RAISE.
+    Raise,
+    /// A loop, a cursor, an assertion: an expression or query that is read.
+    Other,
+}
+
+/// A statement and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Statement {
+    /// What it is.
+    pub kind: Kind,
+    /// Its SQL, or an expression, as the parser gives it: an INTO clause is blanked.
+    pub sql: String,
+    /// Expressions handed over by USING.
+    pub parameters: Vec<String>,
+    /// Line in the body, the first being 1; 0 where the parser gives none.
+    pub line: usize,
+    /// Variables or fields that it assigns, in order.
+    pub targets: Vec<String>,
+    /// Conditions on the way to it, outermost first.
+    pub guards: Vec<Guard>,
+    /// Whether a handler round it swallows errors.
+    pub swallowed: bool,
+    /// Whether it stands in a loop.
+    pub looped: bool,
+}
+
+/// A condition.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Guard {
+    /// The expression.
+    pub condition: String,
+    /// Whether it must be false (or null).
+    pub negated: bool,
+}
+
+/// Parses the body of a PL/pgSQL function.
+pub fn parse(function: &Function, catalogue: &Catalogue) -> Result<Body, String> {
+    let tree = match pg_query::parse_plpgsql(&function.definition) {
+        Ok(tree) => tree,
+        // the parser has no catalogue: a field of a variable of a table's row type is unknown to it, of a record it is not
+        Err(first) => {
+            let source = records_for_row_types(&function.source, catalogue, catalogue.path_of(function));
+            let definition = source.and_then(|s| replace_source(&function.definition, &function.source, &s));
+            definition.and_then(|d| pg_query::parse_plpgsql(&d).ok()).ok_or_else(|| first.to_string())?
+        }
+    };
+    let root = tree
+        .get(0)
+        .and_then(|f| f.get("PLpgSQL_function"))
+        .ok_or_else(|| "the parser returned no function".to_owned())?;
+    let mut body = Body::default();
+    let datums = root.get("datums").and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    for datum in datums.iter().filter_map(|d| d.get("PLpgSQL_var")) {
+        let name = text(datum, "refname");
+        let default = datum.pointer("/default_val/PLpgSQL_expr/query").and_then(Value::as_str).map(str::to_owned);
+        body.variables.push(Variable { name, default });
+    }
+    if let Some(action) = root.get("action") {
+        Walk { body: &mut body, datums }.any(action, &Place::default());
+    }
+    Ok(body)
+}
+
+/// The function's text with another body; none if the body does not occur in it as it is.
+pub fn replace_source(definition: &str, old: &str, new: &str) -> Option<String> {
+    let at = definition.rfind(old).filter(|_| !old.is_empty())?;
+    // the delimiter is the server's choice; a body that contains it would end early
+    let tag = definition[..at].rsplit(char::is_whitespace).next().unwrap_or_default();
+    if tag.len() < 2 || !tag.starts_with('$') || !tag.ends_with('$') || new.contains(tag) {
+        return None;
+    }
+    Some(format!("{}{new}{}", &definition[..at], &definition[at + old.len()..]))
+}
+
+#[derive(Debug, Clone, Default)]
+struct Place {
+    guards: Vec<Guard>,
+    swallowed: bool,
+    looped: bool,
+}
+
+impl Place {
+    fn under(&self, condition: &str, negated: bool) -> Self {
+        let mut place = self.clone();
+        place.guards.push(Guard { condition: condition.to_owned(), negated });
+        place
+    }
+}
+
+struct Walk<'a> {
+    body: &'a mut Body,
+    datums: &'a [Value],
+}
+
+impl Walk<'_> {
+    fn any(&mut self, node: &Value, place: &Place) {
+        match node {
+            Value::Array(nodes) => nodes.iter().for_each(|n| self.any(n, place)),
+            Value::Object(map) => map.iter().for_each(|(name, inner)| self.statement(name, inner, place)),
+            _ => {}
+        }
+    }
+
+    fn statement(&mut self, name: &str, node: &Value, place: &Place) {
+        let line = node.get("lineno").and_then(Value::as_u64).unwrap_or(0) as usize;
+        let mut push = |kind, sql: String, targets: Vec<String>| {
+            let Place { guards, swallowed, looped } = place.clone();
+            let parameters = expressions(node.get("params"));
+            self.body.statements.push(Statement { kind, sql, parameters, line, targets, guards, swallowed, looped });
+        };
+        match name {
+            "PLpgSQL_stmt_execsql" => {
+                push(Kind::Sql, expression(node, "sqlstmt"), targets(node.get("target"), self.datums))
+            }
+            "PLpgSQL_stmt_perform" => push(Kind::Perform, expression(node, "expr"), vec![]),
+            "PLpgSQL_stmt_call" => push(Kind::Call, expression(node, "expr"), vec![]),
+            "PLpgSQL_stmt_dynexecute" => {
+                push(Kind::Dynamic, expression(node, "query"), targets(node.get("target"), self.datums));
+            }
+            "PLpgSQL_stmt_assign" => {
+                let whole = expression(node, "expr");
+                let (target, value) = split_assignment(&whole);
+                push(Kind::Assign, value, vec![target]);
+            }
+            "PLpgSQL_stmt_return" => push(Kind::Return, expression(node, "expr"), vec![]),
+            "PLpgSQL_stmt_raise" => push(Kind::Raise, expressions(node.get("params")).join(", "), vec![]),
+            "PLpgSQL_stmt_if" => self.branches(node, place),
+            "PLpgSQL_stmt_case" => self.cases(node, place),
+            "PLpgSQL_stmt_block" => {
+                let swallows = node.pointer("/exceptions/PLpgSQL_exception_block/exc_list").is_some_and(swallows);
+                let inner = Place { swallowed: place.swallowed || swallows, ..place.clone() };
+                node.get("body").into_iter().for_each(|body| self.any(body, &inner));
+                node.get("exceptions").into_iter().for_each(|handlers| self.children(handlers, place));
+            }
+            _ => {
+                let mut inner = place.clone();
+                if name.starts_with("PLpgSQL_stmt_") {
+                    inner.looped |= name.contains("for") || name.contains("loop") || name.contains("while");
+                    for key in ["query", "expr", "cond", "argquery"] {
+                        let sql = expression(node, key);
+                        if !sql.is_empty() {
+                            let kind = if name.contains("dynfor") { Kind::Dynamic } else { Kind::Other };
+                            push(kind, sql, targets(node.get("var"), self.datums));
+                        }
+                    }
+                }
+                self.children(node, &inner);
+            }
+        }
+    }
+
+    fn children(&mut self, node: &Value, place: &Place) {
+        match node {
+            Value::Array(nodes) => nodes.iter().for_each(|n| self.any(n, place)),
+            Value::Object(map) => map.iter().filter(|(k, _)| *k != "PLpgSQL_expr").for_each(|(key, inner)| {
+                if key.starts_with("PLpgSQL_") {
+                    self.statement(key, inner, place)
+                } else {
+                    self.children(inner, place)
+                }
+            }),
+            _ => {}
+        }
+    }
+
+    fn branches(&mut self, node: &Value, place: &Place) {
+        let condition = expression(node, "cond");
+        node.get("then_body").into_iter().for_each(|b| self.any(b, &place.under(&condition, false)));
+        let mut rest = place.under(&condition, true);
+        for elsif in array(node, "elsif_list").iter().filter_map(|e| e.get("PLpgSQL_if_elsif")) {
+            let condition = expression(elsif, "cond");
+            elsif.get("stmts").into_iter().for_each(|b| self.any(b, &rest.under(&condition, false)));
+            rest = rest.under(&condition, true);
+        }
+        node.get("else_body").into_iter().for_each(|b| self.any(b, &rest));
+    }
+
+    fn cases(&mut self, node: &Value, place: &Place) {
+        // CASE x WHEN 1: the parser makes it "__Case__Variable_n__" IN (1)
+        let subject = expression(node, "t_expr");
+        let variable = node.get("t_varno").and_then(Value::as_u64).map(|n| format!("\"__Case__Variable_{n}__\""));
+        let mut rest = place.clone();
+        for when in array(node, "case_when_list").iter().filter_map(|w| w.get("PLpgSQL_case_when")) {
+            let mut condition = expression(when, "expr");
+            if let Some(variable) = &variable {
+                condition = condition.replace(variable, &format!("({subject})"));
+            }
+            when.get("stmts").into_iter().for_each(|b| self.any(b, &rest.under(&condition, false)));
+            rest = rest.under(&condition, true);
+        }
+        node.get("else_stmts").into_iter().for_each(|b| self.any(b, &rest));
+    }
+}
+
+/// Whether a handler lets the statement pass: one that raises again in every case does not.
+fn swallows(list: &Value) -> bool {
+    list.as_array().is_some_and(|handlers| {
+        handlers.iter().filter_map(|h| h.get("PLpgSQL_exception")).any(|handler| {
+            let raises = array(handler, "action").iter().any(|s| {
+                // elog_level of ERROR
+                s.pointer("/PLpgSQL_stmt_raise/elog_level").and_then(Value::as_u64).is_some_and(|level| level >= 21)
+                    || s.get("PLpgSQL_stmt_raise").is_some_and(|r| r.get("elog_level").is_none())
+            });
+            !raises
+        })
+    })
+}
+
+fn array<'a>(node: &'a Value, key: &str) -> &'a [Value] {
+    node.get(key).and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default()
+}
+
+fn text(node: &Value, key: &str) -> String {
+    node.get(key).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn expression(node: &Value, key: &str) -> String {
+    node.get(key).and_then(|e| e.pointer("/PLpgSQL_expr/query")).and_then(Value::as_str).unwrap_or_default().to_owned()
+}
+
+fn expressions(list: Option<&Value>) -> Vec<String> {
+    let list = list.and_then(Value::as_array).map(Vec::as_slice).unwrap_or_default();
+    list.iter().filter_map(|e| e.pointer("/PLpgSQL_expr/query")).filter_map(Value::as_str).map(str::to_owned).collect()
+}
+
+fn targets(target: Option<&Value>, datums: &[Value]) -> Vec<String> {
+    let Some(target) = target else { return vec![] };
+    if let Some(row) = target.get("PLpgSQL_row") {
+        return array(row, "fields").iter().map(|f| field_name(f, datums)).collect();
+    }
+    let named = ["PLpgSQL_var", "PLpgSQL_rec"].iter().find_map(|k| target.get(k)).map(|v| text(v, "refname"));
+    named.into_iter().collect()
+}
+
+/// The name of a target; a field of a record is named only by its parent's number.
+fn field_name(field: &Value, datums: &[Value]) -> String {
+    let datum = field.get("varno").and_then(Value::as_u64).and_then(|n| datums.get(n as usize));
+    let Some(recfield) = datum.and_then(|d| d.get("PLpgSQL_recfield")) else { return text(field, "name") };
+    let parent = recfield.get("recparentno").and_then(Value::as_u64).and_then(|n| datums.get(n as usize));
+    let parent = parent.and_then(|p| p.get("PLpgSQL_rec")).map(|p| text(p, "refname")).unwrap_or_default();
+    format!("{parent}.{}", text(recfield, "fieldname"))
+}
+
+/// Cuts `target := value`; the parser keeps both in one text.
+fn split_assignment(whole: &str) -> (String, String) {
+    let Ok(scan) = pg_query::scan(whole) else { return (String::new(), whole.to_owned()) };
+    for token in &scan.tokens {
+        let (start, end) = (token.start as usize, token.end as usize);
+        if matches!(whole.get(start..end), Some(":=" | "=")) {
+            return (normalise(&whole[..start]), whole[end..].trim().to_owned());
+        }
+    }
+    (String::new(), whole.to_owned())
+}
+
+/// A variable's or field's name as the server folds it: `New . "Version"` is `new.Version`.
+fn normalise(name: &str) -> String {
+    let Ok(scan) = pg_query::scan(name) else { return name.trim().to_owned() };
+    scan.tokens.iter().fold(String::new(), |mut text, token| {
+        let part = name.get(token.start as usize..token.end as usize).unwrap_or_default();
+        let part = match part.strip_prefix('"').and_then(|p| p.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => part.to_lowercase(),
+        };
+        let _ = write!(text, "{part}");
+        text
+    })
+}
+
+/// The body with `record` for every variable of a table's row type; none if there is no such variable.
+fn records_for_row_types(source: &str, catalogue: &Catalogue, path: &[String]) -> Option<String> {
+    let scan = pg_query::scan(source).ok()?;
+    let words: Vec<(usize, usize, &str)> = scan
+        .tokens
+        .iter()
+        .map(|t| (t.start as usize, t.end as usize))
+        .filter_map(|(start, end)| Some((start, end, source.get(start..end)?)))
+        .filter(|(_, _, w)| !w.starts_with("--") && !w.starts_with("/*"))
+        .collect();
+    let mut cuts = vec![];
+    let (mut i, mut declaring) = (0, false);
+    while i < words.len() {
+        let word = words[i].2;
+        if word.eq_ignore_ascii_case("declare") {
+            declaring = true;
+        } else if word.eq_ignore_ascii_case("begin") {
+            declaring = false;
+        } else if declaring {
+            let end = (i..words.len()).find(|&k| words[k].2 == ";").unwrap_or(words.len());
+            let mut first = i + 1;
+            if words.get(first).is_some_and(|w| w.2.eq_ignore_ascii_case("constant")) {
+                first += 1;
+            }
+            cuts.extend(row_type(&words[first.min(end)..end], catalogue, path));
+            i = end;
+        }
+        i += 1;
+    }
+    if cuts.is_empty() {
+        return None;
+    }
+    let mut text = source.to_owned();
+    for (start, end) in cuts.into_iter().rev() {
+        text.replace_range(start..end, "record");
+    }
+    Some(text)
+}
+
+/// Where in a declaration a row type is named.
+fn row_type(words: &[(usize, usize, &str)], catalogue: &Catalogue, path: &[String]) -> Option<(usize, usize)> {
+    let mut last = 0;
+    while words.get(last + 1).is_some_and(|w| w.2 == ".") && words.len() > last + 2 {
+        last += 2;
+    }
+    let name = |n: usize| words.get(n).map(|w| normalise(w.2)).unwrap_or_default();
+    if words.get(last + 1).is_some_and(|w| w.2 == "%") {
+        let rowtype = words.get(last + 2).filter(|w| w.2.eq_ignore_ascii_case("rowtype"))?;
+        return Some((words[0].0, rowtype.1));
+    }
+    let schema = if last >= 2 { name(last - 2) } else { String::new() };
+    catalogue.resolve_relation(&schema, &name(last), path)?;
+    Some((words[0].0, words[last].1))
+}

@@ -1,0 +1,235 @@
+//! What can port a statement, and what stands against it.
+
+use std::collections::BTreeSet;
+
+use super::plpgsql::Kind;
+use super::{Bench, Finding, Severity, Strategy, Target, VersionSource, ast, is_actor, sql, version};
+use crate::judge::Write;
+use crate::source::Relation;
+
+/// The strategies for a statement.
+#[derive(Debug, Default)]
+pub(super) struct Ports {
+    pub proposed: Option<Strategy>,
+    pub allowed: Vec<Strategy>,
+    pub reasons: Vec<String>,
+    pub declared: Vec<String>,
+}
+
+impl Bench<'_> {
+    pub(super) fn ports(
+        &self,
+        write: &Write,
+        insert: &sql::Insert,
+        target: &Target,
+        relation: &Relation,
+        finding: &Finding,
+    ) -> Ports {
+        let mut ports = Ports::default();
+        if finding.severity == Severity::Info && finding.code != "EV103" && finding.code != "EV121" {
+            return ports;
+        }
+        let mut allowed = BTreeSet::from([Strategy::Manual]);
+        let version = target.roles.version_column.as_deref();
+        let keyed = target.roles.key.is_some();
+        let table = matches!(relation.kind.as_str(), "r" | "p") && insert.conflict != sql::Conflict::Update;
+        if keyed && table {
+            allowed.insert(Strategy::Shim);
+        }
+        match self.against_rewrite(write, insert, target) {
+            Ok(()) if keyed && table => _ = allowed.insert(Strategy::Rewrite),
+            Ok(()) => {}
+            Err(reason) if keyed && table => ports.reasons.push(format!("rewrite is not possible: {reason}")),
+            Err(_) => {}
+        }
+        match self.against_capture(write, insert, target) {
+            None => _ = allowed.insert(Strategy::Capture),
+            Some(reason) => ports.reasons.push(format!("capture is not possible: {reason}")),
+        }
+        let tied = version.is_some_and(|v| self.version_is_told_elsewhere(write, insert, v));
+        if tied {
+            ports.declared.push("the legacy function computes a version of its own and writes it into the payload too; that copy stays wrong".into());
+            ports.reasons.push("the version the legacy function computes is also written into other columns".into());
+        }
+        ports.allowed = allowed.iter().copied().collect();
+        if finding.severity == Severity::Info {
+            return ports;
+        }
+        ports.proposed = Some(match finding.version_source {
+            // the number may mean more than a place in the stream: a reader may join on it
+            VersionSource::CopiedFromRow | VersionSource::Sequence => {
+                ports.reasons.push(
+                    "another number would change what readers may rely on: choose shim yourself if they do not".into(),
+                );
+                Strategy::Manual
+            }
+            _ if tied => Strategy::Manual,
+            _ if allowed.contains(&Strategy::Shim) => Strategy::Shim,
+            _ => Strategy::Manual,
+        });
+        if !keyed && version.is_some() {
+            let columns = [&target.roles.type_column, &target.roles.id_column, &target.roles.version_column];
+            let columns: Vec<&str> = columns.into_iter().flatten().map(String::as_str).collect();
+            ports.reasons.push(format!(
+                "{} has no unique key over ({}): repair the data and add it first",
+                relation.quoted,
+                columns.join(", ")
+            ));
+        }
+        ports
+    }
+
+    /// Whether an expression of another column is made from the variable that holds the version.
+    fn version_is_told_elsewhere(&self, write: &Write, insert: &sql::Insert, version_column: &str) -> bool {
+        let names: Vec<String> = insert
+            .values(version_column)
+            .into_iter()
+            .flatten()
+            .filter_map(|v| ast::column(ast::without_casts(v)))
+            .filter(|c| c.len() == 1)
+            .map(|c| c[0].clone())
+            .collect();
+        let elsewhere = insert
+            .columns
+            .iter()
+            .filter(|c| *c != version_column)
+            .any(|c| insert.values(c).into_iter().flatten().any(|v| names.iter().any(|n| version::mentions(v, n))));
+        let body = self.collected.body(write.scope);
+        elsewhere
+            || body.statements[write.statement + 1..]
+                .iter()
+                .any(|s| super::collect::trees(s).iter().any(|t| names.iter().any(|n| version::mentions(t, n))))
+    }
+
+    fn against_rewrite(&self, write: &Write, insert: &sql::Insert, target: &Target) -> Result<(), String> {
+        let function = self.collected.scopes[write.scope].function.and_then(|oid| self.catalogue.function(oid));
+        let roles = &target.roles;
+        let (Some(version), Some(id)) = (&roles.version_column, &roles.id_column) else {
+            return Err("the stream is not known".into());
+        };
+        let function = function.ok_or("the statement is not in a function")?;
+        if function.language != "plpgsql" {
+            return Err(format!("the function is in language {}", function.language));
+        }
+        if write.dynamic {
+            return Err("the statement is made at run time".into());
+        }
+        let given = insert.values(version);
+        if given.is_empty() || given.iter().any(Option::is_none) {
+            return Err("the statement does not write the version itself".into());
+        }
+        for column in [Some(id), roles.type_column.as_ref()].into_iter().flatten() {
+            let values = insert.values(column);
+            if values.len() != given.len() || values.iter().any(|v| !v.is_some_and(repeatable)) {
+                return Err(format!("the expression of {column} cannot be evaluated twice"));
+            }
+        }
+        if insert.from_query || insert.rows.len() > 1 {
+            return Err("several rows in one statement would all get the same version".into());
+        }
+        if self.collected.statement(write).kind != Kind::Sql {
+            return Err("the statement is part of another".into());
+        }
+        Ok(())
+    }
+
+    /// Why the generic trigger cannot stand in for the legacy one; none if it can.
+    fn against_capture(&self, write: &Write, insert: &sql::Insert, target: &Target) -> Option<String> {
+        let Some(trigger) = write.trigger.and_then(|oid| self.trigger(oid)) else {
+            return Some("it is no trigger".into());
+        };
+        let relation = self.catalogue.relation(trigger.relation)?;
+        if !matches!(relation.kind.as_str(), "r" | "p") || relation.is_partition {
+            return Some(format!("{} is no table of its own", relation.quoted));
+        }
+        if !trigger.row || trigger.timing != "AFTER" {
+            return Some("the trigger is not AFTER .. FOR EACH ROW".into());
+        }
+        if write.conditional || !trigger.columns.is_empty() {
+            return Some("its condition would be lost".into());
+        }
+        let body = self.collected.body(write.scope);
+        let more = body.statements.iter().enumerate().any(|(n, s)| n != write.statement && !harmless(s));
+        if more || self.collected.scopes[write.scope].caller.is_some() {
+            return Some("the function does more than write this event".into());
+        }
+        let actors = insert.columns.iter().filter(|c| !target.roles.time_columns.contains(c));
+        let lost = actors
+            .flat_map(|c| insert.values(c))
+            .flatten()
+            .any(|v| is_actor(v) && !ast::find(v, "FuncCall").is_empty());
+        if lost {
+            return Some("its actor is read from a setting of the session and would be lost".into());
+        }
+        let id = target.roles.id_column.as_ref();
+        let on_column = id.is_some_and(|id| {
+            let values = insert.values(id);
+            !values.is_empty()
+                && values.into_iter().all(|v| {
+                    let column = v.and_then(|v| ast::column(ast::without_casts(v)));
+                    matches!(column.as_deref(), Some([row, c]) if (row == "new" || row == "old") && relation.column(c).is_some())
+                })
+        });
+        if !on_column && id.is_some() {
+            return Some("the aggregate's id is not a column of the row".into());
+        }
+        if insert.rows.len() != 1 || insert.from_query {
+            return Some("the statement writes several events".into());
+        }
+        None
+    }
+}
+
+/// Whether an expression gives the same value when it is evaluated again.
+fn repeatable(expr: &serde_json::Value) -> bool {
+    let pure = |name: &str| {
+        matches!(
+            name,
+            "lower"
+                | "upper"
+                | "concat"
+                | "concat_ws"
+                | "btrim"
+                | "ltrim"
+                | "rtrim"
+                | "replace"
+                | "md5"
+                | "format"
+                | "left"
+                | "right"
+                | "substr"
+        )
+    };
+    ast::find(expr, "SubLink").is_empty() && sql::calls(expr).iter().all(|(_, name, _)| pure(name))
+}
+
+/// Whether a statement has no effect that would be missed.
+fn harmless(statement: &super::plpgsql::Statement) -> bool {
+    match statement.kind {
+        Kind::Return => true,
+        Kind::Assign => statement.targets.iter().all(|t| !t.starts_with("new.")) && calls_nothing(statement),
+        Kind::Sql => {
+            let trees = super::collect::trees(statement);
+            trees.iter().all(|t| ast::kind(t) == "SelectStmt") && calls_nothing(statement)
+        }
+        _ => false,
+    }
+}
+
+fn calls_nothing(statement: &super::plpgsql::Statement) -> bool {
+    super::collect::trees(statement).iter().flat_map(sql::calls).all(|(_, name, _)| {
+        matches!(
+            name.as_str(),
+            "max"
+                | "count"
+                | "now"
+                | "to_jsonb"
+                | "to_json"
+                | "row_to_json"
+                | "jsonb_build_object"
+                | "json_build_object"
+                | "coalesce"
+                | "gen_random_uuid"
+        )
+    })
+}

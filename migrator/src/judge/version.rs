@@ -1,0 +1,393 @@
+//! Where a version comes from.
+
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use super::ast;
+use super::collect::{Collected, trees};
+use super::plpgsql::{Body, Kind, Statement};
+use super::sql;
+use crate::source::{Catalogue, Function};
+
+/// The source of the version of an event.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum VersionSource {
+    /// Nothing to judge: the statement writes no event.
+    NotAnEvent,
+    /// No version is written.
+    None,
+    /// A constant.
+    Literal,
+    /// A column of the row at hand.
+    CopiedFromRow,
+    /// A sequence or an identity column.
+    Sequence,
+    /// A BEFORE INSERT trigger of the event table.
+    AssignedOnEventTable,
+    /// max()+1 while the stream is held.
+    MaxPlusOneLocked,
+    /// Made at run time, or by something that cannot be read.
+    Dynamic,
+    /// max()+1, or count()+1, under no lock.
+    MaxPlusOne,
+}
+
+impl VersionSource {
+    /// As reports spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::NotAnEvent => "not_an_event",
+            Self::None => "none",
+            Self::Literal => "literal",
+            Self::CopiedFromRow => "copied_from_row",
+            Self::Sequence => "sequence",
+            Self::AssignedOnEventTable => "assigned_on_event_table",
+            Self::MaxPlusOneLocked => "max_plus_one_locked",
+            Self::Dynamic => "dynamic",
+            Self::MaxPlusOne => "max_plus_one",
+        }
+    }
+}
+
+/// A source with its proof.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Origin {
+    /// What it is.
+    pub source: VersionSource,
+    /// Why.
+    pub reason: String,
+    /// Whether `domain_events.next_aggregate_version` gives it.
+    pub ported: bool,
+    /// The constant, for a literal.
+    pub literal: Option<String>,
+}
+
+impl Origin {
+    /// A source with a reason.
+    pub fn new(source: VersionSource, reason: impl Into<String>) -> Self {
+        Self { source, reason: reason.into(), ported: false, literal: None }
+    }
+}
+
+/// Follows an expression to where its value is made.
+pub struct Tracer<'a> {
+    /// The database.
+    pub catalogue: &'a Catalogue,
+    /// All that was read of it.
+    pub collected: &'a Collected,
+}
+
+impl<'a> Tracer<'a> {
+    /// The origin of an expression of a statement.
+    pub fn origin(&self, expr: &Value, scope: usize, statement: usize) -> Origin {
+        self.trace(expr, scope, statement, 0)
+    }
+
+    fn trace(&self, expr: &Value, scope: usize, statement: usize, depth: usize) -> Origin {
+        if depth > 12 {
+            return Origin::new(
+                VersionSource::Dynamic,
+                "its way through variables and functions is too long to follow",
+            );
+        }
+        let expr = ast::without_casts(expr);
+        if ast::is_null(expr) {
+            return Origin::new(VersionSource::None, "the version is NULL");
+        }
+        if let Some(constant) = ast::constant(expr) {
+            let reason = format!("the version is the constant {constant}");
+            return Origin { literal: Some(constant), ..Origin::new(VersionSource::Literal, reason) };
+        }
+        if let Some(origin) = self.reads_newest(expr, scope, statement) {
+            return origin;
+        }
+        let mut found: Vec<Origin> = vec![];
+        for (schema, name, arguments) in sql::calls(expr) {
+            found.extend(self.call(&schema, &name, arguments, scope, statement, depth));
+        }
+        for column in ast::find(expr, "ColumnRef") {
+            let fields: Vec<_> = ast::list(column, "fields")
+                .iter()
+                .filter_map(|f| ast::node(f, "String"))
+                .map(|s| ast::text(s, "sval").to_owned())
+                .collect();
+            found.push(self.column(&fields, scope, statement, depth));
+        }
+        for parameter in ast::find(expr, "ParamRef") {
+            let name = format!("${}", parameter.get("number").and_then(Value::as_i64).unwrap_or(0));
+            found.push(self.parameter(&name, scope, depth));
+        }
+        found.into_iter().max_by_key(|o| (o.ported, o.source)).unwrap_or_else(|| {
+            Origin::new(VersionSource::Dynamic, "the version is an expression that cannot be judged")
+        })
+    }
+
+    /// max(), count() or the newest row by ORDER BY .. LIMIT 1.
+    fn reads_newest(&self, expr: &Value, scope: usize, statement: usize) -> Option<Origin> {
+        let aggregates =
+            sql::calls(expr).into_iter().find(|(_, name, _)| name == "max" || name == "count").map(|(_, name, _)| name);
+        let newest = ast::find(expr, "SelectStmt")
+            .into_iter()
+            .any(|s| !ast::list(s, "sort_clause").is_empty() && s.get("limit_count").is_some_and(Value::is_object));
+        let how = match aggregates {
+            Some(name) if name == "count" => "count()+1",
+            Some(_) => "max()+1",
+            None if newest => "the newest version + 1",
+            None => return None,
+        };
+        Some(self.graded(how, scope, statement))
+    }
+
+    fn graded(&self, how: &str, scope: usize, statement: usize) -> Origin {
+        match self.lock_before(scope, statement) {
+            Some(lock) => {
+                Origin::new(VersionSource::MaxPlusOneLocked, format!("the version is {how}, read after {lock}"))
+            }
+            None => Origin::new(VersionSource::MaxPlusOne, format!("the version is {how}, read under no lock")),
+        }
+    }
+
+    /// What holds the stream when a statement runs, here or in a caller. A lock taken in the reading statement itself does
+    /// not count: that statement's snapshot is older than the lock.
+    fn lock_before(&self, scope: usize, statement: usize) -> Option<&'static str> {
+        let body = self.collected.body(scope);
+        let own = body.statements[..statement].iter().find_map(|s| trees(s).iter().find_map(lock_in));
+        let volatile = self.function(scope).is_none_or(|f| f.volatility == "v");
+        let own = own.filter(|_| volatile);
+        own.or_else(|| {
+            let (caller, at) = self.collected.scopes[scope].caller?;
+            // a function that is not volatile reads with its caller's snapshot
+            self.lock_before(caller, at).filter(|_| volatile)
+        })
+    }
+
+    fn function(&self, scope: usize) -> Option<&'a Function> {
+        self.collected.scopes[scope].function.and_then(|oid| self.catalogue.function(oid))
+    }
+
+    fn path(&self, scope: usize) -> &'a [String] {
+        self.function(scope).map_or(&self.catalogue.search_path, |f| self.catalogue.path_of(f))
+    }
+
+    fn call(
+        &self,
+        schema: &str,
+        name: &str,
+        arguments: &[Value],
+        scope: usize,
+        statement: usize,
+        depth: usize,
+    ) -> Option<Origin> {
+        if name == "next_aggregate_version" && (schema == "domain_events" || schema.is_empty()) {
+            let reason = "the version is domain_events.next_aggregate_version()";
+            return Some(Origin { ported: true, ..Origin::new(VersionSource::MaxPlusOneLocked, reason) });
+        }
+        if matches!(name, "nextval" | "currval" | "lastval") {
+            return Some(Origin::new(VersionSource::Sequence, "the version comes from a sequence"));
+        }
+        let function = self.catalogue.resolve_function(schema, name, arguments.len(), self.path(scope))?;
+        let Some(body) = self.collected.bodies.get(&function.oid) else {
+            return Some(Origin::new(VersionSource::Dynamic, format!("{} cannot be read", function.identity)));
+        };
+        let inner = self
+            .collected
+            .scopes
+            .iter()
+            .position(|s| s.function == Some(function.oid) && s.caller == Some((scope, statement)));
+        let Some(inner) = inner else {
+            return Some(Origin::new(
+                VersionSource::Dynamic,
+                format!("{} is called in a way that was not followed", function.identity),
+            ));
+        };
+        let origins = body.statements.iter().enumerate().filter(|(_, s)| s.kind == Kind::Return && !s.sql.is_empty());
+        let mut origins: Vec<_> = origins
+            .filter_map(|(n, s)| Some(self.trace(&ast::parse_expression(&s.sql).ok()?, inner, n, depth + 1)))
+            .collect();
+        if function.language == "sql"
+            && let Some((n, last)) = body.statements.iter().enumerate().next_back()
+        {
+            origins.extend(self.select_targets(last, inner, n, depth));
+        }
+        let mut worst = origins.into_iter().max_by_key(|o| o.source)?;
+        worst.reason = format!("{} in {}", worst.reason, function.identity);
+        Some(worst)
+    }
+
+    fn select_targets(&self, statement: &Statement, scope: usize, n: usize, depth: usize) -> Vec<Origin> {
+        let trees = trees(statement);
+        let select = trees.first().and_then(|t| ast::find(t, "SelectStmt").into_iter().next().cloned());
+        let Some(select) = select else { return vec![] };
+        if let Some(origin) = self.reads_newest(&serde_json::json!({ "SelectStmt": select }), scope, n) {
+            return vec![origin];
+        }
+        let targets = ast::list(&select, "target_list")
+            .iter()
+            .filter_map(|t| ast::node(t, "ResTarget"))
+            .filter_map(|t| t.get("val"));
+        targets.map(|t| self.trace(t, scope, n, depth + 1)).collect()
+    }
+
+    fn column(&self, fields: &[String], scope: usize, statement: usize, depth: usize) -> Origin {
+        let name = fields.join(".");
+        if matches!(name.as_str(), "tg_argv") {
+            return Origin::new(VersionSource::Literal, "the version is an argument of the trigger");
+        }
+        let body = self.collected.body(scope);
+        let assigned = self.assignments(body, &name, scope, statement, depth);
+        if let Some(worst) = assigned.into_iter().max_by_key(|o| (o.ported, o.source)) {
+            return worst;
+        }
+        match fields {
+            [row, column] if row == "new" || row == "old" => {
+                Origin::new(VersionSource::CopiedFromRow, format!("the version is {row}.{column} of the row"))
+            }
+            [only] => self.parameter(only, scope, depth),
+            [record, field] => self.record_field(body, record, field, scope, depth),
+            _ => Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed")),
+        }
+    }
+
+    /// All that a variable is given before the statement.
+    fn assignments(&self, body: &Body, name: &str, scope: usize, statement: usize, depth: usize) -> Vec<Origin> {
+        let mut origins = vec![];
+        let default = body.variables.iter().find(|v| v.name == name).and_then(|v| v.default.as_deref());
+        if let Some(expr) = default.and_then(|d| ast::parse_expression(d).ok())
+            && !ast::is_null(&expr)
+        {
+            origins.push(self.trace(&expr, scope, 0, depth + 1));
+        }
+        for (n, earlier) in body.statements[..statement].iter().enumerate() {
+            let Some(at) = earlier.targets.iter().position(|t| t == name) else { continue };
+            match earlier.kind {
+                Kind::Assign => {
+                    // v := v + 1 says nothing new of v
+                    if let Ok(expr) = ast::parse_expression(&earlier.sql)
+                        && !mentions(&expr, name)
+                    {
+                        origins.push(self.trace(&expr, scope, n, depth + 1));
+                    }
+                }
+                Kind::Dynamic => {
+                    origins.push(Origin::new(VersionSource::Dynamic, format!("{name} comes from EXECUTE")))
+                }
+                _ => origins.push(self.into_target(earlier, at, name, scope, n, depth)),
+            }
+        }
+        origins
+    }
+
+    fn into_target(
+        &self,
+        statement: &Statement,
+        at: usize,
+        name: &str,
+        scope: usize,
+        n: usize,
+        depth: usize,
+    ) -> Origin {
+        let Some(tree) = trees(statement).into_iter().next() else {
+            return Origin::new(VersionSource::Dynamic, format!("{name} comes from a statement that cannot be read"));
+        };
+        if let Some(select) = ast::node(&tree, "SelectStmt") {
+            if let Some(origin) = self.reads_newest(&tree, scope, n) {
+                return origin;
+            }
+            let target = ast::list(select, "target_list")
+                .get(at)
+                .and_then(|t| ast::node(t, "ResTarget"))
+                .and_then(|t| t.get("val"));
+            let Some(target) = target else {
+                return Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed"));
+            };
+            let plain = ast::column(target).is_some() && !ast::list(select, "from_clause").is_empty();
+            let row = ast::column(target).is_some_and(|c| c[0] == "new" || c[0] == "old");
+            if plain && !row {
+                let locked = !ast::list(select, "locking_clause").is_empty();
+                let reason = format!("the version is read from a table into {name}");
+                // a row that is locked by the reading statement holds its own counter
+                let source = if locked { VersionSource::MaxPlusOneLocked } else { VersionSource::MaxPlusOne };
+                return Origin::new(source, reason);
+            }
+            return self.trace(target, scope, n, depth + 1);
+        }
+        // UPDATE counters SET n = n + 1 .. RETURNING n, or the same with INSERT .. ON CONFLICT: the row is held until commit
+        Origin::new(VersionSource::MaxPlusOneLocked, format!("{name} is counted up in a row that stays locked"))
+    }
+
+    fn record_field(&self, body: &Body, record: &str, field: &str, scope: usize, depth: usize) -> Origin {
+        for (n, statement) in body.statements.iter().enumerate().filter(|(_, s)| s.targets.iter().any(|t| t == record))
+        {
+            let trees = trees(statement);
+            let targets = trees.iter().flat_map(|t| ast::find(t, "ResTarget"));
+            for target in targets {
+                let val = target.get("val").filter(|v| v.is_object());
+                let own = ast::text(target, "name");
+                let named = own == field
+                    || (own.is_empty()
+                        && val.and_then(ast::column).is_some_and(|c| c.last().is_some_and(|l| l == field)));
+                if let (true, Some(val)) = (named, val) {
+                    if ast::column(val).is_some() {
+                        break;
+                    }
+                    return self.trace(val, scope, n, depth + 1);
+                }
+            }
+            return Origin::new(
+                VersionSource::CopiedFromRow,
+                format!("the version is {record}.{field} of a row that is read"),
+            );
+        }
+        Origin::new(VersionSource::Dynamic, format!("{record}.{field} cannot be followed"))
+    }
+
+    fn parameter(&self, name: &str, scope: usize, depth: usize) -> Origin {
+        let place = &self.collected.scopes[scope];
+        let by_number = self.function(scope).and_then(|f| {
+            let n: usize = name.strip_prefix('$')?.parse().ok()?;
+            f.arguments.get(n.checked_sub(1)?).cloned()
+        });
+        let bound = place.bindings.get(name).or_else(|| by_number.and_then(|n| place.bindings.get(&n)));
+        match (bound, place.caller) {
+            (Some(value), Some((caller, at))) => self.trace(value, caller, at, depth + 1),
+            _ if self
+                .function(scope)
+                .is_some_and(|f| f.arguments.iter().any(|a| a == name) || name.starts_with('$')) =>
+            {
+                Origin::new(VersionSource::Dynamic, format!("the caller gives the version as {name}"))
+            }
+            _ => Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed")),
+        }
+    }
+}
+
+/// Whether an expression names a variable.
+pub fn mentions(expr: &Value, name: &str) -> bool {
+    ast::find(expr, "ColumnRef").into_iter().any(|c| {
+        let fields: Vec<_> = ast::list(c, "fields")
+            .iter()
+            .filter_map(|f| ast::node(f, "String"))
+            .map(|s| ast::text(s, "sval"))
+            .collect();
+        fields.join(".") == name
+    })
+}
+
+fn lock_in(tree: &Value) -> Option<&'static str> {
+    if sql::calls(tree).iter().any(|(_, name, _)| matches!(name.as_str(), "pg_advisory_xact_lock" | "pg_advisory_lock"))
+    {
+        return Some("an advisory lock");
+    }
+    // ROW EXCLUSIVE (3) and weaker let two sessions in; SHARE UPDATE EXCLUSIVE (4) and stronger do not
+    let strong = |l: &&Value| l.get("mode").and_then(Value::as_i64).is_some_and(|mode| mode >= 4);
+    if ast::find(tree, "LockStmt").iter().any(strong) {
+        return Some("a table lock");
+    }
+    // strength 4 and 5: FOR NO KEY UPDATE and FOR UPDATE
+    let held = |l: &&Value| l.get("strength").and_then(Value::as_i64).is_some_and(|s| s >= 4);
+    if ast::find(tree, "LockingClause").iter().any(held) {
+        return Some("a row lock");
+    }
+    None
+}

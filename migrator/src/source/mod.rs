@@ -1,0 +1,271 @@
+//! What the judge needs to know of a database, as plain data: read once, in one READ ONLY snapshot.
+
+mod read;
+
+use serde::{Deserialize, Serialize};
+
+pub use read::{read, read_in_transaction};
+
+/// A database as far as triggers, functions and tables go.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Catalogue {
+    /// Name of the database.
+    pub database: String,
+    /// `server_version_num`.
+    pub server_version: i32,
+    /// The schemas in which a function without a `search_path` of its own finds unqualified names.
+    pub search_path: Vec<String>,
+    /// The role that read it.
+    pub role: String,
+    /// Tables, partitioned tables, views, foreign tables.
+    pub relations: Vec<Relation>,
+    /// Functions and procedures of users, of any language.
+    pub functions: Vec<Function>,
+    /// Triggers of users, partition clones included.
+    pub triggers: Vec<Trigger>,
+    /// Rewrite rules of users, views' own rules left out.
+    pub rules: Vec<Rule>,
+    /// What is installed of the store; none if nothing.
+    pub store: Option<Store>,
+}
+
+/// The installed event store.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Store {
+    /// `native` or `portable`.
+    pub engine: String,
+    /// Its version.
+    pub version: String,
+    /// Owner of schema domain_events.
+    pub owner: String,
+    /// Tables known to `next_aggregate_version`.
+    pub event_tables: Vec<RegisteredTable>,
+    /// Tables under capture, active or paused.
+    pub captured: Vec<u32>,
+}
+
+/// A row of `domain_events.event_tables`.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct RegisteredTable {
+    /// The table.
+    pub oid: u32,
+    /// Column with the aggregate type, if the key has one.
+    pub type_column: Option<String>,
+    /// Column with the aggregate id.
+    pub id_column: String,
+    /// Column with the version.
+    pub version_column: String,
+}
+
+/// A table or whatever else rows can be inserted into.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Relation {
+    /// OID.
+    pub oid: u32,
+    /// Schema, unquoted.
+    pub schema: String,
+    /// Name, unquoted.
+    pub name: String,
+    /// Qualified and quoted where need be.
+    pub quoted: String,
+    /// `relkind`.
+    pub kind: String,
+    /// Whether it is a partition of another table.
+    pub is_partition: bool,
+    /// The topmost table of its partition tree or, outside of any, itself.
+    pub root: u32,
+    /// Owner.
+    pub owner: String,
+    /// Comment.
+    pub comment: Option<String>,
+    /// Rows as the planner believes.
+    pub estimated_rows: f64,
+    /// Columns in order.
+    pub columns: Vec<Column>,
+    /// Valid unique indexes without predicate and without expressions.
+    pub keys: Vec<Key>,
+    /// Roles, other than the owner, that may insert.
+    pub inserters: Vec<String>,
+    /// Whether a foreign key of another table points here.
+    pub referenced: bool,
+}
+
+/// A column.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Column {
+    /// Name.
+    pub name: String,
+    /// Type with its modifier.
+    #[serde(rename = "type")]
+    pub data_type: String,
+    /// `pg_type.typcategory`, of the base type for domains.
+    pub category: String,
+    /// NOT NULL.
+    pub not_null: bool,
+    /// Default expression.
+    pub default: Option<String>,
+    /// `attidentity`: empty, `a` or `d`.
+    pub identity: String,
+    /// `attgenerated`: empty or `s`.
+    pub generated: String,
+    /// Whether a foreign key starts here.
+    pub references: bool,
+    /// Comment.
+    pub comment: Option<String>,
+}
+
+impl Column {
+    /// Whether a version could be stored here.
+    pub fn is_integer(&self) -> bool {
+        matches!(self.data_type.as_str(), "smallint" | "integer" | "bigint") || self.data_type.starts_with("numeric")
+    }
+}
+
+/// A unique key.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Key {
+    /// Name of the index.
+    pub name: String,
+    /// Whether it is the primary key.
+    pub primary: bool,
+    /// Its columns in order.
+    pub columns: Vec<String>,
+}
+
+/// A function or procedure.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Function {
+    /// OID.
+    pub oid: u32,
+    /// Schema, unquoted.
+    pub schema: String,
+    /// Name, unquoted.
+    pub name: String,
+    /// Qualified and quoted, with its argument types.
+    pub identity: String,
+    /// Names of its input arguments, empty where they have none.
+    pub arguments: Vec<String>,
+    /// Language.
+    pub language: String,
+    /// Whether it returns `trigger`.
+    pub is_trigger: bool,
+    /// `prosrc`.
+    pub source: String,
+    /// `pg_get_functiondef`.
+    pub definition: String,
+    /// SECURITY DEFINER.
+    pub security_definer: bool,
+    /// `proconfig`.
+    pub settings: Vec<String>,
+    /// `search_path` of its own.
+    #[serde(default)]
+    pub search_path: Option<Vec<String>>,
+    /// `provolatile`.
+    pub volatility: String,
+    /// Owner.
+    pub owner: String,
+    /// Comment.
+    pub comment: Option<String>,
+    /// `proacl` as text.
+    pub acl: Option<String>,
+}
+
+/// A trigger.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Trigger {
+    /// OID.
+    pub oid: u32,
+    /// Name, unquoted.
+    pub name: String,
+    /// Its table.
+    pub relation: u32,
+    /// Its function.
+    pub function: u32,
+    /// `tgenabled`: O, D, R or A.
+    pub enabled: String,
+    /// The trigger of the partitioned table that it is a clone of.
+    pub parent: Option<u32>,
+    /// BEFORE, AFTER or INSTEAD OF.
+    pub timing: String,
+    /// INSERT, UPDATE, DELETE, TRUNCATE.
+    pub events: Vec<String>,
+    /// FOR EACH ROW.
+    pub row: bool,
+    /// UPDATE OF columns.
+    pub columns: Vec<String>,
+    /// Whether it has a WHEN condition; the definition holds it.
+    pub conditional: bool,
+    /// Arguments.
+    pub arguments: Vec<String>,
+    /// `pg_get_triggerdef`.
+    pub definition: String,
+    /// Comment.
+    pub comment: Option<String>,
+}
+
+/// A rewrite rule.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Rule {
+    /// Name, unquoted.
+    pub name: String,
+    /// Its table.
+    pub relation: u32,
+    /// `pg_get_ruledef`.
+    pub definition: String,
+}
+
+impl Relation {
+    /// A column by name.
+    pub fn column(&self, name: &str) -> Option<&Column> {
+        self.columns.iter().find(|c| c.name == name)
+    }
+}
+
+impl Catalogue {
+    /// A relation by OID.
+    pub fn relation(&self, oid: u32) -> Option<&Relation> {
+        self.relations.iter().find(|r| r.oid == oid)
+    }
+
+    /// A function by OID.
+    pub fn function(&self, oid: u32) -> Option<&Function> {
+        self.functions.iter().find(|f| f.oid == oid)
+    }
+
+    /// The relation that a name means inside a function with this search path.
+    pub fn resolve_relation(&self, schema: &str, name: &str, path: &[String]) -> Option<&Relation> {
+        resolve(schema, path, |s| self.relations.iter().find(|r| r.schema == s && r.name == name))
+    }
+
+    /// The function that a call means, if its name and number of arguments leave no doubt.
+    pub fn resolve_function(&self, schema: &str, name: &str, arguments: usize, path: &[String]) -> Option<&Function> {
+        resolve(schema, path, |s| {
+            let mut found = self.functions.iter().filter(|f| f.schema == s && f.name == name);
+            match (found.next(), found.next()) {
+                (Some(only), None) => Some(only),
+                (None, _) => None,
+                _ => {
+                    let mut fitting = self
+                        .functions
+                        .iter()
+                        .filter(|f| f.schema == s && f.name == name && f.arguments.len() == arguments);
+                    fitting.next().filter(|_| fitting.next().is_none())
+                }
+            }
+        })
+    }
+
+    /// The search path in which a function's body is run.
+    pub fn path_of<'a>(&'a self, function: &'a Function) -> &'a [String] {
+        function.search_path.as_deref().unwrap_or(&self.search_path)
+    }
+
+    /// What the store knows of a legacy event table.
+    pub fn registered(&self, relation: u32) -> Option<&RegisteredTable> {
+        self.store.as_ref()?.event_tables.iter().find(|t| t.oid == relation)
+    }
+}
+
+fn resolve<'a, T>(schema: &str, path: &[String], find: impl Fn(&str) -> Option<&'a T>) -> Option<&'a T> {
+    if schema.is_empty() { path.iter().find_map(|s| find(s)) } else { find(schema) }
+}

@@ -1,0 +1,209 @@
+//! Reading the catalogue of a live server.
+
+use serde::de::DeserializeOwned;
+use sqlx::PgConnection;
+
+use super::{Catalogue, Function, Store};
+use crate::db;
+use crate::error::{Doing, Error};
+
+/// Schemas that hold no user's objects, and objects that belong to an extension.
+const FOREIGN: &str = "n.nspname not in ('pg_catalog', 'information_schema', 'domain_events') and n.nspname !~ '^pg_(toast|temp_|toast_temp_)'";
+
+/// Reads everything in one READ ONLY snapshot of its own.
+pub async fn read(conn: &mut PgConnection) -> Result<Catalogue, Error> {
+    db::begin_read_only(conn).await?;
+    let read = read_in_transaction(conn).await;
+    db::rollback(conn).await?;
+    read
+}
+
+/// Reads everything in the caller's transaction. Sets `search_path` to nothing for the rest of it, so that every
+/// definition comes out fully qualified.
+pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, Error> {
+    let (database, server_version, search_path, role): (String, i32, Vec<String>, String) = sqlx::query_as(
+        "select pg_catalog.current_database()::text, pg_catalog.current_setting('server_version_num')::int, \
+         array(select s::text from pg_catalog.unnest(pg_catalog.current_schemas(false)) s), session_user::text",
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .doing("reading the server's version")?;
+    db::execute(conn, "set local search_path = ''; set local quote_all_identifiers = off", "setting the search path")
+        .await?;
+    let mut functions: Vec<Function> = rows(conn, &functions_sql(), "reading the functions").await?;
+    for function in &mut functions {
+        function.search_path =
+            function.settings.iter().find_map(|s| s.strip_prefix("search_path=")).map(|list| identifiers(list));
+    }
+    Ok(Catalogue {
+        database,
+        server_version,
+        search_path,
+        role,
+        relations: rows(conn, &relations_sql(), "reading the tables").await?,
+        functions,
+        triggers: rows(conn, &triggers_sql(), "reading the triggers").await?,
+        rules: rows(conn, &rules_sql(), "reading the rules").await?,
+        store: store(conn).await?,
+    })
+}
+
+async fn rows<T: DeserializeOwned>(conn: &mut PgConnection, sql: &str, doing: &str) -> Result<Vec<T>, Error> {
+    let sql = format!("select coalesce(pg_catalog.json_agg(q), '[]')::text from ({sql}) q");
+    let text: String = sqlx::query_scalar(&sql).fetch_one(conn).await.doing(doing)?;
+    serde_json::from_str(&text).map_err(|e| Error::json(doing, e))
+}
+
+fn relations_sql() -> String {
+    format!(
+        "select c.oid::int8 as oid, n.nspname as schema, c.relname as name, c.oid::regclass::text as quoted, c.relkind::text as kind,
+                c.relispartition as is_partition, coalesce(pg_catalog.pg_partition_root(c.oid)::oid, c.oid)::int8 as root,
+                pg_catalog.pg_get_userbyid(c.relowner)::text as owner, pg_catalog.obj_description(c.oid, 'pg_class') as comment,
+                case when c.reltuples > 0 then c.reltuples::float8 else 0 end as estimated_rows,
+                coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
+                    'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
+                    'category', coalesce(b.typcategory, t.typcategory)::text, 'not_null', a.attnotnull,
+                    'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'identity', a.attidentity::text, 'generated', a.attgenerated::text,
+                    'references', exists (select from pg_catalog.pg_constraint f where f.conrelid = c.oid and f.contype = 'f' and a.attnum = any (f.conkey)),
+                    'comment', pg_catalog.col_description(c.oid, a.attnum)) order by a.attnum)
+                  from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
+                  left join pg_catalog.pg_type b on b.oid = nullif(t.typbasetype, 0)
+                  left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
+                 where a.attrelid = c.oid and a.attnum > 0 and not a.attisdropped), '[]') as columns,
+                coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
+                    'name', ic.relname, 'primary', i.indisprimary, 'columns',
+                    (select pg_catalog.json_agg(a.attname order by k.n)
+                       from pg_catalog.unnest(i.indkey::int2[]) with ordinality as k(attnum, n)
+                       join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum where k.n <= i.indnkeyatts)) order by ic.relname)
+                  from pg_catalog.pg_index i join pg_catalog.pg_class ic on ic.oid = i.indexrelid
+                 where i.indrelid = c.oid and i.indisunique and i.indisvalid and i.indimmediate and i.indpred is null and i.indexprs is null), '[]') as keys,
+                coalesce((select pg_catalog.json_agg(g.grantee order by g.grantee) from (
+                    select distinct case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end as grantee
+                      from pg_catalog.aclexplode(c.relacl) x where x.privilege_type = 'INSERT' and x.grantee <> c.relowner) g), '[]') as inserters,
+                exists (select from pg_catalog.pg_constraint f where f.confrelid = c.oid and f.contype = 'f') as referenced
+           from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+          where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't' and {FOREIGN}
+            and not exists (select from pg_catalog.pg_depend e where e.classid = 'pg_catalog.pg_class'::regclass and e.objid = c.oid and e.deptype = 'e')
+          order by n.nspname, c.relname"
+    )
+}
+
+fn functions_sql() -> String {
+    format!(
+        "select p.oid::int8 as oid, n.nspname as schema, p.proname as name,
+                pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) as identity,
+                coalesce((select pg_catalog.json_agg(coalesce(a.name, '') order by a.n)
+                            from pg_catalog.generate_series(1, p.pronargs) as s(n)
+                            join lateral (select s.n, case when p.proargmodes is null then p.proargnames[s.n] else
+                                 (select x.name from (select m.name, pg_catalog.row_number() over (order by m.i) as r
+                                    from rows from (pg_catalog.unnest(p.proargnames), pg_catalog.unnest(p.proargmodes)) with ordinality as m(name, mode, i)
+                                   where m.mode in ('i', 'b', 'v')) x where x.r = s.n) end as name) a on true), '[]') as arguments,
+                l.lanname as language, p.prorettype = 'pg_catalog.trigger'::regtype as is_trigger, p.prosrc as source,
+                pg_catalog.pg_get_functiondef(p.oid) as definition, p.prosecdef as security_definer,
+                coalesce(pg_catalog.to_json(p.proconfig), '[]') as settings,
+                p.provolatile::text as volatility, pg_catalog.pg_get_userbyid(p.proowner)::text as owner,
+                pg_catalog.obj_description(p.oid, 'pg_proc') as comment, p.proacl::text as acl
+           from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace join pg_catalog.pg_language l on l.oid = p.prolang
+          where p.prokind in ('f', 'p') and {FOREIGN}
+            and not exists (select from pg_catalog.pg_depend e where e.classid = 'pg_catalog.pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')
+          order by n.nspname, p.proname, p.oid"
+    )
+}
+
+fn triggers_sql() -> String {
+    // the bits of tgtype: 1 row, 2 before, 4 insert, 8 delete, 16 update, 32 truncate, 64 instead
+    format!(
+        "select t.oid::int8 as oid, t.tgname as name, t.tgrelid::int8 as relation, t.tgfoid::int8 as function, t.tgenabled::text as enabled,
+                nullif(coalesce((pg_catalog.to_jsonb(t) ->> 'tgparentid')::int8, 0), 0) as parent,
+                case when t.tgtype & 64 <> 0 then 'INSTEAD OF' when t.tgtype & 2 <> 0 then 'BEFORE' else 'AFTER' end as timing,
+                pg_catalog.array_remove(array[case when t.tgtype & 4 <> 0 then 'INSERT' end, case when t.tgtype & 16 <> 0 then 'UPDATE' end,
+                    case when t.tgtype & 8 <> 0 then 'DELETE' end, case when t.tgtype & 32 <> 0 then 'TRUNCATE' end], null) as events,
+                t.tgtype & 1 <> 0 as row,
+                coalesce((select pg_catalog.json_agg(a.attname order by k.n) from pg_catalog.unnest(t.tgattr::int2[]) with ordinality as k(attnum, n)
+                           join pg_catalog.pg_attribute a on a.attrelid = t.tgrelid and a.attnum = k.attnum), '[]') as columns,
+                t.tgqual is not null as conditional,
+                coalesce((select pg_catalog.json_agg(a.v order by a.n) from pg_catalog.unnest(pg_catalog.string_to_array(
+                    pg_catalog.encode(t.tgargs, 'escape'), '\\000')) with ordinality as a(v, n) where a.n <= t.tgnargs), '[]') as arguments,
+                pg_catalog.pg_get_triggerdef(t.oid) as definition, pg_catalog.obj_description(t.oid, 'pg_trigger') as comment
+           from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+          where not t.tgisinternal and {FOREIGN}
+          order by n.nspname, c.relname, t.tgname"
+    )
+}
+
+fn rules_sql() -> String {
+    format!(
+        "select r.rulename as name, r.ev_class::int8 as relation, pg_catalog.pg_get_ruledef(r.oid) as definition
+           from pg_catalog.pg_rewrite r join pg_catalog.pg_class c on c.oid = r.ev_class join pg_catalog.pg_namespace n on n.oid = c.relnamespace
+          where r.rulename <> '_RETURN' and {FOREIGN} order by n.nspname, c.relname, r.rulename"
+    )
+}
+
+async fn store(conn: &mut PgConnection) -> Result<Option<Store>, Error> {
+    // the store may be absent, of another version, or not ours at all
+    let known: (bool, bool, Option<String>) = sqlx::query_as(
+        "select coalesce(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('domain_events.engine()'), 'execute') \
+         and pg_catalog.has_table_privilege(pg_catalog.to_regclass('domain_events.event_tables'), 'select'), false), \
+         coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('domain_events.capture_config'), 'select'), false), \
+         (select pg_catalog.pg_get_userbyid(nspowner)::text from pg_catalog.pg_namespace where nspname = 'domain_events')",
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .doing("looking for the event store")?;
+    let (true, has_captures, Some(owner)) = known else { return Ok(None) };
+    let (engine, version): (String, String) =
+        sqlx::query_as("select engine::text, version::text from domain_events.engine()")
+            .fetch_one(&mut *conn)
+            .await
+            .doing("asking for the engine")?;
+    let event_tables = rows(
+        conn,
+        "select event_table::oid::int8 as oid, type_column, id_column, version_column from domain_events.event_tables order by 1",
+        "reading the registered event tables",
+    )
+    .await?;
+    let captured = if has_captures {
+        let captured: Vec<i64> =
+            sqlx::query_scalar("select relation::oid::int8 from domain_events.capture_config order by 1")
+                .fetch_all(&mut *conn)
+                .await
+                .doing("reading the captured tables")?;
+        captured.into_iter().filter_map(|oid| u32::try_from(oid).ok()).collect()
+    } else {
+        Vec::new()
+    };
+    Ok(Some(Store { engine, version, owner, event_tables, captured }))
+}
+
+/// The names in a list of identifiers, as `search_path` holds them.
+fn identifiers(list: &str) -> Vec<String> {
+    let (mut names, mut name, mut quoted, mut chars) = (Vec::new(), String::new(), false, list.chars().peekable());
+    while let Some(c) = chars.next() {
+        match c {
+            '"' if quoted && chars.peek() == Some(&'"') => {
+                chars.next();
+                name.push('"');
+            }
+            '"' => quoted = !quoted,
+            ',' if !quoted => names.push(std::mem::take(&mut name)),
+            c if !quoted && c.is_whitespace() => {}
+            c if !quoted => name.extend(c.to_lowercase()),
+            c => name.push(c),
+        }
+    }
+    names.push(name);
+    names.retain(|n| !n.is_empty());
+    names
+}
+
+#[cfg(test)]
+mod tests {
+    use super::identifiers;
+
+    #[test]
+    fn a_search_path_is_split_as_the_server_does() {
+        assert_eq!(identifiers("public, pg_temp"), ["public", "pg_temp"]);
+        assert_eq!(identifiers("\"My, Schema\", \"a\"\"b\",X"), ["My, Schema", "a\"b", "x"]);
+        assert!(identifiers("\"\"").is_empty());
+    }
+}
