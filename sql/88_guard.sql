@@ -8,7 +8,10 @@ begin
   -- A drop command does not tell its objects before it starts, and afterwards this function may be gone with them: hence
   -- the statement's text. The native engine looks at the parsed statement instead.
   if (tg_tag = 'DROP SCHEMA' and current_query() ~* 'drop\s+schema\s[^;]*\mdomain_events\M'
-      or tg_tag = 'DROP EXTENSION' and current_query() ~* 'drop\s+extension\s[^;]*\mpg_domain_events\M')
+      or tg_tag = 'DROP EXTENSION' and current_query() ~* 'drop\s+extension\s[^;]*\mpg_domain_events\M'
+         -- once its objects are detached, which is how the way back to the portable engine goes, it drops nothing
+         and exists (select from pg_depend d join pg_extension x on d.refclassid = 'pg_extension'::regclass and d.refobjid = x.oid
+                      where x.extname = 'pg_domain_events' and d.deptype = 'e'))
      and exists (select from domain_events.events) then
     raise exception 'the event store holds events and is not dropped'
       using errcode = '2BP01', hint = 'Run "domain-events uninstall --keep-events" or "domain-events uninstall --drop-events".';
