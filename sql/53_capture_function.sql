@@ -171,7 +171,7 @@ declare
   _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
   _type text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
-  _query text; _code text; _message text;
+  _version bigint; _query text; _code text; _message text;
 $d$;
   body := format($b$
   if tg_op = 'TRUNCATE' then
@@ -234,8 +234,8 @@ $b$,
     _id := domain_events._short_id(_id);
     _left_data := jsonb_build_object('old_values', _old_key, 'new_values', _new_key, 'new_aggregate_id', _id);
     _data := jsonb_build_object('new_values', _new_row, 'old_aggregate_id', _old_id);
-    perform domain_events._write_event(%5$L, _old_id, _type, null, _left_data, '{}', null, null);
-    perform domain_events._write_event(%5$L, _id, _type, null, _data, _metadata, null, null);
+    perform domain_events._write_event(%5$L, _old_id, _type, null, _left_data, '{}');
+    perform domain_events._write_event(%5$L, _id, _type, null, _data, _metadata);
     return null;
   end if;
 
@@ -247,10 +247,12 @@ $b$,
   case tg_op
     when 'INSERT' then
       _data := jsonb_build_object('new_values', _new_row);
-      perform domain_events._write_event(%5$L, _id, _type, _name, _data, '{}', null, null);
+      if domain_events._write_event(%5$L, _id, _type, _name, _data, '{}', 'INSERT', %9$s) = 0 then
+        perform domain_events._write_placed(%5$L, _id, _type, _name, _data, 'INSERT', null);
+      end if;
     when 'DELETE' then
       _data := jsonb_build_object('old_values', _old_row);
-      perform domain_events._write_event(%5$L, _id, _type, _name, _data, '{}', null, null);
+      perform domain_events._write_event(%5$L, _id, _type, _name, _data, '{}');
     else
 %7$s
   end case;
@@ -265,22 +267,34 @@ $b$,
         _new_row := %2$s;
       end if;
       _data := jsonb_build_object('old_values', _old_row, 'new_values', _new_row);
-      if domain_events._write_event(%3$L, _id, _type, _name, _data, '{}', %4$s, null) is null then
-        perform domain_events._write_event(%3$L, _id, _type, _name, _data, '{"complete": true}', null, null);
+      _version := domain_events._write_event(%3$L, _id, _type, _name, _data, '{}', 'UPDATE', %4$s);
+      if _version is null then
+        _metadata := '{"complete": true}';
+        perform domain_events._write_event(%3$L, _id, _type, _name, _data, _metadata);
+      elsif _version = 0 then
+        perform domain_events._write_placed(%3$L, _id, _type, _name, _data, 'UPDATE', _old_row);
       end if;$u$, e.row_old, e.row_new, config.aggregate_type, config.whole_row_after)
       else format($u$      _data := jsonb_build_object('old_values', _old_values, 'new_values', _new_values);
-      if _query is not null
-         or domain_events._write_event(%2$L, _id, _type, _name, _data, '{}', %3$s, null) is null then
+      if _query is null then
+        _version := domain_events._write_event(%2$L, _id, _type, _name, _data, '{}', 'UPDATE', %3$s);
+      end if;
+      if _version is null then
         -- The stream's first event, or its first after a pause or a change of columns.
         if _new_row is null then
           _new_row := %1$s;
         end if;
         _metadata := '{"complete": true}';
         _data := jsonb_build_object('old_values', _old_values, 'new_values', _new_row);
-        perform domain_events._write_event(%2$L, _id, _type, _name, _data, _metadata, null, null);
-      end if;$u$, e.row_new, config.aggregate_type, config.whole_row_after)
+        perform domain_events._write_event(%2$L, _id, _type, _name, _data, _metadata);
+      elsif _version = 0 then
+        if _old_row is null then
+          _old_row := %4$s;
+        end if;
+        perform domain_events._write_placed(%2$L, _id, _type, _name, _data, 'UPDATE', _old_row);
+      end if;$u$, e.row_new, config.aggregate_type, config.whole_row_after, e.row_old)
     end,
-    case when jsonb_path_exists(config.event_types, '$[*].name') then domain_events._mapping_chain(config.capture_id, 'name') else 'null' end);
+    case when jsonb_path_exists(config.event_types, '$[*].name') then domain_events._mapping_chain(config.capture_id, 'name') else 'null' end,
+    config.whole_row_after);
   if config.on_failure = 'dead_letter' then
     body := format($b$
   begin

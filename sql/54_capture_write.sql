@@ -4,7 +4,7 @@
 -- the caller's pinned one, which together is about 15 us of 50 a row.
 create function domain_events._write_event(
   aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
-  whole_row_after bigint, occurred_at timestamptz,
+  operation text default null, whole_row_after bigint default null, occurred_at timestamptz default null,
   caused_by text default null, correlation_id text default null, causation_id text default null
 ) returns bigint
 language plpgsql volatile
@@ -14,6 +14,7 @@ declare
   head_version bigint;
   head_position bigint;
   head_recorded_at timestamptz;
+  head_transaction xid8;
   recorded timestamptz;
   held text := current_setting('domain_events._held', true);
 begin
@@ -41,12 +42,23 @@ begin
     perform domain_events._lock_stream('domain_events.events'::regclass, aggregate_type, aggregate_id);
   end if;
   loop
-    select e.aggregate_version, e.global_position, e.recorded_at into head_version, head_position, head_recorded_at
+    select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id
+      into head_version, head_position, head_recorded_at, head_transaction
       from domain_events.events e
      where e.aggregate_type = _write_event.aggregate_type and e.aggregate_id = _write_event.aggregate_id
      order by e.aggregate_version desc limit 1;
-    if coalesce(head_position, 0) <= whole_row_after then
-      return null;
+    if operation = 'UPDATE' then
+      if head_version is null or head_position <= whole_row_after then
+        return null;
+      elsif head_transaction = pg_current_xact_id() then
+        return 0;
+      end if;
+    elsif operation = 'INSERT' and head_version is not null then
+      if head_position <= whole_row_after then
+        metadata := metadata || '{"complete": true}';
+      elsif head_transaction = pg_current_xact_id() then
+        return 0;
+      end if;
     end if;
     recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
     insert into domain_events.events
@@ -64,8 +76,68 @@ begin
 end
 $$;
 
-comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, bigint, timestamptz, text, text, text) is
-  'Stores an event as its stream''s next version and returns that; null, and nothing stored, when the stream''s newest position is at most whole_row_after. A given caused_by means a given context, otherwise the session''s is taken.';
+comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text) is
+  'Stores an event as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after) or when the transaction has written the stream before, so that the event''s place is in doubt (0). A given caused_by means a given context, otherwise the session''s is taken.';
+
+-- A user's trigger may change another row of the statement whose own change is still queued: the later change is then stored
+-- first. This finds where an INSERT or UPDATE belongs among the events that this transaction has written to the stream.
+create function domain_events._place(
+  aggregate_type text, aggregate_id text, operation text, old_row jsonb
+) returns bigint
+language plpgsql volatile
+as $$
+#variable_conflict use_variable
+declare
+  event record;
+  place bigint;
+  newest_position bigint;
+begin
+  for event in
+    select e.aggregate_version as version, e.global_position as position, e.event_data -> 'new_values' as new_values,
+           jsonb_exists(e.event_data, 'new_aggregate_id') or not jsonb_exists(e.event_data, 'new_values') as is_end
+      from domain_events.events e
+     where e.aggregate_type = _place.aggregate_type and e.aggregate_id = _place.aggregate_id
+       and e.transaction_id = pg_current_xact_id()
+     order by e.aggregate_version desc
+  loop
+    newest_position := coalesce(newest_position, event.position);
+    -- An INSERT follows the end of the previous row, an UPDATE the event that gave the row its old values.
+    exit when case operation when 'INSERT' then event.is_end
+              else not event.is_end
+                   and not exists (select from jsonb_each(event.new_values) as n
+                                    where old_row -> n.key is distinct from n.value) end;
+    place := event.version - 1;
+  end loop;
+  if place is not null and operation = 'INSERT'
+     and exists (select from domain_events.events t
+                  where t.aggregate_type = 'domain_events.Table' and t.event_type = 'TableTruncated'
+                    and t.event_data ->> 'aggregate_type' = _place.aggregate_type and t.global_position > newest_position) then
+    return null;  -- truncated since: the row is new
+  end if;
+  return place;
+end
+$$;
+
+comment on function domain_events._place(text, text, text, jsonb) is
+  'The version after which an event belongs that fired late within its transaction; null when it is in order';
+
+-- The slow path of _write_event(): the transaction has written this stream before.
+create function domain_events._write_placed(
+  aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, operation text, old_row jsonb
+) returns void
+language plpgsql volatile
+as $$
+declare
+  place bigint := domain_events._place(aggregate_type, aggregate_id, operation, old_row);
+begin
+  perform domain_events._write_event(
+    aggregate_type, aggregate_id, event_type, event_name, event_data,
+    case when place is null then '{}' else jsonb_build_object('late', true, 'after_version', place) end);
+end
+$$;
+
+comment on function domain_events._write_placed(text, text, text, text, jsonb, text, jsonb) is
+  'Stores an event of a stream that the transaction has written before, marked with its place when it fired late';
 
 create function domain_events._propagates(code text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -131,7 +203,7 @@ begin
       version := domain_events._write_event(
         failure.aggregate_type, failure.aggregate_id, failure.event_type, failure.event_name, failure.event_data,
         failure.metadata || jsonb_build_object('late', true, 'failure_id', failure.failure_id, 'after_version', failure.after_version),
-        null, failure.occurred_at, failure.caused_by, failure.correlation_id, failure.causation_id);
+        null, null, failure.occurred_at, failure.caused_by, failure.correlation_id, failure.causation_id);
       update domain_events.capture_failures f
          set stored_version = version, retries = f.retries + 1, retried_at = clock_timestamp()
        where f.failure_id = failure.failure_id;
@@ -161,7 +233,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform domain_events._write_event('domain_events.Table', domain_events._short_id(domain_events._qualified_name(relation)),
-                                     event_type, null, event_data, '{}', null, null);
+                                     event_type, null, event_data, '{}');
 end
 $$;
 

@@ -33,7 +33,7 @@ begin
   loop
     perform domain_events._write_event(config.aggregate_type, one.id,
       domain_events._event_type(config.aggregate_type, config.event_name_style, 'Baselined'), null,
-      jsonb_build_object('new_values', one.data), '{}', null, null);
+      jsonb_build_object('new_values', one.data), '{"complete": true}');
     written := written + 1;
   end loop;
   return written;

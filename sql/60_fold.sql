@@ -52,10 +52,10 @@ begin
       occupants := '{}';
     elsif jsonb_exists(data, 'new_aggregate_id') or (jsonb_exists(data, 'old_values') and not jsonb_exists(data, 'new_values')) then
       occupants := occupants[2:];                              -- rekeyed away, or deleted
-    elsif jsonb_exists(data, 'old_aggregate_id') then
-      occupants := occupants || array[data -> 'new_values'];   -- rekeyed to here
-    elsif jsonb_exists(data, 'new_values') and (not jsonb_exists(data, 'old_values') or event.complete) then
-      occupants := array[data -> 'new_values'];                -- created, baselined, or the whole row again
+    elsif event.complete and not jsonb_exists(data, 'old_aggregate_id') then
+      occupants := array[data -> 'new_values'];                -- the whole row again, whatever was missed
+    elsif jsonb_exists(data, 'new_values') and not jsonb_exists(data, 'old_values') then
+      occupants := occupants || array[data -> 'new_values'];   -- created, or rekeyed to here
     elsif jsonb_exists(data, 'new_values') then
       occupants := array[coalesce(occupants[1], '{}') || (data -> 'new_values')] || occupants[2:];
     end if;
