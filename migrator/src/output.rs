@@ -64,6 +64,9 @@ impl Output {
         for row in rows {
             table.add_row(row);
         }
+        for column in table.column_iter_mut() {
+            column.set_padding((0, 2));
+        }
         let text: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
         self.line(text.join("\n"))
     }

@@ -7,11 +7,13 @@
 //! fn versions_start_at_one(db: &Db) { .. }
 //! ```
 
+mod cli;
 mod cluster;
 mod db;
 mod invariant;
 mod session;
 
+pub use cli::{Run, domain_events, run};
 pub use cluster::{Cluster, bin_dir, repository};
 pub use db::{Db, Engine};
 pub use session::{Failure, Rows, Session};

@@ -196,7 +196,8 @@ async fn read_store(status: &mut Status, conn: &mut PgConnection) -> Result<(), 
                                 where p.pronamespace = 'domain_events'::pg_catalog.regnamespace and p.proname = 'append_event' \
                                   and pg_catalog.has_function_privilege(r.oid, p.oid, 'execute')) \
                   else pg_catalog.has_table_privilege(r.oid, 'domain_events.events', 'select') end, false) as granted \
-           from pg_catalog.unnest($1::text[]) w left join pg_catalog.pg_roles r on r.rolname = w",
+           from pg_catalog.unnest($1::text[]) with ordinality as u (w, n) \
+           left join pg_catalog.pg_roles r on r.rolname = w order by n",
     )
     .bind(ROLES.map(str::to_owned).to_vec())
     .fetch_all(&mut *conn)
@@ -315,7 +316,7 @@ fn print(status: &Status, out: &Output) -> Result<(), Error> {
         _ => out.line("store     not installed")?,
     }
     match (status.events, status.streams) {
-        (Some(events), Some(streams)) => out.line(format!("events    {events} in {streams} streams"))?,
+        (Some(events), Some(streams)) => out.line(format!("events    {events}, streams {streams}"))?,
         (Some(events), None) => out.line(format!("events    about {events}"))?,
         _ => {}
     }
