@@ -1,0 +1,10 @@
+//! The traps: what must hold whatever the users, their triggers, sessions and schemas do. Each test is named after its trap.
+
+mod bulk;
+mod context;
+mod ddl;
+mod history;
+mod nested;
+mod partitions;
+mod security;
+mod values;

@@ -1,0 +1,235 @@
+//! T12: capture gives nobody the store's rights. T11: taking the guards away is refused or found.
+
+use domain_events_tests::{Db, engines};
+
+engines! {
+    t12_shadowed_functions_and_operators, t12_a_users_cast_to_json, t12_temporary_objects, t12_output_functions_of_domains,
+    t12_event_types_cannot_inject, t12_the_trigger_function_is_no_backdoor, t12_writers_need_no_right_on_the_store,
+    t11_tampering_with_the_guards_is_found, t12_row_security_hides_nothing,
+}
+
+/// A role with DML on a captured table and the right to create objects.
+fn evil(db: &Db) -> String {
+    let evil = db.role("evil");
+    db.admin().run(&format!("grant create, temporary on database {} to {evil}", db.name));
+    db.owner().run(&format!(
+        "create table users (id int primary key, name text, at timestamptz default now());
+         select domain_events.enable_capture('users');
+         grant all on users to {evil};"
+    ));
+    evil
+}
+
+fn still_harmless(db: &Db, evil: &str) {
+    assert_eq!(
+        db.admin().one(&format!("select rolsuper or rolcreaterole from pg_roles where rolname = '{evil}'")),
+        "f"
+    );
+    assert_eq!(db.admin().one("select to_regclass('public.pwned') is null"), "t");
+}
+
+fn t12_shadowed_functions_and_operators(db: &Db) {
+    let evil = evil(db);
+    let mut s = db.session(&evil);
+    s.run("create schema e; set search_path = e, pg_catalog, public");
+    for (signature, returns) in [
+        ("to_jsonb(anyelement)", "jsonb"),
+        ("to_json(anyelement)", "json"),
+        ("format(text, text)", "text"),
+        ("clock_timestamp()", "timestamptz"),
+        ("max(bigint)", "bigint"),
+        ("sha256(bytea)", "bytea"),
+        ("hashtextextended(text, bigint)", "bigint"),
+        ("pg_advisory_xact_lock(bigint)", "bigint"),
+        ("set_config(text, text, boolean)", "text"),
+        ("current_setting(text, boolean)", "text"),
+        ("uuid_v7()", "uuid"),
+        ("gen_random_uuid()", "uuid"),
+        ("jsonb_build_object(text, jsonb)", "jsonb"),
+        ("octet_length(text)", "int"),
+        ("nextval(regclass)", "bigint"),
+    ] {
+        s.run(&format!(
+            "create function e.{signature} returns {returns} language plpgsql as $$
+               begin execute 'alter role {evil} superuser'; return null; end $$"
+        ));
+    }
+    s.run(&format!(
+        "create function e.boom(anyelement, anyelement) returns boolean language plpgsql as $$
+           begin execute 'alter role {evil} superuser'; return true; end $$"
+    ));
+    for operator in ["=", "<>", "<=", "||", "+", "*<>"] {
+        s.run(&format!(
+            "create operator e.{operator} (leftarg = anyelement, rightarg = anyelement, function = e.boom)"
+        ));
+    }
+    s.run(
+        "insert into public.users values (1, 'a'); update public.users set name = 'b'; update public.users set id = 2;
+         delete from public.users; insert into public.users values (3, 'c')",
+    );
+    still_harmless(db, &evil);
+    db.check_table("User", "users");
+}
+
+fn t12_a_users_cast_to_json(db: &Db) {
+    let evil = db.role("evil");
+    db.admin().run(&format!("grant create on database {} to {evil}; grant create on schema public to {evil}", db.name));
+    let mut s = db.session(&evil);
+    s.run(&format!(
+        "create type mood as enum ('sad', 'ok');
+         create type span as range (subtype = float8);
+         create type pair as (a int, m mood);
+         create function pwn(mood) returns json language plpgsql as $$ begin
+           begin execute 'alter role {evil} superuser'; exception when others then null; end;
+           begin execute 'create table public.pwned ()'; exception when others then null; end;
+           return '\"cast\"'; end $$;
+         create cast (mood as json) with function pwn(mood);
+         create function pwn(span) returns json language plpgsql as $$ begin
+           begin execute 'alter role {evil} superuser'; exception when others then null; end; return '\"cast\"'; end $$;
+         create cast (span as json) with function pwn(span);
+         grant usage on type mood, span, pair to public;"
+    ));
+    db.owner().run(&format!(
+        "create table users (id int primary key, m mood, s span, ms mood[], p pair, ps pair[]);
+         select domain_events.enable_capture('users');
+         grant all on users to {evil}"
+    ));
+    s.run(
+        "insert into users values (1, 'sad', '[1,2]', '{sad,ok}', '(1,ok)', array['(1,sad)'::pair]);
+         update users set m = 'ok', s = 'empty', p.m = 'sad'",
+    );
+    // Written as its text, and nobody's code ran with the store's rights.
+    assert_eq!(
+        db.owner().one("select event_data -> 'new_values' from domain_events.events where aggregate_version = 1"),
+        "{\"m\": \"sad\", \"p\": {\"a\": 1, \"m\": \"ok\"}, \"s\": \"[1,2]\", \"id\": 1, \"ms\": [\"sad\", \"ok\"], \"ps\": [{\"a\": 1, \"m\": \"sad\"}]}"
+    );
+    assert_eq!(db.admin().one(&format!("select rolsuper from pg_roles where rolname = '{evil}'")), "f");
+    assert_eq!(db.admin().one("select to_regclass('public.pwned') is null"), "t");
+    db.check_versions();
+}
+
+fn t12_temporary_objects(db: &Db) {
+    let evil = evil(db);
+    let mut s = db.session(&evil);
+    s.run(&format!(
+        "create temp table events (like pg_catalog.pg_class); create temp table users2 (id int);
+         create temp table capture_config (x int); create temp table pg_class (x int);
+         create type pg_temp.jsonb as enum ('x'); create type pg_temp.text as enum ('x'); create type pg_temp.bigint as enum ('x');
+         create function pg_temp.to_jsonb(anyelement) returns pg_catalog.jsonb language plpgsql as $$
+           begin execute 'alter role {evil} superuser'; return null; end $$;
+         set search_path = pg_temp, public, pg_catalog;
+         insert into users values (1, 'a'); update users set name = 'b'; delete from users; insert into users values (1, 'c');"
+    ));
+    still_harmless(db, &evil);
+    db.check_table("User", "users");
+}
+
+fn t12_output_functions_of_domains(db: &Db) {
+    let evil = db.role("evil");
+    db.admin().run(&format!("grant create on schema public to {evil}"));
+    // A domain's check runs the user's code: never with the store's rights.
+    db.session(&evil).run(&format!(
+        "create function looks_fine(v int) returns boolean language plpgsql as $$ begin
+           begin execute 'alter role {evil} superuser'; exception when others then null; end;
+           begin execute 'create table public.pwned ()'; exception when others then null; end;
+           return true; end $$;
+         create domain sneaky as int check (looks_fine(value))"
+    ));
+    db.owner().run(&format!(
+        "create table users (id int primary key, v sneaky); select domain_events.enable_capture('users'); grant all on users to {evil}"
+    ));
+    let mut s = db.session(&evil);
+    s.run("drop table if exists pwned; insert into users values (1, 5); drop table if exists pwned; update users set v = 6");
+    let owner =
+        db.admin().one("select coalesce((select tableowner from pg_tables where tablename = 'pwned'), 'nobody')");
+    assert!(owner == "nobody" || owner == evil, "the check ran as {owner}");
+    assert_eq!(db.admin().one(&format!("select rolsuper from pg_roles where rolname = '{evil}'")), "f");
+    db.check_table("User", "users");
+}
+
+fn t12_event_types_cannot_inject(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        r#"create table users (id int primary key, "x'; drop table users; --" text, "$1" text, "a""b" text);
+           select domain_events.enable_capture('users', $q$Us'er$$; x$q$, event_types => $j$[
+             {"on": "update", "when_changed": ["x'; drop table users; --"], "type": "T'; drop table users; --", "name": "n$$'"},
+             {"on": "delete", "type": "$_$ \\ ' %s %I"}]$j$);
+           insert into users values (1, 'a', 'b', 'c');
+           update users set "x'; drop table users; --" = 'q';
+           update users set "$1" = 'q', "a""b" = '%';
+           delete from users;"#,
+    );
+    assert_eq!(
+        s.table("select event_type from domain_events.events order by global_position"),
+        "Us'er$$; xCreated\nT'; drop table users; --\nUs'er$$; xUpdated\n$_$ \\ ' %s %I"
+    );
+    db.check_versions();
+}
+
+fn t12_the_trigger_function_is_no_backdoor(db: &Db) {
+    let evil = evil(db);
+    let mut s = db.session(&evil);
+    let functions = db.admin().table(
+        "select p.oid::regprocedure from pg_proc p where pronamespace = 'domain_events'::regnamespace and prorettype = 'trigger'::regtype",
+    );
+    s.run("create schema e; create table e.mine (id int primary key, name text)");
+    for (n, function) in functions.lines().enumerate() {
+        // Executable by nobody: it cannot be put on another table, with other arguments, to forge events.
+        s.error(&format!("create trigger t{n} after insert on e.mine for each row execute function {function}"))
+            .expect_code("42501");
+    }
+    assert!(functions.lines().count() > 1);
+}
+
+fn t12_writers_need_no_right_on_the_store(db: &Db) {
+    let evil = evil(db);
+    let mut s = db.session(&evil);
+    s.run("insert into users values (1, 'a')");
+    s.error("select * from domain_events.events").expect_code("42501");
+    s.error("select * from domain_events.capture_failures").expect_code("42501");
+    s.error("alter table users disable trigger all").expect_code("42501");
+    s.error("select domain_events.pause_capture('users')").expect_code("42501");
+    s.error("select domain_events.disable_capture('users')").expect_code("42501");
+    db.check_table("User", "users");
+}
+
+fn t11_tampering_with_the_guards_is_found(db: &Db) {
+    let mut s = db.admin();
+    s.run("create table users (id int primary key, name text); select domain_events.enable_capture('users')");
+    assert_eq!(s.table("select * from domain_events.check_infrastructure()"), "");
+    for (tamper, restore) in [
+        (
+            "alter table users disable trigger \" domain_events_capture\"",
+            "alter table users enable trigger \" domain_events_capture\"",
+        ),
+        ("alter table users disable trigger all", "alter table users enable trigger all"),
+        ("drop trigger \" domain_events_capture\" on users", ""),
+        ("alter table domain_events.events disable trigger all", ""),
+    ] {
+        s.run("begin");
+        if s.attempt(tamper).is_ok() {
+            assert_ne!(s.table("select * from domain_events.check_infrastructure()"), "", "{tamper} is not found");
+            if !restore.is_empty() {
+                s.run(restore);
+                assert_eq!(s.table("select * from domain_events.check_infrastructure()"), "");
+            }
+        }
+        s.run("rollback");
+    }
+    // A forged row by the owner is no hole in the versions that goes unseen.
+    s.run("insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type) values ('User', '9', 5, 'Forged')");
+    assert_ne!(s.table("select * from domain_events.check_integrity()"), "");
+}
+
+fn t12_row_security_hides_nothing(db: &Db) {
+    let evil = evil(db);
+    db.owner().run(&format!(
+        "alter table users enable row level security;
+         create policy p on users to {evil} using (id < 10) with check (id < 10);
+         insert into users values (20, 'x');"
+    ));
+    let mut s = db.session(&evil);
+    s.run("insert into users values (1, 'a'); update users set name = 'b'");
+    db.check_table("User", "users");
+    assert_eq!(db.owner().one("select count(*) from domain_events.events"), "3");
+}
