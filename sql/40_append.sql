@@ -183,30 +183,34 @@ $$;
 comment on function domain_events._event_from_json(jsonb, bigint, text, text) is
   'Turns one element of append_events() into an event; 22023 names the element and what is wrong with it';
 
--- A batch stored in part is an error: either every event_id of it is there already, or none.
-create function domain_events._check_batch(events domain_events.events[]) returns void
+-- True for a batch that is there already; one that is stored in part is an error.
+create function domain_events._is_stored(batch domain_events.events[]) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   given int;
+  different int;
   stored int;
 begin
-  select count(e.event_id), count(distinct e.event_id) into given, stored from unnest(events) as e;
-  if given <> stored then
+  select count(e.event_id), count(distinct e.event_id) into given, different from unnest(batch) as e;
+  if given = 0 then
+    return false;
+  elsif given <> different then
     raise exception 'an event_id appears twice in one batch'
       using errcode = '22023', hint = 'Give each event an id of its own, or none.';
   end if;
-  select count(*) into stored from unnest(events) as e join domain_events.events s on s.event_id = e.event_id;
-  if stored > 0 and stored < cardinality(events) then
-    raise exception 'the batch is stored in part: % of its % events', stored, cardinality(events)
+  select count(*) into stored from unnest(batch) as e join domain_events.events s on s.event_id = e.event_id;
+  if stored > 0 and stored < cardinality(batch) then
+    raise exception 'the batch is stored in part: % of its % events', stored, cardinality(batch)
       using errcode = '23505', constraint = 'events_event_id_key', schema = 'domain_events', table = 'events',
             hint = 'Repeat a batch unchanged, or use new event ids.';
   end if;
+  return stored > 0;
 end
 $$;
 
-comment on function domain_events._check_batch(domain_events.events[]) is
-  'Raises 22023 for an event_id given twice and 23505 for a batch that is stored in part';
+comment on function domain_events._is_stored(domain_events.events[]) is
+  'True when every event_id of a batch is stored; raises 23505 when some are, 22023 when one is given twice';
 
 create function domain_events._stream_version(aggregate_type text, aggregate_id text) returns bigint
 language sql volatile
@@ -218,6 +222,51 @@ $$;
 
 comment on function domain_events._stream_version(text, text) is 'Newest version of a stream, 0 when it does not exist';
 
+-- The events of a batch as rows, each with its stream's newest version and its place behind it. Null when another writer got in
+-- between: then nothing is stored, and the caller looks again.
+create function domain_events._insert_batch(batch domain_events.events[]) returns domain_events.events[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  stored domain_events.events[];
+begin
+  with element as (
+    select e.*, row_number() over (partition by e.aggregate_type, e.aggregate_id order by e.ordinality) as nth
+      from unnest(batch) with ordinality as e
+  ), head as materialized (
+    select s.aggregate_type, s.aggregate_id, coalesce(h.aggregate_version, 0) as version,
+           greatest(clock_timestamp(), h.recorded_at + interval '1 microsecond') as recorded_at
+      from (select distinct e.aggregate_type, e.aggregate_id from element e) as s
+      left join lateral (select e.aggregate_version, e.recorded_at from domain_events.events e
+                          where e.aggregate_type = s.aggregate_type and e.aggregate_id = s.aggregate_id
+                          order by e.aggregate_version desc limit 1) as h on true
+  ), inserted as (
+    insert into domain_events.events
+      (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
+       correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at)
+    select coalesce(e.event_id, domain_events.uuid_v7()), e.aggregate_type, e.aggregate_id, head.version + e.nth,
+           e.event_type, e.event_name, e.event_data, e.metadata, e.correlation_id, e.causation_id, e.caused_by,
+           e.schema_version, coalesce(e.occurred_at, r.recorded_at), r.recorded_at
+      from element e
+      join head on head.aggregate_type = e.aggregate_type and head.aggregate_id = e.aggregate_id
+     cross join lateral (select head.recorded_at + (e.nth - 1) * interval '1 microsecond' as recorded_at) as r
+     order by e.ordinality
+    on conflict do nothing
+    returning events.*
+  )
+  select array_agg(i::domain_events.events order by i.global_position) into stored from inserted as i;
+  if coalesce(cardinality(stored), 0) < cardinality(batch) then
+    raise exception 'batch' using errcode = 'DE001';  -- undoes what was inserted
+  end if;
+  return stored;
+exception when sqlstate 'DE001' then
+  return null;
+end
+$$;
+
+comment on function domain_events._insert_batch(domain_events.events[]) is
+  'Inserts a batch in one statement and returns it as stored; null, and nothing stored, when a version or an event_id was taken meanwhile';
+
 create function domain_events._append_batch(
   events jsonb, default_type text, default_id text, expected jsonb
 ) returns setof domain_events.events
@@ -225,10 +274,8 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   batch domain_events.events[];
+  stored domain_events.events[];
   stream record;
-  ordinal bigint;
-  expected_version bigint;
-  repeated boolean;
 begin
   if events is null then
     raise exception 'events must not be null'
@@ -243,45 +290,49 @@ begin
   -- Every stream, the check-only ones too, is held in one order whatever the order of the call: two calls over the same
   -- streams wait for each other instead of deadlocking.
   for stream in
-    select s.aggregate_type, s.aggregate_id, max(s.version) as version
-      from (select e.aggregate_type, e.aggregate_id, null::bigint as version from unnest(batch) as e
-            union all
-            select x.aggregate_type, x.aggregate_id, x.version
-              from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)) as s
-     group by s.aggregate_type, s.aggregate_id
-     order by s.aggregate_type collate "C", s.aggregate_id collate "C"
+    select e.aggregate_type, e.aggregate_id from unnest(batch) as e
+    union
+    select x.aggregate_type collate "C", x.aggregate_id collate "C"
+      from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text)
+    order by 1, 2
   loop
     perform domain_events._check_stream(stream.aggregate_type, stream.aggregate_id);
     perform domain_events._lock_stream('domain_events.events'::regclass, stream.aggregate_type, stream.aggregate_id);
   end loop;
-  perform domain_events._check_batch(batch);
-  repeated := cardinality(batch) > 0
-              and not exists (select from unnest(batch) as e
-                               where e.event_id is null
-                                  or not exists (select from domain_events.events s where s.event_id = e.event_id));
 
-  if not repeated then
-    for stream in
-      select x.aggregate_type, x.aggregate_id, x.version
-        from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
-    loop
-      perform domain_events._check_only(stream.aggregate_type, stream.aggregate_id, stream.version,
-        not exists (select from unnest(batch) as e
-                     where e.aggregate_type = stream.aggregate_type and e.aggregate_id = stream.aggregate_id));
-    end loop;
-  end if;
-
-  -- Beyond 1,000 held streams the key alone decides, so every event carries its stream's expectation once more.
-  for ordinal, expected_version in
-    select b.ordinal, case when not repeated then x.version + b.preceding end
-      from (select e.ordinality as ordinal, e.aggregate_type, e.aggregate_id,
-                   row_number() over (partition by e.aggregate_type, e.aggregate_id order by e.ordinality) - 1 as preceding
-              from unnest(batch) with ordinality as e) as b
-      left join jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
-             on x.aggregate_type = b.aggregate_type and x.aggregate_id = b.aggregate_id
-     order by b.ordinal
   loop
-    return next domain_events._append(batch[ordinal], expected_version);
+    if domain_events._is_stored(batch) then
+      return query select s.* from unnest(batch) with ordinality as e, domain_events._append(batch[e.ordinality], null) as s
+                   order by e.ordinality;
+      return;
+    end if;
+    for stream in
+      select x.aggregate_type, x.aggregate_id, x.version,
+             exists (select from unnest(batch) as e
+                      where e.aggregate_type = x.aggregate_type and e.aggregate_id = x.aggregate_id) as is_written
+        from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
+       where x.version is not null
+    loop
+      perform domain_events._check_version(stream.aggregate_type, stream.aggregate_id, stream.version, stream.is_written);
+    end loop;
+    if cardinality(batch) = 0 then
+      return;
+    end if;
+
+    stored := domain_events._insert_batch(batch);
+    if stored is not null then
+      -- Beyond 1,000 held streams somebody can have written between check and insert, and shown in what was numbered.
+      for stream in
+        select x.aggregate_type, x.aggregate_id, x.version, min(s.aggregate_version) - 1 as actual
+          from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
+          join unnest(stored) as s on s.aggregate_type = x.aggregate_type and s.aggregate_id = x.aggregate_id
+         group by 1, 2, 3
+      loop
+        perform domain_events._compare_versions(stream.aggregate_type, stream.aggregate_id, stream.version, stream.actual);
+      end loop;
+      return query select s.* from unnest(stored) as s;
+      return;
+    end if;
   end loop;
 end
 $$;
@@ -289,27 +340,13 @@ $$;
 comment on function domain_events._append_batch(jsonb, text, text, jsonb) is
   'Appends a batch, all or nothing; every stream of it is held first, in sorted order';
 
-create function domain_events._check_only(
-  aggregate_type text, aggregate_id text, expected_version bigint, nothing_follows boolean
+create function domain_events._compare_versions(
+  aggregate_type text, aggregate_id text, expected_version bigint, actual bigint
 ) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
-declare
-  actual bigint;
 begin
-  if expected_version is null then
-    return;
-  end if;
-  perform domain_events._check_expected_version(expected_version);
-  if nothing_follows then
-    actual := domain_events._next_own_version(aggregate_type, aggregate_id) - 1;  -- proves itself under a fixed snapshot
-  else
-    actual := domain_events._stream_version(aggregate_type, aggregate_id);
-    if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
-      return;  -- the insert that follows is the proof
-    end if;
-  end if;
-  if actual <> expected_version then
+  if expected_version <> actual then
     raise exception 'stream (%, %) is not at the expected version', aggregate_type, aggregate_id
       using errcode = '23000',
             detail = format('expected %s, actual %s', expected_version, actual),
@@ -318,8 +355,29 @@ begin
 end
 $$;
 
-comment on function domain_events._check_only(text, text, bigint, boolean) is
-  'Raises 23000 unless the stream is at the expected version';
+comment on function domain_events._compare_versions(text, text, bigint, bigint) is
+  'Raises 23000 unless the stream is at the expected version; null expects nothing';
+
+create function domain_events._check_version(
+  aggregate_type text, aggregate_id text, expected_version bigint, is_written boolean
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform domain_events._check_expected_version(expected_version);
+  if not is_written then
+    -- Check-only: nothing is inserted that would prove the version under a fixed snapshot, so it proves itself.
+    perform domain_events._compare_versions(aggregate_type, aggregate_id, expected_version,
+                                            domain_events._next_own_version(aggregate_type, aggregate_id) - 1);
+  elsif current_setting('transaction_isolation') in ('read committed', 'read uncommitted') then
+    perform domain_events._compare_versions(aggregate_type, aggregate_id, expected_version,
+                                            domain_events._stream_version(aggregate_type, aggregate_id));
+  end if;
+end
+$$;
+
+comment on function domain_events._check_version(text, text, bigint, boolean) is
+  'Raises 23000 unless a stream of a batch is at the expected version';
 
 create function domain_events.append_events(
   aggregate_type text, aggregate_id text, events jsonb, expected_version bigint default null
