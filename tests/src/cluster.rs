@@ -15,6 +15,8 @@ use std::{
 
 use crate::Session;
 
+mod recovery;
+
 /// A running server. Listens on a unix socket in its own directory and on 127.0.0.1.
 pub struct Cluster {
     dir: PathBuf,

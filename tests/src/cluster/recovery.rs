@@ -1,0 +1,88 @@
+//! Crashes, restarts and standbys.
+
+use std::{
+    fs,
+    process::{Command, Stdio},
+    time::{Duration, Instant},
+};
+
+use super::{Cluster, Guard, env, free_port, is_root, server_program, start, succeed};
+
+impl Cluster {
+    /// True when the server's programs run as user postgres because we are root.
+    pub fn runs_as_other_user(&self) -> bool {
+        is_root()
+    }
+
+    /// Kills the postmaster and every process of the server with SIGKILL, as a power cut would, and waits until all are gone.
+    pub fn crash(&self) {
+        let file = fs::read_to_string(self.dir.join("data/postmaster.pid")).expect("a running server");
+        let postmaster: u32 = file.lines().next().and_then(|l| l.parse().ok()).expect("the postmaster's id");
+        // Stopped, it starts no process that we would miss.
+        signal("-STOP", &[postmaster]);
+        let mut processes = children(postmaster);
+        processes.insert(0, postmaster);
+        signal("-KILL", &processes);
+        let deadline = Instant::now() + Duration::from_secs(30);
+        while processes.iter().any(|p| is_alive(*p)) {
+            assert!(Instant::now() < deadline, "the server survives SIGKILL");
+            std::thread::sleep(Duration::from_millis(5));
+        }
+    }
+
+    /// A streaming replica of this server, in recovery for as long as it lives.
+    pub fn standby(&self) -> Cluster {
+        let dir = env::temp_dir().join(format!("{}-standby", self.dir.file_name().expect("a name").to_string_lossy()));
+        fs::create_dir_all(&dir).expect("a directory for the standby");
+        if is_root() {
+            succeed(Command::new("chown").arg("postgres:").arg(&dir));
+        }
+        let guard = Guard::new(&dir);
+        succeed(
+            server_program("pg_basebackup")
+                .arg("-h")
+                .arg(&self.dir)
+                .args([
+                    "-p",
+                    &self.port.to_string(),
+                    "-U",
+                    "postgres",
+                    "-X",
+                    "stream",
+                    "-R",
+                    "-c",
+                    "fast",
+                    "--no-sync",
+                    "-D",
+                ])
+                .arg(dir.join("data"))
+                .stdin(Stdio::null()),
+        );
+        for _ in 0..5 {
+            let port = free_port();
+            if start(&dir, port, &[]) {
+                return Cluster { dir, port, _guard: guard };
+            }
+        }
+        panic!("the standby does not start:\n{}", fs::read_to_string(dir.join("log")).unwrap_or_default());
+    }
+}
+
+fn signal(signal: &str, processes: &[u32]) {
+    // A process that is gone already is no error.
+    Command::new("kill")
+        .arg(signal)
+        .args(processes.iter().map(u32::to_string))
+        .stderr(Stdio::null())
+        .status()
+        .expect("kill");
+}
+
+fn children(parent: u32) -> Vec<u32> {
+    let out = Command::new("pgrep").args(["-P", &parent.to_string()]).output().expect("pgrep");
+    String::from_utf8_lossy(&out.stdout).lines().filter_map(|l| l.parse().ok()).collect()
+}
+
+fn is_alive(process: u32) -> bool {
+    fs::read_to_string(format!("/proc/{process}/stat")).is_ok_and(|stat| !stat.contains(") Z "))
+}

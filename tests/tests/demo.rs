@@ -1,0 +1,47 @@
+//! The demo is the product's promise in one run: it must hold, on both engines.
+
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
+use domain_events_tests::repository;
+
+/// The command line as built beside this test.
+fn cli() -> PathBuf {
+    let test = std::env::current_exe().expect("this test's path");
+    let profile = test.parent().and_then(Path::parent).expect("target/<profile>/deps/<test>");
+    let cli = profile.join("domain-events");
+    assert!(cli.exists(), "{} is missing: cargo build", cli.display());
+    cli
+}
+
+fn demo(engine: &str) {
+    let out = Command::new(repository().join("tests/demo/run.sh"))
+        .args(["--engine", engine])
+        .env("CLI", cli())
+        .output()
+        .expect("bash");
+    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
+    assert!(out.status.success(), "the demo fails:\n{stdout}\n{stderr}");
+    for line in [
+        "duplicate key value violates unique constraint \"uk_aggregate_version\"",
+        "login_count was 1 and still is 1",
+        "log_user_changes",
+        "No session failed.",
+        "Versions without duplicate or gap, no write lost.",
+    ] {
+        assert!(stdout.contains(line), "{line:?} is missing in\n{stdout}");
+    }
+    assert!(!stdout.contains('\u{1b}'), "colours without a terminal");
+}
+
+#[test]
+fn portable() {
+    demo("portable");
+}
+
+#[test]
+fn native() {
+    demo("native");
+}
