@@ -35,11 +35,25 @@ pub struct Cli {
     /// Where the database is: postgres://USER:PASSWORD@HOST:PORT/DATABASE, or postgres:///DATABASE?host=/socket/directory.
     /// PGPASSFILE and ?sslmode= are honoured. A URL on the command line is visible to every user of the machine, so prefer
     /// DATABASE_URL where it holds a password.
-    #[arg(long, global = true, value_name = "URL", env = "DATABASE_URL", hide_env_values = true)]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_name = "URL",
+        env = "DATABASE_URL",
+        hide_env_values = true
+    )]
     pub database_url: Option<String>,
 
     /// Format of the data on stdout
-    #[arg(long, global = true, value_enum, value_name = "FORMAT", default_value = "human")]
+    #[arg(
+        long,
+        global = true,
+        help_heading = "Global options",
+        value_enum,
+        value_name = "FORMAT",
+        default_value = "human"
+    )]
     pub format: Format,
 
     /// What to do
@@ -182,7 +196,8 @@ pub struct InstallArgs {
 pub struct UninstallArgs {
     /// Keep table domain_events.events with its rows
     ///
-    /// Everything else goes. The table stays append-only for nobody any more: it is an ordinary table of its owner.
+    /// Everything else goes. The table stays append-only; its rows are read with plain SQL. Before the store is installed
+    /// again, schema domain_events must be given another name.
     #[arg(long, conflicts_with = "drop_events")]
     pub keep_events: bool,
     /// Drop the events too, for ever

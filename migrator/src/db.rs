@@ -197,7 +197,7 @@ pub async fn with_lock_retry<T>(
             ));
         }
         ctx.out.note(format!("{error}; trying again ({attempt} of {LOCK_TRIES})"));
-        tokio::time::sleep(jitter(Duration::from_millis(100) * 2u32.pow(attempt.min(5)))).await;
+        tokio::time::sleep(jitter(Duration::from_millis(50) * 2u32.pow(attempt.min(4)))).await;
     }
     Err(Error::locked("no attempt was made", ""))
 }

@@ -114,18 +114,21 @@ impl Found {
     }
 }
 
-/// Reads what is installed.
+/// Reads what is installed, from the catalogue alone: a foreign schema may be closed to us.
 pub async fn inspect(conn: &mut PgConnection) -> Result<Found, Error> {
     let doing = "reading what is installed";
     let row: Option<(String, bool, bool, bool, Option<String>)> = sqlx::query_as(
         "select pg_catalog.pg_get_userbyid(n.nspowner)::text, \
                 pg_catalog.pg_has_role(n.nspowner, 'usage'), \
-                pg_catalog.to_regprocedure('domain_events.engine()') is not null \
-                  and pg_catalog.to_regclass('domain_events.events') is not null, \
-                pg_catalog.to_regclass('domain_events.events') is not null \
-                  and pg_catalog.to_regprocedure('domain_events._refuse_change()') is not null, \
+                holds_events and exists (select from pg_catalog.pg_proc \
+                  where pronamespace = n.oid and proname = 'engine' and pronargs = 0), \
+                holds_events and exists (select from pg_catalog.pg_proc \
+                  where pronamespace = n.oid and proname = '_refuse_change' and pronargs = 0), \
                 (select extversion from pg_catalog.pg_extension where extname = $1) \
-           from pg_catalog.pg_namespace n where n.nspname = $2",
+           from pg_catalog.pg_namespace n \
+          cross join lateral (select exists (select from pg_catalog.pg_class \
+             where relnamespace = n.oid and relname = 'events' and relkind = 'r') as holds_events) h \
+          where n.nspname = $2",
     )
     .bind(EXTENSION)
     .bind(SCHEMA)

@@ -258,7 +258,7 @@ async fn read_store(status: &mut Status, conn: &mut PgConnection) -> Result<(), 
         status.streams = Some(counts.1);
     }
     status.captures = sqlx::query_as(
-        "select coalesce(pg_catalog.format('%I.%I', n.nspname, r.relname), c.target::oid::text) as \"table\", \
+        "select case when r.oid is null then c.target::oid::text else pg_catalog.format('%I.%I', n.nspname, r.relname) end as \"table\", \
                 c.aggregate_type, c.state, c.on_failure, c.pending_failures \
            from domain_events.captures c \
            left join pg_catalog.pg_class r on r.oid = c.target left join pg_catalog.pg_namespace n on n.oid = r.relnamespace \
@@ -268,7 +268,7 @@ async fn read_store(status: &mut Status, conn: &mut PgConnection) -> Result<(), 
     .await
     .doing(doing)?;
     status.event_tables = sqlx::query_scalar(
-        "select coalesce(pg_catalog.format('%I.%I', n.nspname, r.relname), e.event_table::oid::text) \
+        "select case when r.oid is null then e.event_table::oid::text else pg_catalog.format('%I.%I', n.nspname, r.relname) end \
            from domain_events.event_tables e \
            left join pg_catalog.pg_class r on r.oid = e.event_table left join pg_catalog.pg_namespace n on n.oid = r.relnamespace \
           order by 1",

@@ -46,7 +46,7 @@ fn the_password_is_never_shown() {
 }
 
 #[test]
-fn the_flag_wins_over_the_environment_and_the_session_has_a_name() {
+fn the_flag_wins_over_the_environment() {
     let db = empty();
     let run = run(domain_events()
         .args(["--database-url", &db.url("app_owner"), "--format", "json", "status"])
