@@ -4,22 +4,23 @@ create sequence permutation;
 create function s(name text) returns text language sql volatile as $$ select name || '/' || last_value from permutation $$;
 create function n() returns int language sql volatile as $$ select last_value::int from permutation $$;
 
-create function append(name text, expected_version bigint default null, event_id uuid default null, event_data jsonb default '{}')
+-- A spec's SQL may not hold a closing brace: hence no JSON in the arguments of these.
+create function append(name text, expected_version bigint default null, event_id uuid default null, data int default 0)
 returns bigint language sql volatile as $$
-  select (domain_events.append_event('Spec', s(name), 'Happened', event_data,
+  select (domain_events.append_event('Spec', s(name), 'Happened', jsonb_build_object('n', data),
                                      expected_version => expected_version, event_id => event_id)).aggregate_version
 $$;
 create function next(name text) returns bigint language sql volatile as $$
   select domain_events.next_aggregate_version('Spec', s(name))
 $$;
--- One call over several streams, in the order given.
-create function append_to(names text[], expected jsonb default '[]') returns text language sql volatile as $$
-  select string_agg(split_part(e.aggregate_id, '/', 1) || e.aggregate_version, ' ' order by e.aggregate_id)
+-- One call over several streams, in the order given: append_to('x m y'). With a stream that must not exist: append_to('y', 'x').
+create function append_to(names text, absent text default null) returns text language sql volatile as $$
+  select string_agg(split_part(e.aggregate_id, '/', 1) || e.aggregate_version, ' ' order by e.aggregate_id, e.aggregate_version)
     from domain_events.append_events(
            (select jsonb_agg(jsonb_build_object('aggregate_type', 'Spec', 'aggregate_id', s(x.name), 'event_type', 'Happened') order by x.n)
-              from unnest(names) with ordinality as x(name, n)),
-           (select coalesce(jsonb_agg(x || jsonb_build_object('aggregate_id', s(x ->> 'aggregate_id'))), '[]')
-              from jsonb_array_elements(expected) as x)) as e
+              from unnest(string_to_array(names, ' ')) with ordinality as x(name, n)),
+           case when absent is null then '[]'
+                else jsonb_build_array(jsonb_build_object('aggregate_type', 'Spec', 'aggregate_id', s(absent), 'version', 0)) end) as e
 $$;
 -- An event id of this permutation.
 create function id(k int) returns uuid language sql volatile as $$

@@ -3,7 +3,10 @@
 mod append;
 mod append_batch;
 mod append_only;
+mod capture_admin;
 mod capture_defaults;
+mod capture_failures;
 mod capture_identity;
 mod concurrency;
+mod legacy_tables;
 mod store;
