@@ -3,31 +3,50 @@
 -- What arbitrates is the unique key: a writer inserts version n+1 with ON CONFLICT DO NOTHING, which waits for another
 -- writer of the same version to end; if that one commits, nothing was inserted, and the writer looks again and tries n+2.
 -- So versions are gapless and unique whatever locks are held, and the user never sees a 23505.
--- The advisory lock in front of it keeps waiters in line and makes next_aggregate_version() hold what it returned. Each
--- lock takes room in the shared lock table (about 12,000 on default settings, for everybody): a transaction takes it for its
--- first 1,000 calls only, and leaves the rest to the key.
+--
+-- The advisory lock in front of it keeps waiters in line and makes next_aggregate_version() hold what it returned. The
+-- shared lock table has room for max_locks_per_transaction locks per connection, so a transaction keeps at most a
+-- quarter of that by writing (16 streams on default settings). From then on it holds a stream's lock only while it inserts.
+-- That is enough: who holds the stream came before and is waited for; who comes after meets the inserted row.
+--
+-- next_aggregate_version() inserts nothing that others would meet, so beside the lock it holds a row of stream_locks (row
+-- locks need no room), and it proves its number by inserting that version and taking it back: a writer whose row is not
+-- committed yet is waited for.
+--
 -- Under REPEATABLE READ and SERIALIZABLE the newest version may be invisible: there the insert meets the invisible row and
 -- raises 40001 by itself.
 
--- The count is a setting that anybody may set, to anything: what is no small number counts as 0, four characters as enough.
-create function domain_events._lock_stream(event_table oid, aggregate_type text, aggregate_id text) returns void
+create function domain_events._stream_key(aggregate_type text, aggregate_id text) returns bigint
+language sql immutable
+as $$
+  -- 64 bits of hash, seeded with a number of our own and the type: two streams share a key once in 2^64 pairs, and a small
+  -- number that an application locks is nobody's.
+  select pg_catalog.hashtextextended(aggregate_id, pg_catalog.hashtextextended(aggregate_type, 7238240))
+$$;
+
+comment on function domain_events._stream_key(text, text) is 'The advisory lock key of a stream';
+
+-- The number of kept locks is a setting of the transaction, rolled back with the savepoint that took them. Anybody may set it,
+-- to anything: what is no small number counts as 0, four characters as enough; either way the key decides.
+create function domain_events._keep_lock(aggregate_type text, aggregate_id text, quarters int) returns boolean
 language plpgsql volatile
 as $$
 declare
-  held text := coalesce(current_setting('domain_events._held', true), '');
+  setting text := coalesce(current_setting('domain_events._kept_locks', true), '');
+  kept int := case when length(setting) >= 4 then 9999
+                   when setting <> '' and translate(setting, '0123456789', '') = '' then setting::int else 0 end;
 begin
-  if length(held) >= 4 then
-    return;
+  if kept >= current_setting('max_locks_per_transaction')::int * quarters / 4 then
+    return false;
   end if;
-  perform set_config('domain_events._held',
-                     case when held <> '' and translate(held, '0123456789', '') = '' then (held::int + 1)::text else '1' end, true);
-  -- 64 bits of hash, seeded with the table and the type: two streams share a key once in 2^64 pairs.
-  perform pg_advisory_xact_lock(hashtextextended(aggregate_id, hashtextextended(aggregate_type, event_table::bigint)));
+  perform set_config('domain_events._kept_locks', (kept + 1)::text, true);
+  perform pg_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id));
+  return true;
 end
 $$;
 
-comment on function domain_events._lock_stream(oid, text, text) is
-  'Holds a stream until the transaction ends, for the first 1,000 calls of a transaction; beyond, the unique key alone decides';
+comment on function domain_events._keep_lock(text, text, int) is
+  'Holds a stream until the transaction ends and returns true; false once the transaction keeps its share, so many quarters of max_locks_per_transaction';
 
 create function domain_events._check_stream(aggregate_type text, aggregate_id text) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -80,19 +99,30 @@ comment on column domain_events.event_tables.id_column is 'Its column with the a
 comment on column domain_events.event_tables.version_column is 'Its column with the version';
 comment on column domain_events.event_tables.registered_at is 'When it was registered';
 
--- One row per legacy stream that was ever asked for: a row lock needs no room in the lock table, however many streams a
--- transaction touches, and updating the row makes REPEATABLE READ raise 40001 by itself when its snapshot is too old.
-create table domain_events.legacy_streams (
+-- One row per stream that next_aggregate_version() was asked for: a row lock needs no room in the lock table, however many
+-- streams a transaction touches, and updating the row makes REPEATABLE READ raise 40001 by itself when its snapshot is too old.
+create table domain_events.stream_locks (
   event_table    oid not null,
   aggregate_type text collate "C" not null,
   aggregate_id   text collate "C" not null,
   primary key (event_table, aggregate_type, aggregate_id)
 ) with (fillfactor = 50);
 
-comment on table domain_events.legacy_streams is 'One row to lock per stream of a registered legacy table; holds no version, the legacy table does';
-comment on column domain_events.legacy_streams.event_table is 'The legacy table';
-comment on column domain_events.legacy_streams.aggregate_type is 'The stream''s type; empty when the table has no such column';
-comment on column domain_events.legacy_streams.aggregate_id is 'The stream''s id';
+comment on table domain_events.stream_locks is 'One row to lock per stream that next_aggregate_version() was asked for; holds no version, the table of events does';
+comment on column domain_events.stream_locks.event_table is 'The table of the stream''s events';
+comment on column domain_events.stream_locks.aggregate_type is 'The stream''s type; empty when the table has no such column';
+comment on column domain_events.stream_locks.aggregate_id is 'The stream''s id';
+
+create function domain_events._lock_row(event_table oid, aggregate_type text, aggregate_id text) returns void
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+  insert into domain_events.stream_locks as s (event_table, aggregate_type, aggregate_id)
+  values (_lock_row.event_table, _lock_row.aggregate_type, _lock_row.aggregate_id)
+  on conflict on constraint stream_locks_pkey do update set event_table = excluded.event_table
+$$;
+
+comment on function domain_events._lock_row(oid, text, text) is
+  'Locks a stream''s row until the transaction ends; raises 40001 when it was locked since a fixed snapshot';
 
 create function domain_events._next_legacy_version(aggregate_type text, aggregate_id text, event_table regclass) returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -108,10 +138,7 @@ begin
       using errcode = '42P01',
             hint = format('Register it once: select domain_events.register_event_table(%L, type_column, id_column, version_column);', event_table);
   end if;
-  insert into domain_events.legacy_streams as s (event_table, aggregate_type, aggregate_id)
-  values (known.event_table, case when known.type_column is null then '' else _next_legacy_version.aggregate_type end,
-          _next_legacy_version.aggregate_id)
-  on conflict on constraint legacy_streams_pkey do update set event_table = excluded.event_table;
+  perform domain_events._lock_row(event_table, case when known.type_column is null then '' else aggregate_type end, aggregate_id);
 
   -- A statement of its own, so that it sees what the previous holder of the row committed. The text is cast to the
   -- column's type, not the column to text: that is what lets the legacy key's index serve it.
@@ -129,29 +156,42 @@ $$;
 comment on function domain_events._next_legacy_version(text, text, regclass) is
   'next_aggregate_version() for a registered legacy table: locks the stream''s row, then reads the newest version';
 
+create function domain_events._stream_version(aggregate_type text, aggregate_id text) returns bigint
+language sql volatile
+as $$
+  select coalesce(max(e.aggregate_version), 0)
+    from domain_events.events e
+   where e.aggregate_type = _stream_version.aggregate_type and e.aggregate_id = _stream_version.aggregate_id
+$$;
+
+comment on function domain_events._stream_version(text, text) is 'Newest visible version of a stream, 0 when there is none';
+
 create function domain_events._next_own_version(aggregate_type text, aggregate_id text) returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   next_version bigint;
+  is_taken boolean;
 begin
-  perform domain_events._lock_stream('domain_events.events'::regclass, aggregate_type, aggregate_id);
-  select coalesce(max(e.aggregate_version), 0) + 1 into next_version
-    from domain_events.events e
-   where e.aggregate_type = _next_own_version.aggregate_type and e.aggregate_id = _next_own_version.aggregate_id;
-  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
-    -- The snapshot may be older than the newest event. Insert that version and take it back: if somebody committed it
-    -- behind the snapshot, the insert raises 40001.
+  perform domain_events._lock_row('domain_events.events'::regclass, aggregate_type, aggregate_id);
+  perform domain_events._keep_lock(aggregate_type, aggregate_id, 3);
+  loop
+    next_version := domain_events._stream_version(aggregate_type, aggregate_id) + 1;
+    -- Insert that version and take it back: waits for a writer that is not committed yet, and raises 40001 when somebody
+    -- committed it behind a fixed snapshot.
     begin
       insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type)
       values (_next_own_version.aggregate_type, _next_own_version.aggregate_id, next_version, 'probe')
       on conflict do nothing;
+      is_taken := not found;
       raise exception 'probe' using errcode = 'DE001';
     exception when sqlstate 'DE001' then
       null;
     end;
-  end if;
-  return next_version;
+    if not is_taken then
+      return next_version;
+    end if;
+  end loop;
 end
 $$;
 

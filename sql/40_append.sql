@@ -1,7 +1,7 @@
 -- Appending events: one, a batch to one stream, a batch to several.
 
--- The heart of every append. "event" is finished but for version, position and recorded_at.
-create function domain_events._append(event domain_events.events, expected_version bigint) returns domain_events.events
+-- The heart of every append, for a stream that is held. "event" is finished but for version, position and recorded_at.
+create function domain_events._append_held(event domain_events.events, expected_version bigint) returns domain_events.events
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -11,7 +11,6 @@ declare
   snapshot_is_fixed boolean := current_setting('transaction_isolation') not in ('read committed', 'read uncommitted');
   mismatch boolean;
 begin
-  perform domain_events._lock_stream('domain_events.events'::regclass, event.aggregate_type, event.aggregate_id);
   loop
     if event.event_id is not null then
       select * into stored from domain_events.events e where e.event_id = event.event_id;
@@ -60,8 +59,38 @@ begin
 end
 $$;
 
+comment on function domain_events._append_held(domain_events.events, bigint) is
+  'Stores one event as the next version of its held stream, or returns the stored one of the same event_id';
+
+create function domain_events._append(event domain_events.events, expected_version bigint) returns domain_events.events
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  key bigint;
+  is_locked boolean := false;
+  stored domain_events.events;
+begin
+  if domain_events._keep_lock(event.aggregate_type, event.aggregate_id, 1) then
+    return domain_events._append_held(event, expected_version);
+  end if;
+  -- A lock of the session can be given back at once; an error must give it back too.
+  key := domain_events._stream_key(event.aggregate_type, event.aggregate_id);
+  begin
+    is_locked := pg_advisory_lock(key) is not null;
+    stored := domain_events._append_held(event, expected_version);
+  exception when others or query_canceled or assert_failure then
+    if is_locked then
+      perform pg_advisory_unlock(key);
+    end if;
+    raise;
+  end;
+  perform pg_advisory_unlock(key);
+  return stored;
+end
+$$;
+
 comment on function domain_events._append(domain_events.events, bigint) is
-  'Stores one event as the next version of its stream, or returns the stored one of the same event_id';
+  'Holds the event''s stream, until the transaction ends or for the insert only, and stores the event';
 
 create function domain_events._new_event(
   aggregate_type text, aggregate_id text, event_type text, event_data jsonb, event_name text, metadata jsonb,
@@ -212,16 +241,6 @@ $$;
 comment on function domain_events._is_stored(domain_events.events[]) is
   'True when every event_id of a batch is stored; raises 23505 when some are, 22023 when one is given twice';
 
-create function domain_events._stream_version(aggregate_type text, aggregate_id text) returns bigint
-language sql volatile
-as $$
-  select coalesce(max(e.aggregate_version), 0)
-    from domain_events.events e
-   where e.aggregate_type = _stream_version.aggregate_type and e.aggregate_id = _stream_version.aggregate_id
-$$;
-
-comment on function domain_events._stream_version(text, text) is 'Newest version of a stream, 0 when it does not exist';
-
 -- The events of a batch as rows, each with its stream's newest version and its place behind it. Null when another writer got in
 -- between: then nothing is stored, and the caller looks again.
 create function domain_events._insert_batch(batch domain_events.events[]) returns domain_events.events[]
@@ -276,6 +295,7 @@ declare
   batch domain_events.events[];
   stored domain_events.events[];
   stream record;
+  all_held boolean := true;
 begin
   if events is null then
     raise exception 'events must not be null'
@@ -297,7 +317,7 @@ begin
     order by 1, 2
   loop
     perform domain_events._check_stream(stream.aggregate_type, stream.aggregate_id);
-    perform domain_events._lock_stream('domain_events.events'::regclass, stream.aggregate_type, stream.aggregate_id);
+    all_held := domain_events._keep_lock(stream.aggregate_type, stream.aggregate_id, 1) and all_held;
   end loop;
 
   loop
@@ -319,9 +339,13 @@ begin
       return;
     end if;
 
+    if not all_held then
+      return query select * from domain_events._append_sorted(batch, expected);
+      return;
+    end if;
     stored := domain_events._insert_batch(batch);
     if stored is not null then
-      -- Beyond 1,000 held streams somebody can have written between check and insert, and shown in what was numbered.
+      -- The expectations were checked before: see that nothing got in between.
       for stream in
         select x.aggregate_type, x.aggregate_id, x.version, min(s.aggregate_version) - 1 as actual
           from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
@@ -339,6 +363,32 @@ $$;
 
 comment on function domain_events._append_batch(jsonb, text, text, jsonb) is
   'Appends a batch, all or nothing; every stream of it is held first, in sorted order';
+
+-- More streams than a transaction keeps locks for: one by one, in the order of the streams, so that two such calls queue
+-- behind each other's rows, and returned in the order given.
+create function domain_events._append_sorted(batch domain_events.events[], expected jsonb) returns setof domain_events.events
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  element record;
+  stored domain_events.events[] := array_fill(null::domain_events.events, array[cardinality(batch)]);
+begin
+  for element in
+    select e.ordinality as ordinal,
+           x.version + row_number() over (partition by e.aggregate_type, e.aggregate_id order by e.ordinality) - 1 as expected_version
+      from unnest(batch) with ordinality as e
+      left join jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
+             on x.aggregate_type = e.aggregate_type and x.aggregate_id = e.aggregate_id
+     order by e.aggregate_type, e.aggregate_id, e.ordinality
+  loop
+    stored[element.ordinal] := domain_events._append(batch[element.ordinal], element.expected_version);
+  end loop;
+  return query select s.* from unnest(stored) as s;
+end
+$$;
+
+comment on function domain_events._append_sorted(domain_events.events[], jsonb) is
+  'Stores a batch event by event in the order of its streams and returns it in its own';
 
 create function domain_events._compare_versions(
   aggregate_type text, aggregate_id text, expected_version bigint, actual bigint

@@ -96,7 +96,7 @@ begin
       domain_events._json_expression('e', element, false, max_bytes));
   elsif class is not null then
     select array_agg(format('jsonb_build_object(%L, %s)', a.attname,
-                            domain_events._json_expression(format('(%s).%I', expression, a.attname), a.atttypid, false, max_bytes))
+                            domain_events._json_expression(format('(%s)."%s"', expression, replace(a.attname, '"', '""')), a.atttypid, false, max_bytes))
                      order by a.attnum)
       into fields
       from pg_attribute a where a.attrelid = class and a.attnum > 0 and not a.attisdropped;

@@ -1,6 +1,13 @@
 -- The portable trigger function of one table: its columns baked in, so that a row costs no catalogue and no configuration.
 -- Only the columns' signature is looked at, because DDL can come between any two statements.
 
+-- Always quoted: PL/pgSQL takes words for its own that quote_ident() leaves bare (by, loop, begin ...).
+create function domain_events._field(record text, column_name name) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$ select record || '."' || replace(column_name, '"', '""') || '"' $$;
+
+comment on function domain_events._field(text, name) is 'old."name" or new."name"';
+
 -- The output function's text. A cast to text is the same for these types and cheaper; for others it could be a user's cast.
 create function domain_events._text_expression(expression text, type oid) returns text
 language sql stable set search_path = pg_catalog, pg_temp
@@ -23,12 +30,12 @@ as $$
   )
   select l.attnum, l.column_name, l.identity_position, l.captured,
          case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
-              else domain_events._json_expression(format('old.%I', l.column_name), l.type, true, limits.max_bytes) end,
+              else domain_events._json_expression(domain_events._field('old', l.column_name), l.type, true, limits.max_bytes) end,
          case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
-              else domain_events._json_expression(format('new.%I', l.column_name), l.type, true, limits.max_bytes) end,
-         format('record_image_ne(row(old.%1$I), row(new.%1$I))', l.column_name),
-         domain_events._text_expression(format('old.%I', l.column_name), l.type),
-         domain_events._text_expression(format('new.%I', l.column_name), l.type)
+              else domain_events._json_expression(domain_events._field('new', l.column_name), l.type, true, limits.max_bytes) end,
+         format('record_image_ne(row(%s), row(%s))', domain_events._field('old', l.column_name), domain_events._field('new', l.column_name)),
+         domain_events._text_expression(domain_events._field('old', l.column_name), l.type),
+         domain_events._text_expression(domain_events._field('new', l.column_name), l.type)
     from live as l
     cross join lateral (select domain_events._max_bytes(_pieces.capture_id) as max_bytes) as limits
    where l.attnum is not null

@@ -1,11 +1,11 @@
 -- The privileged end of capture: stores a finished event, or keeps it as a failure.
 
--- Every captured row comes through here: what other functions do (_lock_stream, the context) is written out, and search_path is
+-- Every captured row comes through here: what other functions do (the context) is written out, and search_path is
 -- the caller's pinned one, which together is about 15 us of 50 a row.
 create function domain_events._write_event(
   aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
   operation text default null, whole_row_after bigint default null, occurred_at timestamptz default null,
-  caused_by text default null, correlation_id text default null, causation_id text default null
+  caused_by text default null, correlation_id text default null, causation_id text default null, is_held boolean default false
 ) returns bigint
 language plpgsql volatile
 as $$
@@ -16,7 +16,6 @@ declare
   head_recorded_at timestamptz;
   head_transaction xid8;
   recorded timestamptz;
-  held text := current_setting('domain_events._held', true);
 begin
   if aggregate_id is null then
     raise exception 'a column of the aggregate id is null'
@@ -38,8 +37,9 @@ begin
       caused_by := session_user;
     end if;
   end if;
-  if held is null or length(held) < 4 then  -- as _lock_stream(): the first 1,000 of a transaction
-    perform domain_events._lock_stream('domain_events.events'::regclass, aggregate_type, aggregate_id);
+  if not is_held and not domain_events._keep_lock(aggregate_type, aggregate_id, 1) then
+    return domain_events._write_briefly_held(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
+                                             operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id);
   end if;
   loop
     select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id
@@ -76,7 +76,7 @@ begin
 end
 $$;
 
-comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text) is
+comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text, boolean) is
   'Stores an event as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after) or when the transaction has written the stream before, so that the event''s place is in doubt (0). A given caused_by means a given context, otherwise the session''s is taken.';
 
 -- A user's trigger may change another row of the statement whose own change is still queued: the later change is then stored
@@ -138,6 +138,36 @@ $$;
 
 comment on function domain_events._write_placed(text, text, text, text, jsonb, text, jsonb) is
   'Stores an event of a stream that the transaction has written before, marked with its place when it fired late';
+
+-- Once the transaction keeps its share of locks: the stream is held while the event is inserted. See 30_versions.sql.
+create function domain_events._write_briefly_held(
+  aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
+  operation text, whole_row_after bigint, occurred_at timestamptz, caused_by text, correlation_id text, causation_id text
+) returns bigint
+language plpgsql volatile
+as $$
+declare
+  key bigint := domain_events._stream_key(aggregate_type, aggregate_id);
+  is_locked boolean := false;
+  written bigint;
+begin
+  begin
+    is_locked := pg_advisory_lock(key) is not null;
+    written := domain_events._write_event(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
+      operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id, true);
+  exception when others or query_canceled or assert_failure then
+    if is_locked then
+      perform pg_advisory_unlock(key);
+    end if;
+    raise;
+  end;
+  perform pg_advisory_unlock(key);
+  return written;
+end
+$$;
+
+comment on function domain_events._write_briefly_held(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text) is
+  '_write_event() with the stream held for the insert only, and given back on error too';
 
 create function domain_events._propagates(code text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp

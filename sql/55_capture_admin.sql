@@ -128,6 +128,10 @@ begin
     raise exception 'table % is already captured', target
       using errcode = '42710', hint = 'To change how, disable_capture() it first; its history is kept.';
   end if;
+  -- The capture of a table that was dropped does not keep its name or its type from the next one.
+  delete from domain_events.capture_config c
+   where (c.aggregate_type = chosen or c.table_name = domain_events._qualified_name(target))
+     and not exists (select from pg_class gone where gone.oid = c.relation);
   select c.relation into taken from domain_events.capture_config c where c.aggregate_type = chosen;
   if found and _register_capture.aggregate_type is null then
     raise exception 'aggregate type "%" is already used by table %', chosen, taken
