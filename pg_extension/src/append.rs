@@ -21,7 +21,7 @@ use crate::uuid;
 
 const STREAM_HINT: &str = "A stream is named by an aggregate type and an aggregate id.";
 /// How often the unique key may turn out to be taken before we give up.
-const ATTEMPTS: u32 = 100;
+pub const ATTEMPTS: u32 = 100;
 
 /// An event but for what the store decides: version, position, times.
 pub struct NewEvent<'a> {
@@ -121,10 +121,7 @@ pub fn append(store: &Store, event: &NewEvent, expected: Option<i64>) -> Result<
             return Ok(stored);
         }
     }
-    Err(Error::StoreContended {
-        aggregate_type: event.stream.aggregate_type.lossy(),
-        aggregate_id: event.stream.aggregate_id.lossy(),
-    })
+    Err(contended(&event.stream))
 }
 
 /// Stores a captured event; `None`, and nothing stored, when the stream's newest position is at most `whole_row_after`.
@@ -139,13 +136,14 @@ pub fn write(store: &Store, event: &NewEvent, whole_row_after: Option<i64>) -> R
             return Ok(Some(head.version + 1));
         }
     }
-    Err(Error::StoreContended {
-        aggregate_type: event.stream.aggregate_type.lossy(),
-        aggregate_id: event.stream.aggregate_id.lossy(),
-    })
+    Err(contended(&event.stream))
 }
 
-fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
+pub fn contended(stream: &Stream) -> Error {
+    Error::StoreContended { aggregate_type: stream.aggregate_type.lossy(), aggregate_id: stream.aggregate_id.lossy() }
+}
+
+pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
     let clock = store::now();
     Row {
         event_id: event.event_id.unwrap_or_else(|| uuid::v7(clock)),

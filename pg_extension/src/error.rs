@@ -8,19 +8,56 @@ use pgrx::{PgLogLevel, PgSqlErrorCode};
 
 #[derive(Debug)]
 pub enum Error {
-    NullArgument { name: &'static str, hint: &'static str },
-    BadArgument { message: String, hint: String },
-    BadElement { message: String, detail: String, hint: &'static str },
-    WrongVersion { aggregate_type: String, aggregate_id: String, expected: i64, actual: i64 },
-    OtherContent { event_id: String, detail: String },
-    PartOfBatch { stored: usize, given: usize },
+    NullArgument {
+        name: &'static str,
+        hint: &'static str,
+    },
+    BadArgument {
+        message: String,
+        hint: String,
+    },
+    BadElement {
+        message: String,
+        detail: String,
+        hint: &'static str,
+    },
+    WrongVersion {
+        aggregate_type: String,
+        aggregate_id: String,
+        expected: i64,
+        actual: i64,
+    },
+    OtherContent {
+        event_id: String,
+        detail: String,
+    },
+    PartOfBatch {
+        stored: usize,
+        given: usize,
+    },
     ReadOnly,
     ParallelWorker,
-    NotInstalled { object: String },
-    NotATrigger { message: String },
-    TooLarge { message: String },
-    StoreContended { aggregate_type: String, aggregate_id: String },
-    HasEvents { statement: &'static str, object: &'static str },
+    NotInstalled {
+        object: String,
+    },
+    NotATrigger {
+        message: String,
+    },
+    TooLarge {
+        message: String,
+    },
+    StoreContended {
+        aggregate_type: String,
+        aggregate_id: String,
+    },
+    HasEvents {
+        statement: &'static str,
+        object: &'static str,
+    },
+    /// What was read with the transaction's snapshot is older than what is there.
+    StaleSnapshot {
+        object: &'static str,
+    },
     Internal(String),
 }
 
@@ -43,7 +80,7 @@ impl Error {
             Error::NotInstalled { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::NotATrigger { .. } => ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Error::TooLarge { .. } => ERRCODE_PROGRAM_LIMIT_EXCEEDED,
-            Error::StoreContended { .. } => ERRCODE_T_R_SERIALIZATION_FAILURE,
+            Error::StoreContended { .. } | Error::StaleSnapshot { .. } => ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::HasEvents { .. } => ERRCODE_OBJECT_IN_USE,
             Error::Internal(_) => ERRCODE_INTERNAL_ERROR,
         }
@@ -71,6 +108,9 @@ impl Error {
             Error::NotInstalled { object } => format!("{object} does not exist"),
             Error::StoreContended { aggregate_type, aggregate_id } => {
                 format!("could not serialize access to stream ({aggregate_type}, {aggregate_id})")
+            }
+            Error::StaleSnapshot { object } => {
+                format!("could not serialize access: {object} changed after the transaction began")
             }
             Error::HasEvents { statement, object } => {
                 format!("{statement} is refused: {object} holds events")
@@ -104,11 +144,19 @@ impl Error {
                 "Captures are made by domain_events.enable_capture(), their functions serve no other use."
             }
             Error::TooLarge { .. } => "Exclude the large columns from the capture.",
-            Error::StoreContended { .. } => "Repeat the transaction.",
+            Error::StoreContended { .. } | Error::StaleSnapshot { .. } => "Repeat the transaction.",
             Error::HasEvents { .. } => "Run domain-events uninstall with --keep-events or --drop-events.",
             Error::Internal(_) => "This is a bug of pg_domain_events; please report it.",
         };
         Some(hint.to_owned())
+    }
+
+    /// SQLSTATE and message.
+    pub fn describe(&self) -> (String, String) {
+        let code = self.code() as i32;
+        // Five characters of six bits each.
+        let state = (0..5).map(|i| char::from((((code >> (6 * i)) & 0x3f) as u8) + b'0')).collect();
+        (state, self.message())
     }
 
     /// Raises the error. Never returns; the panic it starts becomes an ordinary ERROR at the entry point.

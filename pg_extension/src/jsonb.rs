@@ -51,13 +51,12 @@ impl Writer {
         &self.bytes
     }
 
-    pub fn len(&self) -> usize {
-        self.bytes.len()
+    pub fn capacity(&self) -> usize {
+        self.bytes.capacity()
     }
 
-    /// Takes back everything written since `len()` was this.
-    pub fn truncate(&mut self, length: usize) {
-        self.bytes.truncate(length);
+    pub fn len(&self) -> usize {
+        self.bytes.len()
     }
 
     /// `keys` have to be unique and in order: shorter first, then by bytes.

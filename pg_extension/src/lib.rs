@@ -3,12 +3,14 @@
 //! | module | role |
 //! |---|---|
 //! | `append` | versions, append_event |
+//! | `capture` | a row's change becomes an event |
 //! | `context` | who and why, from the session's settings |
 //! | `jsonb`, `numeric`, `uuid` | stored forms, written directly |
 //! | `error` | every error with its SQLSTATE |
 //! | `pg` | everything that touches Postgres; the only unsafe code |
 
 mod append;
+mod capture;
 mod context;
 mod error;
 mod jsonb;

@@ -66,6 +66,26 @@ pub fn is_plain(image: &[u8]) -> bool {
     header(image).is_some_and(|header| header & SPECIAL == SHORT)
 }
 
+/// The value of an integral numeric that fits; anything else gives `None`.
+pub fn to_i64(image: &[u8]) -> Option<i64> {
+    let header = header(image)?;
+    let (negative, weight, digits) = if header & SHORT != 0 {
+        let weight = i32::from(header & SHORT_WEIGHT_MASK);
+        let weight = if header & SHORT_WEIGHT_SIGN != 0 { weight - 64 } else { weight };
+        (header & NEGATIVE != 0, weight, &image[2..])
+    } else {
+        let weight = i16::from_ne_bytes(image.get(2..4)?.try_into().ok()?);
+        (header & LONG_NEGATIVE != 0, i32::from(weight), &image[4..])
+    };
+    let mut value = 0i64;
+    for position in 0..=weight.max(-1) {
+        let at = position as usize * 2;
+        let digit = digits.get(at..at + 2).and_then(|digit| digit.try_into().ok()).map_or(0, i16::from_ne_bytes);
+        value = value.checked_mul(10_000)?.checked_add(i64::from(digit))?;
+    }
+    Some(if negative { -value } else { value })
+}
+
 fn header(image: &[u8]) -> Option<u16> {
     Some(u16::from_ne_bytes(image.get(..2)?.try_into().ok()?))
 }

@@ -1,34 +1,173 @@
-//! Calls to the portable engine's functions, for what gains nothing by being written twice.
+//! Calls to the portable engine's functions, for what gains nothing by being written twice. They run as the store's owner,
+//! and an error inside keeps all its fields.
 
 use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::call::Call;
+use super::datum::{self, Text};
 use super::guard::protect;
-use super::slow_insert::Identity;
+use super::info::Info;
+use super::slow_insert::{Identity, with_spi};
 use super::store::Store;
-use crate::error::Result;
+use crate::error::{Error, Result};
 
-unsafe extern "C-unwind" {
-    // Unguarded twins of pgrx's bindings, for use inside `protect`, which keeps a user's own error whole.
-    fn OidFunctionCall3Coll(function: Oid, collation: Oid, a: Datum, b: Datum, c: Datum) -> Datum;
-    fn regprocedurein(fcinfo: pg_sys::FunctionCallInfo) -> Datum;
+mod raw {
+    use pgrx::pg_sys::{Datum, FunctionCallInfo, Oid};
+    unsafe extern "C-unwind" {
+        // Unguarded twins of pgrx's bindings, for use inside `protect`.
+        pub fn OidFunctionCall1Coll(function: Oid, collation: Oid, a: Datum) -> Datum;
+        pub fn OidFunctionCall3Coll(function: Oid, collation: Oid, a: Datum, b: Datum, c: Datum) -> Datum;
+        pub fn find_all_inheritors(
+            parent: Oid,
+            lock: std::ffi::c_int,
+            parents: *mut *mut pgrx::pg_sys::List,
+        ) -> *mut pgrx::pg_sys::List;
+        pub fn regprocedurein(fcinfo: FunctionCallInfo) -> Datum;
+        pub fn SPI_execute_with_args(
+            source: *const std::ffi::c_char,
+            count: std::ffi::c_int,
+            types: *mut Oid,
+            values: *mut Datum,
+            nulls: *const std::ffi::c_char,
+            read_only: bool,
+            limit: std::ffi::c_long,
+        ) -> std::ffi::c_int;
+    }
 }
 
 fn function(signature: &CStr) -> Oid {
     // SAFETY: regprocedurein takes a C string and raises an error for an unknown function.
-    let datum =
-        unsafe { pg_sys::DirectFunctionCall1Coll(Some(regprocedurein), Oid::INVALID, Datum::from(signature.as_ptr())) };
+    let datum = unsafe {
+        pg_sys::DirectFunctionCall1Coll(Some(raw::regprocedurein), Oid::INVALID, Datum::from(signature.as_ptr()))
+    };
     Oid::from(datum.value() as u32)
 }
 
-/// The next version in a registered legacy table, read with the store owner's rights.
+/// The next version in a registered legacy table.
 pub fn next_legacy_version(store: &Store, call: &Call) -> Result<Datum> {
     let _identity = Identity::assume(store.owner());
     let function = function(c"domain_events._next_legacy_version(text,text,regclass)");
     let argument = |index| call.datum(index).unwrap_or(Datum::from(0));
     let (a, b, c) = (argument(0), argument(1), argument(2));
     // SAFETY: three arguments that are not null, as the function declares; it runs SQL on a user's table.
-    Ok(unsafe { protect(|| OidFunctionCall3Coll(function, Oid::INVALID, a, b, c)) })
+    Ok(unsafe { protect(|| raw::OidFunctionCall3Coll(function, Oid::INVALID, a, b, c)) })
+}
+
+/// Runs one statement as the store's owner; `Some` is the first column of the first row, a varlena's bytes.
+fn execute(query: &CStr, arguments: &[(Oid, Option<Datum>)]) -> Result<Option<Vec<u8>>> {
+    let _identity = Identity::assume(Info::get()?.owner);
+    let mut types: Vec<Oid> = arguments.iter().map(|(type_oid, _)| *type_oid).collect();
+    let mut values: Vec<Datum> = arguments.iter().map(|(_, value)| value.unwrap_or(Datum::from(0))).collect();
+    let nulls: Vec<u8> = arguments.iter().map(|(_, value)| if value.is_some() { b' ' } else { b'n' }).collect();
+    with_spi(|| {
+        let (count, types, values) = (arguments.len() as i32, types.as_mut_ptr(), values.as_mut_ptr());
+        let (query, nulls) = (query.as_ptr(), nulls.as_ptr().cast());
+        // SAFETY: as many types, values and nulls as arguments.
+        let code = unsafe { protect(|| raw::SPI_execute_with_args(query, count, types, values, nulls, false, 1)) };
+        if code != pg_sys::SPI_OK_SELECT as i32 {
+            return Err(Error::Internal(format!("SPI_execute_with_args gave {code}")));
+        }
+        // SAFETY: one row with one column; the bytes are copied before SPI's memory goes.
+        unsafe {
+            if pg_sys::SPI_processed == 0 {
+                return Ok(None);
+            }
+            let mut null = false;
+            let table = &*pg_sys::SPI_tuptable;
+            let value = pg_sys::SPI_getbinval(*table.vals, table.tupdesc, 1, &mut null);
+            let is_varlena = pg_sys::SPI_gettypeid(table.tupdesc, 1) == pg_sys::JSONBOID;
+            Ok((!null && is_varlena).then(|| datum::detoasted(value).to_vec()))
+        }
+    })
+}
+
+/// The plan of a relation's capture as a JSONB document; `None` when it is not captured.
+pub fn capture_plan(relation: Oid) -> Result<Option<Vec<u8>>> {
+    let plan = execute(c"select domain_events._capture_plan($1)", &[(pg_sys::OIDOID, Some(Datum::from(relation)))])?;
+    // SAFETY: a plain global.
+    let snapshot_is_fixed = unsafe { pg_sys::XactIsoLevel } >= pg_sys::XACT_REPEATABLE_READ as i32;
+    if plan.is_none() && snapshot_is_fixed && has_capture(relation)? {
+        // Enabled after this transaction's snapshot: its changes would be lost in silence.
+        return Err(Error::StaleSnapshot { object: "the capture of the table" });
+    }
+    Ok(plan)
+}
+
+/// Whether the relation is captured by now, whatever the transaction's snapshot shows.
+fn has_capture(relation: Oid) -> Result<bool> {
+    let _identity = Identity::assume(Info::get()?.owner);
+    let function = function(c"domain_events._has_capture(oid)");
+    let relation = Datum::from(relation);
+    // SAFETY: a stable function reads with the active snapshot, here the newest; pushed and popped in pairs, an error is
+    // cleaned up by the transaction's abort.
+    unsafe {
+        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
+        let found = protect(|| raw::OidFunctionCall1Coll(function, Oid::INVALID, relation));
+        pg_sys::PopActiveSnapshot();
+        Ok(found.value() & 0xff != 0)
+    }
+}
+
+pub fn capture_truncate(capture_id: i32, relation: Oid) -> Result<()> {
+    execute(
+        c"select domain_events._capture_truncate($1, $2)",
+        &[(pg_sys::INT4OID, Some(Datum::from(capture_id))), (pg_sys::OIDOID, Some(Datum::from(relation)))],
+    )
+    .map(|_| ())
+}
+
+/// What domain_events._keep_failure() is told.
+pub struct KeptFailure<'a> {
+    pub capture_id: i32,
+    pub operation: &'a str,
+    pub aggregate_id: Option<&'a [u8]>,
+    pub event_type: Option<&'a [u8]>,
+    pub event_name: Option<&'a [u8]>,
+    pub event_data: Option<&'a [u8]>,
+    pub complete: bool,
+    pub code: &'a str,
+    pub message: &'a str,
+}
+
+pub fn keep_failure(failure: &KeptFailure) -> Result<()> {
+    let text = |value: Option<&[u8]>| (pg_sys::TEXTOID, value.map(|value| Text::new(value).datum));
+    let metadata = if failure.complete { super::json::complete() } else { super::json::empty_object() };
+    execute(
+        c"select domain_events._keep_failure($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        &[
+            (pg_sys::INT4OID, Some(Datum::from(failure.capture_id))),
+            text(Some(failure.operation.as_bytes())),
+            text(failure.aggregate_id),
+            text(failure.event_type),
+            text(failure.event_name),
+            (pg_sys::JSONBOID, failure.event_data.map(datum::varlena)),
+            (pg_sys::JSONBOID, Some(metadata)),
+            text(Some(failure.code.as_bytes())),
+            text(Some(failure.message.as_bytes())),
+        ],
+    )
+    .map(|_| ())
+}
+
+/// domain_events._invalidate_capture(relation regclass): every session forgets its plan of the table and its partitions.
+pub fn invalidate_capture(call: Call) -> Result<Datum> {
+    if let Some(relation) = call.oid(0) {
+        // SAFETY: catalogue look-ups; the invalidation is sent when the transaction commits.
+        unsafe {
+            let exists = |oid| !pg_sys::get_rel_name(oid).is_null();
+            if exists(relation) {
+                let members =
+                    protect(|| raw::find_all_inheritors(relation, pg_sys::NoLock as i32, std::ptr::null_mut()));
+                for position in 0..(*members).length {
+                    let member = (*(*members).elements.add(position as usize)).oid_value;
+                    if exists(member) {
+                        pg_sys::CacheInvalidateRelcacheByRelid(member);
+                    }
+                }
+            }
+        }
+    }
+    Ok(Datum::from(0))
 }

@@ -5,7 +5,7 @@ use pgrx::pg_sys::{self, Datum};
 use super::call::Call;
 use super::guard::entry;
 use super::{info, lock, settings};
-use crate::append;
+use crate::{append, capture};
 
 /// Exports a version-1 function of this name and its info record.
 macro_rules! sql_function {
@@ -32,6 +32,8 @@ sql_function!(de_write_event, pg_finfo_de_write_event, append::write_event);
 sql_function!(de_lock_stream, pg_finfo_de_lock_stream, append::lock_stream);
 sql_function!(de_next_own_version, pg_finfo_de_next_own_version, append::next_own_version);
 sql_function!(de_next_aggregate_version, pg_finfo_de_next_aggregate_version, append::next_aggregate_version);
+sql_function!(de_capture, pg_finfo_de_capture, capture::trigger);
+sql_function!(de_invalidate_capture, pg_finfo_de_invalidate_capture, super::delegate::invalidate_capture);
 
 unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _: *mut std::ffi::c_void) {
     use pg_sys::XactEvent::*;
@@ -42,6 +44,7 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
 
 unsafe extern "C-unwind" fn at_relation_change(_: Datum, relation: pg_sys::Oid) {
     info::Info::forget(relation);
+    capture::forget(relation);
 }
 
 /// Once per backend, when the library is loaded.

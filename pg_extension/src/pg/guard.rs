@@ -18,7 +18,7 @@ unsafe extern "C-unwind" {
     fn ReThrowError(edata: *mut pg_sys::ErrorData) -> !;
 }
 
-/// A complete Postgres error, copied into the memory context that was current when it was caught.
+/// A complete Postgres error, copied into the transaction's memory.
 pub struct PgError(*mut pg_sys::ErrorData);
 
 // SAFETY: a panic payload must be Send; a backend has one thread, so it never leaves it.
@@ -46,8 +46,10 @@ pub unsafe fn protect<T>(call: impl FnOnce() -> T) -> T {
         if jumped == 0 {
             return result.assume_init();
         }
-        pg_sys::CurrentMemoryContext = context;
+        // Where it outlives SPI's memory and a subtransaction's.
+        pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
         let error = pg_sys::CopyErrorData();
+        pg_sys::CurrentMemoryContext = context;
         pg_sys::FlushErrorState();
         panic_any(PgError(error))
     }

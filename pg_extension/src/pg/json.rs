@@ -42,6 +42,29 @@ pub fn empty_object() -> Datum {
     datum::varlena(&0x2000_0000u32.to_ne_bytes())
 }
 
+/// `{"complete": true}`
+pub fn complete() -> Datum {
+    let mut writer = crate::jsonb::Writer::default();
+    let build = |writer: &mut crate::jsonb::Writer| {
+        let mut object = writer.object([b"complete".as_slice()].into_iter())?;
+        let entry = writer.bool(true);
+        writer.add(&mut object, entry)?;
+        writer.end(object)
+    };
+    match build(&mut writer) {
+        Ok(_) => datum::varlena(writer.bytes()),
+        Err(error) => error.raise(),
+    }
+}
+
+/// A number within a document, with its varlena header.
+pub fn to_i64(image: &[u8]) -> crate::error::Result<i64> {
+    image
+        .get(4..)
+        .and_then(crate::numeric::to_i64)
+        .ok_or_else(|| crate::error::Error::Internal("a number is out of range".into()))
+}
+
 /// `a || b`
 pub fn concat(a: Datum, b: Datum) -> Datum {
     // SAFETY: both are jsonb.

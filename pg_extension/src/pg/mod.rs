@@ -2,17 +2,24 @@
 //! back, and everything outside works through these types.
 #![allow(unsafe_code)]
 
+pub mod cache;
 pub mod call;
+pub mod columns;
 pub mod datum;
 pub mod delegate;
 pub mod entry;
+pub mod fixed;
 pub mod guard;
+pub mod image;
 pub mod info;
 pub mod json;
 pub mod lock;
 pub mod memory;
 pub mod random;
 pub mod relation;
+pub mod render;
 pub mod settings;
 pub mod slow_insert;
 pub mod store;
+pub mod subtransaction;
+pub mod trigger;

@@ -111,6 +111,11 @@ impl Store {
         self.info.events
     }
 
+    /// False when an insert runs code other than ours.
+    pub fn is_plain(&self) -> bool {
+        self.info.plain
+    }
+
     pub fn owner(&self) -> Oid {
         self.info.owner
     }

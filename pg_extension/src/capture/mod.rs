@@ -1,0 +1,313 @@
+//! Capture: a row's change becomes an event of its stream.
+//!
+//! The plan of a relation is kept until the relation changes. Columns are compared by image before anything is detoasted,
+//! only what the event shows is rendered, and the event goes straight into the store's table. No code of a user runs, and
+//! no identity is assumed, unless somebody has added triggers or constraints to the store (`pg::slow_insert`).
+//!
+//! on_failure => 'dead_letter': rendering takes no locks and writes nothing, so what fails there is caught as it is; the
+//! plain insert fails only in ways that have to fail the statement; the slow one runs in a subtransaction.
+
+mod payload;
+mod plan;
+
+use std::cell::RefCell;
+
+use pgrx::pg_sys::Datum;
+
+use self::payload::Part;
+use self::plan::Plan;
+use crate::append::{self, NewEvent, null_identity};
+use crate::context::{self, Context};
+use crate::error::{Error, Result};
+use crate::jsonb::Writer;
+use crate::pg::cache::Cache;
+use crate::pg::call::Call;
+use crate::pg::datum::{self, Text};
+use crate::pg::fixed::FixedSettings;
+use crate::pg::guard::{self, Caught};
+use crate::pg::lock::{Stream, StreamLock};
+use crate::pg::memory::CallMemory;
+use crate::pg::store::Store;
+use crate::pg::trigger::{Change, Operation};
+use crate::pg::{delegate, json};
+
+thread_local! {
+    static PLANS: Cache<Option<Plan>> = Cache::new();
+    /// The buffer of the last event, for the next.
+    static BUFFER: RefCell<Writer> = RefCell::default();
+}
+
+/// A relation has changed; zero stands for all.
+pub fn forget(relation: pgrx::pg_sys::Oid) {
+    PLANS.with(|plans| plans.forget(relation));
+}
+
+/// The event as far as it has got: what a dead letter keeps.
+struct Draft {
+    operation: Operation,
+    id: Option<Vec<u8>>,
+    event_type: Vec<u8>,
+    event_name: Option<Vec<u8>>,
+    writer: Writer,
+    has_data: bool,
+    complete: bool,
+}
+
+/// domain_events.capture_<id>()
+pub fn trigger(call: Call) -> Result<Datum> {
+    let change = Change::of(&call)?;
+    let memory = CallMemory::enter();
+    let plan = PLANS.with(|plans| plans.get(change.relation, || Plan::load(&change)))?;
+    let Some(plan) = plan.as_ref().filter(|plan| !plan.paused) else {
+        return Ok(Datum::from(0));
+    };
+    let mut draft = Draft {
+        operation: change.operation,
+        id: None,
+        event_type: Vec::new(),
+        event_name: None,
+        writer: BUFFER.take(),
+        has_data: false,
+        complete: false,
+    };
+    let captured = capture(plan, &change, &mut draft);
+    let kept = match captured {
+        Err(failure) if plan.dead_letter => keep(plan, &draft, failure),
+        Err(failure) => failure.raise(),
+        Ok(()) => Ok(()),
+    };
+    // A buffer that one huge row has blown up is not kept for the session.
+    if draft.writer.capacity() <= 1 << 20 {
+        BUFFER.replace(draft.writer);
+    }
+    drop(memory);
+    kept.map(|()| Datum::from(0))
+}
+
+/// Why a change did not become an event.
+enum Failure {
+    /// Found by us before anything was written.
+    Own(Error),
+    Caught(Caught),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Own(error)
+    }
+}
+
+impl From<Caught> for Failure {
+    fn from(error: Caught) -> Self {
+        Failure::Caught(error)
+    }
+}
+
+impl Failure {
+    fn raise(self) -> ! {
+        match self {
+            Failure::Own(error) => error.raise(),
+            Failure::Caught(error) => error.resume(),
+        }
+    }
+
+    fn describe(&self) -> (String, String) {
+        match self {
+            Failure::Own(error) => error.describe(),
+            Failure::Caught(error) => error.describe(),
+        }
+    }
+}
+
+fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
+    let (code, message) = failure.describe();
+    let propagates =
+        matches!(&code[..2], "40" | "53" | "57" | "58" | "XX") || matches!(code.as_str(), "55P03" | "25006");
+    if propagates {
+        failure.raise();
+    }
+    delegate::keep_failure(&delegate::KeptFailure {
+        capture_id: plan.capture_id,
+        operation: draft.operation.name(),
+        aggregate_id: draft.id.as_deref(),
+        event_type: (!draft.event_type.is_empty()).then_some(draft.event_type.as_slice()),
+        event_name: draft.event_name.as_deref(),
+        event_data: draft.has_data.then(|| draft.writer.bytes()),
+        complete: draft.complete,
+        code: &code,
+        message: &message,
+    })
+}
+
+fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
+    match change.operation {
+        Operation::Truncate => {
+            let record = || delegate::capture_truncate(plan.capture_id, change.relation);
+            if plan.dead_letter {
+                crate::pg::subtransaction::run(record)?;
+            } else {
+                record()?;
+            }
+            Ok(())
+        }
+        Operation::Insert => {
+            prepare(plan, change, draft, &[], (Part::None, Part::Row))?;
+            store(plan, draft)
+        }
+        Operation::Delete => {
+            prepare(plan, change, draft, &[], (Part::Row, Part::None))?;
+            store(plan, draft)
+        }
+        Operation::Update => update(plan, change, draft),
+    }
+}
+
+/// Chooses the event's type, its id, and renders its data.
+fn prepare(
+    plan: &Plan,
+    change: &Change,
+    draft: &mut Draft,
+    changed: &[bool],
+    (old, new): (Part, Part),
+) -> std::result::Result<(), Failure> {
+    let (event_type, event_name) = plan.event_type(change.operation, changed);
+    draft.event_type = event_type.to_vec();
+    draft.event_name = event_name.map(<[u8]>::to_vec);
+    guard::attempt(|| {
+        let _fixed = FixedSettings::enter();
+        let row = if change.operation == Operation::Delete { change.old() } else { change.new() };
+        draft.id = payload::identity(plan, row);
+        payload::event_data(&mut draft.writer, plan, change, old, new, None)
+    })?;
+    draft.has_data = true;
+    Ok(())
+}
+
+fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
+    let (changed, ids) = guard::attempt(|| {
+        let changed = payload::changed(plan, change);
+        let mut ids = None;
+        if plan.identity.iter().any(|column| changed[*column]) {
+            let _fixed = FixedSettings::enter();
+            ids = Some((payload::identity(plan, change.old()), payload::identity(plan, change.new())));
+        }
+        Ok((changed, ids))
+    })?;
+    if let Some((old, new)) = ids
+        && old != new
+    {
+        return rekey(plan, change, draft, old, new);
+    }
+    if !plan.row.iter().any(|column| changed[*column]) {
+        return Ok(());
+    }
+    let (event_type, event_name) = plan.event_type(change.operation, &changed);
+    draft.event_type = event_type.to_vec();
+    draft.event_name = event_name.map(<[u8]>::to_vec);
+    guard::attempt(|| {
+        let _fixed = FixedSettings::enter();
+        draft.id = payload::identity(plan, change.new());
+        Ok(())
+    })?;
+    let shown = if plan.full { (Part::Row, Part::Row) } else { (Part::Changed(&changed), Part::Changed(&changed)) };
+    let Some(id) = draft.id.clone() else {
+        prepare(plan, change, draft, &changed, shown)?;
+        return Err(null_identity().into());
+    };
+    // What the event shows depends on where the stream is, so the stream comes first.
+    let store = Store::open()?;
+    let stream = stream(plan, &id)?;
+    let mut lock = StreamLock::acquire(&stream);
+    for _ in 0..append::ATTEMPTS {
+        let head = append::settle(&store, &stream, &mut lock);
+        draft.complete = head.position <= plan.whole_row_after;
+        let new = if draft.complete { Part::Row } else { shown.1 };
+        guard::attempt(|| {
+            let _fixed = FixedSettings::enter();
+            payload::event_data(&mut draft.writer, plan, change, shown.0, new, None)
+        })?;
+        draft.has_data = true;
+        let event = event(draft, stream)?;
+        if insert(plan, &store, &append::row(&event, head))? {
+            return Ok(());
+        }
+    }
+    Err(append::contended(&stream).into())
+}
+
+/// Two events: one ends the old stream, one starts or continues the new.
+fn rekey(
+    plan: &Plan,
+    change: &Change,
+    draft: &mut Draft,
+    old: Option<Vec<u8>>,
+    new: Option<Vec<u8>>,
+) -> std::result::Result<(), Failure> {
+    draft.event_type = plan.rekeyed.clone();
+    let steps = [
+        (&old, Part::Key, Part::Key, "new_aggregate_id", &new),
+        (&new, Part::None, Part::Row, "old_aggregate_id", &old),
+    ];
+    // Both are checked before the first is written: there is no subtransaction to take it back.
+    let missing = old.is_none() || new.is_none();
+    for (own, before, after, name, other) in steps {
+        draft.id.clone_from(own);
+        draft.complete = matches!(after, Part::Row);
+        guard::attempt(|| {
+            let _fixed = FixedSettings::enter();
+            let other = other.as_deref().map(|id| (name, id));
+            payload::event_data(&mut draft.writer, plan, change, before, after, other)
+        })?;
+        draft.has_data = true;
+        if missing {
+            return Err(null_identity().into());
+        }
+        store(plan, draft)?;
+    }
+    Ok(())
+}
+
+/// Stores the finished draft as its stream's next version.
+fn store(plan: &Plan, draft: &Draft) -> std::result::Result<(), Failure> {
+    let Some(id) = &draft.id else { return Err(null_identity().into()) };
+    let store = Store::open()?;
+    let stream = stream(plan, id)?;
+    let event = event(draft, stream)?;
+    let mut lock = StreamLock::acquire(&stream);
+    for _ in 0..append::ATTEMPTS {
+        let head = append::settle(&store, &stream, &mut lock);
+        if insert(plan, &store, &append::row(&event, head))? {
+            return Ok(());
+        }
+    }
+    Err(append::contended(&stream).into())
+}
+
+fn insert(plan: &Plan, store: &Store, row: &crate::pg::store::Row) -> std::result::Result<bool, Failure> {
+    if plan.dead_letter && !store.is_plain() {
+        return Ok(crate::pg::subtransaction::run(|| store.insert(row))?.is_some());
+    }
+    Ok(store.insert(row)?.is_some())
+}
+
+fn stream<'a>(plan: &Plan, id: &[u8]) -> Result<Stream<'a>> {
+    append::stream(Some(Text::new(&plan.aggregate_type)), Some(Text::new(id)))
+}
+
+fn event<'a>(draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {
+    let context = Context::current();
+    let own = draft.complete.then(json::complete);
+    Ok(NewEvent {
+        event_id: None,
+        stream,
+        event_type: Text::new(&draft.event_type),
+        event_name: draft.event_name.as_deref().map(Text::new),
+        event_data: datum::varlena(draft.writer.bytes()),
+        metadata: context::metadata_with(own)?,
+        correlation_id: context.correlation_id,
+        causation_id: context.causation_id,
+        caused_by: Some(context.caused_by),
+        schema_version: 1,
+        occurred_at: None,
+    })
+}

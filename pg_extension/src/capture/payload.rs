@@ -1,0 +1,148 @@
+//! The JSON of an event, and its aggregate id.
+
+use super::plan::{Column, Plan};
+use crate::error::{Error, Result};
+use crate::jsonb::{Entry, Writer};
+use crate::pg::image;
+use crate::pg::json;
+use crate::pg::render;
+use crate::pg::trigger::{Change, Row};
+
+/// Which columns have another image, by position in the plan. Redacted ones count; excluded ones are not looked at unless
+/// they identify the aggregate.
+pub fn changed(plan: &Plan, change: &Change) -> Vec<bool> {
+    plan.columns
+        .iter()
+        .map(|column| {
+            (column.captured || column.identity.is_some())
+                && !image::same(change.old().get(column.index), change.new().get(column.index), column.layout)
+        })
+        .collect()
+}
+
+/// The aggregate id; `None` when a part of it is null.
+pub fn identity(plan: &Plan, row: Row) -> Option<Vec<u8>> {
+    let mut id = Vec::with_capacity(40);
+    match plan.identity.as_slice() {
+        [] => return None,
+        [only] => append_text(&plan.columns[*only], row, &mut id)?,
+        several => {
+            let mut part = Vec::new();
+            for (position, column) in several.iter().enumerate() {
+                id.extend_from_slice(if position == 0 { b"[" } else { b", " });
+                part.clear();
+                append_text(&plan.columns[*column], row, &mut part)?;
+                escape(&part, &mut id);
+            }
+            id.push(b']');
+        }
+    }
+    if id.len() > 1024 {
+        return Some(format!("sha256:{}", json::sha256(&json::to_utf8(&id))).into_bytes());
+    }
+    Some(id)
+}
+
+fn append_text(column: &Column, row: Row, out: &mut Vec<u8>) -> Option<()> {
+    let value = row.get(column.index)?;
+    column.identity.as_ref()?.append(&column.render, value, out);
+    Some(())
+}
+
+/// A JSON string as jsonb shows it.
+fn escape(text: &[u8], out: &mut Vec<u8>) {
+    out.push(b'"');
+    for byte in text {
+        match byte {
+            b'"' => out.extend_from_slice(b"\\\""),
+            b'\\' => out.extend_from_slice(b"\\\\"),
+            b'\n' => out.extend_from_slice(b"\\n"),
+            b'\r' => out.extend_from_slice(b"\\r"),
+            b'\t' => out.extend_from_slice(b"\\t"),
+            0x08 => out.extend_from_slice(b"\\b"),
+            0x0c => out.extend_from_slice(b"\\f"),
+            0..=0x1f => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            other => out.push(*other),
+        }
+    }
+    out.push(b'"');
+}
+
+fn write_value(writer: &mut Writer, plan: &Plan, column: &Column, row: Row) -> Result<Entry> {
+    if column.redacted {
+        return render::redacted(writer);
+    }
+    match row.get(column.index) {
+        None => Ok(writer.null()),
+        Some(value) => column.render.write(writer, value, Some(plan.max_bytes)),
+    }
+}
+
+fn write_columns(
+    writer: &mut Writer,
+    plan: &Plan,
+    columns: impl Iterator<Item = usize> + Clone,
+    row: Row,
+) -> Result<Entry> {
+    let names: Vec<&[u8]> = columns.clone().map(|column| plan.columns[column].name.as_slice()).collect();
+    let mut object = writer.object(names.into_iter())?;
+    for column in columns {
+        let entry = write_value(writer, plan, &plan.columns[column], row)?;
+        writer.add(&mut object, entry)?;
+    }
+    writer.end(object)
+}
+
+/// What an event shows of the row before and after.
+#[derive(Clone, Copy)]
+pub enum Part<'a> {
+    None,
+    Row,
+    Changed(&'a [bool]),
+    Key,
+}
+
+/// `{"new_values": .., "old_values": .., "<other_id>": ".."}`, as far as given.
+pub fn event_data(
+    writer: &mut Writer,
+    plan: &Plan,
+    change: &Change,
+    old: Part,
+    new: Part,
+    other_id: Option<(&str, &[u8])>,
+) -> Result<()> {
+    writer.clear();
+    let parts: [(&[u8], Part, Row); 2] = [(b"new_values", new, change.new()), (b"old_values", old, change.old())];
+    let shown = parts.iter().filter(|(_, part, _)| !matches!(part, Part::None));
+    // "new_values" and "old_values" sort before the longer names of the ids.
+    let keys: Vec<&[u8]> = shown.clone().map(|(key, ..)| *key).chain(other_id.map(|(key, _)| key.as_bytes())).collect();
+    let mut object = writer.object(keys.into_iter())?;
+    for (_, part, row) in shown {
+        let entry = match part {
+            Part::None => continue,
+            Part::Row => write_columns(writer, plan, plan.row.iter().copied(), *row)?,
+            Part::Key => write_columns(writer, plan, plan.key.iter().copied(), *row)?,
+            Part::Changed(changed) => {
+                let columns = plan.row.iter().copied().filter(|column| changed[*column]);
+                write_columns(writer, plan, columns, *row)?
+            }
+        };
+        writer.add(&mut object, entry)?;
+    }
+    if let Some((_, id)) = other_id {
+        let entry = writer.string(id)?;
+        writer.add(&mut object, entry)?;
+    }
+    let _ = writer.end(object)?;
+    check(writer)
+}
+
+/// What a jsonb value can hold in all; `Writer` checks the parts.
+fn check(writer: &Writer) -> Result<()> {
+    if writer.len() > 0x0FFF_FFFF {
+        return Err(Error::TooLarge {
+            message: format!("the event's data has {} bytes, more than jsonb can hold", writer.len()),
+        });
+    }
+    Ok(())
+}

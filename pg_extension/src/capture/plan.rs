@@ -1,0 +1,218 @@
+//! What is captured of one relation: the JSON of domain_events._capture_plan(), resolved against the relation's columns.
+
+use crate::error::{Error, Result};
+use crate::jsonb::{Document, Object, Value, key_order};
+use crate::pg::cache::EntryMemory;
+use crate::pg::image::Layout;
+use crate::pg::render::{IdentityText, Render};
+use crate::pg::trigger::{Change, Operation};
+use crate::pg::{columns, delegate};
+
+pub struct Plan {
+    pub capture_id: i32,
+    pub paused: bool,
+    pub dead_letter: bool,
+    pub full: bool,
+    pub aggregate_type: Vec<u8>,
+    pub whole_row_after: i64,
+    pub max_bytes: usize,
+    pub rekeyed: Vec<u8>,
+    created: Vec<u8>,
+    updated: Vec<u8>,
+    deleted: Vec<u8>,
+    mapping: Vec<Mapping>,
+    pub columns: Vec<Column>,
+    /// Positions in `columns`.
+    pub identity: Vec<usize>,
+    /// Captured columns in the order of JSON keys.
+    pub row: Vec<usize>,
+    /// Identity columns in the order of JSON keys.
+    pub key: Vec<usize>,
+    /// Goes after everything that points into it.
+    _memory: EntryMemory,
+}
+
+pub struct Column {
+    /// Position in the relation's rows.
+    pub index: usize,
+    pub name: Vec<u8>,
+    pub captured: bool,
+    pub redacted: bool,
+    pub layout: Layout,
+    pub render: Render,
+    pub identity: Option<IdentityText>,
+}
+
+struct Mapping {
+    operation: Operation,
+    when_changed: Option<Vec<usize>>,
+    event_type: Vec<u8>,
+    event_name: Option<Vec<u8>>,
+}
+
+impl Plan {
+    /// `None` when the relation is not captured.
+    pub fn load(change: &Change) -> Result<Option<Plan>> {
+        let Some(source) = delegate::capture_plan(change.relation)? else { return Ok(None) };
+        let root = Document(&source).as_value().as_object().ok_or_else(|| broken("no object"))?;
+        let fail_closed = flag(root, "fail_closed")?;
+        let memory = EntryMemory::new();
+        let mut known = change.columns();
+        let mut identity = Vec::new();
+        let mut columns = Vec::new();
+        for entry in items(root, "columns")? {
+            let entry = entry.as_object().ok_or_else(|| broken("columns"))?;
+            let name = text(entry, "name")?;
+            let place = known.iter().position(|column| column.name == name).ok_or_else(changed)?;
+            let found = known.swap_remove(place);
+            let position = optional(entry, "identity").map(integer).transpose()?;
+            if let Some(position) = position {
+                identity.push((position, columns.len()));
+            }
+            columns.push(Plan::column(entry, found, fail_closed, position.is_some(), &memory)?);
+        }
+        if !known.is_empty() {
+            return Err(changed());
+        }
+        identity.sort_unstable();
+        let identity: Vec<usize> = identity.into_iter().map(|(_, column)| column).collect();
+        let in_key_order = |mut chosen: Vec<usize>| {
+            chosen.sort_by(|a, b| key_order(&columns[*a].name, &columns[*b].name));
+            chosen
+        };
+        let row = in_key_order((0..columns.len()).filter(|column| columns[*column].captured).collect());
+        let key = in_key_order(identity.clone());
+        let types = object(root, "types")?;
+        Ok(Some(Plan {
+            capture_id: integer(value(root, "capture_id")?)? as i32,
+            paused: text(root, "state")? != b"active",
+            dead_letter: text(root, "on_failure")? == b"dead_letter",
+            full: text(root, "payload")? == b"full",
+            aggregate_type: text(root, "aggregate_type")?,
+            whole_row_after: integer(value(root, "whole_row_after")?)?,
+            max_bytes: integer(value(root, "max_bytes")?)? as usize,
+            rekeyed: text(types, "rekey")?,
+            created: text(types, "insert")?,
+            updated: text(types, "update")?,
+            deleted: text(types, "delete")?,
+            mapping: items(root, "event_types")?.map(|entry| Mapping::read(entry, &columns)).collect::<Result<_>>()?,
+            columns,
+            identity,
+            row,
+            key,
+            _memory: memory,
+        }))
+    }
+
+    fn column(
+        entry: Object,
+        found: columns::Column,
+        fail_closed: bool,
+        in_identity: bool,
+        memory: &EntryMemory,
+    ) -> Result<Column> {
+        let render = Render::of(found.type_oid, memory.context());
+        let identity = in_identity.then(|| IdentityText::of(found.type_oid, &render, memory.context()));
+        Ok(Column {
+            index: found.index,
+            name: found.name,
+            captured: flag(entry, "captured")?,
+            redacted: flag(entry, "redacted")? || fail_closed,
+            layout: found.layout,
+            render,
+            identity,
+        })
+    }
+
+    /// Type and name of the event: the first entry of the mapping that fits, else the default.
+    pub fn event_type(&self, operation: Operation, changed: &[bool]) -> (&[u8], Option<&[u8]>) {
+        let fitting = self.mapping.iter().find(|entry| {
+            entry.operation == operation
+                && entry
+                    .when_changed
+                    .as_ref()
+                    .is_none_or(|columns| columns.iter().any(|column| changed.get(*column).copied().unwrap_or(false)))
+        });
+        match (fitting, operation) {
+            (Some(entry), _) => (&entry.event_type, entry.event_name.as_deref()),
+            (None, Operation::Insert) => (&self.created, None),
+            (None, Operation::Delete) => (&self.deleted, None),
+            (None, _) => (&self.updated, None),
+        }
+    }
+}
+
+impl Mapping {
+    fn read(entry: Value, columns: &[Column]) -> Result<Mapping> {
+        let entry = entry.as_object().ok_or_else(|| broken("event_types"))?;
+        let operation = match text(entry, "on")?.as_slice() {
+            b"insert" => Operation::Insert,
+            b"update" => Operation::Update,
+            b"delete" => Operation::Delete,
+            _ => return Err(broken("on")),
+        };
+        let when_changed = match entry.get(b"when_changed") {
+            None => None,
+            Some(list) => Some(
+                list.as_array()
+                    .ok_or_else(|| broken("when_changed"))?
+                    .filter_map(|name| match name {
+                        Value::String(name) => columns.iter().position(|column| column.name == name),
+                        _ => None,
+                    })
+                    .collect(),
+            ),
+        };
+        let event_name = match optional(entry, "name") {
+            Some(Value::String(name)) => Some(name.to_vec()),
+            _ => None,
+        };
+        Ok(Mapping { operation, when_changed, event_type: text(entry, "type")?, event_name })
+    }
+}
+
+/// The relation's columns are not those of the plan: the plan was read with a snapshot older than a change of the table.
+fn changed() -> Error {
+    Error::StaleSnapshot { object: "the columns of the captured table" }
+}
+
+fn broken(part: &str) -> Error {
+    Error::Internal(format!("the capture plan is malformed: {part}"))
+}
+
+fn value<'a>(object: Object<'a>, name: &str) -> Result<Value<'a>> {
+    object.get(name.as_bytes()).ok_or_else(|| broken(name))
+}
+
+fn optional<'a>(object: Object<'a>, name: &str) -> Option<Value<'a>> {
+    object.get(name.as_bytes()).filter(|value| !matches!(value, Value::Null))
+}
+
+fn text(object: Object, name: &str) -> Result<Vec<u8>> {
+    match value(object, name)? {
+        Value::String(text) => Ok(text.to_vec()),
+        _ => Err(broken(name)),
+    }
+}
+
+fn flag(object: Object, name: &str) -> Result<bool> {
+    match value(object, name)? {
+        Value::Bool(flag) => Ok(flag),
+        _ => Err(broken(name)),
+    }
+}
+
+fn integer(value: Value) -> Result<i64> {
+    match value {
+        Value::Numeric(image) => crate::pg::json::to_i64(image),
+        _ => Err(broken("a number")),
+    }
+}
+
+fn object<'a>(parent: Object<'a>, name: &str) -> Result<Object<'a>> {
+    value(parent, name)?.as_object().ok_or_else(|| broken(name))
+}
+
+fn items<'a>(parent: Object<'a>, name: &str) -> Result<impl Iterator<Item = Value<'a>> + use<'a>> {
+    value(parent, name)?.as_array().ok_or_else(|| broken(name))
+}
