@@ -127,6 +127,11 @@ pub async fn begin_read_only(conn: &mut PgConnection) -> Result<(), Error> {
     execute(conn, "begin isolation level repeatable read, read only", "beginning a read-only transaction").await
 }
 
+/// Makes the rest of the transaction independent of the role's settings: names come out qualified and find nothing by path.
+pub async fn pin_settings(conn: &mut PgConnection) -> Result<(), Error> {
+    execute(conn, "set local search_path = ''; set local standard_conforming_strings = on", "pinning the settings").await
+}
+
 /// Ends the current transaction without keeping anything.
 pub async fn rollback(conn: &mut PgConnection) -> Result<(), Error> {
     execute(conn, "rollback", "rolling back").await

@@ -55,12 +55,14 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
     if args.dry_run {
         db::begin_read_only(&mut conn).await?;
+        db::pin_settings(&mut conn).await?;
         let decision = decide(args, &mut conn).await?;
         db::rollback(&mut conn).await?;
         return dry_run(&decision, ctx);
     }
     let decision = db::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
         db::lock_for_transaction(conn).await?;
+        db::pin_settings(conn).await?;
         let decision = decide(args, conn).await?;
         script::execute(&decision.steps, conn, ctx, "installing").await?;
         Ok(decision)

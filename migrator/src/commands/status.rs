@@ -105,6 +105,7 @@ impl Status {
 pub async fn run(_args: &StatusArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
     db::begin_read_only(&mut conn).await?;
+    db::pin_settings(&mut conn).await?;
     let status = read(&mut conn).await?;
     db::rollback(&mut conn).await?;
     if ctx.out.is_json() {

@@ -30,6 +30,7 @@ struct Assessment {
 pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
     db::begin_read_only(&mut conn).await?;
+    db::pin_settings(&mut conn).await?;
     let found = store::inspect(&mut conn).await?;
     if found == Found::Nothing {
         return nothing_to_do(ctx);
@@ -44,12 +45,16 @@ pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
     }
     tell(&assessment, args, ctx);
     if !ctx.out.confirm("Uninstall pg_domain_events from this database?", args.confirm.yes)? {
+        if ctx.out.is_json() {
+            ctx.out.json(&json!({"changed": false}))?;
+        }
         ctx.out.note("nothing was changed");
         return Ok(Exit::Error);
     }
 
     let done = db::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
         db::lock_for_transaction(conn).await?;
+        db::pin_settings(conn).await?;
         let found = store::inspect(conn).await?;
         if found == Found::Nothing {
             return Ok(None);

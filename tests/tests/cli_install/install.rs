@@ -174,3 +174,36 @@ fn with_createrole_the_roles_are_made() {
     assert_eq!(db.admin().number(roles), 3);
     db.cli("app_owner", &["status"]).expect(0);
 }
+
+#[test]
+fn odd_settings_of_the_database_do_not_matter() {
+    let db = empty();
+    for setting in [
+        "standard_conforming_strings = off",
+        "search_path = nowhere",
+        "default_transaction_isolation = serializable",
+        "quote_all_identifiers = on",
+        "check_function_bodies = off",
+        "datestyle = 'German, DMY'",
+        "client_min_messages = error",
+    ] {
+        db.admin().run(&format!("alter database {} set {setting}", db.name));
+    }
+    db.cli("app_owner", &["install", "--engine", "portable"]).expect(0);
+    db.owner().run("create schema nowhere; create table things (id int primary key, name text); select domain_events.enable_capture('things')");
+    db.owner().run("insert into things values (1, E'a\\\\b')");
+    db.cli("app_owner", &["status"]).expect(0);
+    db.cli("app_owner", &["uninstall", "--drop-events"]).expect(0);
+}
+
+#[test]
+fn two_at_the_same_moment_leave_one_whole_store() {
+    let db = empty();
+    let mut both: Vec<_> = (0..2)
+        .map(|_| db.cli_command("app_owner", &["install", "--engine", "portable"]).spawn().expect("domain-events"))
+        .collect();
+    let mut codes: Vec<_> = both.iter_mut().map(|c| c.wait().expect("an end").code()).collect();
+    codes.sort();
+    assert!(codes == [Some(0), Some(5)] || codes == [Some(0), Some(0)], "{codes:?}");
+    db.cli("app_owner", &["status"]).expect(0);
+}

@@ -165,11 +165,11 @@ fn a_foreign_schema_is_not_dropped() {
 fn objects_of_the_user_that_depend_on_the_store_stop_it() {
     let db = installed();
     for (create, drop, name) in [
-        ("create view public.mine as select * from domain_events.streams", "drop view public.mine", "view mine"),
+        ("create view public.mine as select * from domain_events.streams", "drop view public.mine", "view public.mine"),
         (
             "create function public.newest() returns domain_events.events language sql as 'select * from domain_events.events limit 1'",
             "drop function public.newest()",
-            "function newest()",
+            "function public.newest()",
         ),
         (
             "create table public.refs (position bigint references domain_events.events)",
@@ -197,7 +197,7 @@ fn a_trigger_that_calls_the_store_stops_it_until_it_is_disabled() {
     );
     db.cli("app_owner", &["uninstall"]).expect_error(1, "2BP01").saying("note()");
     db.owner().run("alter table public.notes disable trigger note");
-    db.cli("app_owner", &["uninstall"]).expect(0).saying("warning: note() calls the store");
+    db.cli("app_owner", &["uninstall"]).expect(0).saying("warning: public.note() calls the store");
 }
 
 #[test]
