@@ -228,6 +228,11 @@ pub struct PlanArgs {
     /// Where to write the plan
     #[arg(long, short = 'o', value_name = "FILE")]
     pub out: PathBuf,
+    /// Take the decisions of an edited plan
+    ///
+    /// Reads strategies and statements from FILE, and makes the SQL anew from the database as it is now.
+    #[arg(long, value_name = "FILE")]
+    pub revise: Option<PathBuf>,
     /// Allow strategy capture although others use the legacy table
     ///
     /// The captured events go to domain_events.events; the legacy table gets no new rows from the ported triggers.

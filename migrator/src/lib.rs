@@ -8,6 +8,7 @@ pub mod engine_sql;
 pub mod error;
 pub mod judge;
 pub mod output;
+pub mod plan;
 pub mod script;
 pub mod source;
 pub mod store;

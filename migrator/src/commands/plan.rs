@@ -1,12 +1,73 @@
 //! `plan`.
 
+use rand::Rng;
+use serde_json::json;
+
 use crate::Context;
-use crate::cli::PlanArgs;
-use crate::db;
-use crate::error::{Error, Exit};
+use crate::cli::{PlanArgs, Strategy as Chosen};
+use crate::error::{Doing, Error, Exit};
+use crate::judge::{self, Strategy};
+use crate::plan::{self, Choices, Plan};
+use crate::{db, source};
 
 /// Runs the verb.
-pub async fn run(_args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
-    let _conn = db::connect(ctx).await?;
-    Ok(Exit::Clean)
+pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
+    let earlier = args.revise.as_deref().map(plan::read).transpose()?;
+    let mut conn = db::connect(ctx).await?;
+    let now: String = sqlx::query_scalar("select pg_catalog.to_char(pg_catalog.now() at time zone 'UTC', 'YYYYMMDD-HH24MISS')")
+        .fetch_one(&mut conn)
+        .await
+        .doing("asking for the time")?;
+    let catalogue = source::read(&mut conn).await?;
+    let report = judge::judge(&catalogue);
+    let strategies = args.strategies.iter().map(|(name, chosen)| (name.clone(), strategy(*chosen))).collect();
+    let choices = Choices { strategies, adopt: args.adopt, earlier };
+    let plan_id = format!("{now}-{:04x}", rand::rng().random::<u16>());
+    let made = plan::build(&catalogue, &report, &choices, &plan_id)?;
+    plan::write(&made, &args.out)?;
+    tell(&made, args, ctx)?;
+    if catalogue.store.is_none() && made.has_steps() {
+        ctx.out.warn("the event store is not installed here, or this role may not see it; apply needs it");
+        ctx.out.hint("Run: domain-events install");
+    }
+    Ok(if made.ports.is_empty() { Exit::Clean } else { Exit::Pending })
+}
+
+fn strategy(chosen: Chosen) -> Strategy {
+    match chosen {
+        Chosen::Shim => Strategy::Shim,
+        Chosen::Rewrite => Strategy::Rewrite,
+        Chosen::Capture => Strategy::Capture,
+    }
+}
+
+fn tell(made: &Plan, args: &PlanArgs, ctx: &Context) -> Result<(), Error> {
+    if ctx.out.is_json() {
+        return ctx.out.json(&json!({
+            "plan_id": made.plan_id,
+            "file": args.out.display().to_string(),
+            "ports": made.ports,
+            "steps": made.steps,
+        }));
+    }
+    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    if made.ports.is_empty() {
+        ctx.out.line("Nothing needs work; the plan is empty.")?;
+    } else {
+        let header = ["CODE", "TRIGGER", "TABLE", "EVENT TABLE", "STRATEGY"];
+        let rows = made.ports.iter().map(|p| {
+            vec![p.code.clone(), p.trigger.clone().unwrap_or_else(|| dash(&p.function)), dash(&p.table), dash(&p.event_table), p.strategy.name().into()]
+        });
+        ctx.out.table(&header, rows)?;
+    }
+    for port in made.ports.iter().filter(|p| p.strategy == Strategy::Manual) {
+        let name = port.trigger.as_ref().or(port.function.as_ref()).or(port.event_table.as_ref());
+        ctx.out.warn(format!("{} {} is left to you: {}", port.code, name.map_or("-", String::as_str), port.reasons.join("; ")));
+    }
+    let statements: usize = made.steps.iter().map(|s| s.statements.len()).sum();
+    ctx.out.note(format!("plan {} with {statements} statements written to {}", made.plan_id, args.out.display()));
+    if statements > 0 {
+        ctx.out.hint(format!("Review it, then: domain-events apply {}", args.out.display()));
+    }
+    Ok(())
 }

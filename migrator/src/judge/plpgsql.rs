@@ -54,7 +54,7 @@ pub struct Statement {
     pub sql: String,
     /// Expressions handed over by USING.
     pub parameters: Vec<String>,
-    /// Line in the body, the first being 1; 0 where the parser gives none.
+    /// Line in the body as the server counts, the first being that of the opening delimiter; 0 where the parser gives none.
     pub line: usize,
     /// Variables or fields that it assigns, in order.
     pub targets: Vec<String>,

@@ -4,6 +4,7 @@ mod read;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};
 
 /// A database as far as triggers, functions and tables go.
@@ -42,6 +43,8 @@ pub struct Store {
     pub event_tables: Vec<RegisteredTable>,
     /// Tables under capture, active or paused.
     pub captured: Vec<u32>,
+    /// Roles, quoted, that may call `next_aggregate_version`.
+    pub executors: Vec<String>,
 }
 
 /// A row of `domain_events.event_tables`.
@@ -88,6 +91,12 @@ pub struct Relation {
     pub inserters: Vec<String>,
     /// Whether a foreign key of another table points here.
     pub referenced: bool,
+    /// Views over it.
+    pub views: Vec<String>,
+    /// md5 of its columns and unique keys.
+    pub fingerprint: String,
+    /// `relacl` as text.
+    pub acl: Option<String>,
 }
 
 /// A column.
@@ -153,6 +162,8 @@ pub struct Function {
     pub source: String,
     /// `pg_get_functiondef`.
     pub definition: String,
+    /// md5 of the definition.
+    pub fingerprint: String,
     /// SECURITY DEFINER.
     pub security_definer: bool,
     /// `proconfig`.
@@ -199,6 +210,8 @@ pub struct Trigger {
     pub arguments: Vec<String>,
     /// `pg_get_triggerdef`.
     pub definition: String,
+    /// md5 of the definition and of its function's.
+    pub fingerprint: String,
     /// Comment.
     pub comment: Option<String>,
 }

@@ -10,6 +10,20 @@ use crate::error::{Doing, Error};
 /// Schemas that hold no user's objects, and objects that belong to an extension.
 const FOREIGN: &str = "n.nspname not in ('pg_catalog', 'information_schema', 'domain_events') and n.nspname !~ '^pg_(toast|temp_|toast_temp_)'";
 
+/// What makes a function the one that was planned for; `p` is its row in pg_proc.
+pub(crate) const FUNCTION_FINGERPRINT: &str = "pg_catalog.md5(pg_catalog.pg_get_functiondef(p.oid))";
+
+/// What makes a trigger the one that was planned for; `t` is its row in pg_trigger.
+pub(crate) const TRIGGER_FINGERPRINT: &str =
+    "pg_catalog.md5(pg_catalog.pg_get_triggerdef(t.oid) || pg_catalog.pg_get_functiondef(t.tgfoid))";
+
+/// What makes a table the one that was planned for: its columns and unique keys. `c` is its row in pg_class.
+pub(crate) const TABLE_FINGERPRINT: &str = "pg_catalog.md5(coalesce((select pg_catalog.string_agg(pg_catalog.format('%s %s %s %s', \
+    fa.attname, pg_catalog.format_type(fa.atttypid, fa.atttypmod), fa.attnotnull, fa.attgenerated), ',' order by fa.attnum) \
+    from pg_catalog.pg_attribute fa where fa.attrelid = c.oid and fa.attnum > 0 and not fa.attisdropped), '') \
+    || coalesce((select pg_catalog.string_agg(pg_catalog.pg_get_indexdef(fi.indexrelid), ',' order by fi.indexrelid) \
+    from pg_catalog.pg_index fi where fi.indrelid = c.oid and fi.indisunique and fi.indisvalid), ''))";
+
 /// Reads everything in one READ ONLY snapshot of its own.
 pub async fn read(conn: &mut PgConnection) -> Result<Catalogue, Error> {
     db::begin_read_only(conn).await?;
@@ -80,7 +94,11 @@ fn relations_sql() -> String {
                 coalesce((select pg_catalog.json_agg(g.grantee order by g.grantee) from (
                     select distinct case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end as grantee
                       from pg_catalog.aclexplode(c.relacl) x where x.privilege_type = 'INSERT' and x.grantee <> c.relowner) g), '[]') as inserters,
-                exists (select from pg_catalog.pg_constraint f where f.confrelid = c.oid and f.contype = 'f') as referenced
+                exists (select from pg_catalog.pg_constraint f where f.confrelid = c.oid and f.contype = 'f') as referenced,
+                coalesce((select pg_catalog.json_agg(distinct v.ev_class::regclass::text) from pg_catalog.pg_depend d
+                           join pg_catalog.pg_rewrite v on v.oid = d.objid where d.classid = 'pg_catalog.pg_rewrite'::regclass
+                            and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = c.oid and v.ev_class <> c.oid), '[]') as views,
+                {TABLE_FINGERPRINT} as fingerprint, c.relacl::text as acl
            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
           where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't' and {FOREIGN}
             and not exists (select from pg_catalog.pg_depend e where e.classid = 'pg_catalog.pg_class'::regclass and e.objid = c.oid and e.deptype = 'e')
@@ -99,7 +117,7 @@ fn functions_sql() -> String {
                                     from rows from (pg_catalog.unnest(p.proargnames), pg_catalog.unnest(p.proargmodes)) with ordinality as m(name, mode, i)
                                    where m.mode in ('i', 'b', 'v')) x where x.r = s.n) end as name) a on true), '[]') as arguments,
                 l.lanname as language, p.prorettype = 'pg_catalog.trigger'::regtype as is_trigger, p.prosrc as source,
-                pg_catalog.pg_get_functiondef(p.oid) as definition, p.prosecdef as security_definer,
+                pg_catalog.pg_get_functiondef(p.oid) as definition, {FUNCTION_FINGERPRINT} as fingerprint, p.prosecdef as security_definer,
                 coalesce(pg_catalog.to_json(p.proconfig), '[]') as settings,
                 p.provolatile::text as volatility, pg_catalog.pg_get_userbyid(p.proowner)::text as owner,
                 pg_catalog.obj_description(p.oid, 'pg_proc') as comment, p.proacl::text as acl
@@ -124,7 +142,7 @@ fn triggers_sql() -> String {
                 t.tgqual is not null as conditional,
                 coalesce((select pg_catalog.json_agg(a.v order by a.n) from pg_catalog.unnest(pg_catalog.string_to_array(
                     pg_catalog.encode(t.tgargs, 'escape'), '\\000')) with ordinality as a(v, n) where a.n <= t.tgnargs), '[]') as arguments,
-                pg_catalog.pg_get_triggerdef(t.oid) as definition, pg_catalog.obj_description(t.oid, 'pg_trigger') as comment
+                pg_catalog.pg_get_triggerdef(t.oid) as definition, {TRIGGER_FINGERPRINT} as fingerprint, pg_catalog.obj_description(t.oid, 'pg_trigger') as comment
            from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace
           where not t.tgisinternal and {FOREIGN}
           order by n.nspname, c.relname, t.tgname"
@@ -172,7 +190,14 @@ async fn store(conn: &mut PgConnection) -> Result<Option<Store>, Error> {
     } else {
         Vec::new()
     };
-    Ok(Some(Store { engine, version, owner, event_tables, captured }))
+    let executors: Vec<String> = sqlx::query_scalar(
+        "select pg_catalog.quote_ident(r.rolname) from pg_catalog.pg_roles r where pg_catalog.has_function_privilege(r.oid, \
+         pg_catalog.to_regprocedure('domain_events.next_aggregate_version(text, text, regclass)'), 'execute') order by 1",
+    )
+    .fetch_all(&mut *conn)
+    .await
+    .doing("reading who may ask for a version")?;
+    Ok(Some(Store { engine, version, owner, event_tables, captured, executors }))
 }
 
 /// The names in a list of identifiers, as `search_path` holds them.

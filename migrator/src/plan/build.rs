@@ -1,0 +1,360 @@
+//! Making a plan. Pure: the same catalogue and the same choices give the same steps, which is how `apply` finds drift.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, capture, rewrite, shim};
+use crate::error::Error;
+use crate::judge::{Judged, Report, Strategy};
+use crate::source::{Catalogue, Function, Relation, Trigger};
+
+/// What a person decides.
+#[derive(Debug, Clone, Default)]
+pub struct Choices {
+    /// Trigger, or table.trigger, and its strategy.
+    pub strategies: Vec<(String, Strategy)>,
+    /// Allow capture although others use the event table.
+    pub adopt: bool,
+    /// Decisions of an earlier plan file; what it does not mention is decided anew.
+    pub earlier: Option<Plan>,
+}
+
+/// A plan in the making.
+pub(super) struct Draft<'a> {
+    pub catalogue: &'a Catalogue,
+    pub report: &'a Report,
+    pub objects: Vec<Object>,
+    pub source_locks: BTreeSet<String>,
+    pub event_locks: BTreeSet<String>,
+    pub statements: Vec<Statement>,
+    pub finish: Vec<Statement>,
+    pub clear: Vec<Statement>,
+}
+
+/// A finding that is to be ported.
+pub(super) struct Choice<'a> {
+    pub judged: &'a Judged,
+    pub strategy: Strategy,
+    pub stated: bool,
+}
+
+/// Makes a plan of everything that needs work.
+pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id: &str) -> Result<Plan, Error> {
+    let chosen = choose(catalogue, report, choices)?;
+    let mut draft = Draft {
+        catalogue,
+        report,
+        objects: vec![],
+        source_locks: BTreeSet::new(),
+        event_locks: BTreeSet::new(),
+        statements: vec![],
+        finish: vec![],
+        clear: vec![],
+    };
+    let event_tables = event_tables(&draft, &chosen, choices)?;
+    let mut ports: Vec<Port> = chosen.iter().map(port).collect();
+    for choice in &chosen {
+        draft.rely_on(choice);
+    }
+    let by_table = |strategy: Strategy| {
+        let mut tables: BTreeMap<u32, Vec<usize>> = BTreeMap::new();
+        for (n, choice) in chosen.iter().enumerate().filter(|(_, c)| c.strategy == strategy) {
+            tables.entry(choice.judged.event_table.unwrap_or(0)).or_default().push(n);
+        }
+        tables
+    };
+    for table in by_table(Strategy::Shim).into_keys() {
+        shim::add(&mut draft, table)?;
+    }
+    for (table, of_table) in by_table(Strategy::Rewrite) {
+        let of_table: Vec<&Choice<'_>> = of_table.into_iter().map(|n| &chosen[n]).collect();
+        rewrite::add(&mut draft, table, &of_table)?;
+    }
+    for n in by_table(Strategy::Capture).into_values().flatten() {
+        let declared = capture::add(&mut draft, &chosen[n])?;
+        ports[n].declared_differences = declared.differences;
+        ports[n].not_compared = declared.not_compared;
+    }
+    let mut locks: Vec<String> = draft.source_locks.iter().cloned().collect();
+    // sources first, as every writer takes them: it holds the row's table when its trigger comes to the event table
+    locks.extend(draft.event_locks.iter().filter(|t| !draft.source_locks.contains(*t)).cloned());
+    let steps = if draft.statements.is_empty() {
+        vec![]
+    } else {
+        vec![Step { title: "switch from the old version source to the new one".into(), transaction: 1, locks, statements: draft.statements }]
+    };
+    draft.objects.sort_by(|a, b| (a.kind as u8, &a.table, &a.name).cmp(&(b.kind as u8, &b.table, &b.name)));
+    draft.objects.dedup();
+    let mut plan = Plan {
+        format: FORMAT,
+        plan_id: plan_id.to_owned(),
+        tool: env!("CARGO_PKG_VERSION").to_owned(),
+        database: catalogue.database.clone(),
+        decisions: String::new(),
+        content: String::new(),
+        event_tables,
+        ports,
+        objects: draft.objects,
+        steps,
+        finish: draft.finish,
+        clear: draft.clear,
+    };
+    plan.decisions = plan.digest_of_decisions();
+    plan.content = plan.digest_of_content();
+    Ok(plan)
+}
+
+fn choose<'a>(catalogue: &Catalogue, report: &'a Report, choices: &Choices) -> Result<Vec<Choice<'a>>, Error> {
+    let mut unused: Vec<&(String, Strategy)> = choices.strategies.iter().collect();
+    let mut chosen = vec![];
+    for judged in &report.judged {
+        let finding = &judged.finding;
+        let named = choices.strategies.iter().rfind(|(name, _)| names(name, catalogue, judged));
+        unused.retain(|u| named.is_none_or(|n| n.0 != u.0));
+        let earlier = choices.earlier.as_ref().and_then(|plan| {
+            plan.ports.iter().find(|p| p.trigger == finding.trigger && p.table == finding.table && p.function == finding.function && p.line == finding.line)
+        });
+        let wanted = named.map(|(_, s)| *s).or(earlier.map(|p| p.strategy));
+        if !finding.needs_work() && named.is_none() {
+            continue;
+        }
+        let Some(strategy) = wanted.or(finding.strategy) else { continue };
+        if strategy != Strategy::Manual && !finding.allowed.contains(&strategy) {
+            let allowed: Vec<_> = finding.allowed.iter().map(|s| s.name()).collect();
+            return Err(Error::usage(
+                format!("{} cannot be ported by {}: {}", place(judged), strategy.name(), finding.reasons.join("; ")),
+                format!("Possible here: {}.", if allowed.is_empty() { "nothing to do".into() } else { allowed.join(", ") }),
+            ));
+        }
+        chosen.push(Choice { judged, strategy, stated: wanted.is_some() });
+    }
+    if let Some((name, _)) = unused.first() {
+        return Err(Error::usage(
+            format!("no event-writing trigger is called \"{name}\""),
+            "Name a trigger as `domain-events scan` prints it, or TABLE.TRIGGER.",
+        ));
+    }
+    Ok(chosen)
+}
+
+/// Whether a name on the command line means this trigger (or, where there is none, this function).
+fn names(name: &str, catalogue: &Catalogue, judged: &Judged) -> bool {
+    let finding = &judged.finding;
+    let Some(trigger) = &finding.trigger else { return finding.function.as_deref() == Some(name) };
+    let relation = finding.table.as_ref().and_then(|t| catalogue.relations.iter().find(|r| r.quoted == *t));
+    name == trigger
+        || relation.is_some_and(|r| {
+            name == format!("{}.{trigger}", r.name) || name == format!("{}.{}.{trigger}", r.schema, r.name)
+        })
+}
+
+fn place(judged: &Judged) -> String {
+    let f = &judged.finding;
+    match (&f.trigger, &f.table, &f.function) {
+        (Some(trigger), Some(table), _) => format!("trigger {trigger} of {table}"),
+        (_, _, Some(function)) => function.clone(),
+        _ => f.event_table.clone().unwrap_or_default(),
+    }
+}
+
+fn port(choice: &Choice<'_>) -> Port {
+    let f = &choice.judged.finding;
+    let mut declared = choice.judged.declared.clone();
+    if matches!(choice.strategy, Strategy::Shim | Strategy::Rewrite) {
+        declared.insert(0, format!("the version counts 1, 2, 3 .. within its stream; it was: {}", f.reasons.first().cloned().unwrap_or_default()));
+    } else {
+        declared.clear();
+    }
+    Port {
+        code: f.code.clone(),
+        trigger: f.trigger.clone(),
+        table: f.table.clone(),
+        function: f.function.clone(),
+        line: f.line,
+        event_table: f.event_table.clone(),
+        event_type: f.event_type.clone(),
+        version_source: f.version_source,
+        strategy: choice.strategy,
+        allowed: f.allowed.clone(),
+        reasons: f.reasons.clone(),
+        declared_differences: declared,
+        not_compared: vec![],
+    }
+}
+
+fn event_tables(draft: &Draft<'_>, chosen: &[Choice<'_>], choices: &Choices) -> Result<Vec<EventTable>, Error> {
+    let tables: BTreeSet<u32> = chosen.iter().filter_map(|c| c.judged.event_table).collect();
+    let mut all = vec![];
+    for oid in tables {
+        let relation = draft.relation(oid)?;
+        let of_table: Vec<&Choice<'_>> = chosen.iter().filter(|c| c.judged.event_table == Some(oid)).collect();
+        let has = |strategy: Strategy| of_table.iter().any(|c| c.strategy == strategy && c.stated);
+        let earlier = choices.earlier.as_ref().and_then(|p| p.event_tables.iter().find(|t| t.table == relation.quoted));
+        let roles = &draft.report.targets[&oid].roles;
+        let writers = draft.other_writers(relation, &of_table);
+        let users = draft.other_users(relation, &of_table);
+        if has(Strategy::Rewrite) && !writers.is_empty() {
+            return Err(Error::usage(
+                format!("rewrite is not possible: {} is written by others too: {}", relation.quoted, writers.join(", ")),
+                "Choose shim: it is right whoever writes. Or rewrite all writers in one plan.",
+            ));
+        }
+        let unused = earlier.is_some_and(|t| t.unused_elsewhere);
+        if has(Strategy::Capture) && !users.is_empty() && !choices.adopt && !unused {
+            return Err(Error::usage(
+                format!("capture would leave {} without new rows, and it is used: {}", relation.quoted, users.join(", ")),
+                "Choose shim, or state with --adopt that nothing will miss the new rows.",
+            ));
+        }
+        all.push(EventTable {
+            table: relation.quoted.clone(),
+            type_column: roles.type_column.clone(),
+            id_column: roles.id_column.clone(),
+            version_column: roles.version_column.clone(),
+            sole_writer: has(Strategy::Rewrite) || earlier.is_some_and(|t| t.sole_writer),
+            unused_elsewhere: has(Strategy::Capture) || unused,
+            other_users: users,
+        });
+    }
+    Ok(all)
+}
+
+impl Draft<'_> {
+    /// A relation that the report names.
+    pub fn relation(&self, oid: u32) -> Result<&Relation, Error> {
+        self.catalogue.relation(oid).ok_or_else(|| Error::drift("a table of the plan is gone", "Run scan again."))
+    }
+
+    /// The partitioned table whose triggers serve a table, or the table itself.
+    pub fn root(&self, oid: u32) -> Result<&Relation, Error> {
+        let relation = self.relation(oid)?;
+        self.relation(relation.root)
+    }
+
+    /// Other functions that insert into an event table.
+    fn other_writers(&self, relation: &Relation, ported: &[&Choice<'_>]) -> Vec<String> {
+        let of_table = self.report.judged.iter().filter(|j| j.event_table == Some(relation.oid));
+        let others = of_table.filter(|j| !ported.iter().any(|c| c.judged.write == j.write && c.strategy != Strategy::Manual));
+        let others = others.filter(|j| !matches!(j.finding.code.as_str(), "EV190"));
+        let names: BTreeSet<String> =
+            others.filter_map(|j| j.finding.function.clone().or_else(|| j.finding.table.clone())).collect();
+        names.into_iter().collect()
+    }
+
+    /// Whoever else reads or writes it, as far as the database knows.
+    fn other_users(&self, relation: &Relation, ported: &[&Choice<'_>]) -> Vec<String> {
+        let mut users: Vec<String> = self.other_writers(relation, ported).into_iter().map(|f| format!("function {f}")).collect();
+        users.extend(relation.views.iter().map(|v| format!("view {v}")));
+        users.extend(relation.inserters.iter().map(|r| format!("role {r} may insert")));
+        if relation.referenced {
+            users.push("foreign keys of other tables".into());
+        }
+        let own: BTreeSet<u32> = ported.iter().filter_map(|c| c.judged.function).collect();
+        for (oid, body) in self.report.collected.bodies.iter().filter(|(oid, _)| !own.contains(oid)) {
+            let reads = body.statements.iter().any(|s| {
+                // parsed only where the name occurs at all
+                s.sql.contains(&relation.name)
+                    && crate::judge::ast::parse(&s.sql).unwrap_or_default().iter().any(|t| {
+                        crate::judge::ast::find(t, "RangeVar").iter().any(|r| crate::judge::ast::text(r, "relname") == relation.name)
+                    })
+            });
+            if reads && let Some(function) = self.catalogue.function(*oid) {
+                let name = format!("function {}", function.identity);
+                if !users.contains(&name) {
+                    users.push(name);
+                }
+            }
+        }
+        users
+    }
+
+    /// Whatever a port was judged by must be the same when it is applied.
+    fn rely_on(&mut self, choice: &Choice<'_>) {
+        if choice.strategy == Strategy::Manual {
+            return;
+        }
+        let judged = choice.judged;
+        if let Some(relation) = judged.event_table.and_then(|oid| self.catalogue.relation(oid)) {
+            self.objects.push(table_object(relation));
+        }
+        if let Some(trigger) = judged.trigger.and_then(|oid| self.catalogue.triggers.iter().find(|t| t.oid == oid)) {
+            if let Some(relation) = self.catalogue.relation(trigger.relation) {
+                self.objects.push(trigger_object(trigger, relation));
+            }
+            if let Some(function) = self.catalogue.function(trigger.function) {
+                self.objects.push(function_object(function));
+            }
+        }
+        if let Some(function) = judged.function.and_then(|oid| self.catalogue.function(oid)) {
+            self.objects.push(function_object(function));
+        }
+    }
+}
+
+/// A function as it is.
+pub(super) fn function_object(function: &Function) -> Object {
+    Object {
+        kind: Kind::Function,
+        name: function.identity.clone(),
+        table: None,
+        before: Some(State {
+            fingerprint: function.fingerprint.clone(),
+            enabled: None,
+            owner: Some(function.owner.clone()),
+            comment: function.comment.clone(),
+            acl: function.acl.clone(),
+            definition: Some(function.definition.clone()),
+        }),
+    }
+}
+
+/// A trigger as it is.
+pub(super) fn trigger_object(trigger: &Trigger, relation: &Relation) -> Object {
+    Object {
+        kind: Kind::Trigger,
+        name: trigger.name.clone(),
+        table: Some(relation.quoted.clone()),
+        before: Some(State {
+            fingerprint: trigger.fingerprint.clone(),
+            enabled: Some(trigger.enabled.clone()),
+            owner: Some(relation.owner.clone()),
+            comment: trigger.comment.clone(),
+            acl: None,
+            definition: Some(trigger.definition.clone()),
+        }),
+    }
+}
+
+fn table_object(relation: &Relation) -> Object {
+    Object {
+        kind: Kind::Table,
+        name: relation.quoted.clone(),
+        table: None,
+        before: Some(State {
+            fingerprint: relation.fingerprint.clone(),
+            owner: Some(relation.owner.clone()),
+            ..State::default()
+        }),
+    }
+}
+
+/// A statement that takes no lock on a table of the user.
+pub(super) fn lockless(kind: Kind, name: &str, sql: String, undo: Option<String>) -> Statement {
+    Statement {
+        object: ObjectName { kind, name: name.to_owned(), table: None },
+        lock: "none on any table".into(),
+        expected: "under 10 ms, nobody waits".into(),
+        sql,
+        undo,
+    }
+}
+
+/// A statement that changes the triggers of a table.
+pub(super) fn locking(kind: Kind, name: &str, table: &str, sql: String, undo: Option<String>) -> Statement {
+    Statement {
+        object: ObjectName { kind, name: name.to_owned(), table: Some(table.to_owned()) },
+        lock: format!("SHARE ROW EXCLUSIVE on {table}: readers go on, writers wait"),
+        expected: "under 10 ms once the lock is held; the lock is waited for at most --lock-timeout (500 ms), then given up and tried again".into(),
+        sql,
+        undo,
+    }
+}

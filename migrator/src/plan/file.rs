@@ -1,0 +1,316 @@
+//! The plan as a file: TOML that a person can read, review in a pull request, and decide in.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use super::{EventTable, FORMAT, Object, Plan, Port, Statement, Step};
+use crate::error::Error;
+
+/// Reads a plan.
+pub fn read(path: &Path) -> Result<Plan, Error> {
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(format!("the plan {}", path.display()), e))?;
+    parse(&text, &path.display().to_string())
+}
+
+fn parse(text: &str, name: &str) -> Result<Plan, Error> {
+    let plan: Plan = toml::from_str(text).map_err(|e| {
+        Error::usage(format!("{name} is not a plan: {}", e.to_string().trim_end()), "Write one with `domain-events plan --out FILE`.")
+    })?;
+    if plan.format != FORMAT {
+        return Err(Error::usage(
+            format!("{name} has format {}, this tool reads format {FORMAT}", plan.format),
+            "Make the plan again with this version of the tool.",
+        ));
+    }
+    if plan.content != plan.digest_of_content() {
+        return Err(Error::usage(
+            format!("{name}: its SQL was edited by hand, so that rollback could not take it back"),
+            "Decide with `strategy` and the other decisions only, then run `domain-events plan --revise FILE --out FILE`.",
+        ));
+    }
+    Ok(plan)
+}
+
+/// Refuses a plan whose decisions were edited after its SQL was made.
+pub fn check_decided(plan: &Plan) -> Result<(), Error> {
+    if plan.decisions == plan.digest_of_decisions() {
+        return Ok(());
+    }
+    Err(Error::usage(
+        "the decisions in the plan were edited, its SQL was made for others",
+        "Run `domain-events plan --revise FILE --out FILE`, review the SQL, then apply.",
+    ))
+}
+
+/// Writes a plan.
+pub fn write(plan: &Plan, path: &Path) -> Result<(), Error> {
+    std::fs::write(path, text(plan)).map_err(|e| Error::io(format!("the plan {}", path.display()), e))
+}
+
+/// The file's text.
+pub fn text(plan: &Plan) -> String {
+    let mut out = String::new();
+    // writing to a string cannot fail
+    let _ = document(&mut out, plan);
+    out
+}
+
+fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
+    writeln!(out, "# A plan of domain-events {} for database \"{}\".", plan.tool, comment(&plan.database))?;
+    out.push_str(
+        "#
+# Review it, then:    domain-events apply FILE --dry-run
+#                     domain-events apply FILE
+#                     domain-events verify FILE
+# To take it back:    domain-events rollback PLAN-ID
+#
+# You may decide: `strategy` of each [[port]], and `sole_writer` and `unused_elsewhere` of each [[event_table]].
+# After that, run     domain-events plan --revise FILE --out FILE
+# which makes the SQL below anew. Do not edit anything else: apply refuses SQL that it did not make.
+
+",
+    );
+    writeln!(out, "format = {}", plan.format)?;
+    field(out, "plan_id", &plan.plan_id)?;
+    field(out, "tool", &plan.tool)?;
+    field(out, "database", &plan.database)?;
+    out.push_str("# digests of the decisions, and of the objects and the SQL, in this file\n");
+    field(out, "decisions", &plan.decisions)?;
+    field(out, "content", &plan.content)?;
+    if !plan.event_tables.is_empty() {
+        heading(out, "The legacy event tables");
+    }
+    for table in &plan.event_tables {
+        event_table(out, table)?;
+    }
+    if !plan.ports.is_empty() {
+        heading(out, "What is ported: one entry per statement that writes an event");
+    }
+    for one in &plan.ports {
+        port(out, one)?;
+    }
+    if !plan.steps.is_empty() {
+        heading(out, "What apply runs. Each step takes its locks first, in this order, and is carried out whole or not at all");
+    }
+    for one in &plan.steps {
+        step(out, one)?;
+    }
+    if !plan.finish.is_empty() {
+        heading(out, "What `apply --finish` drops once the plan is applied");
+    }
+    for one in &plan.finish {
+        statement(out, "finish", one)?;
+    }
+    if !plan.clear.is_empty() {
+        heading(out, "What `apply --finish` drops once the plan is rolled back");
+    }
+    for one in &plan.clear {
+        statement(out, "clear", one)?;
+    }
+    if !plan.objects.is_empty() {
+        heading(out, "What the plan relies on or replaces, as it is before. apply refuses with exit code 4 if any of it has changed");
+    }
+    for one in &plan.objects {
+        object(out, one)?;
+    }
+    Ok(())
+}
+
+fn heading(out: &mut String, text: &str) {
+    let line = "-".repeat(100);
+    out.push_str(&format!("\n# {line}\n# {text}.\n# {line}\n"));
+}
+
+fn event_table(out: &mut String, table: &EventTable) -> std::fmt::Result {
+    out.push_str("\n[[event_table]]\n");
+    field(out, "table", &table.table)?;
+    optional(out, "type_column", table.type_column.as_deref())?;
+    optional(out, "id_column", table.id_column.as_deref())?;
+    optional(out, "version_column", table.version_column.as_deref())?;
+    list(out, "other_users", &table.other_users)?;
+    out.push_str("# decision: nothing but the functions ported here inserts into it (strategy \"rewrite\" needs that)\n");
+    writeln!(out, "sole_writer = {}", table.sole_writer)?;
+    out.push_str("# decision: nothing else reads or writes it (strategy \"capture\" needs that: it gets no new rows)\n");
+    writeln!(out, "unused_elsewhere = {}", table.unused_elsewhere)
+}
+
+fn port(out: &mut String, port: &Port) -> std::fmt::Result {
+    out.push_str("\n[[port]]\n");
+    field(out, "code", &port.code)?;
+    optional(out, "trigger", port.trigger.as_deref())?;
+    optional(out, "table", port.table.as_deref())?;
+    optional(out, "function", port.function.as_deref())?;
+    if let Some(line) = port.line {
+        writeln!(out, "line = {line}")?;
+    }
+    optional(out, "event_table", port.event_table.as_deref())?;
+    optional(out, "event_type", port.event_type.as_deref())?;
+    field(out, "version_source", port.version_source.name())?;
+    let names: Vec<String> = port.allowed.iter().map(|s| s.name().to_owned()).collect();
+    list(out, "reasons", &port.reasons)?;
+    writeln!(out, "# decision: one of {}", names.join(", "))?;
+    field(out, "strategy", port.strategy.name())?;
+    list(out, "allowed", &names)?;
+    list(out, "declared_differences", &port.declared_differences)?;
+    list(out, "not_compared", &port.not_compared)
+}
+
+fn step(out: &mut String, step: &Step) -> std::fmt::Result {
+    out.push_str("\n[[step]]\n");
+    field(out, "title", &step.title)?;
+    writeln!(out, "transaction = {}", step.transaction)?;
+    out.push_str("# taken first, in SHARE ROW EXCLUSIVE mode: readers go on\n");
+    list(out, "locks", &step.locks)?;
+    for one in &step.statements {
+        statement(out, "step.statement", one)?;
+    }
+    Ok(())
+}
+
+fn statement(out: &mut String, kind: &str, statement: &Statement) -> std::fmt::Result {
+    writeln!(out, "\n[[{kind}]]")?;
+    field(out, "lock", &statement.lock)?;
+    field(out, "expected", &statement.expected)?;
+    field(out, "sql", &statement.sql)?;
+    optional(out, "undo", statement.undo.as_deref())?;
+    write!(out, "object = {{ kind = \"{}\", name = {}", statement.object.kind.name(), quoted(&statement.object.name))?;
+    if let Some(table) = &statement.object.table {
+        write!(out, ", table = {}", quoted(table))?;
+    }
+    out.push_str(" }\n");
+    Ok(())
+}
+
+fn object(out: &mut String, object: &Object) -> std::fmt::Result {
+    out.push_str("\n[[object]]\n");
+    field(out, "kind", object.kind.name())?;
+    field(out, "name", &object.name)?;
+    optional(out, "table", object.table.as_deref())?;
+    let Some(state) = &object.before else {
+        out.push_str("# does not exist yet\n");
+        return Ok(());
+    };
+    out.push_str("[object.before]\n");
+    field(out, "fingerprint", &state.fingerprint)?;
+    optional(out, "enabled", state.enabled.as_deref())?;
+    optional(out, "owner", state.owner.as_deref())?;
+    optional(out, "comment", state.comment.as_deref())?;
+    optional(out, "acl", state.acl.as_deref())?;
+    optional(out, "definition", state.definition.as_deref())
+}
+
+fn optional(out: &mut String, key: &str, value: Option<&str>) -> std::fmt::Result {
+    value.map_or(Ok(()), |v| field(out, key, v))
+}
+
+fn field(out: &mut String, key: &str, value: &str) -> std::fmt::Result {
+    let readable = value.contains('\n') && !value.contains("'''") && !value.ends_with('\'')
+        && value.chars().all(|c| c == '\n' || c == '\t' || !c.is_control());
+    if readable {
+        // a literal string: nothing in it is escaped, and its first newline does not count
+        writeln!(out, "{key} = '''\n{value}'''")
+    } else {
+        writeln!(out, "{key} = {}", quoted(value))
+    }
+}
+
+fn list(out: &mut String, key: &str, values: &[String]) -> std::fmt::Result {
+    match values {
+        [] => writeln!(out, "{key} = []"),
+        [one] => writeln!(out, "{key} = [{}]", quoted(one)),
+        many => {
+            writeln!(out, "{key} = [")?;
+            for value in many {
+                writeln!(out, "  {},", quoted(value))?;
+            }
+            writeln!(out, "]")
+        }
+    }
+}
+
+/// A basic string: every byte comes back.
+fn quoted(value: &str) -> String {
+    let mut text = String::from("\"");
+    for c in value.chars() {
+        match c {
+            '"' => text.push_str("\\\""),
+            '\\' => text.push_str("\\\\"),
+            '\n' => text.push_str("\\n"),
+            '\r' => text.push_str("\\r"),
+            '\t' => text.push_str("\\t"),
+            c if c.is_control() => text.push_str(&format!("\\u{:04X}", c as u32)),
+            c => text.push(c),
+        }
+    }
+    text.push('"');
+    text
+}
+
+/// A name in a comment must not end it.
+fn comment(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::judge::{Strategy, VersionSource};
+    use crate::plan::{Kind, ObjectName, State};
+
+    fn plan(text: &str) -> Plan {
+        let state = State { fingerprint: "f".into(), definition: Some(text.into()), comment: Some(text.into()), ..State::default() };
+        let object = ObjectName { kind: Kind::Trigger, name: text.into(), table: Some("t".into()) };
+        let statement = Statement { object, lock: "l".into(), expected: "e".into(), sql: text.into(), undo: Some(text.into()) };
+        let mut plan = Plan {
+            format: FORMAT,
+            plan_id: "p".into(),
+            tool: "0".into(),
+            database: text.into(),
+            decisions: String::new(),
+            content: String::new(),
+            event_tables: vec![],
+            ports: vec![Port {
+                code: "EV101".into(),
+                trigger: Some(text.into()),
+                table: None,
+                function: None,
+                line: Some(3),
+                event_table: None,
+                event_type: None,
+                version_source: VersionSource::Literal,
+                strategy: Strategy::Shim,
+                allowed: vec![Strategy::Shim, Strategy::Manual],
+                reasons: vec![text.into()],
+                declared_differences: vec![],
+                not_compared: vec![],
+            }],
+            objects: vec![Object { kind: Kind::Function, name: "f".into(), table: None, before: Some(state) }],
+            steps: vec![Step { title: "s".into(), transaction: 1, locks: vec![text.into()], statements: vec![statement.clone()] }],
+            finish: vec![statement],
+            clear: vec![],
+        };
+        plan.decisions = plan.digest_of_decisions();
+        plan.content = plan.digest_of_content();
+        plan
+    }
+
+    #[test]
+    fn every_byte_of_every_text_comes_back() {
+        for wild in ["plain", "two\nlines", "\nfirst empty\n", "it''s '''quoted'''", "ends in '\n'", "\\d \"x\" \t", "\r\nwindows\r\n", "é\u{1}\u{7f}", ""] {
+            let plan = plan(wild);
+            assert_eq!(parse(&text(&plan), "test").unwrap(), plan, "{wild:?}");
+        }
+    }
+
+    #[test]
+    fn edited_sql_and_edited_decisions_are_told_apart() {
+        let good = plan("select 1");
+        let mut edited = good.clone();
+        edited.steps[0].statements[0].sql = "drop table users".into();
+        assert!(parse(&text(&edited), "test").is_err());
+        let mut decided = good.clone();
+        decided.ports[0].strategy = Strategy::Manual;
+        assert!(check_decided(&parse(&text(&decided), "test").unwrap()).is_err());
+        assert!(check_decided(&good).is_ok());
+    }
+}

@@ -1,0 +1,98 @@
+//! Strategy `rewrite`: the legacy function with `next_aggregate_version` in the place of its version expression.
+
+use std::collections::BTreeMap;
+
+use super::build::{Choice, Draft, lockless};
+use super::splice::{self, Cut};
+use super::{Kind, shim};
+use crate::db::quote_literal;
+use crate::error::Error;
+use crate::judge::ast;
+use crate::judge::plpgsql::replace_source;
+use crate::source::Relation;
+
+/// Adds the rewritten functions of one event table to the plan.
+pub(super) fn add(draft: &mut Draft<'_>, oid: u32, choices: &[&Choice<'_>]) -> Result<(), Error> {
+    let table = draft.root(oid)?.clone();
+    shim::register(draft, oid, &table)?;
+    draft.event_locks.insert(table.quoted.clone());
+    let mut functions: BTreeMap<u32, Vec<Cut>> = BTreeMap::new();
+    for choice in choices {
+        let Some(function) = choice.judged.function else { continue };
+        let cut = cut(draft, choice, &table).map_err(|reason| refuse(draft, function, &reason))?;
+        let cuts = functions.entry(function).or_default();
+        // one function under several triggers is one function
+        if !cuts.contains(&cut) {
+            cuts.push(cut);
+        }
+    }
+    for (oid, cuts) in functions {
+        let Some(function) = draft.catalogue.function(oid) else { continue };
+        let source = splice::apply(&function.source, cuts).map_err(|reason| refuse(draft, oid, &reason))?;
+        let definition = replace_source(&function.definition, &function.source, &source)
+            .ok_or_else(|| refuse(draft, oid, "its text cannot be replaced"))?;
+        let (identity, definer, owner) = (function.identity.clone(), function.security_definer, function.owner.clone());
+        let old = function.definition.clone();
+        for trigger in draft.catalogue.triggers.iter().filter(|t| t.function == oid) {
+            if let Some(relation) = draft.catalogue.relation(trigger.relation) {
+                // a session in the middle of the old function holds this table
+                draft.source_locks.insert(relation.quoted.clone());
+                draft.objects.push(super::build::trigger_object(trigger, relation));
+            }
+        }
+        grants(draft, &table, definer.then_some(owner));
+        draft.statements.push(lockless(Kind::Function, &identity, definition, Some(old)));
+    }
+    Ok(())
+}
+
+fn refuse(draft: &Draft<'_>, function: u32, reason: &str) -> Error {
+    let name = draft.catalogue.function(function).map(|f| f.identity.clone()).unwrap_or_default();
+    Error::usage(format!("{name} cannot be rewritten: {reason}"), "Choose shim for its triggers.")
+}
+
+fn cut(draft: &Draft<'_>, choice: &Choice<'_>, table: &Relation) -> Result<Cut, String> {
+    let collected = &draft.report.collected;
+    let write = choice.judged.write.map(|n| &collected.writes[n]).ok_or("the statement was not read")?;
+    let insert = write.insert.as_ref().ok_or("the statement is not an INSERT")?;
+    let statement = collected.statement(write);
+    let source = &choice.judged.function.and_then(|f| draft.catalogue.function(f)).ok_or("the function is gone")?.source;
+    let roles = choice.judged.event_table.and_then(|t| draft.report.targets.get(&t)).map(|t| &t.roles).ok_or("no event table")?;
+    let value = |column: &Option<String>| {
+        let column = column.as_deref().ok_or("the stream is not known")?;
+        insert.values(column).into_iter().flatten().next().cloned().ok_or("an expression is not to be seen")
+    };
+    let text = |column: &Option<String>| -> Result<String, String> {
+        let expr = value(column)?;
+        let text = &statement.sql[splice::item(&statement.sql, &expr)?];
+        Ok(if ast::node(&expr, "AConst").is_some() && ast::string_constant(&expr).is_some() {
+            text.to_owned()
+        } else {
+            format!("({text})::text")
+        })
+    };
+    let kind = if roles.type_column.is_some() { text(&roles.type_column)? } else { quote_literal(&table.name) };
+    let id = text(&roles.id_column)?;
+    let range = splice::item(&statement.sql, &value(&roles.version_column)?)?;
+    let at = splice::locate(source, statement)?;
+    let call = format!("domain_events.next_aggregate_version({kind}, {id}, {}::regclass)", quote_literal(&table.quoted));
+    Ok(Cut { start: at + range.start, end: at + range.end, text: call })
+}
+
+/// Whoever may insert must be able to ask for the version, unless the function runs with its owner's rights.
+fn grants(draft: &mut Draft<'_>, table: &Relation, definer: Option<String>) {
+    let able = draft.catalogue.store.as_ref().map(|s| s.executors.clone()).unwrap_or_default();
+    let wanted = match definer {
+        Some(owner) => vec![shim::plain(&owner)],
+        None => table.inserters.iter().cloned().chain([shim::plain(&table.owner)]).collect(),
+    };
+    const FUNCTION: &str = "domain_events.next_aggregate_version(text, text, regclass)";
+    for role in wanted {
+        let done = draft.statements.iter().any(|s| s.sql == format!("grant execute on function {FUNCTION} to {role};"));
+        if !able.contains(&role) && !done {
+            let grant = format!("grant execute on function {FUNCTION} to {role};");
+            let revoke = format!("revoke execute on function {FUNCTION} from {role};");
+            draft.statements.push(lockless(Kind::EventTable, &table.quoted, grant, Some(revoke)));
+        }
+    }
+}

@@ -1,0 +1,152 @@
+//! Strategy `shim`: the event table itself assigns the version, whoever inserts.
+
+use super::build::{Draft, lockless, locking};
+use super::{Kind, Object};
+use crate::db::{quote_ident, quote_literal};
+use crate::error::Error;
+use crate::source::{Function, Relation};
+
+/// Sorts behind every name of letters: BEFORE triggers fire by name, and the last one has the last word.
+pub const TRIGGER: &str = "~domain_events_version";
+
+/// First words of the comment by which the tool knows its own functions.
+pub const COMMENT: &str = "Assigns the version of every event of";
+
+/// Adds the shim of an event table to the plan.
+pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
+    let table = draft.root(oid)?.clone();
+    register(draft, oid, &table)?;
+    draft.event_locks.insert(table.quoted.clone());
+    let name = function_name(draft, &table);
+    let identity = format!("{}.{}()", plain(&table.schema), plain(&name));
+    let create = function(draft, oid, &table, &identity);
+    let ours = existing(draft, &identity);
+    if let Some(function) = ours {
+        draft.objects.push(super::build::function_object(function));
+    } else {
+        draft.objects.push(Object { kind: Kind::Function, name: identity.clone(), table: None, before: None });
+    }
+    draft.statements.push(lockless(Kind::Function, &identity, create, None));
+    let drop_function = format!("drop function {identity};");
+    let disable = format!("alter table {} disable trigger {};", table.quoted, quote_ident(TRIGGER));
+    let left = draft.catalogue.triggers.iter().find(|t| t.relation == table.oid && t.name == TRIGGER);
+    let (sql, object) = match left {
+        // left disabled by a rollback
+        Some(trigger) => (
+            format!("alter table {} enable trigger {};", table.quoted, quote_ident(TRIGGER)),
+            super::build::trigger_object(trigger, &table),
+        ),
+        None => (
+            format!(
+                "create trigger {} before insert on {}\n  for each row execute function {identity};",
+                quote_ident(TRIGGER),
+                table.quoted
+            ),
+            Object { kind: Kind::Trigger, name: TRIGGER.into(), table: Some(table.quoted.clone()), before: None },
+        ),
+    };
+    draft.objects.push(object);
+    draft.statements.push(locking(Kind::Trigger, TRIGGER, &table.quoted, sql, Some(disable)));
+    draft.clear.push(super::Statement {
+        lock: format!("ACCESS EXCLUSIVE on {}: readers wait too, for a moment", table.quoted),
+        ..locking(
+            Kind::Trigger,
+            TRIGGER,
+            &table.quoted,
+            format!("drop trigger {} on {};\n{drop_function}", quote_ident(TRIGGER), table.quoted),
+            None,
+        )
+    });
+    Ok(())
+}
+
+/// Makes the event table known to `next_aggregate_version`, unless it is.
+pub(super) fn register(draft: &mut Draft<'_>, oid: u32, table: &Relation) -> Result<(), Error> {
+    let roles = draft.report.targets[&oid].roles.clone();
+    let (Some(id), Some(version)) = (roles.id_column, roles.version_column) else {
+        return Err(Error::refused("42P16", format!("the stream of {} is not known", table.quoted), "Leave it to strategy manual."));
+    };
+    let known = draft.catalogue.registered(table.oid);
+    if known.is_some_and(|k| k.type_column == roles.type_column && k.id_column == id && k.version_column == version) {
+        return Ok(());
+    }
+    let kind = roles.type_column.as_deref().map_or("null".into(), quote_literal);
+    let call = format!(
+        "select domain_events.register_event_table({}, {kind}, {}, {});",
+        quote_literal(&table.quoted),
+        quote_literal(&id),
+        quote_literal(&version)
+    );
+    let undo = format!("select domain_events.unregister_event_table({});", quote_literal(&table.quoted));
+    draft.statements.push(lockless(Kind::EventTable, &table.quoted, call, Some(undo)));
+    Ok(())
+}
+
+fn existing<'a>(draft: &Draft<'a>, identity: &str) -> Option<&'a Function> {
+    draft.catalogue.functions.iter().find(|f| f.identity == identity)
+}
+
+/// A name in the event table's schema that is free, or ours already.
+fn function_name(draft: &Draft<'_>, table: &Relation) -> String {
+    let mut end = table.name.len().min(40);
+    while !table.name.is_char_boundary(end) {
+        end -= 1;
+    }
+    let base = format!("{}_assign_version", &table.name[..end]);
+    let taken = |name: &str| {
+        draft.catalogue.functions.iter().any(|f| {
+            f.schema == table.schema && f.name == name && !f.comment.as_deref().unwrap_or_default().starts_with(COMMENT)
+        })
+    };
+    if !taken(&base) {
+        return base;
+    }
+    (2..).map(|n| format!("{base}_{n}")).find(|name| !taken(name)).unwrap_or(base)
+}
+
+fn function(draft: &Draft<'_>, oid: u32, table: &Relation, identity: &str) -> String {
+    let roles = &draft.report.targets[&oid].roles;
+    let (id, version) = (roles.id_column.as_deref().unwrap_or_default(), roles.version_column.as_deref().unwrap_or_default());
+    let value = |column: &str| text_of(table, column);
+    // a table whose key has no type has one kind of stream
+    let kind = roles.type_column.as_deref().map_or_else(|| quote_literal(&table.name), value);
+    let mut present = vec![format!("new.{} is not null", plain(id))];
+    present.extend(roles.type_column.as_deref().map(|t| format!("new.{} is not null", plain(t))));
+    let event_table = if table.kind == "p" { "pg_catalog.pg_partition_root(tg_relid)" } else { "tg_relid" };
+    format!(
+        "create or replace function {identity} returns trigger\n\
+         language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
+         as $shim$\n\
+         begin\n  \
+           -- An event without a stream is left to the table's own constraints.\n  \
+           if {} then\n    \
+             new.{} := domain_events.next_aggregate_version({kind}, {}, {event_table}::regclass);\n  \
+           end if;\n  \
+           return new;\n\
+         end\n\
+         $shim$;\n\
+         revoke all on function {identity} from public;\n\
+         comment on function {identity} is {};",
+        present.join(" and "),
+        plain(version),
+        value(id),
+        quote_literal(&format!("{COMMENT} {}; made by domain-events", table.quoted)),
+    )
+}
+
+/// A column as text. The function runs with its owner's rights, so no cast of a user may be called: format() goes by the
+/// type's output function.
+fn text_of(table: &Relation, column: &str) -> String {
+    let own_type = table.column(column).is_none_or(|c| c.data_type.contains('.'));
+    if own_type { format!("format('%s', new.{})", plain(column)) } else { format!("new.{}::text", plain(column)) }
+}
+
+/// An identifier, quoted only where it must be.
+pub(super) fn plain(name: &str) -> String {
+    let simple = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
+        && !name.starts_with(|c: char| c.is_ascii_digit());
+    // a keyword would not parse as a bare column
+    let usable = simple && pg_query::parse(&format!("select {name}.{name} from {name}")).is_ok();
+    if usable { name.to_owned() } else { quote_ident(name) }
+}
+
