@@ -60,7 +60,7 @@ $$;
 comment on function domain_events._watched_relations(oid) is 'The table and its composite types: when their columns change, the trigger function is written anew';
 
 -- Names, numbers and types of the columns as one number. Collisions (1 in 2^32 per DDL) aside, equal means unchanged.
--- The trigger functions carry the same expression inline: 52_capture_plan.sql and 53_capture_function.sql agree.
+-- The trigger functions carry the same expression inline: 52_capture_plan.sql and 54_capture_function.sql agree.
 create function domain_events._columns_signature(relations oid[]) returns bigint
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -81,21 +81,21 @@ comment on function domain_events._newest_position() is 'The position drawn last
 -- rename), after a restore the name (numbers are dealt anew there). A redaction rule without a column keeps its row, with a
 -- null attnum: its data may now be anywhere.
 create function domain_events._live_columns(capture_id int)
-returns table (attnum int2, column_name name, type oid, identity_position int, captured boolean, redacted boolean)
+returns table (attnum int2, column_name name, type oid, identity_position int, captured boolean, redacted boolean, is_generated boolean)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   with config as (
     select c.*, c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid as same_table
       from domain_events.capture_config c where c.capture_id = _live_columns.capture_id
   ), live as (
-    select a.attnum, a.attname, a.atttypid, case when config.same_table then a.attnum::text else a.attname::text end as key
+    select a.attnum, a.attname, a.atttypid, a.attgenerated <> '' as is_generated, case when config.same_table then a.attnum::text else a.attname::text end as key
       from config join pg_attribute a on a.attrelid = config.relation and a.attnum > 0 and not a.attisdropped
   ), known as (
     select k.*, case when config.same_table then k.attnum::text else k.column_name::text end as key
       from config join domain_events.capture_columns k on k.capture_id = config.capture_id
   )
   select live.attnum, coalesce(live.attname, known.column_name), live.atttypid, known.identity_position,
-         coalesce(known.captured, not config.include_only), coalesce(known.redacted, false)
+         coalesce(known.captured, not config.include_only), coalesce(known.redacted, false), live.is_generated
     from config
     cross join (live full join known on live.key = known.key)
    where live.attnum is not null or known.redacted

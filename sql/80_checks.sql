@@ -62,6 +62,11 @@ as $$
     cross join lateral (select p.relid from pg_partition_tree(c.relation) as p union select c.relation) as leaf
    where not exists (select from pg_trigger t where t.tgrelid = leaf.relid and t.tgname = ' domain_events_truncate' and t.tgenabled in ('O', 'A'))
   union all
+  select 'partition_gone', 'warning', k.table_name, format('the partition was detached from or dropped under %s; domain_events.follow_partitions() records it', c.table_name)
+    from domain_events.capture_partitions k
+    join domain_events.capture_config c on c.capture_id = k.capture_id
+   where not exists (select from domain_events._present_partitions(k.capture_id) as p where p.relation = k.relation or p.table_name = k.table_name)
+  union all
   select 'capture_without_configuration', 'error', domain_events._qualified_name(t.tgrelid), 'the table has a capture trigger but no capture: its changes are not recorded'
     from pg_trigger t
    where t.tgname = ' domain_events_capture' and t.tgparentid = 0

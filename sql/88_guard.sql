@@ -2,7 +2,7 @@
 -- a plain "drop schema" is refused by its dependencies, and a cascade is not.
 
 create function domain_events._guard_drop() returns event_trigger
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   -- A drop command does not tell its objects before it starts, and afterwards this function may be gone with them: hence
@@ -23,8 +23,10 @@ comment on function domain_events._guard_drop() is
   'Event trigger: refuses to drop the schema or the extension while events exist';
 
 create function domain_events._guard_table() returns event_trigger
-language plpgsql set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  captured text;
 begin
   if exists (select from pg_event_trigger_dropped_objects() as d
               where d.object_type = 'table' and d.object_identity = 'domain_events.events')
@@ -33,11 +35,19 @@ begin
     raise exception 'the event store protects its events: neither their table nor its triggers are dropped'
       using errcode = '23001', hint = 'Run "domain-events uninstall" to remove the store.';
   end if;
+  select c.table_name into captured
+    from pg_event_trigger_dropped_objects() as d
+    join domain_events.capture_config c on c.relation = to_regclass(format('%I.%I', d.address_names[1], d.address_names[2]))
+   where d.object_type = 'trigger' and d.address_names[3] in (' domain_events_capture', ' domain_events_truncate', '~domain_events_move');
+  if found then
+    raise exception 'table % is captured: its capture triggers are not dropped by themselves', captured
+      using errcode = '23001', hint = format('Call domain_events.disable_capture(%L), which records that it was done.', captured);
+  end if;
 end
 $$;
 
 comment on function domain_events._guard_table() is
-  'Event trigger: refuses to drop the table of events or the triggers that keep it append-only';
+  'Event trigger: refuses to drop the table of events, the triggers that keep it append-only and those of a capture';
 
 do $$
 begin
@@ -47,7 +57,13 @@ begin
     comment on event trigger domain_events_guard_drop is 'Refuses to drop the event store while it holds events';
     create event trigger domain_events_guard_table on sql_drop
       when tag in ('DROP TABLE', 'DROP TRIGGER') execute function domain_events._guard_table();
-    comment on event trigger domain_events_guard_table is 'Refuses to drop the table of events or its protection';
+    comment on event trigger domain_events_guard_table is 'Refuses to drop the table of events, its protection, or a capture''s triggers';
+    create event trigger domain_events_follow_ddl on ddl_command_end
+      when tag in ('ALTER TABLE', 'CREATE TABLE', 'CREATE TABLE AS') execute function domain_events._follow_ddl();
+    comment on event trigger domain_events_follow_ddl is 'Lets captures follow changes of columns and partitions';
+    create event trigger domain_events_follow_drop on sql_drop
+      when tag in ('DROP TABLE', 'DROP SCHEMA') execute function domain_events._follow_ddl();
+    comment on event trigger domain_events_follow_drop is 'Records dropped partitions of captured tables';
   else
     raise notice 'event triggers need a superuser: "drop schema domain_events cascade" is not refused in this database'
       using hint = 'A plain "drop schema" is; see domain_events.check_infrastructure() for what else is only detected.';

@@ -139,7 +139,7 @@ $$;
 comment on function domain_events._write_placed(text, text, text, text, jsonb, text, jsonb) is
   'Stores an event of a stream that the transaction has written before, marked with its place when it fired late';
 
--- Once the transaction keeps its share of locks: the stream is held while the event is inserted. See 30_versions.sql.
+-- Once the transaction keeps its share of locks: the stream is held while the event is inserted. see the head of 30_versions.sql.
 create function domain_events._write_briefly_held(
   aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
   operation text, whole_row_after bigint, occurred_at timestamptz, caused_by text, correlation_id text, causation_id text

@@ -1,144 +1,6 @@
 -- The portable trigger function of one table: its columns baked in, so that a row costs no catalogue and no configuration.
 -- Only the columns' signature is looked at, because DDL can come between any two statements.
 
--- Always quoted: PL/pgSQL takes words for its own that quote_ident() leaves bare (by, loop, begin ...).
-create function domain_events._field(record text, column_name name) returns text
-language sql immutable set search_path = pg_catalog, pg_temp
-as $$ select record || '."' || replace(column_name, '"', '""') || '"' $$;
-
-comment on function domain_events._field(text, name) is 'old."name" or new."name"';
-
--- The output function's text. A cast to text is the same for these types and cheaper; for others it could be a user's cast.
-create function domain_events._text_expression(expression text, type oid) returns text
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-  select case when domain_events._base_type(type) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype,
-                                                      'text'::regtype, 'varchar'::regtype)
-              then format('%s::text', expression)
-              else format($t$case when num_nulls(%1$s) = 0 then format('%%s', %1$s) end$t$, expression) end
-$$;
-
-comment on function domain_events._text_expression(text, oid) is 'SQL for a value''s text within an aggregate id';
-
-create function domain_events._pieces(capture_id int)
-returns table (attnum int2, column_name name, identity_position int, captured boolean,
-               old_value text, new_value text, changed text, old_text text, new_text text)
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-  with live as (
-    select l.*, l.redacted or bool_or(l.attnum is null) over () as hidden from domain_events._live_columns(_pieces.capture_id) as l
-  )
-  select l.attnum, l.column_name, l.identity_position, l.captured,
-         case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
-              else domain_events._json_expression(domain_events._field('old', l.column_name), l.type, true, limits.max_bytes) end,
-         case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
-              else domain_events._json_expression(domain_events._field('new', l.column_name), l.type, true, limits.max_bytes) end,
-         format('record_image_ne(row(%s), row(%s))', domain_events._field('old', l.column_name), domain_events._field('new', l.column_name)),
-         domain_events._text_expression(domain_events._field('old', l.column_name), l.type),
-         domain_events._text_expression(domain_events._field('new', l.column_name), l.type)
-    from live as l
-    cross join lateral (select domain_events._max_bytes(_pieces.capture_id) as max_bytes) as limits
-   where l.attnum is not null
-   order by l.attnum
-$$;
-
-comment on function domain_events._pieces(int) is 'SQL text per column of a captured table: its values as JSON, whether it changed, its text within the id';
-
--- {"a": .., "b": ..} in SQL; a function takes at most 100 arguments, hence pieces of 40 columns.
-create function domain_events._object_expression(names name[], expressions text[]) returns text
-language sql immutable set search_path = pg_catalog, pg_temp
-as $$
-  select coalesce(string_agg('jsonb_build_object(' || chunk.pairs || ')', ' || ' order by chunk.n), '''{}''::jsonb')
-    from (select (u.n - 1) / 40 as n, string_agg(format('%L, %s', u.name, u.expression), ', ' order by u.n) as pairs
-            from unnest(names, expressions) with ordinality as u(name, expression, n)
-           group by (u.n - 1) / 40) as chunk
-$$;
-
-comment on function domain_events._object_expression(name[], text[]) is 'SQL that builds a JSON object of these names and expressions';
-
-create function domain_events._id_expression(texts text[]) returns text
-language sql immutable set search_path = pg_catalog, pg_temp
-as $$
-  select case coalesce(cardinality(texts), 0)
-           when 0 then 'null::text'  -- the key column is gone: 22004, as a null id
-           when 1 then texts[1]
-           else format('domain_events._composite_id(array[%s])', array_to_string(texts, ', ')) end
-$$;
-
-comment on function domain_events._id_expression(text[]) is 'SQL for an aggregate id of these columns';
-
-create function domain_events._composite_id(texts text[]) returns text
-language sql immutable set search_path = pg_catalog, pg_temp
-as $$ select case when array_position(texts, null) is null then to_jsonb(texts)::text end $$;
-
-comment on function domain_events._composite_id(text[]) is 'The id of several columns: the text of their JSON array; null when one is null';
-
-create function domain_events._expressions(capture_id int,
-  out id_old text, out id_new text, out row_old text, out row_new text, out key_old text, out key_new text,
-  out diff_old text, out diff_new text, out rekeyed text)
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-  select domain_events._id_expression(array_agg(p.old_text order by p.identity_position) filter (where p.identity_position is not null)),
-         domain_events._id_expression(array_agg(p.new_text order by p.identity_position) filter (where p.identity_position is not null)),
-         domain_events._object_expression(array_agg(p.column_name order by p.attnum) filter (where p.captured),
-                                          array_agg(p.old_value order by p.attnum) filter (where p.captured)),
-         domain_events._object_expression(array_agg(p.column_name order by p.attnum) filter (where p.captured),
-                                          array_agg(p.new_value order by p.attnum) filter (where p.captured)),
-         domain_events._object_expression(array_agg(p.column_name order by p.identity_position) filter (where p.identity_position is not null),
-                                          array_agg(p.old_value order by p.identity_position) filter (where p.identity_position is not null)),
-         domain_events._object_expression(array_agg(p.column_name order by p.identity_position) filter (where p.identity_position is not null),
-                                          array_agg(p.new_value order by p.identity_position) filter (where p.identity_position is not null)),
-         coalesce(string_agg(format('case when %s then jsonb_build_object(%L, %s) else ''{}'' end', p.changed, p.column_name, p.old_value),
-                             ' || ' order by p.attnum) filter (where p.captured), '''{}''::jsonb'),
-         coalesce(string_agg(format('case when %s then jsonb_build_object(%L, %s) else ''{}'' end', p.changed, p.column_name, p.new_value),
-                             ' || ' order by p.attnum) filter (where p.captured), '''{}''::jsonb'),
-         coalesce(string_agg(p.changed, ' or ' order by p.identity_position) filter (where p.identity_position is not null), 'false')
-    from domain_events._pieces(_expressions.capture_id) as p
-$$;
-
-comment on function domain_events._expressions(int) is 'The SQL expressions over old and new that a capture is made of';
-
--- What the trigger runs for a row when its text is out of date.
-create function domain_events._row_query(capture_id int) returns text
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-  select format('select %s, %s, %s, %s, %s, %s, %s, %s from (select ($1).*) as old, (select ($2).*) as new',
-                e.id_old, e.id_new, e.row_old, e.row_new, e.diff_old, e.diff_new, e.key_old, e.key_new)
-    from domain_events._expressions(_row_query.capture_id) as e
-$$;
-
-comment on function domain_events._row_query(int) is 'One query that gives everything about a changed row: ids, whole rows, differences, keys';
-
--- Chooses the event's type, or its name, from the operation and the changed columns.
-create function domain_events._mapping_chain(capture_id int, wanted text) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-  config domain_events.capture_config;
-  chain text := '';
-  entry jsonb;
-begin
-  select * into strict config from domain_events.capture_config c where c.capture_id = _mapping_chain.capture_id;
-  for entry in select e from jsonb_array_elements(config.event_types) with ordinality as u(e, n) order by n loop
-    chain := chain || format(
-      E'    when tg_op = %L%s then %L\n', upper(entry ->> 'on'),
-      case when jsonb_exists(entry, 'when_changed')
-           then format(' and jsonb_exists_any(_old_values, %L::text[])', array(select jsonb_array_elements_text(entry -> 'when_changed')))
-           else '' end,
-      entry ->> wanted);
-  end loop;
-  return E'case\n' || chain || case wanted
-    when 'name' then E'    else null end'
-    else format(E'    when tg_op = ''INSERT'' then %L\n    when tg_op = ''DELETE'' then %L\n    else %L end',
-                domain_events._event_type(config.aggregate_type, config.event_name_style, 'Created'),
-                domain_events._event_type(config.aggregate_type, config.event_name_style, 'Deleted'),
-                domain_events._event_type(config.aggregate_type, config.event_name_style, 'Updated')) end;
-end
-$$;
-
-comment on function domain_events._mapping_chain(int, text) is
-  'SQL that chooses the event''s type or name from the operation and the changed columns';
-
 create function domain_events._write_capture_function(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -157,7 +19,7 @@ begin
   if config.state = 'paused' then
     execute format($f$create or replace function domain_events.%I() returns trigger
       language plpgsql security definer set search_path = pg_catalog, pg_temp
-      as 'begin return null; end'$f$, 'capture_' || config.capture_id);
+      as 'begin if tg_when = ''BEFORE'' then return new; end if; return null; end'$f$, 'capture_' || config.capture_id);
     return;
   end if;
 
@@ -175,10 +37,10 @@ begin
 
   declarations := $d$
 declare
-  _id text; _old_id text;
+  _op text := tg_op; _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
   _type text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
-  _version bigint; _query text; _code text; _message text;
+  _version bigint; _moved record; _changed text[]; _query text; _code text; _message text;
 $d$;
   body := format($b$
   if tg_op = 'TRUNCATE' then
@@ -191,17 +53,18 @@ $d$;
         is distinct from %4$s then
     _query := domain_events._refresh_capture(tg_relid);
     if _query is null then
-      return null;
+      return case tg_when when 'BEFORE' then new end;
     end if;
     case tg_op
       when 'INSERT' then execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using new, new;
       when 'DELETE' then execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using old, old;
       else execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using old, new;
     end case;
-    if tg_op = 'UPDATE' and _old_id is not distinct from _id and _new_values = '{}' then
+    if tg_op = 'UPDATE' and tg_when = 'AFTER' and _old_id is not distinct from _id and _new_values = '{}' then
       return null;
     end if;
   else
+%11$s
     case tg_op
       when 'INSERT' then
         _id := %5$s;
@@ -227,9 +90,59 @@ $b$,
     case when is_partitioned then format('pg_partition_root(tg_relid) <> %s::oid', config.relation::oid)
          else format('tg_relid <> %s::oid', config.relation::oid) end,
     watched, domain_events._columns_signature(watched),
-    e.id_new, e.row_new, e.id_old, e.row_old, coalesce(differences, ''), e.rekeyed);
+    e.id_new, e.row_new, e.id_old, e.row_old, coalesce(differences, ''), e.rekeyed,
+    case when is_partitioned then format($p$    if tg_when = 'BEFORE' then
+      _changed := %1$s;
+      if not domain_events._leaves_partition(tg_relid, _changed) then
+        return new;
+      end if;
+      _old_id := %2$s;
+      _id := %3$s;
+      _old_row := %4$s;
+      _old_key := %5$s;
+      _new_key := %6$s;
+    end if;$p$, e.changed_names, e.id_old, e.id_new, e.row_old, e.key_old, e.key_new) else '' end);
+  if is_partitioned then
+    body := body || format($p$
+  if tg_when = 'BEFORE' then
+    perform domain_events._note_move(%1$s, domain_events._short_id(_old_id), domain_events._short_id(_id), _old_row, _old_key, _new_key,
+                                     coalesce(_changed, array(select jsonb_object_keys(_old_values))));
+    return new;
+  end if;
+  select m.new_id, m.old_key, m.new_key into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id)) as m;
+  if tg_op = 'DELETE' and found then
+    if _moved.new_id = domain_events._short_id(_id) then
+      return null;  -- the INSERT that follows tells it as one update
+    end if;
+    _type := %3$L;
+    _data := jsonb_build_object('old_values', _moved.old_key, 'new_values', _moved.new_key, 'new_aggregate_id', _moved.new_id);
+    perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, '{}');
+    return null;
+  elsif tg_op = 'INSERT' and found then
+    select m.old_id, m.old_row, m.changed into _moved from domain_events._take_move(%1$s, domain_events._short_id(_id)) as m;
+    if _moved.old_id <> domain_events._short_id(_id) then
+      _type := %3$L;
+      _metadata := '{"complete": true}';
+      _data := jsonb_build_object('new_values', _new_row, 'old_aggregate_id', _moved.old_id);
+      perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _metadata);
+      return null;
+    end if;
+    _op := 'UPDATE';
+    _old_id := _id;
+    _old_row := _moved.old_row;
+    select coalesce(jsonb_object_agg(n.key, _old_row -> n.key), '{}'), coalesce(jsonb_object_agg(n.key, n.value), '{}')
+      into _old_values, _new_values
+      from jsonb_each(_new_row) as n
+     where n.key = any (_moved.changed) or n.value::text is distinct from (_old_row -> n.key)::text;
+    if _new_values = '{}' then
+      return null;
+    end if;
+  end if;
+$p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed'),
+      config.aggregate_type);
+  end if;
   body := body || format($b$
-  if tg_op = 'UPDATE' and _old_id is distinct from _id then
+  if _op = 'UPDATE' and _old_id is distinct from _id then
     if _new_row is null then
       _new_row := %1$s;
       _old_key := %2$s;
@@ -251,7 +164,7 @@ $b$,
   if octet_length(_id) > 1024 then
     _id := domain_events._short_id(_id);
   end if;
-  case tg_op
+  case _op
     when 'INSERT' then
       _data := jsonb_build_object('new_values', _new_row);
       if domain_events._write_event(%5$L, _id, _type, _name, _data, '{}', 'INSERT', %9$s) = 0 then
@@ -311,12 +224,16 @@ $b$,
     if domain_events._propagates(_code) then
       raise;
     end if;
-    if _left_data is not null then
-      perform domain_events._keep_failure(%2$s, tg_op, _old_id, _type, _name, _left_data, '{}', _code, _message);
+    if tg_when = 'BEFORE' then
+      return new;  -- the move is then told as a delete and an insert
     end if;
-    perform domain_events._keep_failure(%2$s, tg_op, _id, _type, _name, _data, _metadata, _code, _message);
+    if _left_data is not null then
+      perform domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message);
+    end if;
+    perform domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata, _code, _message);
   end;
-$b$, body, config.capture_id);
+%3$s
+$b$, body, config.capture_id, case when is_partitioned then E'  if tg_when = ''BEFORE'' then\n    return new;\n  end if;' else '' end);
   end if;
 
   execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp %s as %L',

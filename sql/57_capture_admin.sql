@@ -1,114 +1,6 @@
 -- Turning capture on, off, and holding it for a while. The public functions run as their caller, who owns the table; what
 -- writes the store is behind them and runs as the store's owner.
 
-create function domain_events._check_event_types(target regclass, event_types jsonb) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-  entry jsonb;
-  n bigint;
-  wrong text;
-begin
-  if event_types is null then
-    return;
-  elsif jsonb_typeof(event_types) <> 'array' then
-    raise exception 'event_types must be a JSON array, not %', jsonb_typeof(event_types)
-      using errcode = '22023',
-            hint = 'For example [{"on": "update", "when_changed": ["email"], "type": "UserEmailChanged"}].';
-  end if;
-  for entry, n in select * from jsonb_array_elements(event_types) with ordinality loop
-    wrong := case
-      when jsonb_typeof(entry) <> 'object' then 'is no JSON object'
-      when entry ->> 'on' is null or entry ->> 'on' not in ('insert', 'update', 'delete') then 'needs "on": insert, update or delete'
-      when jsonb_typeof(entry -> 'type') is distinct from 'string' or entry ->> 'type' = '' then 'needs "type": a name in the past tense'
-      when octet_length(entry ->> 'type') > 255 then 'has a "type" of more than 255 bytes'
-      when coalesce(jsonb_typeof(entry -> 'name'), 'string') <> 'string' then 'has a "name" that is no string'
-      when jsonb_exists(entry, 'when_changed') and entry ->> 'on' <> 'update' then 'has "when_changed", which only an update can have'
-      when jsonb_exists(entry, 'when_changed')
-           and (jsonb_typeof(entry -> 'when_changed') <> 'array' or entry -> 'when_changed' = '[]'
-                or jsonb_path_exists(entry -> 'when_changed', '$[*] ? (@.type() != "string")')) then 'needs "when_changed": a list of column names'
-      when (entry - '{on,type,name,when_changed}'::text[]) <> '{}' then 'has an unknown key'
-    end;
-    if wrong is not null then
-      raise exception 'entry % of event_types %', n, wrong
-        using errcode = '22023',
-              hint = 'For example {"on": "update", "when_changed": ["email"], "type": "UserEmailChanged"}.';
-    end if;
-    if jsonb_exists(entry, 'when_changed') then
-      perform domain_events._check_columns(target, array(select jsonb_array_elements_text(entry -> 'when_changed')), 'event_types');
-    end if;
-  end loop;
-end
-$$;
-
-comment on function domain_events._check_event_types(regclass, jsonb) is 'Raises 22023 or 42703 unless the mapping is well formed';
-
-create function domain_events._check_columns(target regclass, columns text[], parameter text) returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-  wrong text;
-begin
-  if array_position(columns, null) is not null then
-    raise exception 'parameter % holds a null', parameter
-      using errcode = '22004', hint = 'Name columns of the table.';
-  end if;
-  select c into wrong from unnest(columns) as c
-   where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped)
-   limit 1;
-  if wrong is not null then
-    raise exception 'column "%" of table % does not exist', wrong, target
-      using errcode = '42703', detail = format('It is named in parameter %s.', parameter),
-            hint = 'Names are case-sensitive here and stand without quotes.';
-  end if;
-end
-$$;
-
-comment on function domain_events._check_columns(regclass, text[], text) is 'Raises 42703 unless the table has all these columns';
-
-create function domain_events._check_choice(parameter text, value text, choices text[]) returns void
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if value is null then
-    raise exception '% must not be null', parameter
-      using errcode = '22004', hint = format('Choose one of %s.', array_to_string(choices, ', '));
-  elsif value <> all (choices) then
-    raise exception '% must be one of %, not "%"', parameter, array_to_string(choices, ', '), value
-      using errcode = '22023', hint = format('Choose one of %s.', array_to_string(choices, ', '));
-  end if;
-end
-$$;
-
-comment on function domain_events._check_choice(text, text, text[]) is 'Raises 22004 or 22023 unless the value is one of the choices';
-
-create function domain_events._primary_key(target regclass) returns text[]
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-  select array_agg(a.attname::text order by k.n)
-    from pg_index i
-    cross join lateral unnest(i.indkey::int2[]) with ordinality as k(attnum, n)
-    join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-   where i.indrelid = target and i.indisprimary and k.n <= i.indnkeyatts
-$$;
-
-comment on function domain_events._primary_key(regclass) is 'Columns of the primary key in its order; null when there is none';
-
--- False when several rows can share a stream.
-create function domain_events._is_unique(target regclass, columns text[]) returns boolean
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-  select exists (
-    select from pg_index i
-     where i.indrelid = target and i.indisunique and i.indisvalid and i.indpred is null and i.indexprs is null
-       and (select bool_and(a.attname::text = any (columns) and a.attnotnull)
-              from unnest(i.indkey::int2[]) with ordinality as k(attnum, n)
-              join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.attnum
-             where k.n <= i.indnkeyatts))
-$$;
-
-comment on function domain_events._is_unique(regclass, text[]) is 'True when a unique key over not-null columns is among these columns';
-
 create function domain_events._register_capture(
   target regclass, aggregate_type text, aggregate_id text[], include text[], exclude text[], redact text[],
   event_types jsonb, event_name_style text, payload text, on_failure text, baseline text, replication text, grantee name
@@ -169,7 +61,7 @@ comment on function domain_events._register_capture(regclass, text, text[], text
   'The part of enable_capture() that writes the store; the caller may create triggers with the new function until _seal_capture()';
 
 create function domain_events._grant_capture(capture_id int, grantee name) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
   if grantee <> current_user then
@@ -214,6 +106,7 @@ declare
   id int;
   wrong text;
   leaf regclass;
+  is_partitioned boolean;
 begin
   perform domain_events._check_target(target);
   perform domain_events._check_choice('event_name_style', event_name_style, '{pascal,dotted}');
@@ -258,20 +151,31 @@ begin
       using errcode = '22023', hint = 'An excluded column appears nowhere and needs no redaction.';
   end if;
 
+  perform domain_events._drop_triggers(target);  -- left behind by disable_capture(.., keep_triggers => true)
   id := domain_events._register_capture(target, aggregate_type, key, include, exclude, redact, event_types,
                                         event_name_style, payload, on_failure, baseline, replication, current_user);
 
-  perform domain_events._drop_triggers(target);
   -- A leading blank sorts before any name a person would choose: triggers fire by name, and the change must be recorded before
   -- another trigger makes the next one.
   execute format('create trigger " domain_events_capture" after insert or update or delete on %s for each row execute function domain_events.%I()',
                  target, 'capture_' || id);
+  is_partitioned := (select c.relkind = 'p' from pg_class c where c.oid = target);
+  if is_partitioned then
+    -- And this one after all others: what it sees is what will move.
+    execute format('create trigger "~domain_events_move" before update on %s for each row execute function domain_events.%I()',
+                   target, 'capture_' || id);
+    execute format('comment on trigger "~domain_events_move" on %s is %L', target, 'Notes rows that move to another partition; the name fires last');
+    perform domain_events._record_partitions(target);
+  end if;
   for leaf in select t.relid from pg_partition_tree(target) as t union select target loop
     execute format('create trigger " domain_events_truncate" after truncate on %s for each statement execute function domain_events.%I()',
                    leaf, 'capture_' || id);
     if replication = 'always' then
       execute format('alter table %s enable always trigger " domain_events_truncate"', leaf);
       execute format('alter table %s enable always trigger " domain_events_capture"', leaf);
+      if is_partitioned then
+        execute format('alter table %s enable always trigger "~domain_events_move"', leaf);
+      end if;
     end if;
   end loop;
   execute format('comment on trigger " domain_events_capture" on %s is %L', target, 'Captures changes as domain events; the name fires first');
@@ -371,7 +275,6 @@ begin
     perform domain_events._write_capture_function(id);
   end if;
   delete from domain_events.capture_config c where c.capture_id = id;
-  perform domain_events._drop_idle_functions();
 end
 $$;
 
@@ -379,7 +282,7 @@ comment on function domain_events._unregister_capture(regclass, boolean) is 'The
 
 -- Trigger functions of captures that are gone, unless a disabled trigger was left on purpose and still names one.
 create function domain_events._drop_idle_functions() returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   idle regprocedure;
@@ -405,7 +308,7 @@ declare
 begin
   for left_over in
     select t.tgrelid::regclass as relation, t.tgname as name from pg_trigger t
-     where t.tgname in (' domain_events_capture', ' domain_events_truncate') and t.tgparentid = 0
+     where t.tgname in (' domain_events_capture', ' domain_events_truncate', '~domain_events_move') and t.tgparentid = 0
        and t.tgrelid in (select p.relid from pg_partition_tree(target) as p union select target)
   loop
     execute format('drop trigger %I on %s', left_over.name, left_over.relation);
@@ -428,10 +331,12 @@ begin
       execute format('alter table %s disable trigger " domain_events_truncate"', leaf);
       execute format('alter table %s disable trigger " domain_events_capture"', leaf);
     end loop;
-  else
-    perform domain_events._drop_triggers(target);
   end if;
   perform domain_events._unregister_capture(target, coalesce(keep_triggers, false));
+  if keep_triggers is not true then
+    perform domain_events._drop_triggers(target);
+    perform domain_events._drop_idle_functions();
+  end if;
 end
 $$;
 

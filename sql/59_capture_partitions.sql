@@ -1,0 +1,194 @@
+-- Partitioned tables. An update that moves a row to another partition reaches the triggers as a DELETE and an INSERT; a BEFORE
+-- trigger, the last of its kind, notes the move so that the two are told as the one change they are.
+
+create unlogged table domain_events.row_moves (
+  capture_id     int not null,
+  old_id         text collate "C" not null,
+  new_id         text collate "C" not null,
+  transaction_id xid8 not null,
+  old_row        jsonb not null,
+  old_key        jsonb not null,
+  new_key        jsonb not null,
+  changed        text[] not null,
+  constraint row_moves_pkey primary key (capture_id, old_id)
+);
+
+create index row_moves_new_id on domain_events.row_moves (capture_id, new_id);
+
+comment on table domain_events.row_moves is 'Rows on their way to another partition, for the length of a statement; what is left over from another transaction means nothing';
+comment on column domain_events.row_moves.capture_id is 'The capture';
+comment on column domain_events.row_moves.old_id is 'Aggregate id before the move';
+comment on column domain_events.row_moves.new_id is 'Aggregate id after it';
+comment on column domain_events.row_moves.transaction_id is 'The moving transaction';
+comment on column domain_events.row_moves.old_row is 'The captured columns before the move';
+comment on column domain_events.row_moves.old_key is 'The identity columns before';
+comment on column domain_events.row_moves.new_key is 'The identity columns after';
+comment on column domain_events.row_moves.changed is 'Names of the changed columns, compared by their image';
+comment on index domain_events.row_moves_new_id is 'Finds a move by the row that arrives';
+
+create function domain_events._leaves_partition(leaf oid, changed text[]) returns boolean
+language sql stable
+as $$
+  select exists (
+    select from pg_partition_ancestors(leaf) as ancestor
+      join pg_partitioned_table p on p.partrelid = ancestor.relid
+     cross join unnest(p.partattrs::int2[]) as key(attnum)
+      left join pg_attribute a on a.attrelid = ancestor.relid and a.attnum = key.attnum
+     where cardinality(changed) > 0 and (key.attnum = 0 or a.attname::text = any (changed)))
+$$;
+
+comment on function domain_events._leaves_partition(oid, text[]) is
+  'True when a row whose columns changed so may belong to another partition now';
+
+create function domain_events._note_move(
+  capture_id int, old_id text, new_id text, old_row jsonb, old_key jsonb, new_key jsonb, changed text[]
+) returns void
+language plpgsql volatile
+as $$
+begin
+  insert into domain_events.row_moves as m (capture_id, old_id, new_id, transaction_id, old_row, old_key, new_key, changed)
+  values (_note_move.capture_id, _note_move.old_id, _note_move.new_id, pg_current_xact_id(), _note_move.old_row,
+          _note_move.old_key, _note_move.new_key, _note_move.changed)
+  on conflict on constraint row_moves_pkey do update
+    set new_id = excluded.new_id, transaction_id = excluded.transaction_id, old_row = excluded.old_row,
+        old_key = excluded.old_key, new_key = excluded.new_key, changed = excluded.changed;
+end
+$$;
+
+comment on function domain_events._note_move(int, text, text, jsonb, jsonb, jsonb, text[]) is 'Notes that a row is about to move';
+
+-- An update that stayed in its partition after all ends the move it was noted for.
+create function domain_events._find_move(capture_id int, operation text, id text) returns setof domain_events.row_moves
+language plpgsql volatile
+as $$
+begin
+  case operation
+    when 'DELETE' then
+      return query select * from domain_events.row_moves m
+                    where m.capture_id = _find_move.capture_id and m.old_id = _find_move.id
+                      and m.transaction_id = pg_current_xact_id();
+    when 'INSERT' then
+      return query select * from domain_events.row_moves m
+                    where m.capture_id = _find_move.capture_id and m.new_id = _find_move.id
+                      and m.transaction_id = pg_current_xact_id();
+    else
+      delete from domain_events.row_moves m
+       where m.capture_id = _find_move.capture_id and m.new_id = _find_move.id;
+  end case;
+end
+$$;
+
+comment on function domain_events._find_move(int, text, text) is 'The noted move that a DELETE or an INSERT is half of';
+
+create function domain_events._take_move(capture_id int, id text) returns setof domain_events.row_moves
+language sql volatile
+as $$
+  delete from domain_events.row_moves m
+   where m.capture_id = _take_move.capture_id and m.new_id = _take_move.id and m.transaction_id = pg_current_xact_id()
+  returning *
+$$;
+
+comment on function domain_events._take_move(int, text) is 'Ends a move and returns it';
+
+create table domain_events.capture_partitions (
+  capture_id int not null,
+  relation   oid not null,
+  table_name text not null,
+  constraint capture_partitions_pkey primary key (capture_id, table_name),
+  constraint capture_partitions_capture_id_fkey foreign key (capture_id)
+    references domain_events.capture_config on delete cascade
+);
+
+comment on table domain_events.capture_partitions is 'The partitions of captured tables when last looked at, so that one that is gone is noticed';
+comment on column domain_events.capture_partitions.capture_id is 'The capture';
+comment on column domain_events.capture_partitions.relation is 'The partition';
+comment on column domain_events.capture_partitions.table_name is 'Its schema-qualified name';
+
+create function domain_events._present_partitions(capture_id int)
+returns table (relation oid, table_name text)
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select t.relid::oid, domain_events._qualified_name(t.relid)
+    from domain_events.capture_config c, pg_partition_tree(c.relation) as t
+   where c.capture_id = _present_partitions.capture_id and t.level > 0
+$$;
+
+comment on function domain_events._present_partitions(int) is 'The partitions a captured table has now, at every level';
+
+-- Records partitions that came and went since the last call; the caller sees to the triggers of the new ones.
+create function domain_events._record_partitions(target regclass) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id int := domain_events._capture_of(target);
+  gone record;
+begin
+  for gone in
+    select k.relation, k.table_name, c.aggregate_type from domain_events.capture_partitions k
+      join domain_events.capture_config c on c.capture_id = k.capture_id
+     where k.capture_id = id
+       and not exists (select from domain_events._present_partitions(id) as p where p.relation = k.relation or p.table_name = k.table_name)
+  loop
+    perform domain_events._table_event(target,
+      case when exists (select from pg_class r where r.oid = gone.relation) then 'PartitionDetached' else 'PartitionDropped' end,
+      jsonb_build_object('aggregate_type', gone.aggregate_type, 'partition', gone.table_name));
+  end loop;
+  delete from domain_events.capture_partitions k where k.capture_id = id;
+  insert into domain_events.capture_partitions (capture_id, relation, table_name)
+  select id, p.relation, p.table_name from domain_events._present_partitions(id) as p;
+end
+$$;
+
+comment on function domain_events._record_partitions(regclass) is
+  'Stores PartitionDetached and PartitionDropped for partitions that are gone and remembers the present ones';
+
+create function domain_events.follow_partitions(target regclass) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  id int;
+  leaf regclass;
+begin
+  perform domain_events._check_target(target);
+  id := domain_events._capture_of(target);
+  for leaf in
+    select p.relid from pg_partition_tree(target) as p
+     where not exists (select from pg_trigger t where t.tgrelid = p.relid and t.tgname = ' domain_events_truncate')
+  loop
+    perform domain_events._grant_capture(id, current_user);
+    execute format('create trigger " domain_events_truncate" after truncate on %s for each statement execute function domain_events.%I()',
+                   leaf, 'capture_' || id);
+    perform domain_events._seal_capture(id, current_user);
+  end loop;
+  perform domain_events._record_partitions(target);
+end
+$$;
+
+comment on function domain_events.follow_partitions(regclass) is
+  'After partitions were added, detached or dropped: watches the new ones for TRUNCATE and records those that are gone. Where event triggers may be created it runs by itself.';
+
+-- The event trigger that does it, and lets a capture follow ALTER TABLE at once instead of at the next write.
+create function domain_events._follow_ddl() returns event_trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  captured record;
+begin
+  for captured in
+    select c.capture_id, c.relation, r.relkind from domain_events.capture_config c join pg_class r on r.oid = c.relation
+  loop
+    if captured.relkind = 'p'
+       and exists (select p.table_name from domain_events._present_partitions(captured.capture_id) as p
+                    full join domain_events.capture_partitions k on k.relation = p.relation and k.table_name = p.table_name
+                   where (k.capture_id is null or k.capture_id = captured.capture_id) and (k.relation is null or p.relation is null)) then
+      perform domain_events.follow_partitions(captured.relation);
+    end if;
+    if tg_tag = 'ALTER TABLE' then
+      perform domain_events._follow_columns(captured.capture_id);
+    end if;
+  end loop;
+end
+$$;
+
+comment on function domain_events._follow_ddl() is
+  'Event trigger: captures follow changes of columns and partitions at once';
