@@ -1,6 +1,18 @@
 -- Run once per database before the specs. Events stay, so every permutation writes streams of its own: s('a') is the
 -- permutation's stream "a". A sequence is read without a snapshot, so that s() changes nothing about isolation.
+-- Numbers depend on the spec alone, so that messages are the same whichever specs are run.
 create sequence permutation;
+create function permutation(spec text) returns void language plpgsql as $$
+declare
+  base bigint := (hashtext(spec) & 65535) * 1000;
+begin
+  if (select last_value / 1000 * 1000 from permutation) = base then
+    perform nextval('permutation');
+  else
+    perform setval('permutation', base + 1);
+  end if;
+end
+$$;
 create function s(name text) returns text language sql volatile as $$ select name || '/' || last_value from permutation $$;
 create function n() returns int language sql volatile as $$ select last_value::int from permutation $$;
 
