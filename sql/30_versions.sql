@@ -7,7 +7,9 @@
 -- The advisory lock in front of it keeps waiters in line and makes next_aggregate_version() hold what it returned. The
 -- shared lock table has room for max_locks_per_transaction locks per connection, so a transaction keeps at most a
 -- quarter of that by writing (16 streams on default settings). From then on it holds a stream's lock only while it inserts.
--- That is enough: who holds the stream came before and is waited for; who comes after meets the inserted row.
+-- That is enough: who holds the stream came before and is waited for; who comes after meets the inserted row. A transaction
+-- whose own event is the newest of a stream holds it by that row and takes no lock again: somebody may hold the lock and
+-- wait for the row.
 --
 -- next_aggregate_version() inserts nothing that others would meet, so beside the lock it holds a row of stream_locks (row
 -- locks need no room), and it proves its number by inserting that version and taking it back: a writer whose row is not
@@ -166,6 +168,17 @@ $$;
 
 comment on function domain_events._stream_version(text, text) is 'Newest visible version of a stream, 0 when there is none';
 
+create function domain_events._is_own(aggregate_type text, aggregate_id text) returns boolean
+language sql volatile
+as $$
+  select coalesce((select e.transaction_id = pg_current_xact_id_if_assigned()
+                     from domain_events.events e
+                    where e.aggregate_type = _is_own.aggregate_type and e.aggregate_id = _is_own.aggregate_id
+                    order by e.aggregate_version desc limit 1), false)
+$$;
+
+comment on function domain_events._is_own(text, text) is 'True when the newest event of the stream is this transaction''s own';
+
 create function domain_events._next_own_version(aggregate_type text, aggregate_id text) returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -173,8 +186,11 @@ declare
   next_version bigint;
   is_taken boolean;
 begin
-  perform domain_events._lock_row('domain_events.events'::regclass, aggregate_type, aggregate_id);
+  if domain_events._is_own(aggregate_type, aggregate_id) then
+    return domain_events._stream_version(aggregate_type, aggregate_id) + 1;
+  end if;
   perform domain_events._keep_lock(aggregate_type, aggregate_id, 3);
+  perform domain_events._lock_row('domain_events.events'::regclass, aggregate_type, aggregate_id);
   loop
     next_version := domain_events._stream_version(aggregate_type, aggregate_id) + 1;
     -- Insert that version and take it back: waits for a writer that is not committed yet, and raises 40001 when somebody

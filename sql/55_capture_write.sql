@@ -37,7 +37,8 @@ begin
       caused_by := session_user;
     end if;
   end if;
-  if not is_held and not domain_events._keep_lock(aggregate_type, aggregate_id, 1) then
+  if not is_held and not domain_events._keep_lock(aggregate_type, aggregate_id, 1)
+     and not domain_events._is_own(aggregate_type, aggregate_id) then
     return domain_events._write_briefly_held(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
                                              operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id);
   end if;

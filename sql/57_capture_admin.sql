@@ -134,6 +134,10 @@ begin
     raise exception 'include and exclude cannot be given together'
       using errcode = '22023', hint = 'include names all captured columns, exclude those that are not.';
   end if;
+  if cardinality(aggregate_id) = 0 then
+    raise exception 'aggregate_id names no column'
+      using errcode = '22023', hint = 'Leave it out for the primary key, or name at least one column.';
+  end if;
   key := coalesce(aggregate_id, domain_events._primary_key(target));
   if coalesce(cardinality(key), 0) = 0 then
     raise exception 'table % has no primary key', target
