@@ -6,37 +6,28 @@ create or replace function domain_events.engine(out engine text, out version tex
 language sql immutable parallel safe
 as $$ select 'native'::text, '0.1.0'::text $$;
 
-create or replace function domain_events._lock_stream(event_table oid, aggregate_type text, aggregate_id text) returns void
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'de_lock_stream';
-
-create or replace function domain_events._next_own_version(aggregate_type text, aggregate_id text) returns bigint
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'de_next_own_version';
-
-create or replace function domain_events.next_aggregate_version(
-  aggregate_type text, aggregate_id text, event_table regclass default 'domain_events.events'
-) returns bigint
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'de_next_aggregate_version';
-
-create or replace function domain_events._append(event domain_events.events, expected_version bigint) returns domain_events.events
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'de_append_row';
-
-create or replace function domain_events.append_event(
-  aggregate_type text, aggregate_id text, event_type text, event_data jsonb default '{}',
-  event_name text default null, metadata jsonb default null, expected_version bigint default null,
-  event_id uuid default null, caused_by text default null, correlation_id text default null,
-  causation_id text default null, occurred_at timestamptz default null, schema_version int default 1
-) returns domain_events.events
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'de_append_event';
-
-create or replace function domain_events._write_event(
-  aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
-  whole_row_after bigint, occurred_at timestamptz,
-  caused_by text default null, correlation_id text default null, causation_id text default null
-) returns bigint
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'de_write_event';
-
-create or replace function domain_events._invalidate_capture(relation regclass) returns void
-language c volatile parallel unsafe as 'MODULE_PATHNAME', 'de_invalidate_capture';
+-- The argument lists stay those of the portable functions, defaults included: they are read back, not repeated here.
+do $native$
+declare
+  replaced record;
+begin
+  for replaced in
+    select p.oid, p.proname, pg_get_function_arguments(p.oid) as arguments, pg_get_function_result(p.oid) as result, n.symbol
+      from (values
+              ('domain_events._next_own_version(text,text)', 'de_next_own_version'),
+              ('domain_events.next_aggregate_version(text,text,regclass)', 'de_next_aggregate_version'),
+              ('domain_events._append(domain_events.events,bigint)', 'de_append_row'),
+              ('domain_events.append_event(text,text,text,jsonb,text,jsonb,bigint,uuid,text,text,text,timestamptz,int)', 'de_append_event'),
+              ('domain_events._write_event(text,text,text,text,jsonb,jsonb,text,bigint,timestamptz,text,text,text,boolean)', 'de_write_event'),
+              ('domain_events._invalidate_capture(regclass)', 'de_invalidate_capture')
+           ) as n(signature, symbol)
+      join pg_catalog.pg_proc p on p.oid = n.signature::regprocedure
+  loop
+    execute format('create or replace function domain_events.%I(%s) returns %s language c volatile parallel unsafe as %L, %L',
+                   replaced.proname, replaced.arguments, replaced.result, 'MODULE_PATHNAME', replaced.symbol);
+  end loop;
+end
+$native$;
 
 -- Asked with a snapshot newer than the transaction's, hence stable: a capture enabled after a REPEATABLE READ transaction
 -- began must fail it (40001), not go unnoticed.
@@ -69,4 +60,9 @@ begin
 end
 $$;
 
-select domain_events._write_capture_function(c.capture_id) from domain_events.capture_config c;
+do $$
+begin
+  execute format('alter function domain_events._write_capture_function(int) owner to %I', current_user);
+  perform domain_events._write_capture_function(c.capture_id) from domain_events.capture_config c;
+end
+$$;

@@ -13,7 +13,7 @@ use crate::error::{Error, Result};
 use crate::jsonb::Document;
 use crate::pg::call::Call;
 use crate::pg::datum::Text;
-use crate::pg::lock::{Stream, StreamLock};
+use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::{self, Found, Head, Row, Store, Stored};
 use crate::pg::{delegate, json};
@@ -73,11 +73,15 @@ pub fn check_expected(expected: Option<i64>) -> Result<Option<i64>> {
     }
 }
 
-/// The newest event of the stream once nobody is in the middle of writing one.
-pub fn settle(store: &Store, stream: &Stream, lock: &mut StreamLock) -> Head {
+/// The newest event of the stream once nobody else is in the middle of writing one or holds the stream.
+pub fn settle(store: &Store, stream: &Stream, lock: &mut StreamLock) -> Result<Head> {
     loop {
         match store.newest(stream) {
-            Found::Settled(head) => return head,
+            Found::Settled(head) => {
+                if !lock.queue(stream, head.is_ours)? {
+                    return Ok(head);
+                }
+            }
             Found::Pending(wait) => lock.yield_to(|| wait.wait()),
         }
     }
@@ -85,28 +89,23 @@ pub fn settle(store: &Store, stream: &Stream, lock: &mut StreamLock) -> Head {
 
 /// Stores the event as the next version of its stream, or returns the stored one of the same event id.
 pub fn append(store: &Store, event: &NewEvent, expected: Option<i64>) -> Result<Stored> {
-    let mut lock = StreamLock::acquire(&event.stream);
+    let mut lock = StreamLock::acquire(&event.stream, Purpose::Write);
     for _ in 0..ATTEMPTS {
+        // First of all: from here on nobody else writes to the stream, so what is found below stays true.
+        let head = settle(store, &event.stream, &mut lock)?;
         if let Some(event_id) = &event.event_id {
-            let stored = match store.by_event_id(event_id) {
-                Found::Settled(stored) => stored,
+            match store.by_event_id(event_id) {
+                Found::Settled(None) => {}
+                Found::Settled(Some(stored)) => {
+                    same_content(store, event, event_id, stored)?;
+                    return Ok(stored);
+                }
                 Found::Pending(wait) => {
                     lock.yield_to(|| wait.wait());
                     continue;
                 }
-            };
-            if let Some(stored) = stored {
-                same_content(store, event, event_id, stored)?;
-                return Ok(stored);
             }
         }
-        let head = match store.newest(&event.stream) {
-            Found::Settled(head) => head,
-            Found::Pending(wait) => {
-                lock.yield_to(|| wait.wait());
-                continue;
-            }
-        };
         if let Some(expected) = expected
             && expected != head.version
         {
@@ -119,21 +118,6 @@ pub fn append(store: &Store, event: &NewEvent, expected: Option<i64>) -> Result<
         }
         if let Some(stored) = store.insert(&row(event, head))? {
             return Ok(stored);
-        }
-    }
-    Err(contended(&event.stream))
-}
-
-/// Stores a captured event; `None`, and nothing stored, when the stream's newest position is at most `whole_row_after`.
-pub fn write(store: &Store, event: &NewEvent, whole_row_after: Option<i64>) -> Result<Option<i64>> {
-    let mut lock = StreamLock::acquire(&event.stream);
-    for _ in 0..ATTEMPTS {
-        let head = settle(store, &event.stream, &mut lock);
-        if whole_row_after.is_some_and(|position| head.position <= position) {
-            return Ok(None);
-        }
-        if store.insert(&row(event, head))?.is_some() {
-            return Ok(Some(head.version + 1));
         }
     }
     Err(contended(&event.stream))
@@ -269,7 +253,8 @@ pub fn append_row(call: Call) -> Result<Datum> {
     Ok(memory.outer(|| store.to_composite(stored)))
 }
 
-/// domain_events._write_event(..)
+/// domain_events._write_event(..), for finished events: of whole tables, of a baseline, retried ones. What its parameters
+/// "operation" and "whole_row_after" ask for is done by `capture` itself.
 pub fn write_event(call: Call) -> Result<Datum> {
     let _memory = CallMemory::enter();
     let store = Store::open()?;
@@ -285,11 +270,11 @@ pub fn write_event(call: Call) -> Result<Datum> {
         event_name: call.text(3),
         event_data: needed("event_data", 4)?.datum,
         metadata,
-        caused_by: call.text(8),
-        correlation_id: call.text(9),
-        causation_id: call.text(10),
+        caused_by: call.text(9),
+        correlation_id: call.text(10),
+        causation_id: call.text(11),
         schema_version: 1,
-        occurred_at: call.i64(7),
+        occurred_at: call.i64(8),
     };
     if event.caused_by.is_none() {
         let context = Context::current();
@@ -298,13 +283,14 @@ pub fn write_event(call: Call) -> Result<Datum> {
         event.correlation_id = context.correlation_id;
         event.causation_id = context.causation_id;
     }
-    Ok(match write(&store, &event, call.i64(6))? {
-        Some(version) => Datum::from(version),
-        None => {
-            call.set_null();
-            Datum::from(0)
+    let mut lock = StreamLock::acquire(&event.stream, Purpose::Write);
+    for _ in 0..ATTEMPTS {
+        let head = settle(&store, &event.stream, &mut lock)?;
+        if store.insert(&row(&event, head))?.is_some() {
+            return Ok(Datum::from(head.version + 1));
         }
-    })
+    }
+    Err(contended(&event.stream))
 }
 
 pub fn null_identity() -> Error {
@@ -312,13 +298,6 @@ pub fn null_identity() -> Error {
         name: "a column of the aggregate id",
         hint: "Capture by columns that are not null: enable_capture(.., aggregate_id => ..).",
     }
-}
-
-/// domain_events._lock_stream(event_table oid, aggregate_type text, aggregate_id text)
-pub fn lock_stream(call: Call) -> Result<Datum> {
-    let _memory = CallMemory::enter();
-    drop(StreamLock::acquire(&stream(call.text(1), call.text(2))?));
-    Ok(Datum::from(0))
 }
 
 /// domain_events._next_own_version(aggregate_type text, aggregate_id text)
@@ -329,8 +308,8 @@ pub fn next_own_version(call: Call) -> Result<Datum> {
 
 fn next(stream: &Stream) -> Result<Datum> {
     let store = Store::open()?;
-    let mut lock = StreamLock::acquire(stream);
-    let head = settle(&store, stream, &mut lock);
+    let mut lock = StreamLock::acquire(stream, Purpose::Hold);
+    let head = settle(&store, stream, &mut lock)?;
     Ok(Datum::from(head.version + 1))
 }
 

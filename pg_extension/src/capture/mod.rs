@@ -25,7 +25,7 @@ use crate::pg::call::Call;
 use crate::pg::datum::{self, Text};
 use crate::pg::fixed::FixedSettings;
 use crate::pg::guard::{self, Caught};
-use crate::pg::lock::{Stream, StreamLock};
+use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::Store;
 use crate::pg::trigger::{Change, Operation};
@@ -51,6 +51,8 @@ struct Draft {
     writer: Writer,
     has_data: bool,
     complete: bool,
+    /// Its place, if it fired after a later change of the same row.
+    after_version: Option<i64>,
 }
 
 /// domain_events.capture_<id>()
@@ -69,6 +71,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
         writer: BUFFER.take(),
         has_data: false,
         complete: false,
+        after_version: None,
     };
     let captured = capture(plan, &change, &mut draft);
     let kept = match captured {
@@ -150,10 +153,7 @@ fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resu
             }
             Ok(())
         }
-        Operation::Insert => {
-            prepare(plan, change, draft, &[], (Part::None, Part::Row))?;
-            store(plan, draft)
-        }
+        Operation::Insert => insert_row(plan, change, draft),
         Operation::Delete => {
             prepare(plan, change, draft, &[], (Part::Row, Part::None))?;
             store(plan, draft)
@@ -217,9 +217,9 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     // What the event shows depends on where the stream is, so the stream comes first.
     let store = Store::open()?;
     let stream = stream(plan, &id)?;
-    let mut lock = StreamLock::acquire(&stream);
+    let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
-        let head = append::settle(&store, &stream, &mut lock);
+        let head = append::settle(&store, &stream, &mut lock)?;
         draft.complete = head.position <= plan.whole_row_after;
         let new = if draft.complete { Part::Row } else { shown.1 };
         guard::attempt(|| {
@@ -227,12 +227,50 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
             payload::event_data(&mut draft.writer, plan, change, shown.0, new, None)
         })?;
         draft.has_data = true;
+        if change.is_late && !draft.complete {
+            draft.after_version = place(plan, change, &stream, draft)?;
+        }
         let event = event(draft, stream)?;
         if insert(plan, &store, &append::row(&event, head))? {
             return Ok(());
         }
     }
     Err(append::contended(&stream).into())
+}
+
+fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
+    prepare(plan, change, draft, &[], (Part::None, Part::Row))?;
+    let Some(id) = draft.id.clone() else { return Err(null_identity().into()) };
+    let store = Store::open()?;
+    let stream = stream(plan, &id)?;
+    let mut lock = StreamLock::acquire(&stream, Purpose::Write);
+    for _ in 0..append::ATTEMPTS {
+        let head = append::settle(&store, &stream, &mut lock)?;
+        // What happened to the stream's row before the pause ended is unknown: this one replaces it.
+        draft.complete = head.version > 0 && head.position <= plan.whole_row_after;
+        if change.is_late && !draft.complete {
+            draft.after_version = delegate::place(&stream, change.operation.name(), None)?;
+        }
+        if insert(plan, &store, &append::row(&event(draft, stream)?, head))? {
+            return Ok(());
+        }
+    }
+    Err(append::contended(&stream).into())
+}
+
+/// Where among the stream's events an update belongs that fired late.
+fn place(
+    plan: &Plan,
+    change: &Change,
+    stream: &Stream,
+    draft: &mut Draft,
+) -> std::result::Result<Option<i64>, Failure> {
+    let mut row = Writer::default();
+    guard::attempt(|| {
+        let _fixed = FixedSettings::enter();
+        payload::whole_row(&mut row, plan, change.old())
+    })?;
+    Ok(delegate::place(stream, draft.operation.name(), Some(row.bytes()))?)
 }
 
 /// Two events: one ends the old stream, one starts or continues the new.
@@ -273,9 +311,9 @@ fn store(plan: &Plan, draft: &Draft) -> std::result::Result<(), Failure> {
     let store = Store::open()?;
     let stream = stream(plan, id)?;
     let event = event(draft, stream)?;
-    let mut lock = StreamLock::acquire(&stream);
+    let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
-        let head = append::settle(&store, &stream, &mut lock);
+        let head = append::settle(&store, &stream, &mut lock)?;
         if insert(plan, &store, &append::row(&event, head))? {
             return Ok(());
         }
@@ -296,7 +334,11 @@ fn stream<'a>(plan: &Plan, id: &[u8]) -> Result<Stream<'a>> {
 
 fn event<'a>(draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {
     let context = Context::current();
-    let own = draft.complete.then(json::complete);
+    let own = match (draft.complete, draft.after_version) {
+        (true, _) => Some(json::complete()),
+        (false, Some(version)) => Some(json::late(version)),
+        (false, None) => None,
+    };
     Ok(NewEvent {
         event_id: None,
         stream,

@@ -110,6 +110,36 @@ fn has_capture(relation: Oid) -> Result<bool> {
     }
 }
 
+/// Holds a stream by its row of domain_events.stream_locks.
+pub fn lock_row(stream: &super::lock::Stream) -> Result<()> {
+    execute(
+        c"select domain_events._lock_row($1, $2, $3)",
+        &[
+            (pg_sys::OIDOID, Some(Datum::from(Info::get()?.events))),
+            (pg_sys::TEXTOID, Some(stream.aggregate_type.datum)),
+            (pg_sys::TEXTOID, Some(stream.aggregate_id.datum)),
+        ],
+    )
+    .map(|_| ())
+}
+
+/// The version after which an event belongs that fired late; `None` when it is in order after all.
+pub fn place(stream: &super::lock::Stream, operation: &str, old_row: Option<&[u8]>) -> Result<Option<i64>> {
+    let place = execute(
+        c"select to_jsonb(domain_events._place($1, $2, $3, $4))",
+        &[
+            (pg_sys::TEXTOID, Some(stream.aggregate_type.datum)),
+            (pg_sys::TEXTOID, Some(stream.aggregate_id.datum)),
+            (pg_sys::TEXTOID, Some(Text::new(operation.as_bytes()).datum)),
+            (pg_sys::JSONBOID, old_row.map(datum::varlena)),
+        ],
+    )?;
+    match place.as_deref().map(|place| crate::jsonb::Document(place).as_value()) {
+        Some(crate::jsonb::Value::Numeric(image)) => super::json::to_i64(image).map(Some),
+        _ => Ok(None),
+    }
+}
+
 pub fn capture_truncate(capture_id: i32, relation: Oid) -> Result<()> {
     execute(
         c"select domain_events._capture_truncate($1, $2)",

@@ -29,7 +29,6 @@ macro_rules! sql_function {
 sql_function!(de_append_event, pg_finfo_de_append_event, append::append_event);
 sql_function!(de_append_row, pg_finfo_de_append_row, append::append_row);
 sql_function!(de_write_event, pg_finfo_de_write_event, append::write_event);
-sql_function!(de_lock_stream, pg_finfo_de_lock_stream, append::lock_stream);
 sql_function!(de_next_own_version, pg_finfo_de_next_own_version, append::next_own_version);
 sql_function!(de_next_aggregate_version, pg_finfo_de_next_aggregate_version, append::next_aggregate_version);
 sql_function!(de_capture, pg_finfo_de_capture, capture::trigger);

@@ -44,13 +44,32 @@ pub fn empty_object() -> Datum {
 
 /// `{"complete": true}`
 pub fn complete() -> Datum {
-    let mut writer = crate::jsonb::Writer::default();
+    object(&[(b"complete", None)])
+}
+
+/// `{"late": true, "after_version": n}`
+pub fn late(after_version: i64) -> Datum {
+    object(&[(b"late", None), (b"after_version", Some(after_version))])
+}
+
+/// An object of numbers, or `true` where there is none. Keys in the order of JSONB.
+fn object(parts: &[(&[u8], Option<i64>)]) -> Datum {
     let build = |writer: &mut crate::jsonb::Writer| {
-        let mut object = writer.object([b"complete".as_slice()].into_iter())?;
-        let entry = writer.bool(true);
-        writer.add(&mut object, entry)?;
+        let mut object = writer.object(parts.iter().map(|(key, _)| *key))?;
+        for (_, number) in parts {
+            let entry = match number {
+                None => writer.bool(true),
+                Some(number) => {
+                    let mut image = Vec::new();
+                    crate::numeric::from_i64(*number, &mut image);
+                    writer.numeric(&image)?
+                }
+            };
+            writer.add(&mut object, entry)?;
+        }
         writer.end(object)
     };
+    let mut writer = crate::jsonb::Writer::default();
     match build(&mut writer) {
         Ok(_) => datum::varlena(writer.bytes()),
         Err(error) => error.raise(),

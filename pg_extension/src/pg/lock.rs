@@ -3,8 +3,13 @@
 //! What decides between two writers is the row itself: a writer looks for the newest version with a dirty snapshot, sees
 //! another writer's uncommitted row, and waits for that transaction. The lock only has to cover the step from looking to
 //! inserting, so it can be given back at once and the lock table never fills, however many streams a transaction touches.
-//! The first `LIMIT` streams of a transaction are held to its end all the same: waiters then queue in order instead of
-//! racing after each commit, and `next_aggregate_version` holds what it returned.
+//! The first streams of a transaction are held to its end all the same: waiters then queue in order instead of racing
+//! after each commit, and `next_aggregate_version` holds what it returned. How many: the lock table has room for
+//! max_locks_per_transaction locks per connection, and a transaction keeps no more than a share of its own part of it.
+//!
+//! `next_aggregate_version` inserts no row that others would meet. Once the share is used up it holds a row of
+//! domain_events.stream_locks instead (row locks need no room) and says so by one lock on `GATE`; writers look whether
+//! anybody holds that (100 ns), and only then queue for the row too.
 //!
 //! Nobody waits for a transaction while holding a lock taken in the same step (`StreamLock::yield_to` gives it back
 //! first), so the locks add no deadlock to those the rows have. Locks that are kept belong to the top transaction: a
@@ -18,11 +23,32 @@ use std::cell::Cell;
 use pgrx::pg_sys;
 
 use super::datum::Text;
+use crate::error::Result;
 
-/// A process of 100 connections has room for 6,400 locks on default settings, shared by everybody.
-const LIMIT: u32 = 1000;
-/// The lock class, "DE".
+/// The lock classes: "DE" for streams, "DF" for the gate.
 const CLASS: u16 = 0x4445;
+const GATE: u16 = 0x4446;
+
+/// What a lock is taken for.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Purpose {
+    /// A row follows that others will meet.
+    Write,
+    /// Nothing follows: the lock itself has to last.
+    Hold,
+}
+
+impl Purpose {
+    /// How many locks a transaction keeps.
+    fn limit(self) -> u32 {
+        // SAFETY: a plain global, fixed at server start.
+        let share = unsafe { pg_sys::max_locks_per_xact } as u32;
+        match self {
+            Purpose::Write => share / 2,
+            Purpose::Hold => share * 3 / 4,
+        }
+    }
+}
 
 thread_local! {
     static HELD: Cell<u32> = const { Cell::new(0) };
@@ -46,10 +72,12 @@ pub struct StreamLock {
     brief: bool,
     /// Taken by this call, not before.
     fresh: bool,
+    /// Its row in stream_locks is locked, too.
+    has_row: bool,
 }
 
 impl StreamLock {
-    pub fn acquire(stream: &Stream) -> Self {
+    pub fn acquire(stream: &Stream, purpose: Purpose) -> Self {
         let hash = |text: &Text, seed: u64| {
             // SAFETY: reads just the bytes of the slice.
             unsafe { hash_bytes_extended(text.bytes.as_ptr(), text.bytes.len() as i32, seed) }
@@ -64,9 +92,26 @@ impl StreamLock {
             locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
             locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
         };
-        let mut lock = StreamLock { tag, brief: HELD.get() >= LIMIT, fresh: false };
+        let mut lock = StreamLock { tag, brief: HELD.get() >= purpose.limit(), fresh: false, has_row: false };
+        if lock.brief && purpose == Purpose::Hold {
+            let gate = gate();
+            // SAFETY: a complete tag. The mode is compatible with itself; it is never waited for.
+            unsafe { pg_sys::LockAcquire(&gate, pg_sys::RowExclusiveLock as i32, false, false) };
+        }
         lock.take();
         lock
+    }
+
+    /// To be asked before the version is relied upon: queues for the stream's row if somebody holds streams that way, and
+    /// then returns true, for what was read before may be out of date. `is_ours`: this transaction has written the
+    /// stream's newest event, which holds the stream as well.
+    pub fn queue(&mut self, stream: &Stream, is_ours: bool) -> Result<bool> {
+        if !self.fresh || is_ours || self.has_row || !is_anybody_at_the_gate() {
+            return Ok(false);
+        }
+        self.yield_to(|| super::delegate::lock_row(stream))?;
+        self.has_row = true;
+        Ok(true)
     }
 
     fn take(&mut self) {
@@ -88,7 +133,7 @@ impl StreamLock {
     }
 
     /// Runs `wait`, without the lock if this call is what took it.
-    pub fn yield_to(&mut self, wait: impl FnOnce()) {
+    pub fn yield_to<T>(&mut self, wait: impl FnOnce() -> T) -> T {
         if !self.fresh {
             return wait();
         }
@@ -98,9 +143,10 @@ impl StreamLock {
         }
         // Nothing to give back if the wait fails.
         let brief = std::mem::replace(&mut self.brief, false);
-        wait();
+        let result = wait();
         self.brief = brief;
         self.take();
+        result
     }
 
     fn as_owner<T>(&self, work: impl FnOnce(&pg_sys::LOCKTAG) -> T) -> T {
@@ -121,6 +167,24 @@ impl StreamLock {
         };
         work(&self.tag)
     }
+}
+
+fn gate() -> pg_sys::LOCKTAG {
+    pg_sys::LOCKTAG {
+        // SAFETY: a plain global of the backend.
+        locktag_field1: unsafe { pg_sys::MyDatabaseId }.into(),
+        locktag_field2: 0,
+        locktag_field3: 0,
+        locktag_field4: GATE,
+        locktag_type: pg_sys::LockTagType::LOCKTAG_ADVISORY as u8,
+        locktag_lockmethodid: pg_sys::USER_LOCKMETHOD as u8,
+    }
+}
+
+fn is_anybody_at_the_gate() -> bool {
+    let gate = gate();
+    // SAFETY: counts holders and waiters in shared memory; a complete tag.
+    unsafe { pg_sys::LockWaiterCount(&gate) > 0 }
 }
 
 impl Drop for StreamLock {

@@ -20,6 +20,7 @@ unsafe extern "C-unwind" {
     fn nextval_internal(relid: Oid, check_permissions: bool) -> i64;
 }
 
+const TRANSACTION_ID: usize = 2;
 const AGGREGATE_VERSION: usize = 6;
 const RECORDED_AT: usize = 16;
 
@@ -51,6 +52,8 @@ pub struct Head {
     pub version: i64,
     pub recorded_at: i64,
     pub position: i64,
+    /// Written by the running transaction.
+    pub is_ours: bool,
 }
 
 pub enum Found<T> {
@@ -147,6 +150,8 @@ impl Store {
                     version: (*values.add(AGGREGATE_VERSION - 1)).value() as i64,
                     recorded_at: (*values.add(RECORDED_AT - 1)).value() as i64,
                     position: (*values).value() as i64,
+                    is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64
+                        == pg_sys::GetTopFullTransactionIdIfAny().value,
                 }
             }
         })

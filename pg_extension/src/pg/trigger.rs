@@ -31,6 +31,9 @@ pub struct Change {
     descriptor: pg_sys::TupleDesc,
     old: Row,
     new: Row,
+    /// The new row has already been replaced or deleted by this transaction: a trigger of another row of the same
+    /// statement changed it while this change was still queued, and that later change is recorded already.
+    pub is_late: bool,
 }
 
 /// The columns of the old or the new row, if the operation has one.
@@ -106,6 +109,11 @@ impl Change {
                 descriptor,
                 old: Row::of(old, count),
                 new: Row::of(new, count),
+                is_late: match operation {
+                    Operation::Insert => is_superseded(trigger.tg_trigtuple),
+                    Operation::Update => is_superseded(trigger.tg_newtuple),
+                    Operation::Delete | Operation::Truncate => false,
+                },
             })
         }
     }
@@ -121,5 +129,30 @@ impl Change {
     pub fn columns(&self) -> Vec<Column> {
         // SAFETY: the relation is open while the trigger runs.
         unsafe { columns::of(self.descriptor) }
+    }
+}
+
+/// # Safety
+/// `tuple` is a stored tuple of a trigger event, or null.
+unsafe fn is_superseded(tuple: pg_sys::HeapTuple) -> bool {
+    if tuple.is_null() {
+        return false;
+    }
+    // SAFETY: caller's promise. A lock alone, also one by other transactions besides, replaces nothing.
+    unsafe {
+        let header = (*tuple).t_data;
+        let mask = u32::from((*header).t_infomask);
+        if mask & pg_sys::HEAP_XMAX_INVALID != 0
+            || mask & pg_sys::HEAP_XMAX_LOCK_ONLY != 0
+            || mask & (pg_sys::HEAP_XMAX_IS_MULTI | pg_sys::HEAP_LOCK_MASK) == pg_sys::HEAP_XMAX_EXCL_LOCK
+        {
+            return false;
+        }
+        let replaced_by = if mask & pg_sys::HEAP_XMAX_IS_MULTI != 0 {
+            pg_sys::HeapTupleGetUpdateXid(header)
+        } else {
+            (*header).t_choice.t_heap.t_xmax
+        };
+        pg_sys::TransactionIdIsCurrentTransactionId(replaced_by)
     }
 }

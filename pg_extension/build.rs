@@ -1,0 +1,37 @@
+//! Lists the portable engine's files for the extension's SQL, in the order of their names, as `sql/install.sql` runs them.
+
+use std::fmt::Write as _;
+use std::path::{Path, PathBuf};
+use std::{env, fs};
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
+    let portable = root.join("../sql").canonicalize()?;
+    println!("cargo::rerun-if-changed={}", portable.display());
+    let mut files: Vec<PathBuf> = fs::read_dir(&portable)?
+        .map(|entry| entry.map(|entry| entry.path()))
+        .collect::<Result<_, _>>()?;
+    files.retain(|file| file.extension().is_some_and(|ending| ending == "sql") && !file.ends_with("install.sql"));
+    files.sort();
+    files.push(root.join("sql/native.sql"));
+
+    let mut list = String::new();
+    let mut previous: Option<String> = None;
+    for (position, file) in files.iter().enumerate() {
+        println!("cargo::rerun-if-changed={}", file.display());
+        let name = stem(file).ok_or("a file without a name")?;
+        let place = match &previous {
+            None => "bootstrap".to_owned(),
+            Some(previous) if position + 1 == files.len() => format!("requires = [\"{previous}\"], finalize"),
+            Some(previous) => format!("requires = [\"{previous}\"]"),
+        };
+        writeln!(list, "pgrx::extension_sql_file!({:?}, name = {name:?}, {place});", file.display().to_string())?;
+        previous = Some(name);
+    }
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("sql_files.rs"), list)?;
+    Ok(())
+}
+
+fn stem(file: &Path) -> Option<String> {
+    Some(format!("sql_{}", file.file_stem()?.to_str()?))
+}
