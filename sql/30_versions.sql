@@ -231,7 +231,10 @@ begin
     raise exception 'event_table must not be null'
       using errcode = '22004', hint = 'Leave it out for the event store itself.';
   end if;
-  perform domain_events._check_stream(aggregate_type, aggregate_id);
+  -- A legacy table may hold an empty type or id, and its users' inserts go on.
+  perform domain_events._check_stream(
+    case when aggregate_type = '' and event_table <> 'domain_events.events'::regclass then '-' else aggregate_type end,
+    case when aggregate_id = '' and event_table <> 'domain_events.events'::regclass then '-' else aggregate_id end);
   perform domain_events._check_writable();
   if event_table = 'domain_events.events'::regclass then
     return domain_events._next_own_version(aggregate_type, aggregate_id);
@@ -308,6 +311,7 @@ as $$
 declare
   wanted name[] := array_remove(array[type_column, id_column, version_column], null);
   missing name;
+  store_owner name;
 begin
   perform domain_events._check_target(event_table);
   if id_column is null or version_column is null then
@@ -336,8 +340,10 @@ begin
                           (select string_agg(quote_ident(w), ', ' order by n) from unnest(wanted) with ordinality as u(w, n)));
   end if;
   -- The store's owner reads the newest version there.
-  execute format('grant select on %s to %I', event_table,
-                 (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'domain_events.events'::regclass));
+  store_owner := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'domain_events.events'::regclass);
+  if not has_table_privilege(store_owner, event_table, 'select') then
+    execute format('grant select on %s to %I', event_table, store_owner);
+  end if;
   perform domain_events._register_event_table(event_table, type_column, id_column, version_column);
 end
 $$;
