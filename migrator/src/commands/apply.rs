@@ -1,12 +1,113 @@
 //! `apply`.
 
+use serde_json::json;
+use sqlx::PgConnection;
+
 use crate::Context;
 use crate::cli::ApplyArgs;
 use crate::db;
-use crate::error::{Error, Exit};
+use crate::error::{Doing, Error, Exit};
+use crate::judge::Strategy;
+use crate::plan::{self, Plan};
+use crate::apply::{self, journal};
 
 /// Runs the verb.
-pub async fn run(_args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
-    let _conn = db::connect(ctx).await?;
+pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
+    let plan = plan::read(&args.file)?;
+    plan::check_decided(&plan)?;
+    let mut conn = db::connect(ctx).await?;
+    journal::expect(&mut conn).await?;
+    let state = journal::state_of(&mut conn, &plan.plan_id).await?;
+    if args.finish {
+        return finish(&mut conn, &plan, args, ctx).await;
+    }
+    if matches!(state.as_deref(), Some("applied" | "finished")) {
+        ctx.out.note(format!("plan {} is applied already", plan.plan_id));
+        return report(ctx, &plan, state.as_deref().unwrap_or("applied"), 0);
+    }
+    apply::check_drift(&mut conn, &plan).await?;
+    if args.dry_run {
+        return dry_run(&plan, ctx);
+    }
+    if !plan.has_steps() {
+        ctx.out.note("the plan has no steps: nothing to do");
+        return report(ctx, &plan, "empty", 0);
+    }
+    may_ask_for_versions(&mut conn, &plan).await?;
+    let question = format!("Apply plan {} to database \"{}\"?", plan.plan_id, plan.database);
+    if !ctx.out.confirm(&question, args.confirm.yes)? {
+        ctx.out.note("nothing was changed");
+        return Ok(Exit::Pending);
+    }
+    let statements = apply::apply(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
+    report(ctx, &plan, "applied", statements)
+}
+
+fn dry_run(plan: &Plan, ctx: &Context) -> Result<Exit, Error> {
+    if ctx.out.is_json() {
+        ctx.out.json(&json!({"plan_id": plan.plan_id, "steps": plan.steps}))?;
+    } else {
+        for step in &plan.steps {
+            ctx.out.line(format!("-- {}", step.title))?;
+            for table in &step.locks {
+                ctx.out.line(format!("lock table {table} in share row exclusive mode;"))?;
+            }
+            for statement in &step.statements {
+                ctx.out.line(format!("-- lock: {}; {}", statement.lock, statement.expected))?;
+                ctx.out.line(&statement.sql)?;
+            }
+        }
+    }
+    ctx.out.note(format!("plan {} fits this database; nothing was changed", plan.plan_id));
+    Ok(if plan.has_steps() { Exit::Pending } else { Exit::Clean })
+}
+
+async fn finish(conn: &mut PgConnection, plan: &Plan, args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
+    let state = journal::state_of(conn, &plan.plan_id).await?;
+    let statements = if state.as_deref() == Some("rolled_back") { &plan.clear } else { &plan.finish };
+    if args.dry_run {
+        statements.iter().try_for_each(|s| ctx.out.line(&s.sql))?;
+        return Ok(if statements.is_empty() { Exit::Clean } else { Exit::Pending });
+    }
+    let question = format!("Drop what plan {} no longer needs? Readers of those tables wait for a moment.", plan.plan_id);
+    if !ctx.out.confirm(&question, args.confirm.yes)? {
+        ctx.out.note("nothing was changed");
+        return Ok(Exit::Pending);
+    }
+    let finished = apply::finish(conn, plan, args.lock.lock_timeout, ctx).await?;
+    let state = journal::state_of(conn, &plan.plan_id).await?;
+    report(ctx, plan, state.as_deref().unwrap_or("finished"), finished.statements)
+}
+
+/// The shim runs with the rights of the role that applies the plan: without this one, every insert would fail.
+async fn may_ask_for_versions(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
+    if !plan.ports.iter().any(|p| p.strategy == Strategy::Shim) {
+        return Ok(());
+    }
+    let may: Option<bool> = sqlx::query_scalar(
+        "select pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('domain_events.next_aggregate_version(text, text, regclass)'), 'execute')",
+    )
+    .fetch_one(conn)
+    .await
+    .doing("reading who may ask for a version")?;
+    if may == Some(true) {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "42501",
+        "this role may not call domain_events.next_aggregate_version, which the shim calls with its rights",
+        "Grant it domain_events_writer, or apply the plan as the owner of the event store.",
+    ))
+}
+
+fn report(ctx: &Context, plan: &Plan, state: &str, statements: usize) -> Result<Exit, Error> {
+    if ctx.out.is_json() {
+        ctx.out.json(&json!({"plan_id": plan.plan_id, "state": state, "statements": statements}))?;
+    } else {
+        ctx.out.line(format!("plan {}: {state}, {statements} statements", plan.plan_id))?;
+    }
+    if state == "applied" && statements > 0 {
+        ctx.out.hint(format!("Prove it: domain-events verify; take it back: domain-events rollback {}", plan.plan_id));
+    }
     Ok(Exit::Clean)
 }

@@ -14,14 +14,15 @@ use crate::{db, source};
 pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
     let earlier = args.revise.as_deref().map(plan::read).transpose()?;
     let mut conn = db::connect(ctx).await?;
-    let now: String = sqlx::query_scalar("select pg_catalog.to_char(pg_catalog.now() at time zone 'UTC', 'YYYYMMDD-HH24MISS')")
-        .fetch_one(&mut conn)
-        .await
-        .doing("asking for the time")?;
+    let now: String =
+        sqlx::query_scalar("select pg_catalog.to_char(pg_catalog.now() at time zone 'UTC', 'YYYYMMDD-HH24MISS')")
+            .fetch_one(&mut conn)
+            .await
+            .doing("asking for the time")?;
     let catalogue = source::read(&mut conn).await?;
     let report = judge::judge(&catalogue);
     let strategies = args.strategies.iter().map(|(name, chosen)| (name.clone(), strategy(*chosen))).collect();
-    let choices = Choices { strategies, adopt: args.adopt, earlier };
+    let choices = Choices { strategies, adopt: args.adopt, earlier, ..Choices::default() };
     let plan_id = format!("{now}-{:04x}", rand::rng().random::<u16>());
     let made = plan::build(&catalogue, &report, &choices, &plan_id)?;
     plan::write(&made, &args.out)?;
@@ -56,13 +57,24 @@ fn tell(made: &Plan, args: &PlanArgs, ctx: &Context) -> Result<(), Error> {
     } else {
         let header = ["CODE", "TRIGGER", "TABLE", "EVENT TABLE", "STRATEGY"];
         let rows = made.ports.iter().map(|p| {
-            vec![p.code.clone(), p.trigger.clone().unwrap_or_else(|| dash(&p.function)), dash(&p.table), dash(&p.event_table), p.strategy.name().into()]
+            vec![
+                p.code.clone(),
+                p.trigger.clone().unwrap_or_else(|| dash(&p.function)),
+                dash(&p.table),
+                dash(&p.event_table),
+                p.strategy.name().into(),
+            ]
         });
         ctx.out.table(&header, rows)?;
     }
     for port in made.ports.iter().filter(|p| p.strategy == Strategy::Manual) {
         let name = port.trigger.as_ref().or(port.function.as_ref()).or(port.event_table.as_ref());
-        ctx.out.warn(format!("{} {} is left to you: {}", port.code, name.map_or("-", String::as_str), port.reasons.join("; ")));
+        ctx.out.warn(format!(
+            "{} {} is left to you: {}",
+            port.code,
+            name.map_or("-", String::as_str),
+            port.reasons.join("; ")
+        ));
     }
     let statements: usize = made.steps.iter().map(|s| s.statements.len()).sum();
     ctx.out.note(format!("plan {} with {statements} statements written to {}", made.plan_id, args.out.display()));

@@ -1,12 +1,45 @@
 //! `rollback`.
 
+use serde_json::json;
+
 use crate::Context;
+use crate::apply::{self, journal};
 use crate::cli::RollbackArgs;
 use crate::db;
 use crate::error::{Error, Exit};
 
 /// Runs the verb.
-pub async fn run(_args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
-    let _conn = db::connect(ctx).await?;
+pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
+    let mut conn = db::connect(ctx).await?;
+    journal::expect(&mut conn).await?;
+    let states = ["applied", "finished", "applying"];
+    let Some((plan, state)) = journal::plan(&mut conn, args.plan_id.as_deref(), &states).await? else {
+        return Err(match &args.plan_id {
+            Some(id) => Error::refused("55000", format!("plan {id} was never applied here"), "`domain-events status` lists the plans of this database."),
+            None => Error::refused("55000", "no plan is applied here", "There is nothing to roll back."),
+        });
+    };
+    if state == "rolled_back" {
+        ctx.out.note(format!("plan {} is rolled back already", plan.plan_id));
+        return report(ctx, &plan.plan_id, 0);
+    }
+    if !ctx.out.confirm(&format!("Roll back plan {}?", plan.plan_id), args.confirm.yes)? {
+        ctx.out.note("nothing was changed");
+        return Ok(Exit::Pending);
+    }
+    let statements = apply::rollback(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
+    report(ctx, &plan.plan_id, statements)?;
+    if !plan.clear.is_empty() {
+        ctx.out.hint("What the plan had made is disabled; `domain-events apply --finish FILE` drops it in a quiet moment.");
+    }
+    Ok(Exit::Clean)
+}
+
+fn report(ctx: &Context, plan_id: &str, statements: usize) -> Result<Exit, Error> {
+    if ctx.out.is_json() {
+        ctx.out.json(&json!({"plan_id": plan_id, "state": "rolled_back", "statements": statements}))?;
+    } else {
+        ctx.out.line(format!("plan {plan_id}: rolled back, {statements} statements"))?;
+    }
     Ok(Exit::Clean)
 }

@@ -348,7 +348,7 @@ impl Bench<'_> {
         let origin = self.given(write, insert, version, relation);
         let given = !insert.values(version).is_empty();
         if let Some((trigger, assigned, conditional)) = self.assigner(relation, version)
-            && (!conditional || !given || origin.source == VersionSource::None)
+            && (assigned.ported || !conditional || !given || origin.source == VersionSource::None)
         {
             let reason = format!("trigger {} of {} assigns it: {}", trigger.name, relation.quoted, assigned.reason);
             if assigned.ported {

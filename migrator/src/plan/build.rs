@@ -16,6 +16,8 @@ pub struct Choices {
     pub adopt: bool,
     /// Decisions of an earlier plan file; what it does not mention is decided anew.
     pub earlier: Option<Plan>,
+    /// Leave out event tables that the earlier plan does not name.
+    pub only_earlier_tables: bool,
 }
 
 /// A plan in the making.
@@ -80,7 +82,12 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
     let steps = if draft.statements.is_empty() {
         vec![]
     } else {
-        vec![Step { title: "switch from the old version source to the new one".into(), transaction: 1, locks, statements: draft.statements }]
+        vec![Step {
+            title: "switch from the old version source to the new one".into(),
+            transaction: 1,
+            locks,
+            statements: draft.statements,
+        }]
     };
     draft.objects.sort_by(|a, b| (a.kind as u8, &a.table, &a.name).cmp(&(b.kind as u8, &b.table, &b.name)));
     draft.objects.dedup();
@@ -108,10 +115,19 @@ fn choose<'a>(catalogue: &Catalogue, report: &'a Report, choices: &Choices) -> R
     let mut chosen = vec![];
     for judged in &report.judged {
         let finding = &judged.finding;
+        let foreign = |p: &Plan| !p.event_tables.iter().any(|t| Some(&t.table) == finding.event_table.as_ref());
+        if choices.only_earlier_tables && choices.earlier.as_ref().is_some_and(foreign) {
+            continue;
+        }
         let named = choices.strategies.iter().rfind(|(name, _)| names(name, catalogue, judged));
         unused.retain(|u| named.is_none_or(|n| n.0 != u.0));
         let earlier = choices.earlier.as_ref().and_then(|plan| {
-            plan.ports.iter().find(|p| p.trigger == finding.trigger && p.table == finding.table && p.function == finding.function && p.line == finding.line)
+            plan.ports.iter().find(|p| {
+                p.trigger == finding.trigger
+                    && p.table == finding.table
+                    && p.function == finding.function
+                    && p.line == finding.line
+            })
         });
         let wanted = named.map(|(_, s)| *s).or(earlier.map(|p| p.strategy));
         if !finding.needs_work() && named.is_none() {
@@ -122,7 +138,10 @@ fn choose<'a>(catalogue: &Catalogue, report: &'a Report, choices: &Choices) -> R
             let allowed: Vec<_> = finding.allowed.iter().map(|s| s.name()).collect();
             return Err(Error::usage(
                 format!("{} cannot be ported by {}: {}", place(judged), strategy.name(), finding.reasons.join("; ")),
-                format!("Possible here: {}.", if allowed.is_empty() { "nothing to do".into() } else { allowed.join(", ") }),
+                format!(
+                    "Possible here: {}.",
+                    if allowed.is_empty() { "nothing to do".into() } else { allowed.join(", ") }
+                ),
             ));
         }
         chosen.push(Choice { judged, strategy, stated: wanted.is_some() });
@@ -160,7 +179,13 @@ fn port(choice: &Choice<'_>) -> Port {
     let f = &choice.judged.finding;
     let mut declared = choice.judged.declared.clone();
     if matches!(choice.strategy, Strategy::Shim | Strategy::Rewrite) {
-        declared.insert(0, format!("the version counts 1, 2, 3 .. within its stream; it was: {}", f.reasons.first().cloned().unwrap_or_default()));
+        declared.insert(
+            0,
+            format!(
+                "the version counts 1, 2, 3 .. within its stream; it was: {}",
+                f.reasons.first().cloned().unwrap_or_default()
+            ),
+        );
     } else {
         declared.clear();
     }
@@ -194,14 +219,22 @@ fn event_tables(draft: &Draft<'_>, chosen: &[Choice<'_>], choices: &Choices) -> 
         let users = draft.other_users(relation, &of_table);
         if has(Strategy::Rewrite) && !writers.is_empty() {
             return Err(Error::usage(
-                format!("rewrite is not possible: {} is written by others too: {}", relation.quoted, writers.join(", ")),
+                format!(
+                    "rewrite is not possible: {} is written by others too: {}",
+                    relation.quoted,
+                    writers.join(", ")
+                ),
                 "Choose shim: it is right whoever writes. Or rewrite all writers in one plan.",
             ));
         }
         let unused = earlier.is_some_and(|t| t.unused_elsewhere);
         if has(Strategy::Capture) && !users.is_empty() && !choices.adopt && !unused {
             return Err(Error::usage(
-                format!("capture would leave {} without new rows, and it is used: {}", relation.quoted, users.join(", ")),
+                format!(
+                    "capture would leave {} without new rows, and it is used: {}",
+                    relation.quoted,
+                    users.join(", ")
+                ),
                 "Choose shim, or state with --adopt that nothing will miss the new rows.",
             ));
         }
@@ -233,7 +266,8 @@ impl Draft<'_> {
     /// Other functions that insert into an event table.
     fn other_writers(&self, relation: &Relation, ported: &[&Choice<'_>]) -> Vec<String> {
         let of_table = self.report.judged.iter().filter(|j| j.event_table == Some(relation.oid));
-        let others = of_table.filter(|j| !ported.iter().any(|c| c.judged.write == j.write && c.strategy != Strategy::Manual));
+        let others =
+            of_table.filter(|j| !ported.iter().any(|c| c.judged.write == j.write && c.strategy != Strategy::Manual));
         let others = others.filter(|j| !matches!(j.finding.code.as_str(), "EV190"));
         let names: BTreeSet<String> =
             others.filter_map(|j| j.finding.function.clone().or_else(|| j.finding.table.clone())).collect();
@@ -242,7 +276,8 @@ impl Draft<'_> {
 
     /// Whoever else reads or writes it, as far as the database knows.
     fn other_users(&self, relation: &Relation, ported: &[&Choice<'_>]) -> Vec<String> {
-        let mut users: Vec<String> = self.other_writers(relation, ported).into_iter().map(|f| format!("function {f}")).collect();
+        let mut users: Vec<String> =
+            self.other_writers(relation, ported).into_iter().map(|f| format!("function {f}")).collect();
         users.extend(relation.views.iter().map(|v| format!("view {v}")));
         users.extend(relation.inserters.iter().map(|r| format!("role {r} may insert")));
         if relation.referenced {
@@ -254,7 +289,9 @@ impl Draft<'_> {
                 // parsed only where the name occurs at all
                 s.sql.contains(&relation.name)
                     && crate::judge::ast::parse(&s.sql).unwrap_or_default().iter().any(|t| {
-                        crate::judge::ast::find(t, "RangeVar").iter().any(|r| crate::judge::ast::text(r, "relname") == relation.name)
+                        crate::judge::ast::find(t, "RangeVar")
+                            .iter()
+                            .any(|r| crate::judge::ast::text(r, "relname") == relation.name)
                     })
             });
             if reads && let Some(function) = self.catalogue.function(*oid) {

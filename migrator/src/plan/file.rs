@@ -14,7 +14,10 @@ pub fn read(path: &Path) -> Result<Plan, Error> {
 
 fn parse(text: &str, name: &str) -> Result<Plan, Error> {
     let plan: Plan = toml::from_str(text).map_err(|e| {
-        Error::usage(format!("{name} is not a plan: {}", e.to_string().trim_end()), "Write one with `domain-events plan --out FILE`.")
+        Error::usage(
+            format!("{name} is not a plan: {}", e.to_string().trim_end()),
+            "Write one with `domain-events plan --out FILE`.",
+        )
     })?;
     if plan.format != FORMAT {
         return Err(Error::usage(
@@ -90,7 +93,10 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
         port(out, one)?;
     }
     if !plan.steps.is_empty() {
-        heading(out, "What apply runs. Each step takes its locks first, in this order, and is carried out whole or not at all");
+        heading(
+            out,
+            "What apply runs. Each step takes its locks first, in this order, and is carried out whole or not at all",
+        );
     }
     for one in &plan.steps {
         step(out, one)?;
@@ -108,7 +114,10 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
         statement(out, "clear", one)?;
     }
     if !plan.objects.is_empty() {
-        heading(out, "What the plan relies on or replaces, as it is before. apply refuses with exit code 4 if any of it has changed");
+        heading(
+            out,
+            "What the plan relies on or replaces, as it is before. apply refuses with exit code 4 if any of it has changed",
+        );
     }
     for one in &plan.objects {
         object(out, one)?;
@@ -128,9 +137,13 @@ fn event_table(out: &mut String, table: &EventTable) -> std::fmt::Result {
     optional(out, "id_column", table.id_column.as_deref())?;
     optional(out, "version_column", table.version_column.as_deref())?;
     list(out, "other_users", &table.other_users)?;
-    out.push_str("# decision: nothing but the functions ported here inserts into it (strategy \"rewrite\" needs that)\n");
+    out.push_str(
+        "# decision: nothing but the functions ported here inserts into it (strategy \"rewrite\" needs that)\n",
+    );
     writeln!(out, "sole_writer = {}", table.sole_writer)?;
-    out.push_str("# decision: nothing else reads or writes it (strategy \"capture\" needs that: it gets no new rows)\n");
+    out.push_str(
+        "# decision: nothing else reads or writes it (strategy \"capture\" needs that: it gets no new rows)\n",
+    );
     writeln!(out, "unused_elsewhere = {}", table.unused_elsewhere)
 }
 
@@ -204,7 +217,9 @@ fn optional(out: &mut String, key: &str, value: Option<&str>) -> std::fmt::Resul
 }
 
 fn field(out: &mut String, key: &str, value: &str) -> std::fmt::Result {
-    let readable = value.contains('\n') && !value.contains("'''") && !value.ends_with('\'')
+    let readable = value.contains('\n')
+        && !value.contains("'''")
+        && !value.ends_with('\'')
         && value.chars().all(|c| c == '\n' || c == '\t' || !c.is_control());
     if readable {
         // a literal string: nothing in it is escaped, and its first newline does not count
@@ -258,9 +273,15 @@ mod tests {
     use crate::plan::{Kind, ObjectName, State};
 
     fn plan(text: &str) -> Plan {
-        let state = State { fingerprint: "f".into(), definition: Some(text.into()), comment: Some(text.into()), ..State::default() };
+        let state = State {
+            fingerprint: "f".into(),
+            definition: Some(text.into()),
+            comment: Some(text.into()),
+            ..State::default()
+        };
         let object = ObjectName { kind: Kind::Trigger, name: text.into(), table: Some("t".into()) };
-        let statement = Statement { object, lock: "l".into(), expected: "e".into(), sql: text.into(), undo: Some(text.into()) };
+        let statement =
+            Statement { object, lock: "l".into(), expected: "e".into(), sql: text.into(), undo: Some(text.into()) };
         let mut plan = Plan {
             format: FORMAT,
             plan_id: "p".into(),
@@ -285,7 +306,12 @@ mod tests {
                 not_compared: vec![],
             }],
             objects: vec![Object { kind: Kind::Function, name: "f".into(), table: None, before: Some(state) }],
-            steps: vec![Step { title: "s".into(), transaction: 1, locks: vec![text.into()], statements: vec![statement.clone()] }],
+            steps: vec![Step {
+                title: "s".into(),
+                transaction: 1,
+                locks: vec![text.into()],
+                statements: vec![statement.clone()],
+            }],
             finish: vec![statement],
             clear: vec![],
         };
@@ -296,7 +322,17 @@ mod tests {
 
     #[test]
     fn every_byte_of_every_text_comes_back() {
-        for wild in ["plain", "two\nlines", "\nfirst empty\n", "it''s '''quoted'''", "ends in '\n'", "\\d \"x\" \t", "\r\nwindows\r\n", "é\u{1}\u{7f}", ""] {
+        for wild in [
+            "plain",
+            "two\nlines",
+            "\nfirst empty\n",
+            "it''s '''quoted'''",
+            "ends in '\n'",
+            "\\d \"x\" \t",
+            "\r\nwindows\r\n",
+            "é\u{1}\u{7f}",
+            "",
+        ] {
             let plan = plan(wild);
             assert_eq!(parse(&text(&plan), "test").unwrap(), plan, "{wild:?}");
         }

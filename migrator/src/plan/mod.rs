@@ -242,7 +242,8 @@ impl Object {
 impl Plan {
     /// Digest of what a person may decide in the file.
     pub fn digest_of_decisions(&self) -> String {
-        let ports: Vec<_> = self.ports.iter().map(|p| (&p.trigger, &p.table, &p.function, p.line, p.strategy)).collect();
+        let ports: Vec<_> =
+            self.ports.iter().map(|p| (&p.trigger, &p.table, &p.function, p.line, p.strategy)).collect();
         let tables: Vec<_> = self.event_tables.iter().map(|t| (&t.table, t.sole_writer, t.unused_elsewhere)).collect();
         digest(&(ports, tables))
     }

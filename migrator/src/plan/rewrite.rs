@@ -56,8 +56,14 @@ fn cut(draft: &Draft<'_>, choice: &Choice<'_>, table: &Relation) -> Result<Cut, 
     let write = choice.judged.write.map(|n| &collected.writes[n]).ok_or("the statement was not read")?;
     let insert = write.insert.as_ref().ok_or("the statement is not an INSERT")?;
     let statement = collected.statement(write);
-    let source = &choice.judged.function.and_then(|f| draft.catalogue.function(f)).ok_or("the function is gone")?.source;
-    let roles = choice.judged.event_table.and_then(|t| draft.report.targets.get(&t)).map(|t| &t.roles).ok_or("no event table")?;
+    let source =
+        &choice.judged.function.and_then(|f| draft.catalogue.function(f)).ok_or("the function is gone")?.source;
+    let roles = choice
+        .judged
+        .event_table
+        .and_then(|t| draft.report.targets.get(&t))
+        .map(|t| &t.roles)
+        .ok_or("no event table")?;
     let value = |column: &Option<String>| {
         let column = column.as_deref().ok_or("the stream is not known")?;
         insert.values(column).into_iter().flatten().next().cloned().ok_or("an expression is not to be seen")
@@ -75,7 +81,8 @@ fn cut(draft: &Draft<'_>, choice: &Choice<'_>, table: &Relation) -> Result<Cut, 
     let id = text(&roles.id_column)?;
     let range = splice::item(&statement.sql, &value(&roles.version_column)?)?;
     let at = splice::locate(source, statement)?;
-    let call = format!("domain_events.next_aggregate_version({kind}, {id}, {}::regclass)", quote_literal(&table.quoted));
+    let call =
+        format!("domain_events.next_aggregate_version({kind}, {id}, {}::regclass)", quote_literal(&table.quoted));
     Ok(Cut { start: at + range.start, end: at + range.end, text: call })
 }
 

@@ -1,6 +1,6 @@
 //! Strategy `shim`: the event table itself assigns the version, whoever inserts.
 
-use super::build::{Draft, lockless, locking};
+use super::build::{Draft, locking, lockless};
 use super::{Kind, Object};
 use crate::db::{quote_ident, quote_literal};
 use crate::error::Error;
@@ -64,7 +64,11 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
 pub(super) fn register(draft: &mut Draft<'_>, oid: u32, table: &Relation) -> Result<(), Error> {
     let roles = draft.report.targets[&oid].roles.clone();
     let (Some(id), Some(version)) = (roles.id_column, roles.version_column) else {
-        return Err(Error::refused("42P16", format!("the stream of {} is not known", table.quoted), "Leave it to strategy manual."));
+        return Err(Error::refused(
+            "42P16",
+            format!("the stream of {} is not known", table.quoted),
+            "Leave it to strategy manual.",
+        ));
     };
     let known = draft.catalogue.registered(table.oid);
     if known.is_some_and(|k| k.type_column == roles.type_column && k.id_column == id && k.version_column == version) {
@@ -106,7 +110,8 @@ fn function_name(draft: &Draft<'_>, table: &Relation) -> String {
 
 fn function(draft: &Draft<'_>, oid: u32, table: &Relation, identity: &str) -> String {
     let roles = &draft.report.targets[&oid].roles;
-    let (id, version) = (roles.id_column.as_deref().unwrap_or_default(), roles.version_column.as_deref().unwrap_or_default());
+    let (id, version) =
+        (roles.id_column.as_deref().unwrap_or_default(), roles.version_column.as_deref().unwrap_or_default());
     let value = |column: &str| text_of(table, column);
     // a table whose key has no type has one kind of stream
     let kind = roles.type_column.as_deref().map_or_else(|| quote_literal(&table.name), value);
@@ -149,4 +154,3 @@ pub(super) fn plain(name: &str) -> String {
     let usable = simple && pg_query::parse(&format!("select {name}.{name} from {name}")).is_ok();
     if usable { name.to_owned() } else { quote_ident(name) }
 }
-

@@ -72,7 +72,8 @@ pub fn item(sql: &str, expr: &Value) -> Result<std::ops::Range<usize>, String> {
         words.push((start, end, word, depth));
         depth += i32::from(matches!(word, "(" | "["));
     }
-    let at = words.iter().position(|(start, ..)| *start == first).ok_or("the expression does not begin with a token")?;
+    let at =
+        words.iter().position(|(start, ..)| *start == first).ok_or("the expression does not begin with a token")?;
     // the expression may stand in parentheses of its own: the smallest enclosing piece that means the same is the one
     for level in (0..=words[at].3).rev() {
         let left = words[..at].iter().rposition(|w| w.3 < level || (w.3 == level && begins_list(w.2)));
@@ -84,7 +85,8 @@ pub fn item(sql: &str, expr: &Value) -> Result<std::ops::Range<usize>, String> {
         }
         let range = words[from].0..words[to - 1].1;
         let parsed = ast::parse_expression(&sql[range.clone()]);
-        let bounded = left.is_some_and(|n| is_list_bound(&words, n)) && right.is_none_or(|n| words[n].2 != "." && words[n].3 <= level);
+        let bounded = left.is_some_and(|n| is_list_bound(&words, n))
+            && right.is_none_or(|n| words[n].2 != "." && words[n].3 <= level);
         if bounded && parsed.is_ok_and(|p| ast::without_positions(&p) == ast::without_positions(expr)) {
             return Ok(range);
         }
@@ -124,9 +126,10 @@ mod tests {
         let statement = ast::parse(sql).unwrap().remove(0);
         let wanted = ast::without_positions(&ast::parse_expression(expr).unwrap());
         let insert = ast::node(&statement, "InsertStmt").unwrap();
-        let found = ast::find(insert, "List").into_iter().flat_map(|l| ast::list(l, "items")).chain(
-            ast::find(insert, "ResTarget").into_iter().filter_map(|t| t.get("val")).filter(|v| v.is_object()),
-        );
+        let found = ast::find(insert, "List")
+            .into_iter()
+            .flat_map(|l| ast::list(l, "items"))
+            .chain(ast::find(insert, "ResTarget").into_iter().filter_map(|t| t.get("val")).filter(|v| v.is_object()));
         let found: Vec<_> = found.filter(|v| ast::without_positions(v) == wanted).collect();
         sql[item(sql, found[0]).unwrap()].to_owned()
     }
@@ -135,8 +138,14 @@ mod tests {
     fn an_item_is_cut_with_its_own_parentheses_and_casts() {
         assert_eq!(cut("insert into e (a, v) values (new.id, 1)", "1"), "1");
         assert_eq!(cut("insert into e (a, v, d) values (f(1, 2), (1)::bigint, 'x')", "1::bigint"), "(1)::bigint");
-        assert_eq!(cut("insert into e (v) values ((select max(v) + 1 from e))", "(select max(v) + 1 from e)"), "(select max(v) + 1 from e)");
-        assert_eq!(cut("insert into e select new.id, coalesce(max(v), 0) + 1 from e", "coalesce(max(v), 0) + 1"), "coalesce(max(v), 0) + 1");
+        assert_eq!(
+            cut("insert into e (v) values ((select max(v) + 1 from e))", "(select max(v) + 1 from e)"),
+            "(select max(v) + 1 from e)"
+        );
+        assert_eq!(
+            cut("insert into e select new.id, coalesce(max(v), 0) + 1 from e", "coalesce(max(v), 0) + 1"),
+            "coalesce(max(v), 0) + 1"
+        );
         assert_eq!(cut("insert into e (v) values (v) returning id", "v"), "v");
         assert_eq!(cut("insert into e (a, v) values ('é', -- n\n 1 /* x */)", "1"), "1");
     }

@@ -1,0 +1,129 @@
+//! The journal of plans, in the database they were applied to.
+
+use sqlx::PgConnection;
+
+use crate::error::{Doing, Error};
+use crate::plan::{Kind, Plan, State, Statement};
+
+/// Whether there is a journal here; without it nothing can be applied.
+pub async fn expect(conn: &mut PgConnection) -> Result<(), Error> {
+    let (there, usable): (bool, bool) = sqlx::query_as(
+        "select pg_catalog.to_regclass('domain_events.migration_journal') is not null, \
+         coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('domain_events.migration_journal'), 'insert'), false)",
+    )
+    .fetch_one(conn)
+    .await
+    .doing("looking for the journal")?;
+    if !there {
+        return Err(Error::refused("55000", "the event store is not installed in this database", "Run: domain-events install"));
+    }
+    if !usable {
+        return Err(Error::refused(
+            "42501",
+            "this role may not write the journal of migrations",
+            "Run it as the owner of schema domain_events, or as a member of domain_events_admin.",
+        ));
+    }
+    Ok(())
+}
+
+/// The state of a plan; none if it was never applied here.
+pub async fn state_of(conn: &mut PgConnection, plan_id: &str) -> Result<Option<String>, Error> {
+    sqlx::query_scalar("select state from domain_events.migration_plans where plan_id = $1")
+        .bind(plan_id)
+        .fetch_optional(conn)
+        .await
+        .doing("reading the journal")
+}
+
+/// A plan of the journal, by id or the newest one in one of the states.
+pub async fn plan(conn: &mut PgConnection, plan_id: Option<&str>, states: &[&str]) -> Result<Option<(Plan, String)>, Error> {
+    let states: Vec<String> = states.iter().map(|s| (*s).to_owned()).collect();
+    let row: Option<(String, String)> = sqlx::query_as(
+        "select plan::text, state from domain_events.migration_plans \
+         where case when $1::text is null then state = any ($2) else plan_id = $1 end order by changed_at desc, applied_at desc limit 1",
+    )
+    .bind(plan_id)
+    .bind(states)
+    .fetch_optional(conn)
+    .await
+    .doing("reading the journal")?;
+    let Some((text, state)) = row else { return Ok(None) };
+    let plan = serde_json::from_str(&text).map_err(|e| Error::json("the plan in the journal", e))?;
+    Ok(Some((plan, state)))
+}
+
+/// All applied plans, oldest first.
+pub async fn applied(conn: &mut PgConnection) -> Result<Vec<Plan>, Error> {
+    let texts: Vec<String> = sqlx::query_scalar(
+        "select plan::text from domain_events.migration_plans where state in ('applied', 'finished') order by applied_at",
+    )
+    .fetch_all(conn)
+    .await
+    .doing("reading the journal")?;
+    texts.iter().map(|t| serde_json::from_str(t).map_err(|e| Error::json("the plan in the journal", e))).collect()
+}
+
+/// Notes a plan and its state.
+pub async fn plan_state(conn: &mut PgConnection, plan: &Plan, state: &str) -> Result<(), Error> {
+    let text = serde_json::to_string(plan).map_err(|e| Error::json("the plan", e))?;
+    sqlx::query(
+        "insert into domain_events.migration_plans as p (plan_id, state, plan, tool_version) values ($1, $2, $3::jsonb, $4) \
+         on conflict (plan_id) do update set state = excluded.state, changed_at = pg_catalog.clock_timestamp()",
+    )
+    .bind(&plan.plan_id)
+    .bind(state)
+    .bind(text)
+    .bind(env!("CARGO_PKG_VERSION"))
+    .execute(conn)
+    .await
+    .doing("writing the journal")?;
+    Ok(())
+}
+
+/// Notes a statement that ran.
+#[expect(clippy::too_many_arguments, reason = "one per column of the journal")]
+pub async fn entry(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    action: &str,
+    step: &str,
+    statement: &Statement,
+    sql: &str,
+    before: Option<&State>,
+    after: Option<&State>,
+) -> Result<(), Error> {
+    let json = |state: Option<&State>| state.map(serde_json::to_value).transpose().map_err(|e| Error::json("the journal", e));
+    sqlx::query(
+        "insert into domain_events.migration_journal (plan_id, entry, action, step, statement, object_kind, object, before_state, after_state) \
+         values ($1, (select coalesce(max(j.entry), 0) + 1 from domain_events.migration_journal j where j.plan_id = $1), \
+         $2, $3, $4, $5, $6, $7, $8)",
+    )
+    .bind(&plan.plan_id)
+    .bind(action)
+    .bind(step)
+    .bind(sql)
+    .bind(statement.object.kind.name())
+    .bind(statement.object.identity())
+    .bind(json(before)?)
+    .bind(json(after)?)
+    .execute(conn)
+    .await
+    .doing("writing the journal")?;
+    Ok(())
+}
+
+/// How the plan left an object.
+pub async fn left_as(conn: &mut PgConnection, plan: &Plan, kind: Kind, object: &str) -> Result<Option<State>, Error> {
+    let text: Option<Option<String>> = sqlx::query_scalar(
+        "select after_state::text from domain_events.migration_journal \
+         where plan_id = $1 and object_kind = $2 and object = $3 order by entry desc limit 1",
+    )
+    .bind(&plan.plan_id)
+    .bind(kind.name())
+    .bind(object)
+    .fetch_optional(conn)
+    .await
+    .doing("reading the journal")?;
+    text.flatten().map(|t| serde_json::from_str(&t).map_err(|e| Error::json("a state in the journal", e))).transpose()
+}

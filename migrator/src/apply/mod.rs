@@ -1,0 +1,138 @@
+//! Carrying out a plan, completing it, taking it back. Each is one transaction: locks first, then the check that nothing
+//! has changed, then the changes and their journal; a process that dies leaves the old state or the new one.
+
+mod drift;
+pub mod journal;
+mod rollback;
+mod state;
+
+use std::time::{Duration, Instant};
+
+use sqlx::PgConnection;
+
+pub use drift::check as check_drift;
+pub use rollback::rollback;
+
+use crate::Context;
+use crate::db;
+use crate::error::{Doing, Error};
+use crate::plan::{Plan, Statement};
+
+/// What `apply --finish` did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Finished {
+    /// Statements that ran.
+    pub statements: usize,
+}
+
+/// Carries out the steps of a plan. The caller has checked it with [`check_drift`].
+pub async fn apply(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
+    db::lock_for_session(conn).await?;
+    let mut done = 0;
+    let transactions: Vec<u32> = {
+        let mut numbers: Vec<u32> = plan.steps.iter().map(|s| s.transaction).collect();
+        numbers.dedup();
+        numbers
+    };
+    for (n, number) in transactions.iter().enumerate() {
+        let last = n + 1 == transactions.len();
+        let run = db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+            prepare(conn).await?;
+            let steps = plan.steps.iter().filter(|s| s.transaction == *number);
+            let locks: Vec<&str> = steps.clone().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
+            take_locks(conn, &locks, "share row exclusive", lock_timeout_ms).await?;
+            if n == 0 {
+                state::expect_before(conn, plan).await?;
+            }
+            journal::plan_state(conn, plan, if last { "applied" } else { "applying" }).await?;
+            let mut count = 0;
+            for step in steps {
+                for statement in &step.statements {
+                    run_statement(conn, plan, "apply", &step.title, statement, &statement.sql).await?;
+                    count += 1;
+                }
+            }
+            Ok(count)
+        })
+        .await;
+        done += run?;
+    }
+    Ok(done)
+}
+
+/// Drops what an applied plan has disabled, or what a plan that was rolled back had made.
+pub async fn finish(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<Finished, Error> {
+    db::lock_for_session(conn).await?;
+    let statements = db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+        prepare(conn).await?;
+        let state = journal::state_of(conn, &plan.plan_id).await?;
+        let (statements, next) = match state.as_deref() {
+            Some("applied") => (&plan.finish, "finished"),
+            Some("rolled_back") => (&plan.clear, "rolled_back"),
+            Some("finished") => return Ok(0),
+            _ => {
+                return Err(Error::refused(
+                    "55000",
+                    format!("plan {} was not applied here", plan.plan_id),
+                    "Run `domain-events apply FILE` first; `domain-events status` lists the plans of this database.",
+                ));
+            }
+        };
+        let tables: Vec<&str> = statements.iter().filter_map(|s| s.object.table.as_deref()).collect();
+        take_locks(conn, &tables, "access exclusive", lock_timeout_ms).await?;
+        let mut count = 0;
+        for statement in statements {
+            let now = state::read(conn, &statement.object).await?;
+            let Some(now) = now else { continue };
+            if now.enabled.as_deref() != Some("D") {
+                return Err(Error::drift(
+                    format!("{} is enabled, so it is not dropped", statement.object.identity()),
+                    "Somebody enabled it after the plan ran. Disable it, or roll the plan back.",
+                ));
+            }
+            run_statement(conn, plan, "finish", "drop what is no longer needed", statement, &statement.sql).await?;
+            count += 1;
+        }
+        journal::plan_state(conn, plan, next).await?;
+        Ok(count)
+    })
+    .await?;
+    Ok(Finished { statements })
+}
+
+/// Settings for a transaction of the tool's: nothing depends on the session, and a process that hangs lets go.
+async fn prepare(conn: &mut PgConnection) -> Result<(), Error> {
+    db::execute(
+        conn,
+        "set local search_path = ''; set local check_function_bodies = off; set local quote_all_identifiers = off; \
+         set local idle_in_transaction_session_timeout = '5s'; set local client_min_messages = warning",
+        "preparing the transaction",
+    )
+    .await
+}
+
+/// Takes all locks of a transaction, in the order given, within one lock_timeout altogether: whoever waits behind the first
+/// lock does not wait for each of the others in turn.
+async fn take_locks(conn: &mut PgConnection, tables: &[&str], mode: &str, lock_timeout_ms: u32) -> Result<(), Error> {
+    let end = Instant::now() + Duration::from_millis(lock_timeout_ms.into());
+    for table in tables {
+        let left = end.saturating_duration_since(Instant::now()).as_millis().max(1);
+        db::execute(conn, &format!("set local lock_timeout = {left}; lock table {table} in {mode} mode"), &format!("locking {table}"))
+            .await?;
+    }
+    db::execute(conn, &format!("set local lock_timeout = {lock_timeout_ms}"), "setting lock_timeout").await
+}
+
+async fn run_statement(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    action: &str,
+    step: &str,
+    statement: &Statement,
+    sql: &str,
+) -> Result<(), Error> {
+    let before = state::read(conn, &statement.object).await?;
+    sqlx::raw_sql(sql).execute(&mut *conn).await.doing(format!("{step}: {}", statement.object.identity()))?;
+    let after = state::read(conn, &statement.object).await?;
+    journal::entry(conn, plan, action, step, statement, sql, before.as_ref(), after.as_ref()).await
+}

@@ -1,0 +1,98 @@
+//! Taking a plan back.
+
+use sqlx::PgConnection;
+
+use super::{journal, prepare, run_statement, state, take_locks};
+use crate::Context;
+use crate::db;
+use crate::error::Error;
+use crate::plan::{Kind, Plan, Statement};
+
+/// Undoes an applied plan, newest statement first, and checks that every object is again what it was, byte for byte.
+pub async fn rollback(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
+    db::lock_for_session(conn).await?;
+    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+        prepare(conn).await?;
+        let state = journal::state_of(conn, &plan.plan_id).await?;
+        let finished = match state.as_deref() {
+            Some("finished") => true,
+            Some("applied" | "applying") => false,
+            _ => {
+                return Err(Error::refused(
+                    "55000",
+                    format!("plan {} is not applied", plan.plan_id),
+                    "`domain-events status` lists the plans of this database.",
+                ));
+            }
+        };
+        let mut locks: Vec<&str> = plan.steps.iter().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
+        if finished {
+            locks.extend(plan.finish.iter().filter_map(|s| s.object.table.as_deref()));
+        }
+        let mut seen = vec![];
+        locks.retain(|l| !seen.contains(l) && { seen.push(l); true });
+        take_locks(conn, &locks, "share row exclusive", lock_timeout_ms).await?;
+        let done: Vec<&Statement> = plan.steps.iter().flat_map(|s| &s.statements).collect();
+        let dropped: Vec<&Statement> = if finished { plan.finish.iter().collect() } else { vec![] };
+        let touched: Vec<&Statement> = done.iter().chain(&dropped).copied().collect();
+        unchanged(conn, plan, &touched).await?;
+        let mut count = 0;
+        // what finish dropped must be there again before its steps are undone
+        for statement in dropped.into_iter().chain(done.into_iter().rev()) {
+            if let Some(undo) = &statement.undo {
+                run_statement(conn, plan, "rollback", "take it back", statement, undo).await?;
+                count += 1;
+            }
+        }
+        restored(conn, plan).await?;
+        journal::plan_state(conn, plan, "rolled_back").await?;
+        Ok(count)
+    })
+    .await
+}
+
+/// Whoever changed an object after the plan did would lose the change.
+async fn unchanged(conn: &mut PgConnection, plan: &Plan, statements: &[&Statement]) -> Result<(), Error> {
+    let mut changed = vec![];
+    for statement in statements {
+        let object = &statement.object;
+        let left = journal::left_as(conn, plan, object.kind, &object.identity()).await?;
+        let now = state::read(conn, object).await?;
+        if let Some(difference) = state::difference(left.as_ref(), now.as_ref()) {
+            let line = format!("{} {} {difference}", object.kind.name(), object.identity());
+            if !changed.contains(&line) {
+                changed.push(line);
+            }
+        }
+    }
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::drift(
+        format!("changed since plan {} was applied: {}", plan.plan_id, changed.join("; ")),
+        "Nothing was touched. Take those changes back first, or undo the plan by hand with the definitions in domain_events.migration_journal.",
+    ))
+}
+
+/// The promise of rollback, checked before it is committed.
+async fn restored(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
+    let touched = |kind: Kind, name: &str, table: &Option<String>| {
+        plan.steps.iter().flat_map(|s| &s.statements).any(|s| s.object.kind == kind && s.object.name == name && s.object.table == *table)
+    };
+    for object in plan.objects.iter().filter(|o| o.before.is_some() && touched(o.kind, &o.name, &o.table)) {
+        let now = state::read(conn, &object.object_name()).await?;
+        let definition = (object.before.as_ref().and_then(|s| s.definition.as_ref()), now.as_ref().and_then(|s| s.definition.as_ref()));
+        let same_text = definition.0 == definition.1;
+        // the fingerprint of a trigger holds its function too, which is compared by itself
+        if let Some(difference) = state::difference(object.before.as_ref(), now.as_ref())
+            .or_else(|| (!same_text).then(|| "has another text".to_owned()))
+        {
+            return Err(Error::refused(
+                "XX000",
+                format!("{} {} could not be restored: it {difference}", object.kind.name(), object.name),
+                "Nothing was changed. The old definitions are in the plan file and in domain_events.migration_journal.",
+            ));
+        }
+    }
+    Ok(())
+}
