@@ -69,7 +69,7 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
     })
     .await?;
     let powers = store::powers(&mut conn).await?;
-    report(&decision, &powers, ctx)
+    report(&decision, &powers, args, ctx)
 }
 
 async fn decide(args: &InstallArgs, conn: &mut PgConnection) -> Result<Decision, Error> {
@@ -156,7 +156,7 @@ fn describe(decision: &Decision, verb: &str) -> String {
 }
 
 /// `decision.powers` is from before, `now` from after: the roles may have been created in between.
-fn report(decision: &Decision, now: &Powers, ctx: &Context) -> Result<Exit, Error> {
+fn report(decision: &Decision, now: &Powers, args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
     let run_as_superuser = role_statements(now);
     if ctx.out.is_json() {
         ctx.out.json(&json!({
@@ -171,11 +171,11 @@ fn report(decision: &Decision, now: &Powers, ctx: &Context) -> Result<Exit, Erro
         }))?;
     }
     ctx.out.note(describe(decision, "was"));
-    if decision.engine == Engine::Portable && decision.from.is_none() {
-        let why = match (now.native_offered, now.native_allowed) {
-            (false, _) => format!("this server does not offer extension {EXTENSION} {VERSION}"),
-            (true, false) => format!("role \"{}\" may not create extension {EXTENSION}", now.role),
-            (true, true) => "asked for".into(),
+    if args.engine.is_none() && decision.engine == Engine::Portable && decision.from.is_none() {
+        let why = if now.native_offered {
+            format!("role \"{}\" may not create extension {EXTENSION}", now.role)
+        } else {
+            format!("this server does not offer extension {EXTENSION} {VERSION}")
         };
         ctx.out.note(format!("portable because: {why}"));
     }

@@ -59,10 +59,7 @@ pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
         if found == Found::Nothing {
             return Ok(None);
         }
-        // From here on nobody adds an event or a capture behind our back. Readers of the store wait: it is going away.
-        db::execute(conn, &format!("lock table {SCHEMA}.events in access exclusive mode"), "locking the events")
-            .await?;
-        lock_captured(&found, conn).await?;
+        lock_all(&found, conn).await?;
         let mut assessment = assess(args, &found, conn).await?;
         script::execute(&assessment.steps, conn, ctx, "uninstalling").await?;
         if args.keep_events {
@@ -90,21 +87,20 @@ fn nothing_to_do(ctx: &Context) -> Result<Exit, Error> {
     Ok(Exit::Clean)
 }
 
-/// Takes the locks on the users' tables at once, before the first of them is changed. A table that the connected role may not
-/// lock is left to the drop, which needs no right on it.
-async fn lock_captured(found: &Found, conn: &mut PgConnection) -> Result<(), Error> {
-    if !matches!(found, Found::Store { .. }) {
-        return Ok(());
-    }
-    let tables: Vec<String> = sqlx::query_scalar(dependents::LOCKABLE_TABLES)
-        .fetch_all(&mut *conn)
-        .await
-        .doing("reading the captured tables")?;
-    if tables.is_empty() {
-        return Ok(());
-    }
+/// Takes all locks before anything is changed, the events last: who writes to a captured table is never caught between the
+/// two. A table that the connected role may not lock is left to the drop, which needs no right on it.
+async fn lock_all(found: &Found, conn: &mut PgConnection) -> Result<(), Error> {
+    check_may_go(found)?;
+    let mut tables: Vec<String> = match found {
+        Found::Store { .. } => sqlx::query_scalar(dependents::LOCKABLE_TABLES)
+            .fetch_all(&mut *conn)
+            .await
+            .doing("reading the captured tables")?,
+        _ => Vec::new(),
+    };
+    tables.push(format!("{SCHEMA}.events"));
     let sql = format!("lock table {} in access exclusive mode", tables.join(", "));
-    db::execute(conn, &sql, "locking the captured tables").await
+    db::execute(conn, &sql, "locking the events and the captured tables").await
 }
 
 async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) -> Result<Assessment, Error> {
