@@ -83,9 +83,14 @@ impl Cluster {
 
     /// A server of its own, with these settings on top of the defaults.
     pub fn start(settings: &[(&str, &str)]) -> Cluster {
+        Cluster::start_in(&env::temp_dir(), settings)
+    }
+
+    /// The same, with its data below a directory of the caller's choice, for example one in memory.
+    pub fn start_in(parent: &Path, settings: &[(&str, &str)]) -> Cluster {
         static COUNT: AtomicU32 = AtomicU32::new(0);
         let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = env::temp_dir().join(format!("domain-events-{}-{number}", std::process::id()));
+        let dir = parent.join(format!("domain-events-{}-{number}", std::process::id()));
         fs::create_dir_all(&dir).expect("a directory for the server");
         if is_root() {
             succeed(Command::new("chown").arg("postgres:").arg(&dir));

@@ -120,6 +120,14 @@ impl Db {
         db
     }
 
+    /// A database on a server that serves others as well.
+    pub fn beside(cluster: &'static Cluster, engine: Engine) -> Db {
+        let db = Db { engine, name: unique_name(), cluster: ClusterRef::Shared(cluster) };
+        cluster.connect("postgres", "postgres").run(&format!("create database {} owner app_owner", db.name));
+        engine.install(cluster, &db.name);
+        db
+    }
+
     /// The server.
     pub fn cluster(&self) -> &Cluster {
         match &self.cluster {

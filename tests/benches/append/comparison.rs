@@ -1,0 +1,82 @@
+//! A row of the table.
+
+use domain_events_tests::Db;
+use serde_json::{Value, json};
+
+use crate::common::{Goal, figure};
+
+/// How two figures become a ratio.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub enum Better {
+    /// Ours over the baseline: less is better.
+    Less,
+    /// The throughput that costs allow, baseline over ours: more is better.
+    Throughput,
+    /// Figures that are throughputs already, ours over the baseline: more is better.
+    Rate,
+}
+
+/// One comparison.
+pub struct Comparison {
+    engine: &'static str,
+    work: String,
+    baseline_name: String,
+    unit: &'static str,
+    baseline: f64,
+    ours: f64,
+    ratio: f64,
+    goal: Goal,
+}
+
+impl Comparison {
+    /// From CPU time in microseconds.
+    pub fn us(
+        db: &Db,
+        work: &str,
+        baseline_name: &str,
+        baseline: f64,
+        ours: f64,
+        better: Better,
+        goal: Goal,
+    ) -> Comparison {
+        let ratio = if better == Better::Throughput { baseline / ours } else { ours / baseline };
+        let unit = if better == Better::Rate { "events/s" } else { "us" };
+        Comparison {
+            engine: db.engine.name(),
+            work: work.into(),
+            baseline_name: baseline_name.into(),
+            unit,
+            baseline,
+            ours,
+            ratio,
+            goal,
+        }
+    }
+
+    /// Cells, in the order of [`Comparison::HEADER`].
+    pub fn cells(&self) -> Vec<String> {
+        let digits = usize::from(self.unit == "us");
+        vec![
+            self.work.clone(),
+            self.engine.into(),
+            self.baseline_name.clone(),
+            format!("{:.digits$} {}", self.baseline, self.unit),
+            format!("{:.digits$} {}", self.ours, self.unit),
+            format!("{:.2}", self.ratio),
+            self.goal.text(),
+            self.goal.verdict(self.ratio),
+        ]
+    }
+
+    /// The names of the cells.
+    pub const HEADER: [&str; 8] = ["work", "engine", "beside", "baseline", "ours", "ratio", "goal", "met?"];
+
+    /// The same for programs.
+    pub fn json(&self) -> Value {
+        json!({
+            "bench": "append", "work": self.work, "engine": self.engine, "beside": self.baseline_name, "unit": self.unit,
+            "baseline": figure(self.baseline), "ours": figure(self.ours), "ratio": figure(self.ratio),
+            "goal": self.goal.text(), "met": self.goal.met(self.ratio),
+        })
+    }
+}
