@@ -129,7 +129,8 @@ pub async fn begin_read_only(conn: &mut PgConnection) -> Result<(), Error> {
 
 /// Makes the rest of the transaction independent of the role's settings: names come out qualified and find nothing by path.
 pub async fn pin_settings(conn: &mut PgConnection) -> Result<(), Error> {
-    execute(conn, "set local search_path = ''; set local standard_conforming_strings = on", "pinning the settings").await
+    execute(conn, "set local search_path = ''; set local standard_conforming_strings = on", "pinning the settings")
+        .await
 }
 
 /// Ends the current transaction without keeping anything.
@@ -225,4 +226,30 @@ pub fn quote_ident(name: &str) -> String {
 pub fn quote_literal(text: &str) -> String {
     let quoted = text.replace('\'', "''");
     if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn identifiers_and_literals_are_quoted() {
+        assert_eq!(quote_ident("a\"b"), "\"a\"\"b\"");
+        assert_eq!(quote_literal("it's"), "'it''s'");
+        assert_eq!(quote_literal("a\\b"), " E'a\\\\b'");
+    }
+
+    #[test]
+    fn a_description_of_the_target_holds_no_password() {
+        let options = parse_url("postgres://me:s3cret@db.example:5433/app").expect("a good URL");
+        assert_eq!(describe(&options), "database \"app\" at db.example:5433 as \"me\"");
+    }
+
+    #[test]
+    fn a_bad_url_says_what_a_good_one_looks_like() {
+        for url in ["mysql://x", "app", "postgres://h:port/x"] {
+            let error = parse_url(url).expect_err(url);
+            assert!(error.hint().is_some_and(|hint| hint.contains("postgres://USER")), "{url}");
+        }
+    }
 }
