@@ -21,7 +21,6 @@ create table domain_events.capture_config (
   captured_by      text not null default session_user,
   constraint capture_config_pkey primary key (capture_id),
   constraint capture_config_relation_key unique (relation),
-  constraint capture_config_aggregate_type_key unique (aggregate_type),
   constraint capture_config_state_check check (state in ('active', 'paused')),
   constraint capture_config_event_name_style_check check (event_name_style in ('pascal', 'dotted')),
   constraint capture_config_payload_check check (payload in ('changes', 'full')),

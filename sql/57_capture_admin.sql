@@ -27,10 +27,8 @@ begin
   select c.relation into taken from domain_events.capture_config c where c.aggregate_type = chosen;
   if found and _register_capture.aggregate_type is null then
     raise exception 'aggregate type "%" is already used by table %', chosen, taken
-      using errcode = '42710', hint = format('Choose another: enable_capture(%L, aggregate_type => ...).', target);
-  elsif found then
-    raise exception 'aggregate type "%" is already captured from table %', chosen, taken
-      using errcode = '42710', hint = 'Each captured table needs an aggregate type of its own.';
+      using errcode = '42710',
+            hint = format('Name one: enable_capture(%L, aggregate_type => ...). Given explicitly, two tables may share a type and its streams.', target);
   end if;
   insert into domain_events.capture_config
     (relation, relation_oid, store_oid, table_name, aggregate_type, include_only, event_types, event_name_style,
