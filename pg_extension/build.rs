@@ -8,12 +8,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let portable = root.join("../sql").canonicalize()?;
     println!("cargo::rerun-if-changed={}", portable.display());
-    let mut files: Vec<PathBuf> = fs::read_dir(&portable)?
-        .map(|entry| entry.map(|entry| entry.path()))
-        .collect::<Result<_, _>>()?;
+    let mut files: Vec<PathBuf> =
+        fs::read_dir(&portable)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
     files.retain(|file| file.extension().is_some_and(|ending| ending == "sql") && !file.ends_with("install.sql"));
     files.sort();
-    files.push(root.join("sql/native.sql"));
+    // A new install ends with the step that makes an adopted portable store native.
+    files.push(root.join("sql/pg_domain_events--portable--0.1.0.sql"));
 
     let mut list = String::new();
     let mut previous: Option<String> = None;
@@ -33,5 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
 }
 
 fn stem(file: &Path) -> Option<String> {
-    Some(format!("sql_{}", file.file_stem()?.to_str()?))
+    // Becomes part of a symbol.
+    let stem = file.file_stem()?.to_str()?.replace(|c: char| !c.is_ascii_alphanumeric(), "_");
+    Some(format!("sql_{stem}"))
 }

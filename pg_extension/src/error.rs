@@ -50,10 +50,7 @@ pub enum Error {
         aggregate_type: String,
         aggregate_id: String,
     },
-    HasEvents {
-        statement: &'static str,
-        object: &'static str,
-    },
+    HasEvents,
     /// What was read with the transaction's snapshot is older than what is there.
     StaleSnapshot {
         object: &'static str,
@@ -81,7 +78,7 @@ impl Error {
             Error::NotATrigger { .. } => ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Error::TooLarge { .. } => ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Error::StoreContended { .. } | Error::StaleSnapshot { .. } => ERRCODE_T_R_SERIALIZATION_FAILURE,
-            Error::HasEvents { .. } => ERRCODE_OBJECT_IN_USE,
+            Error::HasEvents => ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
             Error::Internal(_) => ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -112,9 +109,7 @@ impl Error {
             Error::StaleSnapshot { object } => {
                 format!("could not serialize access: {object} changed after the transaction began")
             }
-            Error::HasEvents { statement, object } => {
-                format!("{statement} is refused: {object} holds events")
-            }
+            Error::HasEvents => "the event store holds events and is not dropped".into(),
         }
     }
 
@@ -125,7 +120,6 @@ impl Error {
             Error::StoreContended { .. } => {
                 Some("A writer that takes no lock of the store kept winning the next version.".into())
             }
-            Error::HasEvents { .. } => Some("Dropping it would lose every stored event.".into()),
             _ => None,
         }
     }
@@ -145,7 +139,9 @@ impl Error {
             }
             Error::TooLarge { .. } => "Exclude the large columns from the capture.",
             Error::StoreContended { .. } | Error::StaleSnapshot { .. } => "Repeat the transaction.",
-            Error::HasEvents { .. } => "Run domain-events uninstall with --keep-events or --drop-events.",
+            Error::HasEvents => {
+                "Run \"domain-events uninstall --keep-events\" or \"domain-events uninstall --drop-events\"."
+            }
             Error::Internal(_) => "This is a bug of pg_domain_events; please report it.",
         };
         Some(hint.to_owned())

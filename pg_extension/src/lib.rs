@@ -26,5 +26,5 @@ pub extern "C-unwind" fn _PG_init() {
     pg::entry::register();
 }
 
-// The SQL surface: the portable engine's files as they are, in their order, then native.sql with what replaces them.
+// The SQL surface: the portable engine's files as they are, in their order, then the step that makes them native.
 include!(concat!(env!("OUT_DIR"), "/sql_files.rs"));

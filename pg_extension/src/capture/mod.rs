@@ -7,6 +7,7 @@
 //! on_failure => 'dead_letter': rendering takes no locks and writes nothing, so what fails there is caught as it is; the
 //! plain insert fails only in ways that have to fail the statement; the slow one runs in a subtransaction.
 
+mod moves;
 mod payload;
 mod plan;
 
@@ -20,7 +21,7 @@ use crate::append::{self, NewEvent, null_identity};
 use crate::context::{self, Context};
 use crate::error::{Error, Result};
 use crate::jsonb::Writer;
-use crate::pg::cache::Cache;
+use crate::pg::cache::{Cache, Kept};
 use crate::pg::call::Call;
 use crate::pg::datum::{self, Text};
 use crate::pg::fixed::FixedSettings;
@@ -28,13 +29,23 @@ use crate::pg::guard::{self, Caught};
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::Store;
-use crate::pg::trigger::{Change, Operation};
+use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation};
 use crate::pg::{delegate, json};
 
 thread_local! {
     static PLANS: Cache<Option<Plan>> = Cache::new();
     /// The buffer of the last event, for the next.
     static BUFFER: RefCell<Writer> = RefCell::default();
+}
+
+/// Called before a transaction commits.
+pub fn before_commit() -> Result<()> {
+    moves::flush()
+}
+
+/// Called when a transaction has ended.
+pub fn forget_moves() {
+    moves::forget();
 }
 
 /// A relation has changed; zero stands for all.
@@ -53,16 +64,47 @@ struct Draft {
     complete: bool,
     /// Its place, if it fired after a later change of the same row.
     after_version: Option<i64>,
+    /// Id and data of the event that ends the old stream, when the key has changed.
+    left: Option<(Option<Vec<u8>>, Vec<u8>)>,
 }
 
 /// domain_events.capture_<id>()
 pub fn trigger(call: Call) -> Result<Datum> {
-    let change = Change::of(&call)?;
+    let mut change = match Change::of(&call)? {
+        Fired::Before(row) => return Ok(row),
+        Fired::After(change) => change,
+    };
     let memory = CallMemory::enter();
-    let plan = PLANS.with(|plans| plans.get(change.relation, || Plan::load(&change)))?;
+    let plan = plan_of(&change)?;
     let Some(plan) = plan.as_ref().filter(|plan| !plan.paused) else {
         return Ok(Datum::from(0));
     };
+    // Where nothing leaves, and it leaves only in partitioned tables, this costs a look at an empty list.
+    let mut arrived = ArrivedRow::default();
+    let leaving = moves::take(plan, &change)?;
+    if change.is_leaving {
+        moves::keep(plan, &change);
+        return Ok(Datum::from(0));
+    }
+    if let Some(leaving) = &leaving {
+        let old_plan = plan_of(&leaving.as_delete())?;
+        let place = |old| old_plan.as_ref().and_then(|old_plan| plan.place(old_plan, old));
+        change.arrive(leaving, place, &mut arrived);
+    }
+    record(plan, &change)?;
+    if let Some(leaving) = leaving {
+        leaving.free();
+    }
+    drop(memory);
+    Ok(Datum::from(0))
+}
+
+fn plan_of(change: &Change) -> Result<Kept<Option<Plan>>> {
+    PLANS.with(|plans| plans.get(change.relation, || Plan::load(change)))
+}
+
+/// Stores the change's event, or keeps what failed.
+fn record(plan: &Plan, change: &Change) -> Result<()> {
     let mut draft = Draft {
         operation: change.operation,
         id: None,
@@ -72,9 +114,9 @@ pub fn trigger(call: Call) -> Result<Datum> {
         has_data: false,
         complete: false,
         after_version: None,
+        left: None,
     };
-    let captured = capture(plan, &change, &mut draft);
-    let kept = match captured {
+    let kept = match capture(plan, change, &mut draft) {
         Err(failure) if plan.dead_letter => keep(plan, &draft, failure),
         Err(failure) => failure.raise(),
         Ok(()) => Ok(()),
@@ -83,8 +125,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
     if draft.writer.capacity() <= 1 << 20 {
         BUFFER.replace(draft.writer);
     }
-    drop(memory);
-    kept.map(|()| Datum::from(0))
+    kept
 }
 
 /// Why a change did not become an event.
@@ -129,17 +170,26 @@ fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
     if propagates {
         failure.raise();
     }
-    delegate::keep_failure(&delegate::KeptFailure {
+    let mut kept = delegate::KeptFailure {
         capture_id: plan.capture_id,
         operation: draft.operation.name(),
-        aggregate_id: draft.id.as_deref(),
+        aggregate_id: None,
         event_type: (!draft.event_type.is_empty()).then_some(draft.event_type.as_slice()),
         event_name: draft.event_name.as_deref(),
-        event_data: draft.has_data.then(|| draft.writer.bytes()),
-        complete: draft.complete,
+        event_data: None,
+        complete: false,
         code: &code,
         message: &message,
-    })
+    };
+    if let Some((id, data)) = &draft.left {
+        kept.aggregate_id = id.as_deref();
+        kept.event_data = Some(data);
+        delegate::keep_failure(&kept)?;
+    }
+    kept.aggregate_id = draft.id.as_deref();
+    kept.event_data = draft.has_data.then(|| draft.writer.bytes());
+    kept.complete = draft.complete;
+    delegate::keep_failure(&kept)
 }
 
 fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
@@ -282,43 +332,62 @@ fn rekey(
     new: Option<Vec<u8>>,
 ) -> std::result::Result<(), Failure> {
     draft.event_type = plan.rekeyed.clone();
-    let steps = [
-        (&old, Part::Key, Part::Key, "new_aggregate_id", &new),
-        (&new, Part::None, Part::Row, "old_aggregate_id", &old),
-    ];
-    // Both are checked before the first is written: there is no subtransaction to take it back.
-    let missing = old.is_none() || new.is_none();
-    for (own, before, after, name, other) in steps {
-        draft.id.clone_from(own);
-        draft.complete = matches!(after, Part::Row);
-        guard::attempt(|| {
-            let _fixed = FixedSettings::enter();
-            let other = other.as_deref().map(|id| (name, id));
-            payload::event_data(&mut draft.writer, plan, change, before, after, other)
-        })?;
-        draft.has_data = true;
-        if missing {
-            return Err(null_identity().into());
-        }
-        store(plan, draft)?;
+    draft.complete = true;
+    draft.id = new;
+    // Both are finished before the first is stored, so that what fails, fails before.
+    let mut left = Writer::default();
+    guard::attempt(|| {
+        let _fixed = FixedSettings::enter();
+        let goes_to = Some(("new_aggregate_id", draft.id.as_deref()));
+        payload::event_data(&mut left, plan, change, Part::Key, Part::Key, goes_to)?;
+        payload::event_data(
+            &mut draft.writer,
+            plan,
+            change,
+            Part::None,
+            Part::Row,
+            Some(("old_aggregate_id", old.as_deref())),
+        )
+    })?;
+    draft.has_data = true;
+    draft.left = Some((old.clone(), left.bytes().to_vec()));
+    let (Some(old), Some(new)) = (old, draft.id.clone()) else {
+        return Err(null_identity().into());
+    };
+    let both = || -> Result<()> {
+        let store = Store::open()?;
+        let mut ended = event(draft, stream(plan, &old)?)?;
+        ended.event_data = datum::varlena(left.bytes());
+        ended.metadata = context::metadata_with(None)?;
+        write(&store, &ended)?;
+        write(&store, &event(draft, stream(plan, &new)?)?)
+    };
+    if plan.dead_letter && !Store::open()?.is_plain() {
+        return Ok(crate::pg::subtransaction::run(both)?);
     }
-    Ok(())
+    Ok(both()?)
 }
 
 /// Stores the finished draft as its stream's next version.
 fn store(plan: &Plan, draft: &Draft) -> std::result::Result<(), Failure> {
     let Some(id) = &draft.id else { return Err(null_identity().into()) };
     let store = Store::open()?;
-    let stream = stream(plan, id)?;
-    let event = event(draft, stream)?;
-    let mut lock = StreamLock::acquire(&stream, Purpose::Write);
+    let event = event(draft, stream(plan, id)?)?;
+    if plan.dead_letter && !store.is_plain() {
+        return Ok(crate::pg::subtransaction::run(|| write(&store, &event))?);
+    }
+    Ok(write(&store, &event)?)
+}
+
+fn write(store: &Store, event: &NewEvent) -> Result<()> {
+    let mut lock = StreamLock::acquire(&event.stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
-        let head = append::settle(&store, &stream, &mut lock)?;
-        if insert(plan, &store, &append::row(&event, head))? {
+        let head = append::settle(store, &event.stream, &mut lock)?;
+        if store.insert(&append::row(event, head))?.is_some() {
             return Ok(());
         }
     }
-    Err(append::contended(&stream).into())
+    Err(append::contended(&event.stream))
 }
 
 fn insert(plan: &Plan, store: &Store, row: &crate::pg::store::Row) -> std::result::Result<bool, Failure> {

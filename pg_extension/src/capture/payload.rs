@@ -116,13 +116,14 @@ pub fn event_data(
     change: &Change,
     old: Part,
     new: Part,
-    other_id: Option<(&str, &[u8])>,
+    other_id: Option<(&str, Option<&[u8]>)>,
 ) -> Result<()> {
     writer.clear();
     let parts: [(&[u8], Part, Row); 2] = [(b"new_values", new, change.new()), (b"old_values", old, change.old())];
     let shown = parts.iter().filter(|(_, part, _)| !matches!(part, Part::None));
     // "new_values" and "old_values" sort before the longer names of the ids.
-    let keys: Vec<&[u8]> = shown.clone().map(|(key, ..)| *key).chain(other_id.map(|(key, _)| key.as_bytes())).collect();
+    let keys: Vec<&[u8]> =
+        shown.clone().map(|(key, ..)| *key).chain(other_id.as_ref().map(|(key, _)| key.as_bytes())).collect();
     let mut object = writer.object(keys.into_iter())?;
     for (_, part, row) in shown {
         let entry = match part {
@@ -137,7 +138,10 @@ pub fn event_data(
         writer.add(&mut object, entry)?;
     }
     if let Some((_, id)) = other_id {
-        let entry = writer.string(id)?;
+        let entry = match id {
+            Some(id) => writer.string(id)?,
+            None => writer.null(),
+        };
         writer.add(&mut object, entry)?;
     }
     let _ = writer.end(object)?;

@@ -124,6 +124,12 @@ impl Plan {
         })
     }
 
+    /// Where in this relation's rows the column is that another partition has at `index`.
+    pub fn place(&self, other: &Plan, index: usize) -> Option<usize> {
+        let name = &other.columns.iter().find(|column| column.index == index)?.name;
+        self.columns.iter().find(|column| column.name == *name).map(|column| column.index)
+    }
+
     /// Type and name of the event: the first entry of the mapping that fits, else the default.
     pub fn event_type(&self, operation: Operation, changed: &[bool]) -> (&[u8], Option<&[u8]>) {
         let fitting = self.mapping.iter().find(|entry| {

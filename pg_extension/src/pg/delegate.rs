@@ -201,3 +201,65 @@ pub fn invalidate_capture(call: Call) -> Result<Datum> {
     }
     Ok(Datum::from(0))
 }
+
+/// domain_events._guard_drop(): refuses to drop the extension or its schema while events exist.
+pub fn guard_drop(call: Call) -> Result<Datum> {
+    // SAFETY: the context of a function called by an event trigger is its data; looked at before it is used.
+    let (object, names) = unsafe {
+        let context = (*call.raw()).context;
+        if context.is_null() || (*context).type_ != pg_sys::NodeTag::T_EventTriggerData {
+            return Err(Error::NotATrigger { message: "_guard_drop() was not called by an event trigger".into() });
+        }
+        let statement = (*context.cast::<pg_sys::EventTriggerData>()).parsetree;
+        if statement.is_null() || (*statement).type_ != pg_sys::NodeTag::T_DropStmt {
+            return Ok(Datum::from(0));
+        }
+        let statement = &*statement.cast::<pg_sys::DropStmt>();
+        let object = match statement.removeType {
+            pg_sys::ObjectType::OBJECT_SCHEMA => c"domain_events",
+            pg_sys::ObjectType::OBJECT_EXTENSION => c"pg_domain_events",
+            _ => return Ok(Datum::from(0)),
+        };
+        (object, statement.objects)
+    };
+    // SAFETY: schemas and extensions are named by a list of plain strings.
+    let is_ours = unsafe {
+        !names.is_null()
+            && (0..(*names).length as usize)
+                .any(|position| CStr::from_ptr(string((*(*names).elements.add(position)).ptr_value)) == object)
+    };
+    if is_ours && holds_events(object)? {
+        return Err(Error::HasEvents);
+    }
+    Ok(Datum::from(0))
+}
+
+/// # Safety
+/// `node` is a string node.
+unsafe fn string(node: *mut std::ffi::c_void) -> *const std::ffi::c_char {
+    // SAFETY: caller's promise.
+    unsafe {
+        #[cfg(any(feature = "pg13", feature = "pg14"))]
+        {
+            (*node.cast::<pg_sys::Value>()).val.str_
+        }
+        #[cfg(not(any(feature = "pg13", feature = "pg14")))]
+        {
+            (*node.cast::<pg_sys::String>()).sval
+        }
+    }
+}
+
+/// Once its objects are detached, which is how the way back to the portable engine goes, dropping the extension loses
+/// nothing.
+fn holds_events(object: &CStr) -> Result<bool> {
+    let query = if object == c"domain_events" {
+        c"select to_jsonb(true) where exists (select from domain_events.events)"
+    } else {
+        c"select to_jsonb(true) where exists (select from domain_events.events) and exists (
+            select from pg_catalog.pg_depend d
+              join pg_catalog.pg_extension x on d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.refobjid = x.oid
+             where x.extname = 'pg_domain_events' and d.deptype = 'e')"
+    };
+    Ok(execute(query, &[])?.is_some())
+}

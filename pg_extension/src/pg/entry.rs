@@ -1,4 +1,4 @@
-//! The functions Postgres calls: C symbols named in native.sql, and the callbacks registered when the library is loaded.
+//! The functions Postgres calls: C symbols named in the SQL script, and the callbacks registered when the library is loaded.
 
 use pgrx::pg_sys::{self, Datum};
 
@@ -33,11 +33,17 @@ sql_function!(de_next_own_version, pg_finfo_de_next_own_version, append::next_ow
 sql_function!(de_next_aggregate_version, pg_finfo_de_next_aggregate_version, append::next_aggregate_version);
 sql_function!(de_capture, pg_finfo_de_capture, capture::trigger);
 sql_function!(de_invalidate_capture, pg_finfo_de_invalidate_capture, super::delegate::invalidate_capture);
+sql_function!(de_guard_drop, pg_finfo_de_guard_drop, super::delegate::guard_drop);
 
 unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _: *mut std::ffi::c_void) {
     use pg_sys::XactEvent::*;
+    if matches!(event, XACT_EVENT_PRE_COMMIT | XACT_EVENT_PRE_PREPARE) {
+        // SAFETY: the outermost frame, owning nothing; an error here still aborts the transaction in the ordinary way.
+        unsafe { entry(capture::before_commit) };
+    }
     if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
         lock::forget_all();
+        capture::forget_moves();
     }
 }
 
@@ -49,7 +55,8 @@ unsafe extern "C-unwind" fn at_relation_change(_: Datum, relation: pg_sys::Oid) 
 /// Once per backend, when the library is loaded.
 pub fn register() {
     settings::define();
-    // SAFETY: the callbacks live as long as the process; they neither raise errors nor call Postgres.
+    // SAFETY: the callbacks live as long as the process; past the point of no return they neither raise errors nor
+    // call Postgres.
     unsafe {
         pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
         pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), Datum::from(0));

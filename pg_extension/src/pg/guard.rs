@@ -27,7 +27,8 @@ unsafe impl Send for PgError {}
 /// Runs a call into Postgres; an error becomes a panic that carries it whole.
 ///
 /// # Safety
-/// `call` must own nothing that needs dropping and must not panic: Postgres jumps over its frame.
+/// `call` must own nothing that needs dropping and must not panic: Postgres jumps over its frame. So it calls functions
+/// declared here, never pgrx's bindings, which turn an error into a panic themselves.
 pub unsafe fn protect<T>(call: impl FnOnce() -> T) -> T {
     // SAFETY: this is the protocol of PG_TRY: the saved stacks are put back on both ways out, and the closure's frame
     // has nothing to drop (caller's promise).

@@ -10,6 +10,17 @@ use super::guard::protect;
 use super::store::{Row, Stored};
 use crate::error::{Error, Result};
 
+unsafe extern "C-unwind" {
+    // The unguarded twin of pgrx's binding, for use inside `protect`.
+    fn SPI_execute_plan(
+        plan: pg_sys::SPIPlanPtr,
+        values: *mut Datum,
+        nulls: *const std::ffi::c_char,
+        read_only: bool,
+        limit: std::ffi::c_long,
+    ) -> std::ffi::c_int;
+}
+
 const INSERT: &std::ffi::CStr = c"insert into domain_events.events (event_id, aggregate_type, aggregate_id, \
 aggregate_version, event_type, event_name, event_data, metadata, correlation_id, causation_id, caused_by, schema_version, \
 occurred_at, recorded_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
@@ -49,9 +60,9 @@ impl Drop for Identity {
 pub fn with_spi<T>(work: impl FnOnce() -> Result<T>) -> Result<T> {
     // SAFETY: connect and finish pair up; SPI cleans up itself after an error.
     unsafe {
-        protect(|| pg_sys::SPI_connect());
+        pg_sys::SPI_connect();
         let result = work();
-        protect(|| pg_sys::SPI_finish());
+        pg_sys::SPI_finish();
         result
     }
 }
@@ -85,7 +96,7 @@ pub fn insert(owner: Oid, row: &Row) -> Result<Option<Stored>> {
         let (values, nulls) = (values.as_mut_ptr(), nulls.as_ptr());
         // SAFETY: 14 values and nulls, as the plan has parameters; users' triggers may run, hence `protect`.
         let (code, rows) = unsafe {
-            let code = protect(|| pg_sys::SPI_execute_plan(plan, values, nulls.cast(), false, 1));
+            let code = protect(|| SPI_execute_plan(plan, values, nulls.cast(), false, 1));
             (code, pg_sys::SPI_processed)
         };
         if code != pg_sys::SPI_OK_INSERT_RETURNING as i32 {
@@ -130,11 +141,11 @@ fn plan() -> Result<pg_sys::SPIPlanPtr> {
     let types = types.as_mut_ptr();
     // SAFETY: inside SPI; the plan is kept for the life of the backend and follows changes of the table by itself.
     unsafe {
-        let plan = protect(|| pg_sys::SPI_prepare(INSERT.as_ptr(), 14, types));
+        let plan = pg_sys::SPI_prepare(INSERT.as_ptr(), 14, types);
         if plan.is_null() {
             return Err(Error::Internal("the store's insert could not be prepared".into()));
         }
-        protect(|| pg_sys::SPI_keepplan(plan));
+        pg_sys::SPI_keepplan(plan);
         PLAN.set(plan);
         Ok(plan)
     }

@@ -31,6 +31,9 @@ pub struct Change {
     descriptor: pg_sys::TupleDesc,
     old: Row,
     new: Row,
+    tuple: pg_sys::HeapTuple,
+    /// A DELETE that is half of an update: the row goes to another partition, its INSERT follows.
+    pub is_leaving: bool,
     /// The new row has already been replaced or deleted by this transaction: a trigger of another row of the same
     /// statement changed it while this change was still queued, and that later change is recorded already.
     pub is_late: bool,
@@ -71,8 +74,103 @@ impl Row {
     }
 }
 
+/// How the function was fired.
+pub enum Fired {
+    /// Before the change: the row goes on as it is.
+    Before(Datum),
+    After(Change),
+}
+
+/// A row on its way to another partition.
+pub struct Leaving {
+    relation: Oid,
+    command: pg_sys::CommandId,
+    tuple: pg_sys::HeapTuple,
+    descriptor: pg_sys::TupleDesc,
+    values: Vec<Datum>,
+    nulls: Vec<bool>,
+}
+
 impl Change {
-    pub fn of(call: &Call) -> Result<Change> {
+    /// Keeps a leaving row until it arrives. It lives in the transaction's memory.
+    pub fn leave(&self) -> Leaving {
+        // SAFETY: the tuple was deleted by the running transaction; the copies are freed in `Leaving::free` or with the
+        // transaction.
+        unsafe {
+            let context = pg_sys::CurrentMemoryContext;
+            pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
+            let tuple = pg_sys::heap_copytuple(self.tuple);
+            let descriptor = pg_sys::CreateTupleDescCopy(self.descriptor);
+            pg_sys::CurrentMemoryContext = context;
+            let count = (*descriptor).natts as usize;
+            let (mut values, mut nulls) = (vec![Datum::from(0); count], vec![true; count]);
+            pg_sys::heap_deform_tuple(tuple, self.descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            let command = pg_sys::HeapTupleHeaderGetCmax((*self.tuple).t_data);
+            Leaving { relation: self.relation, command, tuple, descriptor, values, nulls }
+        }
+    }
+
+    /// True when this INSERT is where the row arrives: made by the same command.
+    pub fn is_arrival_of(&self, leaving: &Leaving) -> bool {
+        // SAFETY: the tuple was inserted by the running transaction.
+        self.operation == Operation::Insert
+            && unsafe { pg_sys::HeapTupleHeaderGetCmin((*self.tuple).t_data) } == leaving.command
+    }
+
+    /// True when both rows leave by the same command.
+    pub fn left_with(&self, leaving: &Leaving) -> bool {
+        // SAFETY: the tuple was deleted by the running transaction.
+        unsafe { pg_sys::HeapTupleHeaderGetCmax((*self.tuple).t_data) == leaving.command }
+    }
+
+    /// The update that the two halves are. `place` says for each of the old row's columns where it is in the new row.
+    pub fn arrive(&mut self, leaving: &Leaving, place: impl Fn(usize) -> Option<usize>, row: &mut ArrivedRow) {
+        row.values = vec![Datum::from(0); self.new.count];
+        row.nulls = vec![true; self.new.count];
+        for old in 0..leaving.values.len() {
+            if let Some(new) = place(old) {
+                row.values[new] = leaving.values[old];
+                row.nulls[new] = leaving.nulls[old];
+            }
+        }
+        self.operation = Operation::Update;
+        self.old = Row { values: row.values.as_ptr(), nulls: row.nulls.as_ptr(), count: self.new.count };
+    }
+}
+
+/// The old row's values in the order of the new row's columns; outlives the `Change` it was given to.
+#[derive(Default)]
+pub struct ArrivedRow {
+    values: Vec<Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Leaving {
+    /// The change as the DELETE it was fired as: nothing arrived.
+    pub fn as_delete(&self) -> Change {
+        Change {
+            operation: Operation::Delete,
+            relation: self.relation,
+            descriptor: self.descriptor,
+            old: Row { values: self.values.as_ptr(), nulls: self.nulls.as_ptr(), count: self.values.len() },
+            new: Row::NONE,
+            tuple: self.tuple,
+            is_leaving: false,
+            is_late: false,
+        }
+    }
+
+    pub fn free(self) {
+        // SAFETY: both were copied by `leave`, in this transaction.
+        unsafe {
+            pg_sys::heap_freetuple(self.tuple);
+            pg_sys::FreeTupleDesc(self.descriptor);
+        }
+    }
+}
+
+impl Change {
+    pub fn of(call: &Call) -> Result<Fired> {
         let wrong = |message: &str| Error::NotATrigger { message: format!("capture function {message}") };
         // SAFETY: fcinfo is Postgres' own; its context is looked at before it is used as trigger data.
         unsafe {
@@ -89,7 +187,11 @@ impl Change {
                 _ => Operation::Truncate,
             };
             if event & pg_sys::TRIGGER_EVENT_TIMINGMASK != pg_sys::TRIGGER_EVENT_AFTER {
-                return Err(wrong("must be fired after the change"));
+                // The portable engine notes rows that change their partition before they do; here that is seen afterwards.
+                return Ok(Fired::Before(Datum::from(match operation {
+                    Operation::Update => trigger.tg_newtuple,
+                    _ => trigger.tg_trigtuple,
+                })));
             }
             let for_each_row = event & pg_sys::TRIGGER_EVENT_ROW != 0;
             if for_each_row != (operation != Operation::Truncate) {
@@ -103,7 +205,7 @@ impl Change {
                 Operation::Delete => (trigger.tg_trigslot, std::ptr::null_mut()),
                 Operation::Truncate => (std::ptr::null_mut(), std::ptr::null_mut()),
             };
-            Ok(Change {
+            Ok(Fired::After(Change {
                 operation,
                 relation: (*trigger.tg_relation).rd_id,
                 descriptor,
@@ -114,7 +216,9 @@ impl Change {
                     Operation::Update => is_superseded(trigger.tg_newtuple),
                     Operation::Delete | Operation::Truncate => false,
                 },
-            })
+                tuple: trigger.tg_trigtuple,
+                is_leaving: operation == Operation::Delete && is_leaving(trigger.tg_trigtuple),
+            }))
         }
     }
 
@@ -154,5 +258,16 @@ unsafe fn is_superseded(tuple: pg_sys::HeapTuple) -> bool {
             (*header).t_choice.t_heap.t_xmax
         };
         pg_sys::TransactionIdIsCurrentTransactionId(replaced_by)
+    }
+}
+
+/// # Safety
+/// `tuple` is a stored tuple that was deleted.
+unsafe fn is_leaving(tuple: pg_sys::HeapTuple) -> bool {
+    const MOVED: u16 = 0xfffd;
+    // SAFETY: caller's promise. An update that moves the row marks the old one so.
+    unsafe {
+        let next = (*(*tuple).t_data).t_ctid;
+        next.ip_posid == MOVED && next.ip_blkid.bi_hi == 0xffff && next.ip_blkid.bi_lo == 0xffff
     }
 }

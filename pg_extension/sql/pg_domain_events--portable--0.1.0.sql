@@ -1,10 +1,19 @@
--- The native engine: the hot paths of the portable one, replaced. Same names, arguments and results; privileges, owners and
+-- The native engine: the hot paths of the portable one, replaced. Runs in "alter extension pg_domain_events update" over an
+-- adopted portable store, and as the last part of a new install. Same names, arguments and results; privileges, owners and
 -- comments stay as the portable script set them. A native function writes the store's table itself and needs nobody's rights
 -- for it: who may call it is what decides.
 
-create or replace function domain_events.engine(out engine text, out version text)
-language sql immutable parallel safe
-as $$ select 'native'::text, '0.1.0'::text $$;
+-- What is replaced is kept here, so that the way back restores it to the letter.
+create table domain_events._portable_functions (
+  signature  text primary key,
+  definition text not null
+);
+
+comment on table domain_events._portable_functions is 'The portable definitions of the functions that the native engine has replaced';
+comment on column domain_events._portable_functions.signature is 'The function';
+comment on column domain_events._portable_functions.definition is 'Its definition, as a statement';
+
+revoke all on domain_events._portable_functions from public;
 
 -- The argument lists stay those of the portable functions, defaults included: they are read back, not repeated here.
 do $native$
@@ -12,22 +21,32 @@ declare
   replaced record;
 begin
   for replaced in
-    select p.oid, p.proname, pg_get_function_arguments(p.oid) as arguments, pg_get_function_result(p.oid) as result, n.symbol
+    select n.signature, pg_get_functiondef(p.oid) as definition, p.proname, pg_get_function_arguments(p.oid) as arguments,
+           pg_get_function_result(p.oid) as result, n.symbol
       from (values
+              ('domain_events.engine()', null),
               ('domain_events._next_own_version(text,text)', 'de_next_own_version'),
               ('domain_events.next_aggregate_version(text,text,regclass)', 'de_next_aggregate_version'),
               ('domain_events._append(domain_events.events,bigint)', 'de_append_row'),
               ('domain_events.append_event(text,text,text,jsonb,text,jsonb,bigint,uuid,text,text,text,timestamptz,int)', 'de_append_event'),
               ('domain_events._write_event(text,text,text,text,jsonb,jsonb,text,bigint,timestamptz,text,text,text,boolean)', 'de_write_event'),
-              ('domain_events._invalidate_capture(regclass)', 'de_invalidate_capture')
+              ('domain_events._invalidate_capture(regclass)', 'de_invalidate_capture'),
+              ('domain_events._guard_drop()', 'de_guard_drop'),
+              ('domain_events._write_capture_function(int)', null)
            ) as n(signature, symbol)
       join pg_catalog.pg_proc p on p.oid = n.signature::regprocedure
   loop
+    insert into domain_events._portable_functions values (replaced.signature, replaced.definition);
+    continue when replaced.symbol is null;  -- replaced below
     execute format('create or replace function domain_events.%I(%s) returns %s language c volatile parallel unsafe as %L, %L',
                    replaced.proname, replaced.arguments, replaced.result, 'MODULE_PATHNAME', replaced.symbol);
   end loop;
 end
 $native$;
+
+create or replace function domain_events.engine(out engine text, out version text)
+language sql immutable parallel safe
+as $$ select 'native'::text, '0.1.0'::text $$;
 
 -- Asked with a snapshot newer than the transaction's, hence stable: a capture enabled after a REPEATABLE READ transaction
 -- began must fail it (40001), not go unnoticed.
@@ -61,8 +80,23 @@ end
 $$;
 
 do $$
+declare
+  store_owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'domain_events.events'::regclass);
+  kept record;
 begin
   execute format('alter function domain_events._write_capture_function(int) owner to %I', current_user);
+  execute format('grant execute on function domain_events._write_capture_function(int) to %I', store_owner);
+  execute format('grant execute on function domain_events._has_capture(oid) to %I', store_owner);
   perform domain_events._write_capture_function(c.capture_id) from domain_events.capture_config c;
+  -- What pg_dump has to take along; locks on streams mean nothing elsewhere.
+  for kept in
+    select c.oid::regclass as name
+      from pg_catalog.pg_class c
+      join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
+      join pg_catalog.pg_extension x on x.oid = d.refobjid and x.extname = 'pg_domain_events'
+     where c.relkind in ('r', 'p', 'S') and c.relpersistence = 'p' and c.relname not in ('stream_locks', '_portable_functions')
+  loop
+    perform pg_catalog.pg_extension_config_dump(kept.name, '');
+  end loop;
 end
 $$;
