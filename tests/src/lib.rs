@@ -16,7 +16,7 @@ mod session;
 pub use cli::{Run, domain_events, run};
 pub use cluster::{Cluster, bin_dir, repository};
 pub use db::{Db, Engine};
-pub use session::{Failure, Rows, Session};
+pub use session::{Failure, Rows, Session, Trouble};
 
 /// Makes each named function `fn(&Db)` a test of both engines.
 #[macro_export]

@@ -22,6 +22,15 @@ pub struct Failure {
     pub context: String,
 }
 
+/// Why statements did not succeed.
+#[derive(Debug, Clone)]
+pub enum Trouble {
+    /// The server refused.
+    Refused(Failure),
+    /// The connection is gone: whether the last statement took effect is not known.
+    Lost(String),
+}
+
 impl fmt::Display for Failure {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(
@@ -73,6 +82,14 @@ impl Session {
 
     /// Runs statements and returns the rows of all of them, or the error.
     pub fn attempt(&mut self, sql: &str) -> Result<Rows, Failure> {
+        self.try_run(sql).map_err(|trouble| match trouble {
+            Trouble::Refused(failure) => failure,
+            Trouble::Lost(error) => panic!("connection failed: {error}\nin {}", short(sql)),
+        })
+    }
+
+    /// Like [`Session::attempt`], for sessions that may be killed.
+    pub fn try_run(&mut self, sql: &str) -> Result<Rows, Trouble> {
         match self.client.simple_query(sql) {
             Ok(messages) => Ok(messages
                 .iter()
@@ -83,10 +100,10 @@ impl Session {
                     _ => None,
                 })
                 .collect()),
-            Err(error) => match error.as_db_error() {
-                Some(db) => Err(Failure::from(db)),
-                None => panic!("connection failed: {error}\nin {}", short(sql)),
-            },
+            Err(error) => Err(match error.as_db_error() {
+                Some(db) => Trouble::Refused(Failure::from(db)),
+                None => Trouble::Lost(error.to_string()),
+            }),
         }
     }
 
