@@ -13,6 +13,7 @@ pub mod plan;
 pub mod script;
 pub mod source;
 pub mod store;
+pub mod verify;
 
 use std::process::ExitCode;
 

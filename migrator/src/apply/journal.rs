@@ -15,7 +15,11 @@ pub async fn expect(conn: &mut PgConnection) -> Result<(), Error> {
     .await
     .doing("looking for the journal")?;
     if !there {
-        return Err(Error::refused("55000", "the event store is not installed in this database", "Run: domain-events install"));
+        return Err(Error::refused(
+            "55000",
+            "the event store is not installed in this database",
+            "Run: domain-events install",
+        ));
     }
     if !usable {
         return Err(Error::refused(
@@ -37,7 +41,11 @@ pub async fn state_of(conn: &mut PgConnection, plan_id: &str) -> Result<Option<S
 }
 
 /// A plan of the journal, by id or the newest one in one of the states.
-pub async fn plan(conn: &mut PgConnection, plan_id: Option<&str>, states: &[&str]) -> Result<Option<(Plan, String)>, Error> {
+pub async fn plan(
+    conn: &mut PgConnection,
+    plan_id: Option<&str>,
+    states: &[&str],
+) -> Result<Option<(Plan, String)>, Error> {
     let states: Vec<String> = states.iter().map(|s| (*s).to_owned()).collect();
     let row: Option<(String, String)> = sqlx::query_as(
         "select plan::text, state from domain_events.migration_plans \
@@ -93,7 +101,8 @@ pub async fn entry(
     before: Option<&State>,
     after: Option<&State>,
 ) -> Result<(), Error> {
-    let json = |state: Option<&State>| state.map(serde_json::to_value).transpose().map_err(|e| Error::json("the journal", e));
+    let json =
+        |state: Option<&State>| state.map(serde_json::to_value).transpose().map_err(|e| Error::json("the journal", e));
     sqlx::query(
         "insert into domain_events.migration_journal (plan_id, entry, action, step, statement, object_kind, object, before_state, after_state) \
          values ($1, (select coalesce(max(j.entry), 0) + 1 from domain_events.migration_journal j where j.plan_id = $1), \

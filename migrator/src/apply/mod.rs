@@ -61,7 +61,12 @@ pub async fn apply(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, c
 }
 
 /// Drops what an applied plan has disabled, or what a plan that was rolled back had made.
-pub async fn finish(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<Finished, Error> {
+pub async fn finish(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    lock_timeout_ms: u32,
+    ctx: &Context,
+) -> Result<Finished, Error> {
     db::lock_for_session(conn).await?;
     let statements = db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
         prepare(conn).await?;
@@ -117,8 +122,12 @@ async fn take_locks(conn: &mut PgConnection, tables: &[&str], mode: &str, lock_t
     let end = Instant::now() + Duration::from_millis(lock_timeout_ms.into());
     for table in tables {
         let left = end.saturating_duration_since(Instant::now()).as_millis().max(1);
-        db::execute(conn, &format!("set local lock_timeout = {left}; lock table {table} in {mode} mode"), &format!("locking {table}"))
-            .await?;
+        db::execute(
+            conn,
+            &format!("set local lock_timeout = {left}; lock table {table} in {mode} mode"),
+            &format!("locking {table}"),
+        )
+        .await?;
     }
     db::execute(conn, &format!("set local lock_timeout = {lock_timeout_ms}"), "setting lock_timeout").await
 }

@@ -9,7 +9,12 @@ use crate::error::Error;
 use crate::plan::{Kind, Plan, Statement};
 
 /// Undoes an applied plan, newest statement first, and checks that every object is again what it was, byte for byte.
-pub async fn rollback(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
+pub async fn rollback(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    lock_timeout_ms: u32,
+    ctx: &Context,
+) -> Result<usize, Error> {
     db::lock_for_session(conn).await?;
     db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
         prepare(conn).await?;
@@ -30,7 +35,12 @@ pub async fn rollback(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32
             locks.extend(plan.finish.iter().filter_map(|s| s.object.table.as_deref()));
         }
         let mut seen = vec![];
-        locks.retain(|l| !seen.contains(l) && { seen.push(l); true });
+        locks.retain(|l| {
+            !seen.contains(l) && {
+                seen.push(l);
+                true
+            }
+        });
         take_locks(conn, &locks, "share row exclusive", lock_timeout_ms).await?;
         let done: Vec<&Statement> = plan.steps.iter().flat_map(|s| &s.statements).collect();
         let dropped: Vec<&Statement> = if finished { plan.finish.iter().collect() } else { vec![] };
@@ -77,11 +87,17 @@ async fn unchanged(conn: &mut PgConnection, plan: &Plan, statements: &[&Statemen
 /// The promise of rollback, checked before it is committed.
 async fn restored(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
     let touched = |kind: Kind, name: &str, table: &Option<String>| {
-        plan.steps.iter().flat_map(|s| &s.statements).any(|s| s.object.kind == kind && s.object.name == name && s.object.table == *table)
+        plan.steps
+            .iter()
+            .flat_map(|s| &s.statements)
+            .any(|s| s.object.kind == kind && s.object.name == name && s.object.table == *table)
     };
     for object in plan.objects.iter().filter(|o| o.before.is_some() && touched(o.kind, &o.name, &o.table)) {
         let now = state::read(conn, &object.object_name()).await?;
-        let definition = (object.before.as_ref().and_then(|s| s.definition.as_ref()), now.as_ref().and_then(|s| s.definition.as_ref()));
+        let definition = (
+            object.before.as_ref().and_then(|s| s.definition.as_ref()),
+            now.as_ref().and_then(|s| s.definition.as_ref()),
+        );
         let same_text = definition.0 == definition.1;
         // the fingerprint of a trigger holds its function too, which is compared by itself
         if let Some(difference) = state::difference(object.before.as_ref(), now.as_ref())

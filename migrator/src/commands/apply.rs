@@ -4,12 +4,12 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::Context;
+use crate::apply::{self, journal};
 use crate::cli::ApplyArgs;
 use crate::db;
 use crate::error::{Doing, Error, Exit};
 use crate::judge::Strategy;
 use crate::plan::{self, Plan};
-use crate::apply::{self, journal};
 
 /// Runs the verb.
 pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -69,7 +69,8 @@ async fn finish(conn: &mut PgConnection, plan: &Plan, args: &ApplyArgs, ctx: &Co
         statements.iter().try_for_each(|s| ctx.out.line(&s.sql))?;
         return Ok(if statements.is_empty() { Exit::Clean } else { Exit::Pending });
     }
-    let question = format!("Drop what plan {} no longer needs? Readers of those tables wait for a moment.", plan.plan_id);
+    let question =
+        format!("Drop what plan {} no longer needs? Readers of those tables wait for a moment.", plan.plan_id);
     if !ctx.out.confirm(&question, args.confirm.yes)? {
         ctx.out.note("nothing was changed");
         return Ok(Exit::Pending);

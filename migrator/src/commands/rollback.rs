@@ -15,7 +15,11 @@ pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
     let states = ["applied", "finished", "applying"];
     let Some((plan, state)) = journal::plan(&mut conn, args.plan_id.as_deref(), &states).await? else {
         return Err(match &args.plan_id {
-            Some(id) => Error::refused("55000", format!("plan {id} was never applied here"), "`domain-events status` lists the plans of this database."),
+            Some(id) => Error::refused(
+                "55000",
+                format!("plan {id} was never applied here"),
+                "`domain-events status` lists the plans of this database.",
+            ),
             None => Error::refused("55000", "no plan is applied here", "There is nothing to roll back."),
         });
     };
@@ -30,7 +34,9 @@ pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
     let statements = apply::rollback(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
     report(ctx, &plan.plan_id, statements)?;
     if !plan.clear.is_empty() {
-        ctx.out.hint("What the plan had made is disabled; `domain-events apply --finish FILE` drops it in a quiet moment.");
+        ctx.out.hint(
+            "What the plan had made is disabled; `domain-events apply --finish FILE` drops it in a quiet moment.",
+        );
     }
     Ok(Exit::Clean)
 }

@@ -1,12 +1,79 @@
 //! `verify`.
 
+use serde_json::json;
+
 use crate::Context;
+use crate::apply::journal;
 use crate::cli::VerifyArgs;
 use crate::db;
 use crate::error::{Error, Exit};
+use crate::plan::{self, Plan};
+use crate::verify::{self, Check, Verdict};
 
 /// Runs the verb.
-pub async fn run(_args: &VerifyArgs, ctx: &Context) -> Result<Exit, Error> {
-    let _conn = db::connect(ctx).await?;
-    Ok(Exit::Clean)
+pub async fn run(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Error> {
+    let mut plans: Vec<Plan> = args.file.as_deref().map(plan::read).transpose()?.into_iter().collect();
+    if plans.is_empty() {
+        let mut conn = db::connect(ctx).await?;
+        journal::expect(&mut conn).await?;
+        plans = journal::applied(&mut conn).await?;
+        if plans.is_empty() {
+            return Err(Error::refused(
+                "55000",
+                "no plan is applied here",
+                "Name a plan file: domain-events verify FILE",
+            ));
+        }
+    }
+    let mut conn = match &args.against {
+        Some(url) => db::connect_to(url, ctx).await?,
+        None => db::connect(ctx).await?,
+    };
+    journal::expect(&mut conn).await?;
+    let mut checks = vec![];
+    for plan in &plans {
+        plan::check_decided(plan)?;
+        checks.extend(verify::verify(&mut conn, plan, args.against.is_some(), ctx).await?);
+    }
+    tell(&checks, ctx)?;
+    let bad = checks.iter().filter(|c| c.verdict != Verdict::Equal).count();
+    let left = plans.iter().any(Plan::has_manual);
+    if left {
+        ctx.out.warn("some statements are left to strategy manual; they were not replayed");
+    }
+    Ok(if bad == 0 && !left { Exit::Clean } else { Exit::Pending })
+}
+
+fn tell(checks: &[Check], ctx: &Context) -> Result<(), Error> {
+    if ctx.out.is_json() {
+        return ctx.out.json(&json!({ "checks": checks }));
+    }
+    if checks.is_empty() {
+        return ctx.out.line("The plan ports nothing.");
+    }
+    let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    let header = ["TRIGGER", "TABLE", "STRATEGY", "CHANGES", "EVENTS", "RESULT"];
+    let rows = checks.iter().map(|c| {
+        vec![
+            dash(&c.trigger),
+            dash(&c.table),
+            c.strategy.name().into(),
+            c.changes.to_string(),
+            c.events.to_string(),
+            c.verdict.name().into(),
+        ]
+    });
+    ctx.out.table(&header, rows)?;
+    for check in checks {
+        for declared in &check.declared {
+            ctx.out.line(format!("  declared: {declared}"))?;
+        }
+        for difference in check.differences.iter().take(20) {
+            ctx.out.line(format!("  {}: {difference}", check.verdict.name()))?;
+        }
+        if check.differences.len() > 20 {
+            ctx.out.line(format!("  and {} more", check.differences.len() - 20))?;
+        }
+    }
+    Ok(())
 }

@@ -126,12 +126,12 @@ impl Looker<'_> {
     fn fed_by_row(&self, column: &str) -> bool {
         self.uses.iter().any(|w| {
             w.insert.as_ref().is_some_and(|i| {
-                i.values(column).into_iter().flatten().any(|v| self.from_row(v, w.scope, w.statement, 0))
+                i.values(column).into_iter().flatten().any(|v| self.is_of_row(v, w.scope, w.statement, 0))
             })
         })
     }
 
-    fn from_row(&self, expr: &Value, scope: usize, statement: usize, depth: usize) -> bool {
+    fn is_of_row(&self, expr: &Value, scope: usize, statement: usize, depth: usize) -> bool {
         if depth > 5 {
             return false;
         }
@@ -148,10 +148,10 @@ impl Looker<'_> {
                     let given = body.statements[..statement].iter().filter(|s| s.targets.iter().any(|t| t == name));
                     let assigned = given
                         .filter_map(|s| ast::parse_expression(&s.sql).ok())
-                        .any(|e| !version::mentions(&e, name) && self.from_row(&e, scope, 0, depth + 1));
+                        .any(|e| !version::mentions(&e, name) && self.is_of_row(&e, scope, 0, depth + 1));
                     let place = &self.collected.scopes[scope];
                     let bound = match (place.bindings.get(*name), place.caller) {
-                        (Some(value), Some((caller, at))) => self.from_row(value, caller, at, depth + 1),
+                        (Some(value), Some((caller, at))) => self.is_of_row(value, caller, at, depth + 1),
                         _ => false,
                     };
                     assigned || bound

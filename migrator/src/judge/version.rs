@@ -272,21 +272,13 @@ impl<'a> Tracer<'a> {
                 Kind::Dynamic => {
                     origins.push(Origin::new(VersionSource::Dynamic, format!("{name} comes from EXECUTE")))
                 }
-                _ => origins.push(self.into_target(earlier, at, name, scope, n, depth)),
+                _ => origins.push(self.target_of(earlier, at, name, scope, n, depth)),
             }
         }
         origins
     }
 
-    fn into_target(
-        &self,
-        statement: &Statement,
-        at: usize,
-        name: &str,
-        scope: usize,
-        n: usize,
-        depth: usize,
-    ) -> Origin {
+    fn target_of(&self, statement: &Statement, at: usize, name: &str, scope: usize, n: usize, depth: usize) -> Origin {
         let Some(tree) = trees(statement).into_iter().next() else {
             return Origin::new(VersionSource::Dynamic, format!("{name} comes from a statement that cannot be read"));
         };
@@ -316,30 +308,22 @@ impl<'a> Tracer<'a> {
         Origin::new(VersionSource::MaxPlusOneLocked, format!("{name} is counted up in a row that stays locked"))
     }
 
+    /// A field of a variable that a query fills: what the query puts there.
     fn record_field(&self, body: &Body, record: &str, field: &str, scope: usize, depth: usize) -> Origin {
-        for (n, statement) in body.statements.iter().enumerate().filter(|(_, s)| s.targets.iter().any(|t| t == record))
-        {
-            let trees = trees(statement);
-            let targets = trees.iter().flat_map(|t| ast::find(t, "ResTarget"));
-            for target in targets {
-                let val = target.get("val").filter(|v| v.is_object());
-                let own = ast::text(target, "name");
-                let named = own == field
-                    || (own.is_empty()
-                        && val.and_then(ast::column).is_some_and(|c| c.last().is_some_and(|l| l == field)));
-                if let (true, Some(val)) = (named, val) {
-                    if ast::column(val).is_some() {
-                        break;
-                    }
+        let filled = body.statements.iter().enumerate().find(|(_, s)| s.targets.iter().any(|t| t == record));
+        let Some((n, statement)) = filled else {
+            return Origin::new(VersionSource::Dynamic, format!("{record}.{field} cannot be followed"));
+        };
+        for tree in trees(statement) {
+            for target in ast::find(&tree, "ResTarget") {
+                let Some(val) = target.get("val").filter(|v| v.is_object()) else { continue };
+                // a column that is passed on as it is says no more than the record does
+                if ast::text(target, "name") == field && ast::column(val).is_none() {
                     return self.trace(val, scope, n, depth + 1);
                 }
             }
-            return Origin::new(
-                VersionSource::CopiedFromRow,
-                format!("the version is {record}.{field} of a row that is read"),
-            );
         }
-        Origin::new(VersionSource::Dynamic, format!("{record}.{field} cannot be followed"))
+        Origin::new(VersionSource::CopiedFromRow, format!("the version is {record}.{field} of a row that is read"))
     }
 
     fn parameter(&self, name: &str, scope: usize, depth: usize) -> Origin {

@@ -70,13 +70,14 @@ pub(super) fn add(draft: &mut Draft<'_>, choice: &Choice<'_>) -> Result<Declared
     }
     differences.push("events go to domain_events.events; the legacy table gets no new rows".into());
     differences.push("the version counts 1, 2, 3 .. within its stream, from the first captured event on".into());
-    for column in &roles.data_columns {
+    let written = |c: &&String| insert.columns.contains(*c);
+    for column in roles.data_columns.iter().filter(written) {
         differences.push(format!(
             "{column} becomes event_data: {{old_values, new_values}} of the changed columns, all columns of the table"
         ));
     }
     differences.push("an update that changes nothing writes no event".into());
-    for column in &roles.actor_columns {
+    for column in roles.actor_columns.iter().filter(written) {
         differences
             .push(format!("{column} becomes caused_by: the setting domain_events.actor, else the session's user"));
     }

@@ -46,8 +46,7 @@ pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, E
         .await?;
     let mut functions: Vec<Function> = rows(conn, &functions_sql(), "reading the functions").await?;
     for function in &mut functions {
-        function.search_path =
-            function.settings.iter().find_map(|s| s.strip_prefix("search_path=")).map(|list| identifiers(list));
+        function.search_path = function.settings.iter().find_map(|s| s.strip_prefix("search_path=")).map(identifiers);
     }
     Ok(Catalogue {
         database,

@@ -1,0 +1,177 @@
+//! What is needed to replay one trigger: its old and new definitions, its tables, the terms of comparison.
+
+use super::replay::{CaptureTerms, Terms};
+use super::retarget::Names;
+use super::scratch;
+use crate::error::Error;
+use crate::judge::{Report, Roles, Strategy, ast, plpgsql, sql};
+use crate::plan::{EventTable, Kind, Plan, Port, State};
+use crate::source::{Catalogue, Function, Relation};
+
+/// One trigger to replay.
+pub struct Case<'a> {
+    pub catalogue: &'a Catalogue,
+    pub plan: &'a Plan,
+    pub port: &'a Port,
+    /// The table whose changes fire it.
+    pub table: &'a Relation,
+    /// The event table and its columns.
+    pub event_table: &'a Relation,
+    pub known: &'a EventTable,
+    pub roles: Roles,
+    /// Tables that its functions write, the event table included.
+    pub written: Vec<&'a Relation>,
+    /// The trigger as it was.
+    pub trigger: &'a State,
+    pub operations: Vec<String>,
+    /// The trigger's function first, then those it calls that touch the tables, with the old text.
+    pub functions: Vec<Function>,
+    /// Tables and functions by name.
+    pub names: Names,
+}
+
+fn unverified(reason: impl Into<String>) -> Error {
+    Error::refused("0A000", reason, "")
+}
+
+impl<'a> Case<'a> {
+    pub fn new(catalogue: &'a Catalogue, report: &Report, plan: &'a Plan, port: &'a Port) -> Result<Self, Error> {
+        let (Some(trigger), Some(table)) = (&port.trigger, &port.table) else {
+            return Err(unverified("no trigger leads to it: only the application could replay it"));
+        };
+        let relation = |name: &str| {
+            catalogue.relations.iter().find(|r| r.quoted == name).ok_or_else(|| unverified(format!("{name} is gone")))
+        };
+        let event_name = port.event_table.as_deref().unwrap_or_default();
+        let event_table = relation(event_name)?;
+        let table = relation(table)?;
+        let object = plan
+            .objects
+            .iter()
+            .find(|o| o.kind == Kind::Trigger && o.name == *trigger && o.table.as_deref() == Some(&table.quoted));
+        let state =
+            object.and_then(|o| o.before.as_ref()).ok_or_else(|| unverified("the plan holds no old trigger"))?;
+        let definition = state.definition.as_deref().unwrap_or_default();
+        let (schema, name, operations) = parts(definition)?;
+        let root = catalogue
+            .functions
+            .iter()
+            .find(|f| f.schema == schema && f.name == name && f.is_trigger)
+            .ok_or_else(|| unverified(format!("function {schema}.{name} is gone")))?;
+        let old_root = with_old_text(root, plan);
+        let mut tables = vec![table, event_table];
+        let (mut functions, mut names) = scratch::closure(catalogue, root, &tables);
+        // what they write besides must be copied too, and may bring more functions
+        for _ in 0..3 {
+            for function in &functions {
+                for written in writes(&with_old_text(function, plan), catalogue)? {
+                    if !tables.iter().any(|t| t.oid == written.oid) {
+                        tables.push(written);
+                    }
+                }
+            }
+            (functions, names) = scratch::closure(catalogue, root, &tables);
+        }
+        names.insert((root.schema.clone(), root.name.clone()));
+        let known = plan
+            .event_tables
+            .iter()
+            .find(|t| t.table == event_name)
+            .ok_or_else(|| unverified("the plan does not know the event table"))?;
+        let roles = report.targets.get(&event_table.oid).map(|t| t.roles.clone()).unwrap_or_default();
+        let old = std::iter::once(old_root).chain(functions.iter().skip(1).map(|f| with_old_text(f, plan))).collect();
+        Ok(Self {
+            catalogue,
+            plan,
+            port,
+            table,
+            event_table,
+            known,
+            roles,
+            written: tables.into_iter().skip(1).collect(),
+            trigger: state,
+            operations,
+            functions: old,
+            names,
+        })
+    }
+
+    /// The text of a function after the plan.
+    pub fn new_text(&self, function: &Function) -> String {
+        let statements = self.plan.steps.iter().flat_map(|s| &s.statements);
+        let rewritten = statements
+            .filter(|s| s.object.kind == Kind::Function && s.object.name == function.identity)
+            .map(|s| s.sql.clone())
+            .next();
+        rewritten.unwrap_or_else(|| function.definition.clone())
+    }
+
+    pub fn terms(&self) -> Terms {
+        let mut ignored: Vec<String> = self.known.version_column.iter().cloned().collect();
+        ignored.extend(self.port.not_compared.iter().cloned());
+        let mut terms = Terms { ignored, moving: self.roles.time_columns.clone(), capture: None };
+        if self.port.strategy == Strategy::Capture {
+            let pair = |legacy: &Option<String>, own: &'static str| legacy.clone().map(|l| (l, own));
+            let columns = [
+                pair(&self.roles.id_column, "aggregate_id"),
+                pair(&self.roles.event_type_column, "event_type"),
+                pair(&self.roles.event_name_column, "event_name"),
+            ];
+            // a type that is not constant becomes the store's own, as declared
+            let constant = self.port.event_type.is_some();
+            let columns = columns.into_iter().flatten().filter(|(_, own)| constant || *own == "aggregate_id").collect();
+            terms.capture = Some(CaptureTerms { columns, operations: self.operations.clone() });
+        }
+        terms
+    }
+}
+
+/// Schema, name and operations from a CREATE TRIGGER.
+fn parts(definition: &str) -> Result<(String, String, Vec<String>), Error> {
+    let tree = ast::parse(definition).map_err(unverified)?;
+    let trigger = tree
+        .first()
+        .and_then(|t| ast::node(t, "CreateTrigStmt"))
+        .ok_or_else(|| unverified("the old trigger cannot be parsed"))?;
+    let (schema, name) = ast::call_name(trigger);
+    let events = trigger.get("events").and_then(serde_json::Value::as_i64).unwrap_or(0);
+    let all = [(4, "INSERT"), (8, "DELETE"), (16, "UPDATE"), (32, "TRUNCATE")];
+    Ok((schema, name, all.into_iter().filter(|(bit, _)| events & bit != 0).map(|(_, o)| o.to_owned()).collect()))
+}
+
+fn with_old_text(function: &Function, plan: &Plan) -> Function {
+    let object = plan.objects.iter().find(|o| o.kind == Kind::Function && o.name == function.identity);
+    let old = object.and_then(|o| o.before.as_ref()).and_then(|s| s.definition.clone());
+    let mut function = function.clone();
+    if let Some(definition) = old {
+        if let Some(body) = scratch::body_of(&definition) {
+            function.source = body.to_owned();
+        }
+        function.definition = definition;
+    }
+    function
+}
+
+/// The tables a function writes; an error where that cannot be seen.
+fn writes<'a>(function: &Function, catalogue: &'a Catalogue) -> Result<Vec<&'a Relation>, Error> {
+    let path = catalogue.path_of(function);
+    let mut oids = vec![];
+    let mut see = |sql: &str| {
+        for tree in ast::parse(sql).unwrap_or_default() {
+            oids.extend(sql::inserts(&tree, catalogue, path).into_iter().filter_map(|i| i.relation));
+            oids.extend(sql::changes(&tree, catalogue, path).into_iter().map(|c| c.relation));
+        }
+    };
+    match function.language.as_str() {
+        "plpgsql" => {
+            let body = plpgsql::parse(function, catalogue).map_err(unverified)?;
+            if body.statements.iter().any(|s| s.kind == plpgsql::Kind::Dynamic) {
+                return Err(unverified(format!("{} uses EXECUTE: where it writes cannot be seen", function.identity)));
+            }
+            body.statements.iter().for_each(|s| see(&s.sql));
+        }
+        "sql" => see(&function.source),
+        other => return Err(unverified(format!("{} is in language {other}", function.identity))),
+    }
+    Ok(oids.into_iter().filter_map(|oid| catalogue.relation(oid)).collect())
+}

@@ -1,0 +1,138 @@
+//! Proving that old and new write the same events: the same changes are replayed through both on copies, in a transaction
+//! that is rolled back, and what they wrote is compared column by column.
+
+mod changes;
+mod check;
+pub mod replay;
+mod retarget;
+mod scratch;
+mod stage;
+
+use serde::Serialize;
+use sqlx::PgConnection;
+
+use crate::Context;
+use crate::db;
+use crate::error::Error;
+use crate::judge::{self, Strategy};
+use crate::plan::{Plan, Port};
+use crate::source;
+
+/// Existing rows that are replayed.
+const ROWS: i64 = 20;
+
+/// What a check came to.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Verdict {
+    /// The same events, up to what is declared.
+    Equal,
+    /// Other events.
+    Different,
+    /// It could not be tried.
+    Unverified,
+}
+
+impl Verdict {
+    /// As reports spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Equal => "equal",
+            Self::Different => "different",
+            Self::Unverified => "unverified",
+        }
+    }
+}
+
+/// One trigger, old against new.
+#[derive(Debug, Clone, Serialize)]
+pub struct Check {
+    /// The plan.
+    pub plan_id: String,
+    /// The trigger, or the function where there is none.
+    pub trigger: Option<String>,
+    /// Its table.
+    pub table: Option<String>,
+    /// Where its events go.
+    pub event_table: Option<String>,
+    /// How it was ported.
+    pub strategy: Strategy,
+    /// What came out.
+    pub verdict: Verdict,
+    /// Changes replayed.
+    pub changes: usize,
+    /// Events compared.
+    pub events: usize,
+    /// What differs, or why it could not be tried.
+    pub differences: Vec<String>,
+    /// What may differ, as the plan says.
+    pub declared: Vec<String>,
+}
+
+/// What a replay found.
+#[derive(Debug, Default)]
+struct Tried {
+    pub changes: usize,
+    pub events: usize,
+    pub differences: Vec<String>,
+}
+
+/// Checks every port of a plan. `real` replays on the tables themselves: only for a copy of the database.
+pub async fn verify(conn: &mut PgConnection, plan: &Plan, real: bool, ctx: &Context) -> Result<Vec<Check>, Error> {
+    let ports: Vec<&Port> = plan.ports.iter().filter(|p| p.strategy != Strategy::Manual).collect();
+    let bar = ctx.out.progress(ports.len() as u64, "replaying");
+    let mut checks: Vec<Check> = vec![];
+    for port in ports {
+        bar.inc(1);
+        let same = |c: &&mut Check| c.trigger == port.trigger && c.table == port.table && port.trigger.is_some();
+        // a trigger's function is replayed as a whole, whatever the number of its statements
+        if let Some(known) = checks.iter_mut().find(same) {
+            let more =
+                port.declared_differences.iter().filter(|d| !known.declared.contains(d)).cloned().collect::<Vec<_>>();
+            known.declared.extend(more);
+            continue;
+        }
+        checks.push(one(conn, plan, port, real).await?);
+    }
+    bar.finish_and_clear();
+    Ok(checks)
+}
+
+async fn one(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> Result<Check, Error> {
+    let begin = "begin; set local lock_timeout = '500ms'; set local client_min_messages = warning; set local check_function_bodies = off";
+    db::execute(conn, begin, "beginning a transaction").await?;
+    let tried = tried(conn, plan, port, real).await;
+    // rolled back whatever happened; a broken connection has nothing to keep
+    let rolled_back = db::rollback(conn).await;
+    let (verdict, tried) = match tried {
+        Ok(tried) if !tried.differences.is_empty() => (Verdict::Different, tried),
+        Ok(tried) if tried.events == 0 => {
+            let why = "no event was written in the replay, so that nothing was compared".to_owned();
+            (Verdict::Unverified, Tried { differences: vec![why], ..tried })
+        }
+        Ok(tried) => (Verdict::Equal, tried),
+        Err(error) => {
+            rolled_back?;
+            (Verdict::Unverified, Tried { differences: vec![error.to_string()], ..Tried::default() })
+        }
+    };
+    Ok(Check {
+        plan_id: plan.plan_id.clone(),
+        trigger: port.trigger.clone().or_else(|| port.function.clone()),
+        table: port.table.clone(),
+        event_table: port.event_table.clone(),
+        strategy: port.strategy,
+        verdict,
+        changes: tried.changes,
+        events: tried.events,
+        differences: tried.differences,
+        declared: port.declared_differences.clone(),
+    })
+}
+
+async fn tried(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> Result<Tried, Error> {
+    let catalogue = source::read_in_transaction(conn).await?;
+    let report = judge::judge(&catalogue);
+    let case = check::Case::new(&catalogue, &report, plan, port)?;
+    if real { stage::on_real_tables(conn, &case).await } else { stage::on_copies(conn, &case).await }
+}

@@ -1,0 +1,174 @@
+//! Running the changes on one side and comparing two sides.
+
+use std::collections::BTreeMap;
+
+use serde_json::Value;
+use sqlx::PgConnection;
+
+use super::changes::{Change, TABLE};
+use crate::db;
+use crate::error::{Doing, Error};
+
+/// Where a side keeps its rows and its events.
+#[derive(Debug, Clone)]
+pub struct Side {
+    /// The table that is changed.
+    pub table: String,
+    /// A query for the events in the order they were written, each as JSON.
+    pub events: String,
+}
+
+impl Side {
+    /// Events in a legacy table.
+    pub fn legacy(table: String, event_table: &str) -> Self {
+        Self { table, events: format!("select pg_catalog.to_jsonb(e)::text from {event_table} e order by e.ctid") }
+    }
+
+    /// Events in the store.
+    pub fn store(table: String, aggregate_type: &str) -> Self {
+        let events = format!(
+            "select pg_catalog.to_jsonb(e)::text from domain_events.events e where e.aggregate_type = {} \
+             and e.transaction_id = pg_catalog.pg_current_xact_id() order by e.global_position",
+            db::quote_literal(aggregate_type)
+        );
+        Self { table, events }
+    }
+}
+
+/// What a change did.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Outcome {
+    /// SQLSTATE if it failed.
+    pub error: Option<String>,
+    /// The events it wrote.
+    pub events: Vec<BTreeMap<String, Value>>,
+}
+
+/// Runs all changes, each in a savepoint.
+pub async fn run(conn: &mut PgConnection, side: &Side, changes: &[Change]) -> Result<Vec<Outcome>, Error> {
+    let mut outcomes = vec![];
+    let mut seen = 0;
+    for change in changes {
+        db::execute(conn, "savepoint change", "replaying").await?;
+        let ran = sqlx::raw_sql(&change.sql.replace(TABLE, &side.table)).execute(&mut *conn).await;
+        let error = match ran {
+            Ok(_) => None,
+            Err(error) => {
+                let Some(server) = crate::error::server_error(&error) else {
+                    return Err(error).doing("replaying a change");
+                };
+                let code = server.code().to_owned();
+                db::execute(conn, "rollback to savepoint change", "replaying").await?;
+                Some(code)
+            }
+        };
+        db::execute(conn, "release savepoint change", "replaying").await?;
+        let texts: Vec<String> = sqlx::query_scalar(&format!("{} offset {seen}", side.events))
+            .fetch_all(&mut *conn)
+            .await
+            .doing("reading the events")?;
+        seen += texts.len();
+        let events = texts
+            .iter()
+            .map(|t| serde_json::from_str(t))
+            .collect::<Result<_, _>>()
+            .map_err(|e| Error::json("an event", e))?;
+        outcomes.push(Outcome { error, events });
+    }
+    Ok(outcomes)
+}
+
+/// What is not compared, or is compared otherwise.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// Columns that may differ: the version, and what the plan declares.
+    pub ignored: Vec<String>,
+    /// Columns of times and ids: both sides must have a value, not the same.
+    pub moving: Vec<String>,
+    /// Capture: the new side's events are those of the store.
+    pub capture: Option<CaptureTerms>,
+}
+
+/// The legacy columns that a captured event is compared by.
+#[derive(Debug, Clone, Default)]
+pub struct CaptureTerms {
+    /// Pairs of a legacy column and the store's.
+    pub columns: Vec<(String, &'static str)>,
+    /// Operations that the legacy trigger has events for.
+    pub operations: Vec<String>,
+}
+
+/// All differences between two sides, in words.
+pub fn compare(changes: &[Change], old: &[Outcome], new: &[Outcome], terms: &Terms) -> Vec<String> {
+    let mut found = vec![];
+    for ((change, old), new) in changes.iter().zip(old).zip(new) {
+        if let Some(capture) = &terms.capture
+            && (change.no_op || !capture.operations.iter().any(|o| o == change.operation))
+        {
+            continue;
+        }
+        if old.error != new.error {
+            let show = |e: &Option<String>| e.as_ref().map_or("passes".to_owned(), |code| format!("fails with {code}"));
+            found.push(format!("{}: old {}, new {}", change.what, show(&old.error), show(&new.error)));
+            continue;
+        }
+        if old.events.len() != new.events.len() {
+            found.push(format!("{}: old writes {} events, new {}", change.what, old.events.len(), new.events.len()));
+            continue;
+        }
+        for (a, b) in old.events.iter().zip(&new.events) {
+            found.extend(event(change, a, b, terms));
+        }
+    }
+    found
+}
+
+fn event(change: &Change, old: &BTreeMap<String, Value>, new: &BTreeMap<String, Value>, terms: &Terms) -> Vec<String> {
+    let differs = |column: &str, a: &Value, b: &Value| format!("{}: {column} is {b} instead of {a}", change.what);
+    if let Some(capture) = &terms.capture {
+        let text = |v: Option<&Value>| match v {
+            Some(Value::String(s)) => s.clone(),
+            Some(Value::Null) | None => String::new(),
+            Some(other) => other.to_string(),
+        };
+        let pairs = capture.columns.iter().filter(|(a, b)| text(old.get(a)) != text(new.get(*b)));
+        return pairs
+            .map(|(a, b)| differs(a, old.get(a).unwrap_or(&Value::Null), new.get(*b).unwrap_or(&Value::Null)))
+            .collect();
+    }
+    let mut found = vec![];
+    for (column, a) in old.iter().filter(|(c, _)| !terms.ignored.contains(c)) {
+        let b = new.get(column).unwrap_or(&Value::Null);
+        let same = if terms.moving.contains(column) { a.is_null() == b.is_null() } else { a == b };
+        if !same {
+            found.push(differs(column, a, b));
+        }
+    }
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn outcome(json: &str) -> Outcome {
+        Outcome { error: None, events: vec![serde_json::from_str(json).unwrap()] }
+    }
+
+    #[test]
+    fn what_is_declared_may_differ_and_nothing_else() {
+        let change = Change { what: "x".into(), operation: "UPDATE", no_op: false, sql: String::new() };
+        let terms = Terms { ignored: vec!["version".into()], moving: vec!["at".into()], capture: None };
+        let run = |a: &str, b: &str| compare(std::slice::from_ref(&change), &[outcome(a)], &[outcome(b)], &terms).len();
+        assert_eq!(
+            run(
+                r#"{"version": 1, "at": "1", "data": {"a": null}}"#,
+                r#"{"version": 2, "at": "2", "data": {"a": null}}"#
+            ),
+            0
+        );
+        assert_eq!(run(r#"{"version": 1, "at": "1", "data": 1}"#, r#"{"version": 2, "at": null, "data": 2}"#), 2);
+        let lost = Outcome { error: None, events: vec![] };
+        assert_eq!(compare(&[change], &[outcome("{}")], &[lost], &terms).len(), 1);
+    }
+}

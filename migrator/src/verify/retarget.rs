@@ -1,0 +1,91 @@
+//! Pointing the text of a function at copies of its tables. The text is cut into tokens by PostgreSQL's own scanner; only
+//! whole qualified names, and string constants that are exactly such a name, are changed.
+
+use std::collections::BTreeSet;
+
+use crate::db::quote_ident;
+use crate::plan::splice::{Cut, apply};
+
+/// Schema and name, unquoted, of what is copied.
+pub type Names = BTreeSet<(String, String)>;
+
+/// The text with `scratch` in the place of the schemas of copied objects. Fails where a copied object is named in a way
+/// that cannot be changed with certainty: inside a longer string.
+pub fn retarget(text: &str, copied: &Names, scratch: &str) -> Result<String, String> {
+    let scan = pg_query::scan(text).map_err(|e| e.to_string())?;
+    let words: Vec<(usize, usize, &str)> = scan
+        .tokens
+        .iter()
+        .filter_map(|t| Some((t.start as usize, t.end as usize, text.get(t.start as usize..t.end as usize)?)))
+        .filter(|(_, _, w)| !w.starts_with("--") && !w.starts_with("/*"))
+        .collect();
+    let mut cuts = vec![];
+    for (n, (start, end, word)) in words.iter().enumerate() {
+        if word.starts_with('\'') || word.starts_with("E'") || word.starts_with("e'") {
+            if let Some(cut) = string(word, *start, *end, copied, scratch)? {
+                cuts.push(cut);
+            }
+            continue;
+        }
+        let (Some(dot), Some(name)) = (words.get(n + 1), words.get(n + 2)) else { continue };
+        // a.b.c: a column, or a name in another database
+        let part = n > 0 && words[n - 1].2 == ".";
+        if dot.2 == "." && !part && copied.contains(&(fold(word), fold(name.2))) {
+            cuts.push(Cut { start: *start, end: *end, text: quote_ident(scratch) });
+        }
+    }
+    apply(text, cuts)
+}
+
+fn string(word: &str, start: usize, end: usize, copied: &Names, scratch: &str) -> Result<Option<Cut>, String> {
+    let content = word.trim_start_matches(['E', 'e']).trim_matches('\'').replace("''", "'");
+    for (schema, name) in copied {
+        let spellings =
+            [format!("{schema}.{name}"), format!("{}.{}", quote_ident(schema), quote_ident(name)), name.clone()];
+        if spellings[..2].contains(&content) {
+            let text = format!("'{}.{}'", quote_ident(scratch), quote_ident(name)).replace("''", "'");
+            return Ok(Some(Cut { start, end, text }));
+        }
+        if content.contains(&spellings[0]) || content.contains(&spellings[1]) {
+            return Err(format!("{} is named inside a string", spellings[0]));
+        }
+    }
+    Ok(None)
+}
+
+/// An identifier as the server folds it.
+fn fold(word: &str) -> String {
+    match word.strip_prefix('"').and_then(|w| w.strip_suffix('"')) {
+        Some(quoted) => quoted.replace("\"\"", "\""),
+        None => word.to_lowercase(),
+    }
+}
+
+/// Whether a text names an object at all, with or without its schema.
+pub fn names(text: &str, name: &str) -> bool {
+    pg_query::scan(text).is_ok_and(|scan| {
+        scan.tokens.iter().any(|t| text.get(t.start as usize..t.end as usize).is_some_and(|w| fold(w) == name))
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_whole_names_of_copied_objects_are_changed() {
+        let copied: Names = [("public".into(), "events".into())].into();
+        let go = |t: &str| retarget(t, &copied, "s");
+        assert_eq!(
+            go("insert into Public.events (a) -- public.events").unwrap(),
+            "insert into \"s\".events (a) -- public.events"
+        );
+        assert_eq!(
+            go("select public.event, x.events, db.public.events").unwrap(),
+            "select public.event, x.events, db.public.events"
+        );
+        assert_eq!(go("f('public.events'::regclass)").unwrap(), "f('\"s\".\"events\"'::regclass)");
+        assert!(go("execute 'insert into public.events values (1)'").is_err());
+        assert!(names("insert into \"events\"", "events") && !names("'events'", "events"));
+    }
+}

@@ -1,0 +1,300 @@
+//! Setting up the two sides, and running the changes on both.
+
+use sqlx::PgConnection;
+
+use super::changes::{self, Change};
+use super::check::Case;
+use super::replay::{self, Outcome, Side};
+use super::scratch::Scratch;
+use super::{ROWS, Tried};
+use crate::db::{self, quote_ident, quote_literal};
+use crate::error::{Doing, Error};
+use crate::judge::Strategy;
+use crate::plan::Kind;
+use crate::source::{Column, Relation};
+
+/// The trigger that fires last on a copy of the event table.
+const SHIM: &str = "~domain_events_version";
+
+/// On copies in scratch schemas: nothing of the user's is locked above ACCESS SHARE.
+pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>) -> Result<Tried, Error> {
+    let path = &case.catalogue.search_path;
+    let pid: i32 =
+        sqlx::query_scalar("select pg_catalog.pg_backend_pid()").fetch_one(&mut *conn).await.doing("preparing")?;
+    let old = Scratch { schema: format!("domain_events_old_{pid}"), copied: &case.names, path };
+    let new = Scratch { schema: format!("domain_events_new_{pid}"), copied: &case.names, path };
+    let version = case.known.version_column.as_deref();
+    for (scratch, without_key) in [(&old, version), (&new, None)] {
+        scratch.create(conn).await?;
+        scratch.table(conn, case.table, None).await?;
+        for written in case.written.iter().filter(|w| w.oid != case.table.oid) {
+            let legacy = written.oid == case.event_table.oid;
+            scratch.table(conn, written, without_key.filter(|_| legacy)).await?;
+        }
+    }
+    let rows = copy_rows(conn, case.table, &old.name(case.table), &new.name(case.table)).await?;
+    for function in &case.functions {
+        old.function(conn, function, &function.definition).await?;
+        new.function(conn, function, &case.new_text(function)).await?;
+    }
+    let definition = case.trigger.definition.as_deref().unwrap_or_default();
+    old.trigger(conn, definition, &case.names).await?;
+    let old_side = Side::legacy(old.name(case.table), &old.name(case.event_table));
+    let new_side = new_side(conn, case, &new, definition).await?;
+    let changes = changes::changes(case.table, &rows, &case.operations);
+    let old_outcomes = replay::run(conn, &old_side, &changes).await?;
+    let new_outcomes = replay::run(conn, &new_side, &changes).await?;
+    let mut tried = compared(case, &changes, &old_outcomes, &new_outcomes);
+    tried.differences.extend(gaps(conn, case, &new_side, &new.name(case.event_table)).await?);
+    tried.differences.extend(plpgsql_check(conn, case, &new).await?);
+    Ok(tried)
+}
+
+async fn new_side(
+    conn: &mut PgConnection,
+    case: &Case<'_>,
+    new: &Scratch<'_>,
+    definition: &str,
+) -> Result<Side, Error> {
+    let (table, events) = (new.name(case.table), new.name(case.event_table));
+    if case.port.strategy == Strategy::Capture {
+        let kind = "domain-events verify";
+        let sql = capture_sql(case, &table, kind);
+        db::execute(conn, &sql, "capturing the copy").await?;
+        return Ok(Side::store(table, kind));
+    }
+    new.trigger(conn, definition, &case.names).await?;
+    let known = case.known;
+    let literal = |c: &Option<String>| c.as_deref().map_or("null".to_owned(), quote_literal);
+    let register = format!(
+        "select domain_events.register_event_table({}, {}, {}, {})",
+        quote_literal(&events),
+        literal(&known.type_column),
+        literal(&known.id_column),
+        literal(&known.version_column)
+    );
+    db::execute(conn, &register, "registering the copy").await?;
+    if case.port.strategy == Strategy::Shim {
+        let shim = shim_function(case, &new.schema)?;
+        let trigger = format!(
+            "create trigger {} before insert on {events} for each row execute function {}.shim()",
+            quote_ident(SHIM),
+            quote_ident(&new.schema)
+        );
+        db::execute(conn, &format!("{shim};\n{trigger}"), "creating the shim on the copy").await?;
+    }
+    Ok(Side::legacy(table, &events))
+}
+
+/// The shim of the plan, under another name.
+fn shim_function(case: &Case<'_>, schema: &str) -> Result<String, Error> {
+    let missing = || Error::refused("0A000", "the plan holds no shim for this event table", "");
+    let trigger = case.plan.steps.iter().flat_map(|s| &s.statements).position(|s| {
+        s.object.kind == Kind::Trigger
+            && s.object.name == SHIM
+            && s.object.table.as_deref() == Some(&case.event_table.quoted)
+    });
+    let statements: Vec<_> = case.plan.steps.iter().flat_map(|s| &s.statements).collect();
+    // its function is the statement before it
+    let function = trigger.and_then(|n| n.checked_sub(1)).and_then(|n| statements.get(n)).ok_or_else(missing)?;
+    let first = pg_query::split_with_parser(&function.sql)
+        .ok()
+        .and_then(|s| s.first().map(|t| (*t).to_owned()))
+        .ok_or_else(missing)?;
+    Ok(first.replacen(&function.object.name, &format!("{}.shim()", quote_ident(schema)), 1))
+}
+
+/// The plan's capture, of the copy and under a type of its own.
+fn capture_sql(case: &Case<'_>, copy: &str, kind: &str) -> String {
+    let statements = case.plan.steps.iter().flat_map(|s| &s.statements);
+    let mine = statements
+        .filter(|s| s.object.kind == Kind::Capture && s.object.name == case.table.quoted)
+        .map(|s| s.sql.as_str())
+        .next();
+    let sql = mine.unwrap_or_default().replacen(&quote_literal(&case.table.quoted), &quote_literal(copy), 1);
+    let given = sql.find("aggregate_type => ").and_then(|at| {
+        let end = sql[at..].find(", ").or_else(|| sql[at..].find(");"))? + at;
+        Some((at, end))
+    });
+    let own = format!("aggregate_type => {}", quote_literal(kind));
+    match given {
+        Some((at, end)) => format!("{}{own}{}", &sql[..at], &sql[end..]),
+        None => sql.replacen(");", &format!(", {own});"), 1),
+    }
+}
+
+/// On the tables themselves, old first; for a copy of the database, where nobody waits.
+pub async fn on_real_tables(conn: &mut PgConnection, case: &Case<'_>) -> Result<Tried, Error> {
+    let (table, events) = (&case.table.quoted, &case.event_table.quoted);
+    let rows = row_conditions(conn, case.table, table).await?;
+    let changes = changes::changes(case.table, &rows, &case.operations);
+    db::execute(conn, "savepoint both", "preparing").await?;
+    let version = case.known.version_column.as_deref().unwrap_or_default();
+    drop_version_keys(conn, events, version).await?;
+    db::execute(conn, &format!("delete from {events}"), "emptying the event table of the copy").await?;
+    let old = replay::run(conn, &Side::legacy(table.clone(), events), &changes).await?;
+    db::execute(conn, "rollback to savepoint both", "preparing").await?;
+    for statement in case.plan.steps.iter().flat_map(|s| &s.statements) {
+        db::execute(conn, &statement.sql, "applying the plan to the copy").await?;
+    }
+    db::execute(conn, &format!("delete from {events}"), "emptying the event table of the copy").await?;
+    let side = if case.port.strategy == Strategy::Capture {
+        let kind: String = sqlx::query_scalar(
+            "select aggregate_type from domain_events.captures where target = pg_catalog.to_regclass($1)",
+        )
+        .bind(table)
+        .fetch_one(&mut *conn)
+        .await
+        .doing("reading the capture")?;
+        Side::store(table.clone(), &kind)
+    } else {
+        Side::legacy(table.clone(), events)
+    };
+    let new = replay::run(conn, &side, &changes).await?;
+    let mut tried = compared(case, &changes, &old, &new);
+    tried.differences.extend(gaps(conn, case, &side, events).await?);
+    Ok(tried)
+}
+
+fn compared(case: &Case<'_>, changes: &[Change], old: &[Outcome], new: &[Outcome]) -> Tried {
+    Tried {
+        changes: changes.len(),
+        events: old.iter().map(|o| o.events.len()).sum(),
+        differences: replay::compare(changes, old, new, &case.terms()),
+    }
+}
+
+/// Streams of the new side whose versions are not 1, 2, 3 ..
+async fn gaps(conn: &mut PgConnection, case: &Case<'_>, side: &Side, events: &str) -> Result<Vec<String>, Error> {
+    let (from, stream, version) = if case.port.strategy == Strategy::Capture {
+        (
+            "domain_events.events".to_owned(),
+            vec!["aggregate_type".to_owned(), "aggregate_id".to_owned()],
+            "aggregate_version".to_owned(),
+        )
+    } else {
+        let known = case.known;
+        let stream = known.type_column.iter().chain(&known.id_column).map(|c| quote_ident(c)).collect();
+        (events.to_owned(), stream, quote_ident(known.version_column.as_deref().unwrap_or_default()))
+    };
+    let own = if from == "domain_events.events" {
+        side.events.split(" where ").nth(1).and_then(|w| w.split(" order by ").next())
+    } else {
+        None
+    };
+    let sql = format!(
+        "select pg_catalog.count(*) from (select 1 from {from} e where {} group by {} \
+         having pg_catalog.min(e.{version}) <> 1 or pg_catalog.max(e.{version}) <> pg_catalog.count(*)) s",
+        own.unwrap_or("true"),
+        stream.join(", ")
+    );
+    let broken: i64 = sqlx::query_scalar(&sql).fetch_one(conn).await.doing("checking the versions")?;
+    Ok((broken > 0)
+        .then(|| format!("{broken} streams of the new side have versions that are not 1, 2, 3 .."))
+        .into_iter()
+        .collect())
+}
+
+/// The extension plpgsql_check, where the server has it, sees what no replay reaches.
+async fn plpgsql_check(conn: &mut PgConnection, case: &Case<'_>, new: &Scratch<'_>) -> Result<Vec<String>, Error> {
+    let schema: Option<String> = sqlx::query_scalar(
+        "select n.nspname::text from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace where e.extname = 'plpgsql_check'",
+    )
+    .fetch_optional(&mut *conn)
+    .await
+    .doing("looking for plpgsql_check")?;
+    let Some((schema, root)) = schema.zip(case.functions.first()).filter(|(_, f)| f.language == "plpgsql") else {
+        return Ok(vec![]);
+    };
+    let sql = format!(
+        "select r from {}.plpgsql_check_function({}, {}, fatal_errors => false) r",
+        quote_ident(&schema),
+        quote_literal(&format!("{}.{}()", quote_ident(&new.schema), quote_ident(&root.name))),
+        quote_literal(&new.name(case.table))
+    );
+    let lines: Vec<String> = sqlx::query_scalar(&sql).fetch_all(conn).await.doing("running plpgsql_check")?;
+    Ok(lines.into_iter().filter(|l| l.starts_with("error:")).map(|l| format!("plpgsql_check: {l}")).collect())
+}
+
+/// Copies the first rows into both sides; makes some where there are none. Returns one condition per row.
+async fn copy_rows(conn: &mut PgConnection, table: &Relation, old: &str, new: &str) -> Result<Vec<String>, Error> {
+    let key: Vec<String> = changes::primary(table).iter().map(|c| quote_ident(c)).collect();
+    if key.is_empty() {
+        return Err(Error::refused("0A000", format!("{} has no primary key to find a row by", table.quoted), ""));
+    }
+    let columns: Vec<String> =
+        table.columns.iter().filter(|c| c.generated.is_empty()).map(|c| quote_ident(&c.name)).collect();
+    let columns = columns.join(", ");
+    let copy = |from: &str, to: &str| {
+        format!(
+            "insert into {to} ({columns}) overriding system value select {columns} from {from} order by {} limit {ROWS}",
+            key.join(", ")
+        )
+    };
+    db::execute(conn, &copy(&table.quoted, old), "copying rows").await?;
+    let count: i64 = sqlx::query_scalar(&format!("select pg_catalog.count(*) from {old}"))
+        .fetch_one(&mut *conn)
+        .await
+        .doing("counting rows")?;
+    if count == 0 {
+        for n in 1..=3 {
+            let values: Vec<String> =
+                table.columns.iter().filter(|c| c.generated.is_empty()).map(|c| made_up(c, n)).collect();
+            let sql = format!("insert into {old} ({columns}) overriding system value values ({})", values.join(", "));
+            db::execute(conn, &sql, &format!("{} is empty; making up a row", table.quoted)).await?;
+        }
+    }
+    db::execute(conn, &copy(old, new), "copying rows").await?;
+    row_conditions(conn, table, old).await
+}
+
+async fn row_conditions(conn: &mut PgConnection, table: &Relation, from: &str) -> Result<Vec<String>, Error> {
+    let key = changes::primary(table);
+    let parts: Vec<String> =
+        key.iter().map(|c| format!("pg_catalog.format('%I = %L', {}, {})", quote_literal(c), quote_ident(c))).collect();
+    let order: Vec<String> = key.iter().map(|c| quote_ident(c)).collect();
+    let sql = format!(
+        "select pg_catalog.concat_ws(' and ', {}) from {from} order by {} limit {ROWS}",
+        parts.join(", "),
+        order.join(", ")
+    );
+    sqlx::query_scalar(&sql).fetch_all(conn).await.doing("reading the keys of the rows")
+}
+
+async fn drop_version_keys(conn: &mut PgConnection, table: &str, version: &str) -> Result<(), Error> {
+    let drops: Vec<String> = sqlx::query_scalar(
+        "select case when c.oid is null then pg_catalog.format('drop index %s', i.indexrelid::regclass) \
+         else pg_catalog.format('alter table %s drop constraint %I', i.indrelid::regclass, c.conname) end \
+         from pg_catalog.pg_index i left join pg_catalog.pg_constraint c on c.conindid = i.indexrelid and c.conrelid = i.indrelid \
+         where i.indrelid = pg_catalog.to_regclass($1) and i.indisunique and exists (select from pg_catalog.pg_attribute a \
+         where a.attrelid = i.indrelid and a.attname = $2 and a.attnum = any (i.indkey))",
+    )
+    .bind(table)
+    .bind(version)
+    .fetch_all(&mut *conn)
+    .await
+    .doing("reading the keys of the event table")?;
+    for sql in drops {
+        db::execute(conn, &sql, "dropping the key on the copy of the database").await?;
+    }
+    Ok(())
+}
+
+/// Something of a column's type.
+fn made_up(column: &Column, n: usize) -> String {
+    if column.default.is_some() && column.category != "N" || !column.not_null {
+        return if column.default.is_some() { "default".into() } else { "null".into() };
+    }
+    match (column.category.as_str(), column.data_type.as_str()) {
+        ("N", _) => n.to_string(),
+        ("B", _) => "true".into(),
+        ("D", _) => "pg_catalog.now()".into(),
+        ("T", _) => "'1 day'".into(),
+        ("A", _) => "'{}'".into(),
+        ("E", t) => format!("pg_catalog.enum_first(null::{t})"),
+        (_, "json" | "jsonb") => "'{}'".into(),
+        (_, "uuid") => format!("'00000000-0000-4000-8000-{n:012}'"),
+        (_, "bytea") => "'\\x00'".into(),
+        _ => format!("'{n}'"),
+    }
+}
