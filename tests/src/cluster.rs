@@ -2,7 +2,6 @@
 
 use std::{
     env, fs,
-    io::Read,
     net::TcpListener,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
@@ -120,7 +119,17 @@ impl Cluster {
 
     /// Stops and starts the server; its databases stay.
     pub fn restart(&self) {
-        succeed(server_program("pg_ctl").args(["-w", "-m", "fast", "restart", "-D"]).arg(self.dir.join("data")));
+        // The server inherits what we give it: a pipe would stay open for as long as it runs.
+        let done = server_program("pg_ctl")
+            .args(["-w", "-s", "-m", "fast", "restart", "-D"])
+            .arg(self.dir.join("data"))
+            .arg("-l")
+            .arg(self.dir.join("log"))
+            .stdout(Stdio::null())
+            .stderr(Stdio::null())
+            .status()
+            .expect("pg_ctl");
+        assert!(done.success(), "the server does not restart:\n{}", self.log());
     }
 
     /// What a DBA does once per server: the product's roles, and an application's owner without any special right.
@@ -229,7 +238,7 @@ fn start(dir: &Path, port: u16, settings: &[(&str, &str)]) -> bool {
     for (name, value) in settings {
         options += &format!(" -c {name}='{value}'");
     }
-    let mut child = server_program("pg_ctl")
+    server_program("pg_ctl")
         .args(["-w", "-s", "-t", "60", "start", "-D"])
         .arg(dir.join("data"))
         .arg("-l")
@@ -237,14 +246,8 @@ fn start(dir: &Path, port: u16, settings: &[(&str, &str)]) -> bool {
         .arg("-o")
         .arg(options)
         .stdout(Stdio::null())
-        .stderr(Stdio::piped())
-        .spawn()
-        .expect("pg_ctl");
-    let started = child.wait().expect("pg_ctl").success();
-    if !started && let Some(mut stderr) = child.stderr.take() {
-        let mut text = String::new();
-        stderr.read_to_string(&mut text).ok();
-        eprint!("{text}");
-    }
-    started
+        .stderr(Stdio::null())
+        .status()
+        .expect("pg_ctl")
+        .success()
 }

@@ -111,6 +111,12 @@ impl Db {
         db
     }
 
+    /// The same database, said to hold this engine: for what a restore brought there.
+    pub fn holding(mut self, engine: Engine) -> Db {
+        self.engine = engine;
+        self
+    }
+
     /// A database on a server of its own.
     pub fn on(cluster: Cluster, engine: Engine) -> Db {
         let db = Db { engine, name: unique_name(), cluster: ClusterRef::Own(cluster) };
