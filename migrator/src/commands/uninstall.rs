@@ -122,15 +122,15 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
     dependents.check()?;
 
     let mut steps = Vec::new();
-    // Event triggers would refuse what follows; they are ours, and go first.
+    if extension.is_some() {
+        steps.extend(native_to_portable());
+    }
+    // Event triggers would refuse what follows. They are ours, and no extension's any more.
     steps.extend(
         dependents.event_triggers.iter().map(|name| {
             Step::new(format!("event trigger {name}"), format!("drop event trigger {};", quote_ident(name)))
         }),
     );
-    if extension.is_some() {
-        steps.extend(native_to_portable());
-    }
     steps.extend(dependents.triggers.iter().map(|(name, table)| {
         Step::new(format!("trigger on {table}"), format!("drop trigger {} on {table};", quote_ident(name)))
     }));

@@ -79,6 +79,11 @@ fn the_store_of_a_plain_owner_is_switched_by_a_superuser_and_stays_the_owners() 
     db.cli("postgres", &["install", "--engine", "native"]).expect(0);
     assert_eq!(db.owner().one(owner), "app_owner");
     update(&db);
+    // the extension is the superuser's: the store's owner cannot take it away, and nothing is half done
+    let before = catalogue(&db);
+    db.cli("app_owner", &["install", "--engine", "portable"]).expect_error(1, "42501");
+    db.cli("app_owner", &["uninstall", "--drop-events"]).expect_error(1, "42501");
+    assert_eq!(before, catalogue(&db));
     db.cli("postgres", &["install", "--engine", "portable"]).expect(0);
     assert_eq!(db.owner().one(owner), "app_owner");
     update(&db);
