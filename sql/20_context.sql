@@ -19,7 +19,7 @@ comment on function domain_events.set_context(text, text, text, jsonb, boolean) 
   'Sets the whole context of the events to come: what is not named is cleared. local (default): until the transaction ends; otherwise for the session.';
 
 create function domain_events._context_text(setting text) returns text
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable
 as $$
 declare
   value text := nullif(current_setting(setting, true), '');
@@ -35,7 +35,7 @@ $$;
 comment on function domain_events._context_text(text) is 'A context setting; null when unset or empty, cut and marked over 8 kB';
 
 create function domain_events._context_metadata() returns jsonb
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable
 as $$
 declare
   value text := nullif(current_setting('domain_events.metadata', true), '');

@@ -51,7 +51,7 @@ comment on function domain_events._keep_lock(text, text, int) is
   'Holds a stream until the transaction ends and returns true; false once the transaction keeps its share, so many quarters of max_locks_per_transaction';
 
 create function domain_events._check_stream(aggregate_type text, aggregate_id text) returns void
-language plpgsql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable
 as $$
 begin
   if aggregate_type is null or aggregate_id is null then
@@ -74,7 +74,7 @@ comment on function domain_events._check_stream(text, text) is
   'Raises 22004 or 22023 unless type and id can name a stream';
 
 create function domain_events._check_writable() returns void
-language plpgsql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable
 as $$
 begin
   if current_setting('transaction_read_only')::bool then
@@ -116,7 +116,7 @@ comment on column domain_events.stream_locks.aggregate_type is 'The stream''s ty
 comment on column domain_events.stream_locks.aggregate_id is 'The stream''s id';
 
 create function domain_events._lock_row(event_table oid, aggregate_type text, aggregate_id text) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
 as $$
 begin
   insert into domain_events.stream_locks as s (event_table, aggregate_type, aggregate_id)
@@ -187,7 +187,7 @@ $$;
 comment on function domain_events._is_own(text, text) is 'True when the newest event of the stream is this transaction''s own';
 
 create function domain_events._next_own_version(aggregate_type text, aggregate_id text) returns bigint
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
 as $$
 declare
   next_version bigint;

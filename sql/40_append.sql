@@ -1,8 +1,8 @@
--- Appending one event.
+-- Appending one event. Internal functions pin no search_path of their own, which would cost 1.3 us each: their callers do.
 
 -- The heart of every append, for a stream that is held. "event" is finished but for version, position and recorded_at.
 create function domain_events._append_held(event domain_events.events, expected_version bigint) returns domain_events.events
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
 as $$
 declare
   stored domain_events.events;
@@ -63,7 +63,7 @@ comment on function domain_events._append_held(domain_events.events, bigint) is
   'Stores one event as the next version of its held stream, or returns the stored one of the same event_id';
 
 create function domain_events._append(event domain_events.events, expected_version bigint) returns domain_events.events
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
 as $$
 declare
   key bigint;
@@ -97,7 +97,7 @@ create function domain_events._new_event(
   aggregate_type text, aggregate_id text, event_type text, event_data jsonb, event_name text, metadata jsonb,
   event_id uuid, caused_by text, correlation_id text, causation_id text, occurred_at timestamptz, schema_version int
 ) returns domain_events.events
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
 as $$
 declare
   event domain_events.events;
@@ -124,7 +124,10 @@ begin
   event.event_type := event_type;
   event.event_name := event_name;
   event.event_data := event_data;
-  event.metadata := domain_events._context_metadata() || coalesce(metadata, '{}');
+  event.metadata := coalesce(metadata, '{}');
+  if current_setting('domain_events.metadata', true) <> '' then
+    event.metadata := domain_events._context_metadata() || event.metadata;
+  end if;
   event.correlation_id := coalesce(correlation_id, domain_events._context_text('domain_events.correlation_id'));
   event.causation_id := coalesce(causation_id, domain_events._context_text('domain_events.causation_id'));
   event.caused_by := coalesce(caused_by, domain_events._context_text('domain_events.actor'), session_user);
@@ -146,7 +149,9 @@ create function domain_events.append_event(
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-  perform domain_events._check_expected_version(expected_version);
+  if expected_version < 0 then
+    perform domain_events._check_expected_version(expected_version);
+  end if;
   return domain_events._append(
     domain_events._new_event(aggregate_type, aggregate_id, event_type, event_data, event_name, metadata, event_id,
                              caused_by, correlation_id, causation_id, occurred_at, schema_version),
@@ -158,7 +163,7 @@ comment on function domain_events.append_event(text, text, text, jsonb, text, js
   'Appends one event and returns it as stored. expected_version: null any, 0 the stream must not exist, n exactly n (23000). The same event_id with the same content returns the stored event, with other content 23505.';
 
 create function domain_events._check_expected_version(expected_version bigint) returns void
-language plpgsql immutable set search_path = pg_catalog, pg_temp
+language plpgsql immutable
 as $$
 begin
   if expected_version < 0 then

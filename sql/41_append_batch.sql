@@ -4,7 +4,7 @@
 create function domain_events._event_from_json(
   element jsonb, ordinal bigint, default_type text, default_id text
 ) returns domain_events.events
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
 as $$
 declare
   unknown text;
@@ -45,7 +45,7 @@ comment on function domain_events._event_from_json(jsonb, bigint, text, text) is
 
 -- True for a batch that is there already; one that is stored in part is an error.
 create function domain_events._is_stored(batch domain_events.events[]) returns boolean
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
 as $$
 declare
   given int;
@@ -72,40 +72,34 @@ $$;
 comment on function domain_events._is_stored(domain_events.events[]) is
   'True when every event_id of a batch is stored; raises 23505 when some are, 22023 when one is given twice';
 
--- The events of a batch as rows, each with its stream's newest version and its place behind it. Null when another writer got in
--- between: then nothing is stored, and the caller looks again.
-create function domain_events._insert_batch(batch domain_events.events[]) returns domain_events.events[]
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+-- The events of one stream in one statement. Null when another writer got in between: then nothing is stored.
+create function domain_events._insert_batch(part domain_events.events[]) returns domain_events.events[]
+language plpgsql volatile
 as $$
 declare
   stored domain_events.events[];
 begin
-  with element as (
-    select e.*, row_number() over (partition by e.aggregate_type, e.aggregate_id order by e.ordinality) as nth
-      from unnest(batch) with ordinality as e
-  ), head as materialized (
-    select s.aggregate_type, s.aggregate_id, coalesce(h.aggregate_version, 0) as version,
-           greatest(clock_timestamp(), h.recorded_at + interval '1 microsecond') as recorded_at
-      from (select distinct e.aggregate_type, e.aggregate_id from element e) as s
-      left join lateral (select e.aggregate_version, e.recorded_at from domain_events.events e
-                          where e.aggregate_type = s.aggregate_type and e.aggregate_id = s.aggregate_id
-                          order by e.aggregate_version desc limit 1) as h on true
+  with head as materialized (
+    select coalesce(max(h.aggregate_version), 0) as version,
+           greatest(clock_timestamp(), max(h.recorded_at) + interval '1 microsecond') as recorded_at
+      from (select e.aggregate_version, e.recorded_at from domain_events.events e
+             where e.aggregate_type = part[1].aggregate_type and e.aggregate_id = part[1].aggregate_id
+             order by e.aggregate_version desc limit 1) as h
   ), inserted as (
     insert into domain_events.events
       (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
        correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at)
-    select coalesce(e.event_id, domain_events.uuid_v7()), e.aggregate_type, e.aggregate_id, head.version + e.nth,
+    select coalesce(e.event_id, domain_events.uuid_v7()), e.aggregate_type, e.aggregate_id, head.version + e.ordinality,
            e.event_type, e.event_name, e.event_data, e.metadata, e.correlation_id, e.causation_id, e.caused_by,
            e.schema_version, coalesce(e.occurred_at, r.recorded_at), r.recorded_at
-      from element e
-      join head on head.aggregate_type = e.aggregate_type and head.aggregate_id = e.aggregate_id
-     cross join lateral (select head.recorded_at + (e.nth - 1) * interval '1 microsecond' as recorded_at) as r
+      from head, unnest(part) with ordinality as e
+     cross join lateral (select head.recorded_at + (e.ordinality - 1) * interval '1 microsecond' as recorded_at) as r
      order by e.ordinality
     on conflict do nothing
     returning events.*
   )
-  select array_agg(i::domain_events.events order by i.global_position) into stored from inserted as i;
-  if coalesce(cardinality(stored), 0) < cardinality(batch) then
+  select array_agg(i::domain_events.events order by i.aggregate_version) into stored from inserted as i;
+  if coalesce(cardinality(stored), 0) < cardinality(part) then
     raise exception 'batch' using errcode = 'DE001';  -- undoes what was inserted
   end if;
   return stored;
@@ -115,7 +109,89 @@ end
 $$;
 
 comment on function domain_events._insert_batch(domain_events.events[]) is
-  'Inserts a batch in one statement and returns it as stored; null, and nothing stored, when a version or an event_id was taken meanwhile';
+  'Inserts events of one stream and returns them as stored; null, and nothing stored, when a version or an event_id was taken meanwhile';
+
+-- The events of one stream, for a stream that is held. Null when the whole batch turns out to be stored: somebody's first
+-- attempt ended meanwhile, and an expectation that it changed is not missed.
+create function domain_events._append_part_held(
+  part domain_events.events[], expected_version bigint, batch domain_events.events[]
+) returns domain_events.events[]
+language plpgsql volatile
+as $$
+declare
+  stored domain_events.events[];
+  actual bigint;
+  snapshot_is_fixed boolean := current_setting('transaction_isolation') not in ('read committed', 'read uncommitted');
+begin
+  loop
+    -- Under a fixed snapshot the newest version may be invisible: there the insert comes first and is the proof.
+    actual := domain_events._stream_version(part[1].aggregate_type, part[1].aggregate_id);
+    if snapshot_is_fixed or expected_version is null or expected_version = actual then
+      stored := domain_events._insert_batch(part);
+    end if;
+    if stored is not null then
+      actual := stored[1].aggregate_version - 1;
+      if expected_version <> actual then
+        perform domain_events._raise_version(part[1].aggregate_type, part[1].aggregate_id, expected_version, actual);
+      end if;
+      return stored;
+    elsif domain_events._is_stored(batch) then
+      return null;
+    elsif expected_version <> actual then
+      perform domain_events._raise_version(part[1].aggregate_type, part[1].aggregate_id, expected_version, actual);
+    end if;
+  end loop;
+end
+$$;
+
+comment on function domain_events._append_part_held(domain_events.events[], bigint, domain_events.events[]) is
+  'Stores the events of one held stream; null when the batch they belong to is stored already';
+
+create function domain_events._append_part(
+  part domain_events.events[], expected_version bigint, batch domain_events.events[]
+) returns domain_events.events[]
+language plpgsql volatile
+as $$
+declare
+  key bigint := domain_events._stream_key(part[1].aggregate_type, part[1].aggregate_id);
+  is_locked boolean := false;
+  stored domain_events.events[];
+begin
+  if domain_events._keep_lock(part[1].aggregate_type, part[1].aggregate_id, 1)
+     or domain_events._is_own(part[1].aggregate_type, part[1].aggregate_id) then
+    return domain_events._append_part_held(part, expected_version, batch);
+  end if;
+  begin
+    is_locked := pg_advisory_lock(key) is not null;
+    stored := domain_events._append_part_held(part, expected_version, batch);
+  exception when others or query_canceled or assert_failure then
+    if is_locked then
+      perform pg_advisory_unlock(key);
+    end if;
+    raise;
+  end;
+  perform pg_advisory_unlock(key);
+  return stored;
+end
+$$;
+
+comment on function domain_events._append_part(domain_events.events[], bigint, domain_events.events[]) is
+  'Holds the stream of these events, until the transaction ends or for the insert only, and stores them';
+
+create function domain_events._raise_version(
+  aggregate_type text, aggregate_id text, expected_version bigint, actual bigint
+) returns void
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  raise exception 'stream (%, %) is not at the expected version', aggregate_type, aggregate_id
+    using errcode = '23000',
+          detail = format('expected %s, actual %s', expected_version, actual),
+          hint = 'Read the stream again and decide anew.';
+end
+$$;
+
+comment on function domain_events._raise_version(text, text, bigint, bigint) is 'Raises 23000: the stream is at another version';
 
 create function domain_events._append_batch(
   events jsonb, default_type text, default_id text, expected jsonb
@@ -124,9 +200,11 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   batch domain_events.events[];
+  part domain_events.events[];
   stored domain_events.events[];
   stream record;
-  all_held boolean := true;
+  is_repeated boolean;
+  actual bigint;
 begin
   if events is null then
     raise exception 'events must not be null'
@@ -137,128 +215,57 @@ begin
   end if;
   batch := array(select domain_events._event_from_json(e.element, e.ordinal, default_type, default_id)
                    from jsonb_array_elements(events) with ordinality as e(element, ordinal) order by e.ordinal);
+  stored := batch;
+  is_repeated := domain_events._is_stored(batch);
 
-  -- Every stream, the check-only ones too, is held in one order whatever the order of the call: two calls over the same
-  -- streams wait for each other instead of deadlocking.
-  for stream in
-    select e.aggregate_type, e.aggregate_id from unnest(batch) as e
-    union
-    select x.aggregate_type collate "C", x.aggregate_id collate "C"
-      from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text)
-    order by 1, 2
-  loop
-    perform domain_events._check_stream(stream.aggregate_type, stream.aggregate_id);
-    all_held := domain_events._keep_lock(stream.aggregate_type, stream.aggregate_id, 1) and all_held;
-  end loop;
-
-  loop
-    if domain_events._is_stored(batch) then
-      return query select s.* from unnest(batch) with ordinality as e, domain_events._append(batch[e.ordinality], null) as s
-                   order by e.ordinality;
-      return;
-    end if;
+  -- Stream by stream in one order, each held and written before the next one is locked: two calls over the same streams
+  -- queue behind each other whatever the order of their events, and nobody holds a later stream while waiting for an
+  -- earlier one. Streams that are only checked take part in the order.
+  if not is_repeated then
     for stream in
-      select x.aggregate_type, x.aggregate_id, x.version,
-             exists (select from unnest(batch) as e
-                      where e.aggregate_type = x.aggregate_type and e.aggregate_id = x.aggregate_id) as is_written
-        from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
-       where x.version is not null
+      select s.aggregate_type, s.aggregate_id, max(s.version) as expected_version,
+             array_agg(s.ordinal order by s.ordinal) filter (where s.ordinal is not null) as ordinals
+        from (select e.aggregate_type, e.aggregate_id, e.ordinality as ordinal, null::bigint as version
+                from unnest(batch) with ordinality as e
+              union all
+              select x.aggregate_type collate "C", x.aggregate_id collate "C", null, x.version
+                from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)) as s
+       group by s.aggregate_type, s.aggregate_id
+       order by s.aggregate_type, s.aggregate_id
     loop
-      perform domain_events._check_version(stream.aggregate_type, stream.aggregate_id, stream.version, stream.is_written);
+      perform domain_events._check_stream(stream.aggregate_type, stream.aggregate_id);
+      perform domain_events._check_expected_version(stream.expected_version);
+      if stream.ordinals is not null then
+        part := domain_events._append_part(array(select batch[n] from unnest(stream.ordinals) with ordinality as o(n, i) order by i),
+                                           stream.expected_version, batch);
+        if part is null then
+          is_repeated := true;
+          exit;
+        end if;
+        for i in 1 .. cardinality(part) loop
+          stored[stream.ordinals[i]] := part[i];
+        end loop;
+      elsif stream.expected_version is not null then
+        -- Nothing is inserted that would prove the version: it proves itself.
+        actual := domain_events._next_own_version(stream.aggregate_type, stream.aggregate_id) - 1;
+        if actual <> stream.expected_version then
+          is_repeated := domain_events._is_stored(batch);
+          exit when is_repeated;
+          perform domain_events._raise_version(stream.aggregate_type, stream.aggregate_id, stream.expected_version, actual);
+        end if;
+      end if;
     end loop;
-    if cardinality(batch) = 0 then
-      return;
-    end if;
-
-    if not all_held then
-      return query select * from domain_events._append_sorted(batch, expected);
-      return;
-    end if;
-    stored := domain_events._insert_batch(batch);
-    if stored is not null then
-      -- The expectations were checked before: see that nothing got in between.
-      for stream in
-        select x.aggregate_type, x.aggregate_id, x.version, min(s.aggregate_version) - 1 as actual
-          from jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
-          join unnest(stored) as s on s.aggregate_type = x.aggregate_type and s.aggregate_id = x.aggregate_id
-         group by 1, 2, 3
-      loop
-        perform domain_events._compare_versions(stream.aggregate_type, stream.aggregate_id, stream.version, stream.actual);
-      end loop;
-      return query select s.* from unnest(stored) as s;
-      return;
-    end if;
-  end loop;
+  end if;
+  if is_repeated then
+    return query select s.* from generate_subscripts(batch, 1) as n, domain_events._append(batch[n], null) as s order by n;
+  else
+    return query select s.* from unnest(stored) as s;
+  end if;
 end
 $$;
 
 comment on function domain_events._append_batch(jsonb, text, text, jsonb) is
-  'Appends a batch, all or nothing; every stream of it is held first, in sorted order';
-
--- More streams than a transaction keeps locks for: one by one, in the order of the streams, so that two such calls queue
--- behind each other's rows, and returned in the order given.
-create function domain_events._append_sorted(batch domain_events.events[], expected jsonb) returns setof domain_events.events
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-declare
-  element record;
-  stored domain_events.events[] := array_fill(null::domain_events.events, array[cardinality(batch)]);
-begin
-  for element in
-    select e.ordinality as ordinal,
-           x.version + row_number() over (partition by e.aggregate_type, e.aggregate_id order by e.ordinality) - 1 as expected_version
-      from unnest(batch) with ordinality as e
-      left join jsonb_to_recordset(expected) as x(aggregate_type text, aggregate_id text, version bigint)
-             on x.aggregate_type = e.aggregate_type and x.aggregate_id = e.aggregate_id
-     order by e.aggregate_type, e.aggregate_id, e.ordinality
-  loop
-    stored[element.ordinal] := domain_events._append(batch[element.ordinal], element.expected_version);
-  end loop;
-  return query select s.* from unnest(stored) as s;
-end
-$$;
-
-comment on function domain_events._append_sorted(domain_events.events[], jsonb) is
-  'Stores a batch event by event in the order of its streams and returns it in its own';
-
-create function domain_events._compare_versions(
-  aggregate_type text, aggregate_id text, expected_version bigint, actual bigint
-) returns void
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$
-begin
-  if expected_version <> actual then
-    raise exception 'stream (%, %) is not at the expected version', aggregate_type, aggregate_id
-      using errcode = '23000',
-            detail = format('expected %s, actual %s', expected_version, actual),
-            hint = 'Read the stream again and decide anew.';
-  end if;
-end
-$$;
-
-comment on function domain_events._compare_versions(text, text, bigint, bigint) is
-  'Raises 23000 unless the stream is at the expected version; null expects nothing';
-
-create function domain_events._check_version(
-  aggregate_type text, aggregate_id text, expected_version bigint, is_written boolean
-) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-begin
-  perform domain_events._check_expected_version(expected_version);
-  if not is_written then
-    -- Check-only: nothing is inserted that would prove the version under a fixed snapshot, so it proves itself.
-    perform domain_events._compare_versions(aggregate_type, aggregate_id, expected_version,
-                                            domain_events._next_own_version(aggregate_type, aggregate_id) - 1);
-  elsif current_setting('transaction_isolation') in ('read committed', 'read uncommitted') then
-    perform domain_events._compare_versions(aggregate_type, aggregate_id, expected_version,
-                                            domain_events._stream_version(aggregate_type, aggregate_id));
-  end if;
-end
-$$;
-
-comment on function domain_events._check_version(text, text, bigint, boolean) is
-  'Raises 23000 unless a stream of a batch is at the expected version';
+  'Appends a batch, all or nothing, stream by stream in sorted order';
 
 create function domain_events.append_events(
   aggregate_type text, aggregate_id text, events jsonb, expected_version bigint default null
