@@ -1,5 +1,7 @@
 //! `install`: whole or not at all, and never over something else.
 
+use std::process::Stdio;
+
 use domain_events_tests::{Cluster, Db, Engine};
 use serde_json::json;
 
@@ -200,7 +202,10 @@ fn odd_settings_of_the_database_do_not_matter() {
 fn two_at_the_same_moment_leave_one_whole_store() {
     let db = empty();
     let mut both: Vec<_> = (0..2)
-        .map(|_| db.cli_command("app_owner", &["install", "--engine", "portable"]).spawn().expect("domain-events"))
+        .map(|_| {
+            let mut command = db.cli_command("app_owner", &["install", "--engine", "portable"]);
+            command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("domain-events")
+        })
         .collect();
     let mut codes: Vec<_> = both.iter_mut().map(|c| c.wait().expect("an end").code()).collect();
     codes.sort();
