@@ -34,6 +34,17 @@ $$;
 
 comment on function domain_events._context_text(text) is 'A context setting; null when unset or empty, cut and marked over 8 kB';
 
+-- The same where it matters: an SQL function of one expression is written into the caller's.
+create function domain_events._context(setting text) returns text
+language sql stable
+as $$
+  select case when pg_catalog.octet_length(pg_catalog.current_setting(setting, true)) <= 8192
+              then nullif(pg_catalog.current_setting(setting, true), '')
+              else domain_events._context_text(setting) end
+$$;
+
+comment on function domain_events._context(text) is '_context_text() for hot paths';
+
 create function domain_events._context_metadata() returns jsonb
 language plpgsql stable
 as $$

@@ -93,14 +93,11 @@ $$;
 comment on function domain_events._append(domain_events.events, bigint) is
   'Holds the event''s stream, until the transaction ends or for the insert only, and stores the event';
 
-create function domain_events._new_event(
-  aggregate_type text, aggregate_id text, event_type text, event_data jsonb, event_name text, metadata jsonb,
-  event_id uuid, caused_by text, correlation_id text, causation_id text, occurred_at timestamptz, schema_version int
-) returns domain_events.events
-language plpgsql volatile
+create function domain_events._check_event(
+  aggregate_type text, aggregate_id text, event_type text, event_data jsonb, metadata jsonb, schema_version int
+) returns void
+language plpgsql stable
 as $$
-declare
-  event domain_events.events;
 begin
   perform domain_events._check_stream(aggregate_type, aggregate_id);
   perform domain_events._check_writable();
@@ -118,22 +115,35 @@ begin
     raise exception 'metadata must be a JSON object, not %', jsonb_typeof(metadata)
       using errcode = '22023', hint = 'For example {"source": "import"}.';
   end if;
-  event.event_id := event_id;
-  event.aggregate_type := aggregate_type;
-  event.aggregate_id := aggregate_id;
-  event.event_type := event_type;
-  event.event_name := event_name;
-  event.event_data := event_data;
-  event.metadata := coalesce(metadata, '{}');
-  if current_setting('domain_events.metadata', true) <> '' then
-    event.metadata := domain_events._context_metadata() || event.metadata;
+end
+$$;
+
+comment on function domain_events._check_event(text, text, text, jsonb, jsonb, int) is
+  'Raises 22004, 22023 or 25006 unless the arguments of an append make an event';
+
+-- PL/pgSQL prepares every expression anew in every transaction, 0.3 us each: so one condition that is true of a good
+-- event, and one row, instead of thirty small steps.
+create function domain_events._new_event(
+  aggregate_type text, aggregate_id text, event_type text, event_data jsonb, event_name text, metadata jsonb,
+  event_id uuid, caused_by text, correlation_id text, causation_id text, occurred_at timestamptz, schema_version int
+) returns domain_events.events
+language plpgsql volatile
+as $$
+begin
+  if (aggregate_type <> '' and aggregate_id <> '' and event_type <> '' and event_data is not null and schema_version >= 1
+      and octet_length(aggregate_type) <= 255 and octet_length(aggregate_id) <= 1024 and octet_length(event_type) <= 255
+      and (metadata is null or jsonb_typeof(metadata) = 'object')
+      and not current_setting('transaction_read_only')::bool) is not true then
+    perform domain_events._check_event(aggregate_type, aggregate_id, event_type, event_data, metadata, schema_version);
   end if;
-  event.correlation_id := coalesce(correlation_id, domain_events._context_text('domain_events.correlation_id'));
-  event.causation_id := coalesce(causation_id, domain_events._context_text('domain_events.causation_id'));
-  event.caused_by := coalesce(caused_by, domain_events._context_text('domain_events.actor'), session_user);
-  event.schema_version := schema_version;
-  event.occurred_at := occurred_at;
-  return event;
+  return row(
+    null, null, event_id, aggregate_type, aggregate_id, null, event_type, event_name, event_data,
+    case when current_setting('domain_events.metadata', true) <> '' then domain_events._context_metadata() || coalesce(metadata, '{}')
+         else coalesce(metadata, '{}') end,
+    coalesce(correlation_id, domain_events._context('domain_events.correlation_id')),
+    coalesce(causation_id, domain_events._context('domain_events.causation_id')),
+    coalesce(caused_by, domain_events._context('domain_events.actor'), session_user),
+    schema_version, occurred_at, null)::domain_events.events;
 end
 $$;
 

@@ -22,19 +22,11 @@ begin
       using errcode = '22004', hint = 'Capture by columns that are not null: enable_capture(.., aggregate_id => ..).';
   end if;
   if caused_by is null then
-    caused_by := current_setting('domain_events.actor', true);
-    correlation_id := nullif(current_setting('domain_events.correlation_id', true), '');
-    causation_id := nullif(current_setting('domain_events.causation_id', true), '');
+    caused_by := coalesce(domain_events._context('domain_events.actor'), session_user);
+    correlation_id := domain_events._context('domain_events.correlation_id');
+    causation_id := domain_events._context('domain_events.causation_id');
     if current_setting('domain_events.metadata', true) <> '' then
       metadata := domain_events._context_metadata() || metadata;
-    end if;
-    if octet_length(caused_by) > 8192 or octet_length(correlation_id) > 8192 or octet_length(causation_id) > 8192 then
-      caused_by := domain_events._context_text('domain_events.actor');
-      correlation_id := domain_events._context_text('domain_events.correlation_id');
-      causation_id := domain_events._context_text('domain_events.causation_id');
-    end if;
-    if caused_by is null or caused_by = '' then
-      caused_by := session_user;
     end if;
   end if;
   if not is_held and not domain_events._keep_lock(aggregate_type, aggregate_id, 1)
