@@ -215,7 +215,7 @@ fn event_tables(draft: &Draft<'_>, chosen: &[Choice<'_>], choices: &Choices) -> 
         let has = |strategy: Strategy| of_table.iter().any(|c| c.strategy == strategy && c.stated);
         let earlier = choices.earlier.as_ref().and_then(|p| p.event_tables.iter().find(|t| t.table == relation.quoted));
         let roles = &draft.report.targets[&oid].roles;
-        let writers = draft.other_writers(relation, &of_table);
+        let writers = draft.other_writers(relation, &of_table, Strategy::Rewrite);
         let users = draft.other_users(relation, &of_table);
         if has(Strategy::Rewrite) && !writers.is_empty() {
             return Err(Error::usage(
@@ -263,12 +263,11 @@ impl Draft<'_> {
         self.relation(relation.root)
     }
 
-    /// Other functions that insert into an event table.
-    fn other_writers(&self, relation: &Relation, ported: &[&Choice<'_>]) -> Vec<String> {
+    /// Functions that insert into an event table and are not ported by this strategy.
+    fn other_writers(&self, relation: &Relation, chosen: &[&Choice<'_>], strategy: Strategy) -> Vec<String> {
+        let ported = |j: &&Judged| chosen.iter().any(|c| c.judged.write == j.write && c.strategy == strategy);
         let of_table = self.report.judged.iter().filter(|j| j.event_table == Some(relation.oid));
-        let others =
-            of_table.filter(|j| !ported.iter().any(|c| c.judged.write == j.write && c.strategy != Strategy::Manual));
-        let others = others.filter(|j| !matches!(j.finding.code.as_str(), "EV190"));
+        let others = of_table.filter(|j| !ported(j) && j.finding.code != "EV190");
         let names: BTreeSet<String> =
             others.filter_map(|j| j.finding.function.clone().or_else(|| j.finding.table.clone())).collect();
         names.into_iter().collect()
@@ -276,8 +275,11 @@ impl Draft<'_> {
 
     /// Whoever else reads or writes it, as far as the database knows.
     fn other_users(&self, relation: &Relation, ported: &[&Choice<'_>]) -> Vec<String> {
-        let mut users: Vec<String> =
-            self.other_writers(relation, ported).into_iter().map(|f| format!("function {f}")).collect();
+        let mut users: Vec<String> = self
+            .other_writers(relation, ported, Strategy::Capture)
+            .into_iter()
+            .map(|f| format!("function {f}"))
+            .collect();
         users.extend(relation.views.iter().map(|v| format!("view {v}")));
         users.extend(relation.inserters.iter().map(|r| format!("role {r} may insert")));
         if relation.referenced {

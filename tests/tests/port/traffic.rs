@@ -1,0 +1,66 @@
+//! Applying a plan, and taking it back, while the application works.
+
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::thread;
+use std::time::Duration;
+
+use domain_events_tests::{Db, engines};
+
+use crate::Legacy;
+
+const SESSIONS: usize = 8;
+
+engines! { eight_sessions_update_while_a_shim_is_applied, eight_sessions_update_while_a_function_is_rewritten }
+
+fn eight_sessions_update_while_a_shim_is_applied(db: &Db) {
+    under_traffic(db, "shim");
+}
+
+fn eight_sessions_update_while_a_function_is_rewritten(db: &Db) {
+    under_traffic(db, "rewrite");
+}
+
+fn under_traffic(db: &Db, strategy: &str) {
+    let legacy = Legacy::new(db);
+    // every update fails before the port; what is applied must not lose or break one that begins after it
+    legacy.plan(&["--strategy", &format!("log_user_changes={strategy}")]);
+    let (applied, stop) = (AtomicBool::new(false), AtomicBool::new(false));
+    let (done, failed) = (AtomicU64::new(0), AtomicU64::new(0));
+    thread::scope(|scope| {
+        for n in 0..SESSIONS {
+            let (applied, stop, done, failed) = (&applied, &stop, &done, &failed);
+            scope.spawn(move || {
+                let mut session = db.owner();
+                while !stop.load(Ordering::SeqCst) {
+                    let was_applied = applied.load(Ordering::SeqCst);
+                    // five streams for eight sessions: they meet
+                    let update =
+                        format!("update users set login_count = login_count + 1 where id = {}", 2 + 2 * (n % 5));
+                    match session.attempt(&update) {
+                        Ok(_) => _ = done.fetch_add(1, Ordering::SeqCst),
+                        Err(failure) => {
+                            assert!(!was_applied, "an update failed after the port: {failure}");
+                            assert_eq!(failure.code, "23505", "only the legacy failure: {failure}");
+                            failed.fetch_add(1, Ordering::SeqCst);
+                        }
+                    }
+                }
+            });
+        }
+        thread::sleep(Duration::from_millis(200));
+        let outcome = legacy.apply();
+        applied.store(true, Ordering::SeqCst);
+        thread::sleep(Duration::from_millis(500));
+        stop.store(true, Ordering::SeqCst);
+        outcome.expect(0);
+    });
+    assert!(failed.load(Ordering::SeqCst) > 0, "the legacy failure was there before");
+    assert!(done.load(Ordering::SeqCst) > 50, "the traffic went on after");
+    assert_eq!(legacy.broken_streams(), 0);
+    // every update that the application was told of has its event, and no other
+    let lost =
+        "select count(*) from users u where (select count(*) from domain_events e where e.aggregate_id = u.id::text)
+                  <> u.login_count and u.id in (2, 4, 6, 8, 10)";
+    assert_eq!(db.owner().number(lost), 0);
+    legacy.cli(&["verify"]).expect(0);
+}
