@@ -23,11 +23,11 @@ export PGRX_HOME := $(TARGET)/pgrx
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build cli package install deps clean
+.PHONY: help demo test lint build cli package install deps clean bench-append bench-capture
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
-	@sed -n 's/^\([a-z]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 18
+	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: cli $(if $(filter native,$(ENGINE)),install) ## See a broken legacy database fail, get ported, and count right under load (ENGINE=native: with the extension)
 	@CLI="$(TARGET)/$(PROFILE)/domain-events" tests/demo/run.sh --engine $(ENGINE)
@@ -47,10 +47,23 @@ cli: deps
 
 package: deps $(PGRX_HOME)/config.toml ## Build the extension as files to copy: target/package
 	cargo pgrx package -p pg_domain_events --no-default-features --features pg$(PG_MAJOR) --pg-config $(PG_CONFIG) --out-dir $(PACKAGE)
+	@# cargo pgrx copies scripts from one version to another; this one adopts a portable store.
+	cp pg_extension/sql/pg_domain_events--portable.sql $(PACKAGE)$$($(PG_CONFIG) --sharedir)/extension/
 
 install: package ## Copy the extension into the server of PG_CONFIG
 	cd $(PACKAGE) && find . -type f -printf '%P\n' | while read -r file; do \
 	  $(AS_ROOT) install -D -m 644 "$$file" "/$$file" || exit 1; done
+
+bench-append: install ## Measure append_event() beside a bare INSERT and forms by hand
+	cargo bench $(REST) --bench append
+
+bench-capture: install ## Measure capture beside the bare statement, the cheapest SQL and peers
+	@for package in postgresql-$(PG_MAJOR)-tablelog postgresql-$(PG_MAJOR)-pgq3; do \
+	  dpkg-query -W -f '$${Status}' $$package 2>/dev/null | grep -q 'install ok installed' || \
+	  $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$package || \
+	  echo "$$package cannot be installed: measured without it" >&2; \
+	done
+	cargo bench $(REST) --bench capture
 
 deps: ## Install what is missing: PostgreSQL, clang, cargo-pgrx
 	@.ci/deps $(PG_MAJOR) $(PGRX)

@@ -28,6 +28,9 @@ impl Cluster {
             assert!(Instant::now() < deadline, "the server survives SIGKILL");
             std::thread::sleep(Duration::from_millis(5));
         }
+        // Where nobody collects orphans they stay as zombies, and the next server would take those for a running one.
+        fs::remove_file(self.dir.join("data/postmaster.pid")).ok();
+        fs::remove_file(self.dir.join(format!(".s.PGSQL.{}.lock", self.port))).ok();
     }
 
     /// A streaming replica of this server, in recovery for as long as it lives.

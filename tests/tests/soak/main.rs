@@ -142,7 +142,7 @@ fn soak(engine: Engine) {
         db.admin().run(&format!("select pg_terminate_backend({pid})"));
         true
     };
-    for (order, streams) in [(Order::Any, 30), (Order::Any, 300), (Order::Any, 3), (Order::Any, 300)] {
+    for (order, streams) in [(Order::Rising, 3), (Order::Rising, 300), (Order::Any, 3), (Order::Any, 300)] {
         trial.round(order, streams, quarter, &mut kill);
     }
     trial.settle("soak");
@@ -152,7 +152,7 @@ fn soak(engine: Engine) {
 fn crash(engine: Engine) {
     let mut trial = Trial::new(engine);
     let time = Duration::from_millis(trial.seconds * 500);
-    for (order, streams) in [(Order::Any, 5), (Order::Any, 50)] {
+    for (order, streams) in [(Order::Rising, 5), (Order::Any, 50)] {
         let mut last = Instant::now();
         trial.round(order, streams, time, |db, victims| {
             if last.elapsed() < Duration::from_secs(2) {

@@ -90,7 +90,7 @@ impl Worker<'_> {
     fn follow(&mut self, tx: &mut Tx, stream: u64, first: i64, last: i64) {
         tx.hold((0, stream));
         if let Some(before) = tx.versions.insert(stream, last) {
-            assert_eq!(first, before + 1, "stream {stream} was not held: {} at {}", tx.last_op, tx.isolation);
+            assert_eq!(first, before + 1, "stream {stream} was not held: {}", tx.history());
         }
     }
 
@@ -165,10 +165,10 @@ impl Worker<'_> {
         let next = number(&self.query(&format!("select domain_events.next_aggregate_version('Soak', '{stream:05}')"))?);
         let again =
             number(&self.query(&format!("select domain_events.next_aggregate_version('Soak', '{stream:05}')"))?);
-        assert_eq!(next, again, "the same number until it is used");
+        assert_eq!(next, again, "the same number until it is used: {stream}, {}", tx.history());
         let sql = format!("select (domain_events.append_event('Soak', '{stream:05}', 'Happened')).aggregate_version");
         let rows = self.tagged(tx, &sql, |_| 1)?;
-        assert_eq!(number(&rows), next, "the promised version of stream {stream} at {}", tx.isolation);
+        assert_eq!(number(&rows), next, "the promised version of stream {stream}: {}", tx.history());
         self.follow(tx, stream, next, next);
         Ok(())
     }

@@ -71,6 +71,12 @@ impl Tx {
         self.top = self.top.max(key);
     }
 
+    /// What it did up to now, for messages.
+    pub fn history(&self) -> String {
+        let ops: Vec<String> = self.ops.iter().map(|op| format!("{} {}", op.tag, op.what)).collect();
+        format!("{} in {}, {}, after {ops:#?}, undone: {:?}", self.last_op, self.id, self.isolation, self.undone)
+    }
+
     /// A name for the next operation.
     pub fn tag(&mut self) -> String {
         format!("{}.{}", self.id, self.ops.len() + self.undone.len())
@@ -108,7 +114,7 @@ impl<'a> Worker<'a> {
 
     pub fn work(mut self, until: Instant) -> Ledger {
         while Instant::now() < until {
-            self.transaction();
+            if self.random.percent(8) { self.exactly_once() } else { self.transaction() }
         }
         self.forget();
         self.ledger
@@ -143,6 +149,34 @@ impl<'a> Worker<'a> {
                 thread::sleep(Duration::from_millis(20));
             }
         }
+    }
+
+    /// A single append outside a transaction block, repeated with the same event id until there is an answer.
+    fn exactly_once(&mut self) {
+        self.transactions += 1;
+        let tag = format!("{}.{}", self.number, self.transactions);
+        let stream = 1 + self.random.below(self.streams);
+        let sql = format!(
+            "select (domain_events.append_event('Soak', '{stream:05}', 'Happened', event_id => '{}', correlation_id => '{tag}')).aggregate_version",
+            self.random.uuid()
+        );
+        loop {
+            self.connect();
+            match self.query(&sql) {
+                Ok(_) => break,
+                // A waiter can be the one whom a cycle of the others hits.
+                Err(Trouble::Refused(failure)) if failure.code == "40P01" && self.order == Order::Any => {
+                    self.ledger.count("error 40P01");
+                }
+                Err(Trouble::Refused(failure)) if !is_end(&failure) => panic!("a single append: {failure}"),
+                Err(_) => {
+                    self.ledger.count("appends repeated with their event id");
+                    self.forget();
+                }
+            }
+        }
+        self.ledger.count("operation: append outside a transaction");
+        self.ledger.book(vec![Op { tag, what: sql, events: 1 }], Vec::new(), Vec::new(), Fate::Committed);
     }
 
     fn transaction(&mut self) {
@@ -208,14 +242,7 @@ impl<'a> Worker<'a> {
             // The server's log names the statements of all who took part.
             let log = self.db.cluster().log();
             let end: Vec<&str> = log.lines().rev().take(40).collect();
-            let done: Vec<String> = tx.ops.iter().map(|op| format!("{} {}", op.tag, op.what)).collect();
-            panic!(
-                "{} at {} in a transaction at {} after {done:?}: {failure}\n{}",
-                tx.last_op,
-                tx.id,
-                tx.isolation,
-                end.into_iter().rev().collect::<Vec<_>>().join("\n")
-            );
+            panic!("{}: {failure}\n{}", tx.history(), end.into_iter().rev().collect::<Vec<_>>().join("\n"));
         }
     }
 

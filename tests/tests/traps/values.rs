@@ -288,7 +288,7 @@ fn t20_types_of_every_kind(db: &Db) {
          create domain moods as mood[];
          create type span as range (subtype = float8);
          set timezone = 'UTC';
-         create table t (id int primary key, i2 int2, i8 int8, f4 float4, f8 float8, n numeric(20, 5), t text, v varchar(9), c char(4),
+         create table t (id int primary key, i2 int2, i8 int8, f4 float4, f8 float8, n numeric(20, 5), tx text, v varchar(9), c char(4),
            nm name, b bool, by bytea, d date, tm time, tmz timetz, ts timestamp, tsz timestamptz, iv interval, u uuid, j json, jb jsonb,
            x xml, ip inet, ci cidr, mac macaddr, p point, bx box, pth path, m money, bi bit(3), vb varbit, tsv tsvector, tsq tsquery,
            e mood, ea mood[], pr pair, pra pair[], dp positive, dn note, dm moods, r int4range, sp span, mr int4multirange,
@@ -301,7 +301,7 @@ fn t20_types_of_every_kind(db: &Db) {
            '<a/>', '10.0.0.1/8', '10.0.0.0/8', '08:00:2b:01:02:03', '(1,2)', '(1,2),(3,4)', '[(1,2),(3,4)]', 12.34, '101', '11', 'a:1 b', 'a & b',
            'sad', '{sad,ok,NULL}', '(1,\"x y\")', array['(1,a)'::pair, null], 5, 'note', '{ok}', '[1,5)', '[0.5,1.5]', '{[1,2),[5,7)}',
            '{{1,2},{3,4}}', '{a,NULL,\"b c\"}', array['{\"a\":1}'::json], array['null'::jsonb, '1'], 'x', 5, '7', 'pg_class', '1/2');
-         update t set t = 'changed' where id = 1;
+         update t set tx = 'changed' where id = 1;
          update t set ea = '{}', ia = '[0:1]={7,8}', pr = null, pra = '{}', e = 'ok', tsv = 'c', dp = 6, sp = 'empty', mr = '{}' where id = 2;
          delete from t where id = 1;",
     );
