@@ -1,4 +1,4 @@
-//! Lists the portable engine's files for the extension's SQL, in the order of their names, as `sql/install.sql` runs them.
+//! Lists the portable engine's files for the extension's SQL, as `sql/install.sql` runs them.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -8,10 +8,9 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let portable = root.join("../sql").canonicalize()?;
     println!("cargo::rerun-if-changed={}", portable.display());
+    let list = fs::read_to_string(portable.join("install.sql"))?;
     let mut files: Vec<PathBuf> =
-        fs::read_dir(&portable)?.map(|entry| entry.map(|entry| entry.path())).collect::<Result<_, _>>()?;
-    files.retain(|file| file.extension().is_some_and(|ending| ending == "sql") && !file.ends_with("install.sql"));
-    files.sort();
+        list.lines().filter_map(|line| line.strip_prefix("\\ir ")).map(|file| portable.join(file.trim())).collect();
     // A new install ends with the step that makes an adopted portable store native.
     files.push(root.join("sql/pg_domain_events--portable--0.1.0.sql"));
 

@@ -109,18 +109,22 @@ pub fn append(store: &Store, event: &NewEvent, expected: Option<i64>) -> Result<
         if let Some(expected) = expected
             && expected != head.version
         {
-            return Err(Error::WrongVersion {
-                aggregate_type: event.stream.aggregate_type.lossy(),
-                aggregate_id: event.stream.aggregate_id.lossy(),
-                expected,
-                actual: head.version,
-            });
+            return Err(wrong_version(&event.stream, expected, head.version));
         }
         if let Some(stored) = store.insert(&row(event, head))? {
             return Ok(stored);
         }
     }
     Err(contended(&event.stream))
+}
+
+pub fn wrong_version(stream: &Stream, expected: i64, actual: i64) -> Error {
+    Error::WrongVersion {
+        aggregate_type: stream.aggregate_type.lossy(),
+        aggregate_id: stream.aggregate_id.lossy(),
+        expected,
+        actual,
+    }
 }
 
 pub fn contended(stream: &Stream) -> Error {
@@ -319,10 +323,12 @@ pub fn next_aggregate_version(call: Call) -> Result<Datum> {
     let table = call
         .oid(2)
         .ok_or(Error::NullArgument { name: "event_table", hint: "Leave it out for the event store itself." })?;
-    let stream = stream(call.text(0), call.text(1))?;
     let store = Store::open()?;
     if table == store.oid() {
-        return next(&stream);
+        return next(&stream(call.text(0), call.text(1))?);
     }
+    // A legacy table may hold an empty type or id, and its users' inserts go on.
+    let given = |index| call.text(index).map(|text| if text.bytes.is_empty() { Text::new(b"-") } else { text });
+    stream(given(0), given(1))?;
     memory.outer(|| delegate::next_legacy_version(&store, &call))
 }

@@ -3,6 +3,7 @@
 //! | module | role |
 //! |---|---|
 //! | `append` | versions, append_event |
+//! | `batch` | append_events |
 //! | `capture` | a row's change becomes an event |
 //! | `context` | who and why, from the session's settings |
 //! | `jsonb`, `numeric`, `uuid` | stored forms, written directly |
@@ -10,6 +11,7 @@
 //! | `pg` | everything that touches Postgres; the only unsafe code |
 
 mod append;
+mod batch;
 mod capture;
 mod context;
 mod error;

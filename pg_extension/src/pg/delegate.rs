@@ -9,7 +9,7 @@ use super::call::Call;
 use super::datum::{self, Text};
 use super::guard::protect;
 use super::info::Info;
-use super::slow_insert::{Identity, with_spi};
+use super::spi::{self, Identity};
 use super::store::Store;
 use crate::error::{Error, Result};
 
@@ -25,15 +25,6 @@ mod raw {
             parents: *mut *mut pgrx::pg_sys::List,
         ) -> *mut pgrx::pg_sys::List;
         pub fn regprocedurein(fcinfo: FunctionCallInfo) -> Datum;
-        pub fn SPI_execute_with_args(
-            source: *const std::ffi::c_char,
-            count: std::ffi::c_int,
-            types: *mut Oid,
-            values: *mut Datum,
-            nulls: *const std::ffi::c_char,
-            read_only: bool,
-            limit: std::ffi::c_long,
-        ) -> std::ffi::c_int;
     }
 }
 
@@ -55,32 +46,18 @@ pub fn next_legacy_version(store: &Store, call: &Call) -> Result<Datum> {
     Ok(unsafe { protect(|| raw::OidFunctionCall3Coll(function, Oid::INVALID, a, b, c)) })
 }
 
-/// Runs one statement as the store's owner; `Some` is the first column of the first row, a varlena's bytes.
-fn execute(query: &CStr, arguments: &[(Oid, Option<Datum>)]) -> Result<Option<Vec<u8>>> {
-    let _identity = Identity::assume(Info::get()?.owner);
-    let mut types: Vec<Oid> = arguments.iter().map(|(type_oid, _)| *type_oid).collect();
-    let mut values: Vec<Datum> = arguments.iter().map(|(_, value)| value.unwrap_or(Datum::from(0))).collect();
-    let nulls: Vec<u8> = arguments.iter().map(|(_, value)| if value.is_some() { b' ' } else { b'n' }).collect();
-    with_spi(|| {
-        let (count, types, values) = (arguments.len() as i32, types.as_mut_ptr(), values.as_mut_ptr());
-        let (query, nulls) = (query.as_ptr(), nulls.as_ptr().cast());
-        // SAFETY: as many types, values and nulls as arguments.
-        let code = unsafe { protect(|| raw::SPI_execute_with_args(query, count, types, values, nulls, false, 1)) };
-        if code != pg_sys::SPI_OK_SELECT as i32 {
-            return Err(Error::Internal(format!("SPI_execute_with_args gave {code}")));
-        }
-        // SAFETY: one row with one column; the bytes are copied before SPI's memory goes.
+/// Runs one statement as the store's owner; `Some` is the first column of the first row, if it is a jsonb.
+fn execute(query: &'static CStr, arguments: &[(Oid, Option<Datum>)]) -> Result<Option<Vec<u8>>> {
+    let document = spi::first_row(Info::get()?.owner, query, arguments, |row| {
+        let mut null = false;
+        // SAFETY: one column at least; the bytes are copied before SPI's memory goes.
         unsafe {
-            if pg_sys::SPI_processed == 0 {
-                return Ok(None);
-            }
-            let mut null = false;
-            let table = &*pg_sys::SPI_tuptable;
-            let value = pg_sys::SPI_getbinval(*table.vals, table.tupdesc, 1, &mut null);
-            let is_varlena = pg_sys::SPI_gettypeid(table.tupdesc, 1) == pg_sys::JSONBOID;
-            Ok((!null && is_varlena).then(|| datum::detoasted(value).to_vec()))
+            let value = pg_sys::SPI_getbinval(row.tuple, row.descriptor, 1, &mut null);
+            let is_document = !null && pg_sys::SPI_gettypeid(row.descriptor, 1) == pg_sys::JSONBOID;
+            is_document.then(|| datum::detoasted(value).to_vec())
         }
-    })
+    })?;
+    Ok(document.flatten())
 }
 
 /// The plan of a relation's capture as a JSONB document; `None` when it is not captured.

@@ -5,7 +5,7 @@ use pgrx::pg_sys::{self, Datum};
 use super::call::Call;
 use super::guard::entry;
 use super::{info, lock, settings};
-use crate::{append, capture};
+use crate::{append, batch, capture};
 
 /// Exports a version-1 function of this name and its info record.
 macro_rules! sql_function {
@@ -27,6 +27,8 @@ macro_rules! sql_function {
 }
 
 sql_function!(de_append_event, pg_finfo_de_append_event, append::append_event);
+sql_function!(de_append_events, pg_finfo_de_append_events, batch::append_events);
+sql_function!(de_append_to_several, pg_finfo_de_append_to_several, batch::append_to_several);
 sql_function!(de_append_row, pg_finfo_de_append_row, append::append_row);
 sql_function!(de_write_event, pg_finfo_de_write_event, append::write_event);
 sql_function!(de_next_own_version, pg_finfo_de_next_own_version, append::next_own_version);

@@ -10,6 +10,7 @@ mod sql {
     use pgrx::pg_sys::{Datum, FunctionCallInfo};
     unsafe extern "C-unwind" {
         pub fn jsonb_in(fcinfo: FunctionCallInfo) -> Datum;
+        pub fn jsonb_out(fcinfo: FunctionCallInfo) -> Datum;
         pub fn jsonb_concat(fcinfo: FunctionCallInfo) -> Datum;
         pub fn jsonb_eq(fcinfo: FunctionCallInfo) -> Datum;
         pub fn sha256_bytea(fcinfo: FunctionCallInfo) -> Datum;
@@ -94,6 +95,16 @@ pub fn concat(a: Datum, b: Datum) -> Datum {
 pub fn equal(a: Datum, b: Datum) -> bool {
     // SAFETY: both are jsonb.
     unsafe { pg_sys::DirectFunctionCall2Coll(Some(sql::jsonb_eq), pg_sys::Oid::INVALID, a, b).value() != 0 }
+}
+
+/// The text of a document.
+pub fn to_text<'a>(document: &[u8]) -> super::datum::Text<'a> {
+    // SAFETY: jsonb_out takes a jsonb and returns a C string in the current memory context.
+    unsafe {
+        let text =
+            pg_sys::DirectFunctionCall1Coll(Some(sql::jsonb_out), pg_sys::Oid::INVALID, datum::varlena(document));
+        super::datum::Text::new(std::ffi::CStr::from_ptr(text.cast_mut_ptr()).to_bytes())
+    }
 }
 
 /// Lower-case hexadecimal SHA-256.

@@ -119,6 +119,10 @@ impl Store {
         self.info.plain
     }
 
+    pub fn tuple_desc(&self) -> pg_sys::TupleDesc {
+        self.table.tuple_desc()
+    }
+
     pub fn owner(&self) -> Oid {
         self.info.owner
     }

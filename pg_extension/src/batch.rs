@@ -1,0 +1,289 @@
+//! Appending a batch, to one stream or to several, all or nothing.
+//!
+//! Stream by stream in sorted order, each held and written before the next one is locked: two calls over the same streams
+//! queue behind each other whatever the order of their events, and nobody holds a later stream while waiting for an earlier.
+
+use std::collections::{BTreeMap, HashSet};
+
+use pgrx::pg_sys::Datum;
+
+use crate::append::{self, NewEvent, check_event, check_expected, settle};
+use crate::context::{self, Context};
+use crate::error::{Error, Result};
+use crate::jsonb::{Document, Object, Value};
+use crate::pg::call::Call;
+use crate::pg::datum::{self, Text};
+use crate::pg::lock::{Purpose, Stream, StreamLock};
+use crate::pg::memory::CallMemory;
+use crate::pg::store::{Found, Store, Stored};
+use crate::pg::{input, json, rows};
+
+const EVENTS_HINT: &str = "For example [{\"event_type\": \"UserUpdated\", \"event_data\": {}}].";
+const EXPECTED_HINT: &str = "For example [{\"aggregate_type\": \"User\", \"aggregate_id\": \"1\", \"version\": 4}].";
+const KEYS: [&[u8]; 12] = [
+    b"aggregate_type",
+    b"aggregate_id",
+    b"event_type",
+    b"event_data",
+    b"event_name",
+    b"metadata",
+    b"event_id",
+    b"caused_by",
+    b"correlation_id",
+    b"causation_id",
+    b"occurred_at",
+    b"schema_version",
+];
+
+/// What is to be done to one stream.
+struct Part<'a> {
+    stream: Stream<'a>,
+    /// Positions in the batch.
+    events: Vec<usize>,
+    expected: Option<i64>,
+}
+
+/// domain_events.append_events(aggregate_type text, aggregate_id text, events jsonb, expected_version bigint)
+pub fn append_events(call: Call) -> Result<Datum> {
+    let memory = CallMemory::enter();
+    let stream = append::stream(call.text(0), call.text(1))?;
+    let store = Store::open()?;
+    let expected = check_expected(call.i64(3))?;
+    let batch = parse(call.text(2), Some(stream))?;
+    let only = Part { stream, events: (0..batch.len()).collect(), expected };
+    let stored = run(&store, &batch, vec![only])?;
+    rows::return_set(&call, &memory, &store, &stored)
+}
+
+/// domain_events.append_events(events jsonb, expected jsonb)
+pub fn append_to_several(call: Call) -> Result<Datum> {
+    let memory = CallMemory::enter();
+    let store = Store::open()?;
+    let expected = expectations(call.text(1))?;
+    let batch = parse(call.text(0), None)?;
+    let mut parts: BTreeMap<(&[u8], &[u8]), Part> = BTreeMap::new();
+    for (position, event) in batch.iter().enumerate() {
+        part_of(&mut parts, event.stream).events.push(position);
+    }
+    for (stream, version) in expected {
+        let part = part_of(&mut parts, stream);
+        part.expected = part.expected.max(version);
+    }
+    let stored = run(&store, &batch, parts.into_values().collect())?;
+    rows::return_set(&call, &memory, &store, &stored)
+}
+
+fn part_of<'p, 'a>(parts: &'p mut BTreeMap<(&'a [u8], &'a [u8]), Part<'a>>, stream: Stream<'a>) -> &'p mut Part<'a> {
+    parts.entry((stream.aggregate_type.bytes, stream.aggregate_id.bytes)).or_insert_with(|| Part {
+        stream,
+        events: Vec::new(),
+        expected: None,
+    })
+}
+
+/// Appends and returns the events in the batch's order; a batch that is stored already is returned as it is stored.
+fn run(store: &Store, batch: &[NewEvent], parts: Vec<Part>) -> Result<Vec<Stored>> {
+    let ids = given_ids(batch)?;
+    if is_stored(store, batch, &ids)? {
+        return repeated(store, batch);
+    }
+    let mut stored: Vec<Option<Stored>> = vec![None; batch.len()];
+    for part in parts {
+        check_expected(part.expected)?;
+        if !write_part(store, batch, &ids, &part, &mut stored)? {
+            return repeated(store, batch);
+        }
+    }
+    stored.into_iter().map(|event| event.ok_or_else(|| Error::Internal("an event got lost".into()))).collect()
+}
+
+/// False when the whole batch turns out to be stored: somebody's first attempt ended while we waited.
+fn write_part(
+    store: &Store,
+    batch: &[NewEvent],
+    ids: &[[u8; 16]],
+    part: &Part,
+    stored: &mut [Option<Stored>],
+) -> Result<bool> {
+    if part.events.is_empty() && part.expected.is_none() {
+        return Ok(true);
+    }
+    let purpose = if part.events.is_empty() { Purpose::Hold } else { Purpose::Write };
+    let mut lock = StreamLock::acquire(&part.stream, purpose);
+    let mut head = settle(store, &part.stream, &mut lock)?;
+    let has_written = stored.iter().any(Option::is_some);
+    if !has_written && is_stored(store, batch, ids)? {
+        return Ok(false);
+    }
+    if let Some(expected) = part.expected
+        && expected != head.version
+    {
+        return Err(append::wrong_version(&part.stream, expected, head.version));
+    }
+    for position in &part.events {
+        let event = &batch[*position];
+        let mut attempts = 0;
+        stored[*position] = loop {
+            let row = append::row(event, head);
+            if let Some(event) = store.insert(&row)? {
+                (head.version, head.recorded_at) = (row.version, row.recorded_at);
+                break Some(event);
+            }
+            attempts += 1;
+            if attempts == append::ATTEMPTS {
+                return Err(append::contended(&part.stream));
+            }
+            head = settle(store, &part.stream, &mut lock)?;
+        };
+    }
+    Ok(true)
+}
+
+fn repeated(store: &Store, batch: &[NewEvent]) -> Result<Vec<Stored>> {
+    batch.iter().map(|event| append::append(store, event, None)).collect()
+}
+
+fn given_ids(batch: &[NewEvent]) -> Result<Vec<[u8; 16]>> {
+    let ids: Vec<[u8; 16]> = batch.iter().filter_map(|event| event.event_id).collect();
+    if ids.iter().collect::<HashSet<_>>().len() != ids.len() {
+        return Err(Error::bad("an event_id appears twice in one batch", "Give each event an id of its own, or none."));
+    }
+    Ok(ids)
+}
+
+/// True when every event is there already; one that is there in part is an error.
+fn is_stored(store: &Store, batch: &[NewEvent], ids: &[[u8; 16]]) -> Result<bool> {
+    let mut stored = 0;
+    for id in ids {
+        // Of somebody who is still at it nothing is known yet; the look under the stream's lock comes later.
+        if let Found::Settled(Some(_)) = store.by_event_id(id) {
+            stored += 1;
+        }
+    }
+    if stored > 0 && stored < batch.len() {
+        return Err(Error::PartOfBatch { stored, given: batch.len() });
+    }
+    Ok(stored > 0)
+}
+
+fn parse<'a>(events: Option<Text<'a>>, default: Option<Stream<'a>>) -> Result<Vec<NewEvent<'a>>> {
+    let events = events.ok_or(Error::NullArgument { name: "events", hint: "Give a JSON array of objects." })?;
+    let root = Document(events.bytes).as_value();
+    let elements = root
+        .as_array()
+        .ok_or_else(|| Error::bad(format!("events must be a JSON array, not {}", root.kind()), EVENTS_HINT))?;
+    let context = Context::current();
+    let metadata = context::metadata()?;
+    let shared = Shared { default, context, metadata: metadata.map(|bytes| datum::varlena(&bytes)) };
+    elements.enumerate().map(|(position, element)| shared.event(element, position + 1)).collect()
+}
+
+/// What all events of a batch have in common.
+struct Shared<'a> {
+    default: Option<Stream<'a>>,
+    context: Context<'a>,
+    metadata: Option<Datum>,
+}
+
+impl<'a> Shared<'a> {
+    fn event(&self, element: Value, ordinal: usize) -> Result<NewEvent<'a>> {
+        let object = element.as_object().ok_or_else(|| {
+            Error::bad(
+                format!("element {ordinal} of events must be a JSON object, not {}", element.kind()),
+                "For example {\"event_type\": \"UserUpdated\", \"event_data\": {}}.",
+            )
+        })?;
+        if let Some((unknown, _)) = object.iter().find(|(key, _)| !KEYS.contains(key)) {
+            return Err(Error::bad(
+                format!("element {ordinal} of events has the unknown key \"{}\"", String::from_utf8_lossy(unknown)),
+                "The keys are the parameters of append_event(); expected_version goes with the call.",
+            ));
+        }
+        let text = |name: &str| text(object, name);
+        let (own_type, own_id) = (text("aggregate_type")?, text("aggregate_id")?);
+        let default_type = self.default.map(|stream| stream.aggregate_type);
+        let default_id = self.default.map(|stream| stream.aggregate_id);
+        let differs = |own: Option<Text>, default: Option<Text>| {
+            own.zip(default).is_some_and(|(own, default)| own.bytes != default.bytes)
+        };
+        if differs(own_type, default_type) || differs(own_id, default_id) {
+            return Err(Error::bad(
+                format!("element {ordinal} of events names another stream than the call"),
+                "Use append_events(events, expected) for several streams.",
+            ));
+        }
+        let stream = append::stream(own_type.or(default_type), own_id.or(default_id))?;
+        let defaults = "Leave event_data and schema_version out to get their defaults.";
+        let event_type = text("event_type")?.ok_or(Error::NullArgument { name: "event_type", hint: defaults })?;
+        let typed = |name: &str, kind: input::Kind| -> Result<Option<Datum>> {
+            let Some(value) = text(name)? else { return Ok(None) };
+            input::parse(kind, value).map(Some).map_err(|detail| Error::BadElement {
+                message: format!("element {ordinal} of events has a value of the wrong type"),
+                detail,
+                hint: "event_id is a UUID, occurred_at a timestamp with time zone, schema_version an integer.",
+            })
+        };
+        let schema_version = typed("schema_version", input::Kind::Integer)?.map_or(1, |datum| datum.value() as i32);
+        let metadata = match object.get(b"metadata") {
+            None | Some(Value::Null) => None,
+            Some(value) => Some(Text::new(&value.to_document()?)),
+        };
+        check_event(event_type, schema_version, metadata)?;
+        Ok(NewEvent {
+            event_id: typed("event_id", input::Kind::Uuid)?.map(crate::pg::call::uuid_column),
+            stream,
+            event_type,
+            event_name: text("event_name")?,
+            event_data: match object.get(b"event_data") {
+                None => json::empty_object(),
+                Some(value) => datum::varlena(&value.to_document()?),
+            },
+            metadata: match (self.metadata, metadata) {
+                (Some(context), Some(own)) => json::concat(context, own.datum),
+                (Some(context), None) => context,
+                (None, Some(own)) => own.datum,
+                (None, None) => json::empty_object(),
+            },
+            correlation_id: text("correlation_id")?.or(self.context.correlation_id),
+            causation_id: text("causation_id")?.or(self.context.causation_id),
+            caused_by: text("caused_by")?.or(Some(self.context.caused_by)),
+            schema_version,
+            occurred_at: typed("occurred_at", input::Kind::Moment)?.map(|datum| datum.value() as i64),
+        })
+    }
+}
+
+/// As the operator ->> gives it.
+fn text<'a>(object: Object, name: &str) -> Result<Option<Text<'a>>> {
+    match object.get(name.as_bytes()) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(Text::new(text))),
+        Some(other) => Ok(Some(json::to_text(&other.to_document()?))),
+    }
+}
+
+fn expectations<'a>(expected: Option<Text<'a>>) -> Result<Vec<(Stream<'a>, Option<i64>)>> {
+    let expected = expected
+        .ok_or(Error::NullArgument { name: "expected", hint: "Leave it out to append whatever the versions are." })?;
+    let malformed =
+        || Error::bad("expected must be a JSON array of {aggregate_type, aggregate_id, version}", EXPECTED_HINT);
+    let elements = Document(expected.bytes).as_value();
+    elements
+        .as_array()
+        .ok_or_else(malformed)?
+        .map(|element| {
+            let object = element.as_object().ok_or_else(malformed)?;
+            let (Some(aggregate_type), Some(aggregate_id)) =
+                (text(object, "aggregate_type")?, text(object, "aggregate_id")?)
+            else {
+                return Err(malformed());
+            };
+            let version = match object.get(b"version") {
+                None | Some(Value::Null) => None,
+                Some(Value::Numeric(image)) => Some(json::to_i64(image).map_err(|_| malformed())?),
+                Some(_) => return Err(malformed()),
+            };
+            Ok((append::stream(Some(aggregate_type), Some(aggregate_id))?, version))
+        })
+        .collect()
+}
