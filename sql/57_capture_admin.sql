@@ -78,11 +78,31 @@ begin
   if grantee <> current_user then
     execute format('revoke execute on function domain_events.%I() from %I', 'capture_' || capture_id, grantee);
   end if;
+  perform domain_events._grant_partitioning(capture_id);
   perform domain_events._invalidate_capture((select c.relation from domain_events.capture_config c where c.capture_id = _seal_capture.capture_id));
 end
 $$;
 
-comment on function domain_events._seal_capture(int, name) is 'Takes back what _register_capture() granted: nobody may execute a trigger function';
+comment on function domain_events._seal_capture(int, name) is 'Takes back what _register_capture() granted: nobody may execute a trigger function, but for _grant_partitioning()';
+
+-- Creating or attaching a partition clones the row triggers, and for that Postgres demands the right to execute their function:
+-- without it the owner of a partitioned table could make no partition any more. Called on another table the function does nothing.
+create function domain_events._grant_partitioning(capture_id int) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  table_owner oid := (select r.relowner from domain_events.capture_config c join pg_class r on r.oid = c.relation
+                       where c.capture_id = _grant_partitioning.capture_id and r.relkind = 'p');
+begin
+  if table_owner is not null
+     and not has_function_privilege(table_owner, format('domain_events.%I()', 'capture_' || capture_id), 'execute') then
+    execute format('grant execute on function domain_events.%I() to %I', 'capture_' || capture_id, pg_get_userbyid(table_owner));
+  end if;
+end
+$$;
+
+comment on function domain_events._grant_partitioning(int) is
+  'Lets the owner of a captured partitioned table, and nobody else, make partitions of it';
 
 -- The native engine keeps plans in memory and replaces this function by one that tells every session to forget them.
 create function domain_events._invalidate_capture(relation regclass) returns void
@@ -153,7 +173,9 @@ begin
       using errcode = '22023', hint = 'An excluded column appears nowhere and needs no redaction.';
   end if;
 
-  perform domain_events._drop_triggers(target);  -- left behind by disable_capture(.., keep_triggers => true)
+  if not exists (select from domain_events.captures c where c.target = enable_capture.target) then
+    perform domain_events._drop_triggers(target);  -- left behind by disable_capture(.., keep_triggers => true)
+  end if;
   id := domain_events._register_capture(target, aggregate_type, key, include, exclude, redact, event_types,
                                         event_name_style, payload, on_failure, baseline, replication, current_user);
 

@@ -184,6 +184,7 @@ begin
       perform domain_events.follow_partitions(captured.relation);
     end if;
     if tg_tag = 'ALTER TABLE' then
+      perform domain_events._grant_partitioning(captured.capture_id);  -- the owner may be another one now
       perform domain_events._follow_columns(captured.capture_id);
     end if;
   end loop;
