@@ -45,9 +45,9 @@ revoke all on all functions in schema domain_events from public;
 revoke all on all tables in schema domain_events from public;
 revoke all on all sequences in schema domain_events from public;
 
--- Anybody may say who acts and ask which engine runs; neither shows or changes an event.
+-- Anybody may say who acts and ask which engine runs or for a new id; none of them shows or changes an event.
 grant usage on schema domain_events to public;
 grant execute on function domain_events.set_context(text, text, text, jsonb, boolean) to public;
-grant execute on function domain_events.engine() to public;
+grant execute on function domain_events.engine(), domain_events.uuid_v7() to public;
 
 do $$ begin perform domain_events.grant_privileges(); end $$;
