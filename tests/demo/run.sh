@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 engine=portable
 if [[ ${1:-} == --engine ]]; then engine=$2; fi
-cli=${CLI:-target/release/domain-events}
+cli=$(realpath "${CLI:-target/release/domain-events}")
 debian=/usr/lib/postgresql/15/bin/pg_config
 if [[ -z ${PG_CONFIG:-} ]]; then PG_CONFIG=pg_config; [[ -x $debian ]] && PG_CONFIG=$debian; fi
 bin=$("$PG_CONFIG" --bindir)
@@ -36,8 +36,8 @@ sql() { "$bin/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
 tool() {
   local want=$1 got=0
   shift
-  printf '%s$ domain-events %s%s\n' "$bold" "${*//$dir\//}" "$off"
-  "$cli" "$@" || got=$?
+  printf '%s$ domain-events %s%s\n' "$bold" "$*" "$off"
+  (cd "$dir" && "$cli" "$@") || got=$?
   [[ $got == "$want" ]] || fail "domain-events $1 ended with exit code $got instead of $want"
   printf '%s(exit code %s)%s\n\n' "$dim" "$got" "$off"
 }
@@ -70,9 +70,9 @@ tool 0 install --engine "$engine"
 tool 3 scan
 
 chapter "Plan, apply, verify"
-tool 3 plan --out "$dir/plan.json"
-tool 0 apply --yes "$dir/plan.json"
-tool 0 verify "$dir/plan.json"
+tool 3 plan --out plan.toml
+tool 0 apply --yes plan.toml
+tool 0 verify plan.toml
 
 chapter "The same updates, from 8 sessions at once"
 sessions=8 rounds=25

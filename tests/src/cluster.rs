@@ -87,34 +87,13 @@ impl Cluster {
 
     /// The same, with its data below a directory of the caller's choice, for example one in memory.
     pub fn start_in(parent: &Path, settings: &[(&str, &str)]) -> Cluster {
-        static COUNT: AtomicU32 = AtomicU32::new(0);
-        let number = COUNT.fetch_add(1, Ordering::Relaxed);
-        let dir = parent.join(format!("domain-events-{}-{number}", std::process::id()));
-        fs::create_dir_all(&dir).expect("a directory for the server");
-        if is_root() {
-            succeed(Command::new("chown").arg("postgres:").arg(&dir));
-        }
+        let dir = new_dir(parent);
         let guard = Guard::new(&dir);
-        let data = dir.join("data");
-        succeed(server_program("initdb").arg("-D").arg(&data).args([
-            "--no-sync",
-            "--username=postgres",
-            "--auth=trust",
-            "--encoding=UTF8",
-            "--locale=C.UTF-8",
-        ]));
-        // Another process may take the free port before the server does: then try the next.
-        for attempt in 1.. {
-            let port = free_port();
-            if start(&dir, port, settings) {
-                let cluster = Cluster { dir, port, _guard: guard };
-                cluster.prepare_roles();
-                return cluster;
-            }
-            let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
-            assert!(attempt < 5 && log.contains("Address already in use"), "the server does not start:\n{log}");
-        }
-        unreachable!("the loop returns or panics")
+        initdb(&dir);
+        let port = start_somewhere(&dir, settings);
+        let cluster = Cluster { dir, port, _guard: guard };
+        cluster.prepare_roles();
+        cluster
     }
 
     /// Stops and starts the server; its databases stay.
@@ -228,6 +207,41 @@ fn server_program_text(name: &str) -> String {
 
 fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
+}
+
+/// An empty directory that the server's user may write.
+fn new_dir(parent: &Path) -> PathBuf {
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let number = COUNT.fetch_add(1, Ordering::Relaxed);
+    let dir = parent.join(format!("domain-events-{}-{number}", std::process::id()));
+    fs::create_dir_all(&dir).expect("a directory for the server");
+    if is_root() {
+        succeed(Command::new("chown").arg("postgres:").arg(&dir));
+    }
+    dir
+}
+
+fn initdb(dir: &Path) {
+    succeed(server_program("initdb").arg("-D").arg(dir.join("data")).args([
+        "--no-sync",
+        "--username=postgres",
+        "--auth=trust",
+        "--encoding=UTF8",
+        "--locale=C.UTF-8",
+    ]));
+}
+
+/// Another process may take the free port before the server does: then try the next.
+fn start_somewhere(dir: &Path, settings: &[(&str, &str)]) -> u16 {
+    for attempt in 1.. {
+        let port = free_port();
+        if start(dir, port, settings) {
+            return port;
+        }
+        let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
+        assert!(attempt < 5 && log.contains("Address already in use"), "the server does not start:\n{log}");
+    }
+    unreachable!("the loop returns or panics")
 }
 
 fn start(dir: &Path, port: u16, settings: &[(&str, &str)]) -> bool {

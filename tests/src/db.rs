@@ -117,6 +117,11 @@ impl Db {
         self
     }
 
+    /// The database of this name, on another server to which it was copied.
+    pub fn copied_to(&self, cluster: Cluster) -> Db {
+        Db { cluster: ClusterRef::Own(cluster), engine: self.engine, name: self.name.clone() }
+    }
+
     /// A database on a server of its own.
     pub fn on(cluster: Cluster, engine: Engine) -> Db {
         let db = Db { engine, name: unique_name(), cluster: ClusterRef::Own(cluster) };

@@ -6,7 +6,9 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::{Cluster, Guard, env, free_port, is_root, server_program, start, succeed};
+use super::{
+    Cluster, Guard, bin_dir, env, free_port, initdb, is_root, new_dir, server_program, start_somewhere, succeed,
+};
 
 impl Cluster {
     /// True when the server's programs run as user postgres because we are root.
@@ -35,11 +37,7 @@ impl Cluster {
 
     /// A streaming replica of this server, in recovery for as long as it lives.
     pub fn standby(&self) -> Cluster {
-        let dir = env::temp_dir().join(format!("{}-standby", self.dir.file_name().expect("a name").to_string_lossy()));
-        fs::create_dir_all(&dir).expect("a directory for the standby");
-        if is_root() {
-            succeed(Command::new("chown").arg("postgres:").arg(&dir));
-        }
+        let dir = new_dir(&env::temp_dir());
         let guard = Guard::new(&dir);
         succeed(
             server_program("pg_basebackup")
@@ -61,13 +59,32 @@ impl Cluster {
                 .arg(dir.join("data"))
                 .stdin(Stdio::null()),
         );
-        for _ in 0..5 {
-            let port = free_port();
-            if start(&dir, port, &[]) {
-                return Cluster { dir, port, _guard: guard };
-            }
-        }
-        panic!("the standby does not start:\n{}", fs::read_to_string(dir.join("log")).unwrap_or_default());
+        let port = start_somewhere(&dir, &[]);
+        Cluster { dir, port, _guard: guard }
+    }
+
+    /// The same databases in a new server, brought there by pg_upgrade; this one is stopped.
+    pub fn upgrade(&self) -> Cluster {
+        let dir = new_dir(&env::temp_dir());
+        let guard = Guard::new(&dir);
+        initdb(&dir);
+        succeed(server_program("pg_ctl").args(["-w", "-s", "-m", "fast", "stop", "-D"]).arg(self.dir.join("data")));
+        let (from, to) = (self.port.to_string(), free_port().to_string());
+        succeed(
+            server_program("pg_upgrade")
+                .current_dir(&dir)
+                .args(["--username=postgres", "-b"])
+                .arg(bin_dir())
+                .arg("-B")
+                .arg(bin_dir())
+                .arg("-d")
+                .arg(self.dir.join("data"))
+                .arg("-D")
+                .arg(dir.join("data"))
+                .args(["-p", &from, "-P", &to]),
+        );
+        let port = start_somewhere(&dir, &[]);
+        Cluster { dir, port, _guard: guard }
     }
 }
 

@@ -1,4 +1,4 @@
-//! T15: prepared transactions, logical apply, pg_upgrade.
+//! T15: prepared transactions, logical apply, pg_upgrade; and a standby.
 
 use std::{
     thread,
@@ -7,7 +7,7 @@ use std::{
 
 use domain_events_tests::{Cluster, Db, engines};
 
-engines! { t15_prepared_transactions, t15_logical_apply }
+engines! { t15_prepared_transactions, t15_logical_apply, t15_pg_upgrade, a_standby_reads_and_refuses_to_write }
 
 fn t15_prepared_transactions(db: &Db) {
     let db = Db::on(Cluster::start(&[("max_prepared_transactions", "10")]), db.engine);
@@ -81,4 +81,47 @@ fn t15_logical_apply(db: &Db) {
     target.run("alter subscription sub disable");
     target.run("alter subscription sub set (slot_name = none)");
     target.run("drop subscription sub");
+}
+
+const USE: &str = "create table users (gone int, id int primary key, name text, ssn text);
+    alter table users drop column gone;
+    select domain_events.enable_capture('users', redact => '{ssn}');
+    insert into users values (1, 'a', 'secret-1'), (2, 'b', 'secret-2');
+    select domain_events.append_event('Note', '1', 'NoteTaken');";
+
+fn t15_pg_upgrade(db: &Db) {
+    let old = Db::on(Cluster::start(&[]), db.engine);
+    old.owner().run(USE);
+    let all = "select event_id, aggregate_type, aggregate_id, aggregate_version, event_data from domain_events.events order by global_position";
+    let before = old.admin().table(all);
+    let new = old.copied_to(old.cluster().upgrade());
+    assert_eq!(new.admin().table(all), before);
+    let mut s = new.owner();
+    assert_eq!(s.one("select engine from domain_events.engine()"), db.engine.name());
+    assert_eq!(new.admin().table("select * from domain_events.check_infrastructure()"), "");
+    s.run("update users set name = 'z', ssn = 'secret-3'; select domain_events.append_event('Note', '1', 'NoteTaken')");
+    assert_eq!(
+        s.table("select aggregate_type, aggregate_id, max(aggregate_version) from domain_events.events group by 1, 2 order by 1, 2"),
+        "Note|1|2\nUser|1|2\nUser|2|2"
+    );
+    assert_eq!(s.one("select count(*) from domain_events.events where events::text like '%secret%'"), "0");
+    new.check_fold("User", "select id::text, to_jsonb(t) || '{\"ssn\": {\"$value\": \"redacted\"}}' from users t");
+}
+
+fn a_standby_reads_and_refuses_to_write(db: &Db) {
+    let primary = Db::on(Cluster::start(&[]), db.engine);
+    primary.owner().run(USE);
+    let standby = primary.copied_to(primary.cluster().standby());
+    let mut s = standby.owner();
+    assert_eq!(s.one("select count(*) from domain_events.events"), "3");
+    assert_eq!(
+        s.one("select domain_events.fold_stream('User', '1')"),
+        "{\"id\": 1, \"ssn\": {\"$value\": \"redacted\"}, \"name\": \"a\"}"
+    );
+    assert_eq!(s.table("select * from domain_events.check_integrity()"), "");
+    assert_eq!(s.table("select * from domain_events.check_infrastructure()"), "");
+    s.error("select domain_events.append_event('User', '1', 'UserRenamed')").expect_code("25006");
+    s.error("select domain_events.append_events('User', '1', '[{\"event_type\": \"A\"}]')").expect_code("25006");
+    s.error("select domain_events.next_aggregate_version('User', '1')").expect_code("25006");
+    standby.check_versions();
 }
