@@ -9,4 +9,5 @@ mod capture_failures;
 mod capture_identity;
 mod concurrency;
 mod legacy_tables;
+mod model;
 mod store;
