@@ -1,6 +1,9 @@
 //! A stream against its model: random appends, expectations, repeated ids, batches and rollbacks must end as a list would.
 
-use std::collections::HashMap;
+use std::{
+    cell::{Cell, RefCell},
+    collections::HashMap,
+};
 
 use domain_events_tests::{Db, Session, engines};
 use proptest::{
@@ -180,18 +183,15 @@ impl Case<'_> {
 }
 
 fn a_stream_behaves_as_its_model(db: &Db) {
-    let mut session = db.owner();
-    let mut number = 0;
+    let session = RefCell::new(db.owner());
+    let count = Cell::new(0);
     let mut runner = TestRunner::new(Config { cases: 60, failure_persistence: None, ..Config::default() });
-    let session = std::cell::RefCell::new(&mut session);
-    let number = std::cell::RefCell::new(&mut number);
     let result = runner.run(&operations(), |operations| {
         let mut session = session.borrow_mut();
-        let mut number = number.borrow_mut();
-        **number += 1;
+        count.set(count.get() + 1);
         let mut case = Case {
             session: &mut session,
-            number: **number,
+            number: count.get(),
             model: Model::default(),
             transaction: Transaction::default(),
         };
