@@ -18,7 +18,7 @@ begin
          (select count(*) from pg_catalog.pg_depend d
            where d.refclassid = 'pg_catalog.pg_namespace'::regclass and d.refobjid = n.oid and d.deptype = 'n'
              and d.classid <> 'pg_catalog.pg_extension'::regclass) as objects,
-         pg_catalog.to_regprocedure('domain_events.engine()') is not null as ours
+         exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = 'engine' and p.pronargs = 0) as ours
     into existing
     from pg_catalog.pg_namespace n
    where n.nspname = 'domain_events';

@@ -168,7 +168,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     when 'INSERT' then
       _data := jsonb_build_object('new_values', _new_row);
       if domain_events._write_event(%5$L, _id, _type, _name, _data, '{}', 'INSERT', %9$s) = 0 then
-        perform domain_events._write_placed(%5$L, _id, _type, _name, _data, 'INSERT', null);
+        perform domain_events._write_placed(%5$L, _id, _type, _name, _data, 'INSERT', null, _new_row);
       end if;
     when 'DELETE' then
       _data := jsonb_build_object('old_values', _old_row);
@@ -192,7 +192,7 @@ $b$,
         _metadata := '{"complete": true}';
         perform domain_events._write_event(%3$L, _id, _type, _name, _data, _metadata);
       elsif _version = 0 then
-        perform domain_events._write_placed(%3$L, _id, _type, _name, _data, 'UPDATE', _old_row);
+        perform domain_events._write_placed(%3$L, _id, _type, _name, _data, 'UPDATE', _old_row, _new_row);
       end if;$u$, e.row_old, e.row_new, config.aggregate_type, config.whole_row_after)
       else format($u$      _data := jsonb_build_object('old_values', _old_values, 'new_values', _new_values);
       if _query is null then
@@ -210,7 +210,10 @@ $b$,
         if _old_row is null then
           _old_row := %4$s;
         end if;
-        perform domain_events._write_placed(%2$L, _id, _type, _name, _data, 'UPDATE', _old_row);
+        if _new_row is null then
+          _new_row := %1$s;
+        end if;
+        perform domain_events._write_placed(%2$L, _id, _type, _name, _data, 'UPDATE', _old_row, _new_row);
       end if;$u$, e.row_new, config.aggregate_type, config.whole_row_after, e.row_old)
     end,
     case when jsonb_path_exists(config.event_types, '$[*].name') then domain_events._mapping_chain(config.capture_id, 'name') else 'null' end,

@@ -72,10 +72,18 @@ $$;
 comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text, boolean) is
   'Stores an event as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after) or when the transaction has written the stream before, so that the event''s place is in doubt (0). A given caused_by means a given context, otherwise the session''s is taken.';
 
+create function domain_events._holds(whole jsonb, part jsonb) returns boolean
+language sql immutable
+as $$
+  select not exists (select from jsonb_each(part) as p where whole -> p.key is distinct from p.value)
+$$;
+
+comment on function domain_events._holds(jsonb, jsonb) is 'True when a row has all these values';
+
 -- A user's trigger may change another row of the statement whose own change is still queued: the later change is then stored
 -- first. This finds where an INSERT or UPDATE belongs among the events that this transaction has written to the stream.
 create function domain_events._place(
-  aggregate_type text, aggregate_id text, operation text, old_row jsonb
+  aggregate_type text, aggregate_id text, operation text, old_row jsonb, new_row jsonb
 ) returns bigint
 language plpgsql volatile
 as $$
@@ -87,6 +95,7 @@ declare
 begin
   for event in
     select e.aggregate_version as version, e.global_position as position, e.event_data -> 'new_values' as new_values,
+           e.event_data -> 'old_values' as old_values,
            jsonb_exists(e.event_data, 'new_aggregate_id') or not jsonb_exists(e.event_data, 'new_values') as is_end
       from domain_events.events e
      where e.aggregate_type = _place.aggregate_type and e.aggregate_id = _place.aggregate_id
@@ -96,9 +105,9 @@ begin
     newest_position := coalesce(newest_position, event.position);
     -- An INSERT follows the end of the previous row, an UPDATE the event that gave the row its old values.
     exit when case operation when 'INSERT' then event.is_end
-              else not event.is_end
-                   and not exists (select from jsonb_each(event.new_values) as n
-                                    where old_row -> n.key is distinct from n.value) end;
+              else not event.is_end and domain_events._holds(old_row, event.new_values) end;
+    -- It comes before an event that started from what it leads to.
+    exit when event.old_values is null or not domain_events._holds(new_row, event.old_values);
     place := event.version - 1;
   end loop;
   if place is not null and operation = 'INSERT'
@@ -111,17 +120,17 @@ begin
 end
 $$;
 
-comment on function domain_events._place(text, text, text, jsonb) is
+comment on function domain_events._place(text, text, text, jsonb, jsonb) is
   'The version after which an event belongs that fired late within its transaction; null when it is in order';
 
 -- The slow path of _write_event(): the transaction has written this stream before.
 create function domain_events._write_placed(
-  aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, operation text, old_row jsonb
+  aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, operation text, old_row jsonb, new_row jsonb
 ) returns void
 language plpgsql volatile
 as $$
 declare
-  place bigint := domain_events._place(aggregate_type, aggregate_id, operation, old_row);
+  place bigint := domain_events._place(aggregate_type, aggregate_id, operation, old_row, new_row);
 begin
   perform domain_events._write_event(
     aggregate_type, aggregate_id, event_type, event_name, event_data,
@@ -129,7 +138,7 @@ begin
 end
 $$;
 
-comment on function domain_events._write_placed(text, text, text, text, jsonb, text, jsonb) is
+comment on function domain_events._write_placed(text, text, text, text, jsonb, text, jsonb, jsonb) is
   'Stores an event of a stream that the transaction has written before, marked with its place when it fired late';
 
 -- Once the transaction keeps its share of locks: the stream is held while the event is inserted. see the head of 30_versions.sql.

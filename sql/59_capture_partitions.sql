@@ -176,6 +176,8 @@ declare
 begin
   for captured in
     select c.capture_id, c.relation, r.relkind from domain_events.capture_config c join pg_class r on r.oid = c.relation
+     -- None yet: pg_restore is between two tables of a data-only dump.
+     where exists (select from domain_events.capture_columns k where k.capture_id = c.capture_id)
   loop
     if captured.relkind = 'p'
        and exists (select p.table_name from domain_events._present_partitions(captured.capture_id) as p
