@@ -100,7 +100,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
 }
 
 fn plan_of(change: &Change) -> Result<Kept<Option<Plan>>> {
-    PLANS.with(|plans| plans.get(change.relation, || Plan::load(change)))
+    PLANS.with(|plans| plans.get(change.relation, |previous| Plan::load(change, previous.and_then(Option::as_ref))))
 }
 
 /// Stores the change's event, or keeps what failed.

@@ -1,10 +1,12 @@
 //! What is captured of one relation: the JSON of domain_events._capture_plan(), resolved against the relation's columns.
 
+use pgrx::pg_sys::Oid;
+
 use crate::error::{Error, Result};
 use crate::jsonb::{Document, Object, Value, key_order};
-use crate::pg::cache::EntryMemory;
+use crate::pg::cache::{EntryMemory, Watches};
 use crate::pg::image::Layout;
-use crate::pg::render::{IdentityText, Render};
+use crate::pg::render::{Composites, IdentityText, Render};
 use crate::pg::trigger::{Change, Operation};
 use crate::pg::{columns, delegate};
 
@@ -28,6 +30,7 @@ pub struct Plan {
     pub row: Vec<usize>,
     /// Identity columns in the order of JSON keys.
     pub key: Vec<usize>,
+    composites: Composites,
     /// Goes after everything that points into it.
     _memory: EntryMemory,
 }
@@ -52,12 +55,25 @@ struct Mapping {
 
 impl Plan {
     /// `None` when the relation is not captured.
-    pub fn load(change: &Change) -> Result<Option<Plan>> {
+    pub fn load(change: &Change, previous: Option<&Plan>) -> Result<Option<Plan>> {
+        let Some(plan) = Plan::read(change)? else { return Ok(None) };
+        let is_same = previous.is_none_or(|previous| previous.composites == plan.composites);
+        if is_same || plan.paused {
+            return Ok(Some(plan));
+        }
+        // A composite type has got other columns: what the streams hold of it is out of date.
+        delegate::sync_columns(plan.capture_id)?;
+        Plan::read(change)
+    }
+
+    fn read(change: &Change) -> Result<Option<Plan>> {
         let Some(source) = delegate::capture_plan(change.relation)? else { return Ok(None) };
         let root = Document(&source).as_value().as_object().ok_or_else(|| broken("no object"))?;
         let fail_closed = flag(root, "fail_closed")?;
         let memory = EntryMemory::new();
         let mut known = change.columns();
+        let mut composites = Composites::default();
+        known.iter().for_each(|column| composites.add(column.type_oid));
         let mut identity = Vec::new();
         let mut columns = Vec::new();
         for entry in items(root, "columns")? {
@@ -100,6 +116,7 @@ impl Plan {
             identity,
             row,
             key,
+            composites,
             _memory: memory,
         }))
     }
@@ -145,6 +162,12 @@ impl Plan {
             (None, Operation::Delete) => (&self.deleted, None),
             (None, _) => (&self.updated, None),
         }
+    }
+}
+
+impl Watches for Option<Plan> {
+    fn watches(&self, relation: Oid) -> bool {
+        self.as_ref().is_some_and(|plan| plan.composites.relations.contains(&relation))
     }
 }
 

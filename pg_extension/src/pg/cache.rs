@@ -61,12 +61,19 @@ impl<T> std::ops::Deref for Kept<T> {
     }
 }
 
-impl<T> Cache<T> {
+/// What else an entry depends on.
+pub trait Watches {
+    /// Must not call into Postgres.
+    fn watches(&self, relation: Oid) -> bool;
+}
+
+impl<T: Watches> Cache<T> {
     pub fn new() -> Self {
         Cache { entries: RefCell::default(), last: RefCell::new(None), changes: Cell::new(0) }
     }
 
-    pub fn get<E>(&self, relation: Oid, make: impl FnOnce() -> Result<T, E>) -> Result<Kept<T>, E> {
+    /// `make` is given what was kept before and is out of date.
+    pub fn get<E>(&self, relation: Oid, make: impl FnOnce(Option<&T>) -> Result<T, E>) -> Result<Kept<T>, E> {
         if let Some(entry) = self.last.borrow().as_ref()
             && entry.relation == relation
             && entry.valid.get()
@@ -74,14 +81,15 @@ impl<T> Cache<T> {
             return Ok(Kept(entry.clone()));
         }
         let known = self.entries.borrow().get(&relation.to_u32()).cloned();
-        if let Some(entry) = known
+        if let Some(entry) = &known
             && entry.valid.get()
         {
-            *self.last.borrow_mut() = Some(entry.clone());
-            return Ok(Kept(entry));
+            let last = self.last.borrow_mut().replace(entry.clone());
+            drop(last);
+            return Ok(Kept(entry.clone()));
         }
         let before = self.changes.get();
-        let content = make()?;
+        let content = make(known.as_ref().map(|entry| &entry.content))?;
         let valid = Cell::new(self.changes.get() == before);
         let entry = Rc::new(Entry { relation, valid, content });
         let old = self.entries.borrow_mut().insert(relation.to_u32(), entry.clone());
@@ -97,8 +105,11 @@ impl<T> Cache<T> {
         let Ok(entries) = self.entries.try_borrow() else { return };
         if relation == Oid::INVALID {
             entries.values().for_each(|entry| entry.valid.set(false));
-        } else if let Some(entry) = entries.get(&relation.to_u32()) {
+            return;
+        }
+        if let Some(entry) = entries.get(&relation.to_u32()) {
             entry.valid.set(false);
         }
+        entries.values().filter(|entry| entry.content.watches(relation)).for_each(|entry| entry.valid.set(false));
     }
 }

@@ -117,6 +117,11 @@ pub fn place(stream: &super::lock::Stream, operation: &str, old_row: Option<&[u8
     }
 }
 
+/// Makes every stream's next event carry the whole row, as after a change of the table's columns.
+pub fn sync_columns(capture_id: i32) -> Result<()> {
+    execute(c"select domain_events._sync_columns($1)", &[(pg_sys::INT4OID, Some(Datum::from(capture_id)))]).map(|_| ())
+}
+
 pub fn capture_truncate(capture_id: i32, relation: Oid) -> Result<()> {
     execute(
         c"select domain_events._capture_truncate($1, $2)",

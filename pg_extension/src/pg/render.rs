@@ -28,6 +28,38 @@ mod raw {
     }
 }
 
+/// The composite types that a value of this type is made of: their relations, and a number that changes with their columns.
+#[derive(Default, Clone, PartialEq, Eq)]
+pub struct Composites {
+    pub relations: Vec<Oid>,
+    pub signature: u64,
+}
+
+impl Composites {
+    pub fn add(&mut self, type_oid: Oid) {
+        use std::hash::{Hash, Hasher};
+        // SAFETY: catalogue look-ups; the descriptor is a copy.
+        unsafe {
+            let base = pg_sys::getBaseType(type_oid);
+            let element = pg_sys::get_element_type(base);
+            if element != Oid::INVALID {
+                return self.add(element);
+            }
+            let relation = pg_sys::get_typ_typrelid(base);
+            if relation == Oid::INVALID || self.relations.contains(&relation) {
+                return;
+            }
+            self.relations.push(relation);
+            for column in super::columns::of(pg_sys::lookup_rowtype_tupdesc_copy(base, -1)) {
+                let mut hasher = std::hash::DefaultHasher::new();
+                (column.index, &column.name, column.type_oid.to_u32()).hash(&mut hasher);
+                self.signature = self.signature.wrapping_mul(31).wrapping_add(hasher.finish());
+                self.add(column.type_oid);
+            }
+        }
+    }
+}
+
 /// How values of one type are written.
 pub enum Render {
     Bool,
