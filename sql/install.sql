@@ -21,8 +21,17 @@ set local client_min_messages = notice;
 \ir 59_capture_partitions.sql
 \ir 60_fold.sql
 \ir 70_read.sql
-\ir 80_checks.sql
+\ir 80_thresholds.sql
+\ir 81_integrity.sql
+\ir 82_integrity_incremental.sql
+\ir 83_performance.sql
+\ir 84_alerts.sql
 \ir 85_migrations.sql
+\ir 86_infrastructure.sql
+\ir 87_capture_checks.sql
+\ir 87_stats.sql
 \ir 88_guard.sql
+\ir 89_alerts.sql
 \ir 90_privileges.sql
+\ir 95_fingerprints.sql
 commit;

@@ -1,0 +1,179 @@
+-- Whether the stored events are what the store promises: versions 1, 2, 3 ..., positions and times that rise with them, nothing
+-- lost and nothing slipped in. This file looks at everything; 82_integrity_incremental.sql at what is new.
+
+-- Events are counted once in blocks of positions. A later count that differs tells that events were removed, or added where
+-- no writer adds any: the only trace that deleting a stream's newest event leaves.
+create table domain_events.integrity_blocks (
+  block      bigint not null,
+  events     bigint not null,
+  lost       bigint not null default 0,
+  counted_at timestamptz not null default pg_catalog.clock_timestamp(),
+  constraint integrity_blocks_pkey primary key (block)
+);
+
+comment on table domain_events.integrity_blocks is 'How many events each block of 100,000 positions held when it was verified, so that a later loss is noticed';
+comment on column domain_events.integrity_blocks.block is 'The block: positions block * 100,000 + 1 to (block + 1) * 100,000';
+comment on column domain_events.integrity_blocks.events is 'Events when it was verified';
+comment on column domain_events.integrity_blocks.lost is 'Events that were missing when it was counted last; negative when there were more';
+comment on column domain_events.integrity_blocks.counted_at is 'When it was counted last';
+
+create function domain_events._last_position() returns bigint
+language sql stable set search_path = pg_catalog, pg_temp
+as $$ select case when s.is_called then s.last_value else 0 end from domain_events.events_global_position_seq s $$;
+
+comment on function domain_events._last_position() is 'The position drawn last; readable by who may read the sequence';
+
+create function domain_events._latest_time() returns timestamptz
+language sql stable set search_path = pg_catalog, pg_temp
+as $$ select clock_timestamp() + make_interval(secs => domain_events._threshold('clock_tolerance_seconds')::double precision) $$;
+
+comment on function domain_events._latest_time() is 'No event can have been recorded later than this';
+
+create function domain_events._count_block(block bigint) returns bigint
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select count(*) from domain_events.events e
+   where e.global_position > _count_block.block * 100000 and e.global_position <= (_count_block.block + 1) * 100000
+$$;
+
+comment on function domain_events._count_block(bigint) is 'How many events a block of positions holds now';
+
+-- Everything that is wrong with one stream.
+create function domain_events._stream_findings(
+  aggregate_type text, aggregate_id text,
+  out code text, out severity text, out stream_type text, out stream_id text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  with event as materialized (
+    select e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by,
+           lag(e.aggregate_version) over w as version_before,
+           lag(e.global_position) over w as position_before, lag(e.recorded_at) over w as recorded_before
+      from domain_events.events e
+     where e.aggregate_type = _stream_findings.aggregate_type and e.aggregate_id = _stream_findings.aggregate_id
+    window w as (order by e.aggregate_version, e.global_position)
+  ), total as (
+    select count(*) as events, count(distinct version) as versions, min(version) as first, max(version) as newest,
+           count(*) filter (where version <= 0) as not_positive,
+           (select e.version from event e order by e.position desc limit 1) as newest_by_position,
+           (array_agg(version order by version) filter (where version = version_before))[1] as duplicate,
+           (array_agg(version order by version) filter (where version > version_before + 1 or version_before is null and version > 1))[1] as after_gap,
+           (array_agg(version order by version) filter (where recorded_at <= recorded_before or position <= position_before))[1] as not_newer,
+           (array_agg(version order by version) filter (
+             where caused_by is null or position > (select domain_events._last_position()) or recorded_at > (select domain_events._latest_time())))[1] as forged
+      from event
+  )
+  select f.code, 'error', _stream_findings.aggregate_type, _stream_findings.aggregate_id, f.detail
+    from total t
+   cross join lateral (values
+     ('duplicate_version', t.duplicate is not null, format('version %s is there more than once: %s events share %s versions', t.duplicate, t.events, t.versions)),
+     ('version_gap', t.after_gap is not null, format('the version before %s is missing', t.after_gap)),
+     ('count_not_max', t.events <> t.newest, format('%s events, newest version %s', t.events, t.newest)),
+     ('version_not_positive', t.not_positive > 0, format('%s events have a version below 1', t.not_positive)),
+     ('order_against_time', t.not_newer is not null, format('version %s is not newer than the version before it', t.not_newer)),
+     ('stream_head_disagrees', t.newest_by_position <> t.newest, format('the newest version is %s, the event stored last has version %s', t.newest, t.newest_by_position)),
+     ('forged_event', t.forged is not null, format('version %s was not written by the store: it names no originator, lies in the future, or its position was never drawn', t.forged))
+   ) as f(code, is_found, detail)
+   where f.is_found
+$$;
+
+comment on function domain_events._stream_findings(text, text) is 'What is wrong with the versions, order and origin of one stream, one row per finding';
+
+-- One sort over all events. In a sound stream the versions are the row numbers by position: that is uniqueness, no gap and
+-- order at once.
+create function domain_events._suspect_streams(aggregate_type text)
+returns table (stream_type text, stream_id text)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  latest timestamptz := domain_events._latest_time();
+begin
+  if _suspect_streams.aggregate_type is null then
+    return query
+      select distinct s.aggregate_type, s.aggregate_id
+        from (select e.aggregate_type, e.aggregate_id, e.aggregate_version, e.recorded_at, e.caused_by,
+                     row_number() over w as n, lag(e.recorded_at) over w as recorded_before
+                from domain_events.events e
+              window w as (partition by e.aggregate_type, e.aggregate_id order by e.global_position)) as s
+       where s.aggregate_version <> s.n or s.recorded_at <= s.recorded_before or s.recorded_at > latest or s.caused_by is null;
+  else
+    return query
+      select distinct s.aggregate_type, s.aggregate_id
+        from (select e.aggregate_type, e.aggregate_id, e.aggregate_version, e.recorded_at, e.caused_by,
+                     row_number() over w as n, lag(e.recorded_at) over w as recorded_before
+                from domain_events.events e
+               where e.aggregate_type = _suspect_streams.aggregate_type
+              window w as (partition by e.aggregate_id order by e.global_position)) as s
+       where s.aggregate_version <> s.n or s.recorded_at <= s.recorded_before or s.recorded_at > latest or s.caused_by is null;
+  end if;
+  return query
+    select e.aggregate_type, e.aggregate_id from domain_events.events e
+     where e.global_position > (select domain_events._last_position())
+       and (_suspect_streams.aggregate_type is null or e.aggregate_type = _suspect_streams.aggregate_type);
+end
+$$;
+
+comment on function domain_events._suspect_streams(text) is 'The streams, of one type or all, with whose events something is wrong; a stream may come twice';
+
+-- What captures left behind: looked at in every check, for it costs nothing.
+create function domain_events._orphan_findings(
+  aggregate_type text,
+  out code text, out severity text, out stream_type text, out stream_id text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select 'orphaned_capture', 'error', c.aggregate_type, null::text,
+         format('its table %s no longer exists: the rows of its streams cannot be compared with anything', c.table_name)
+    from domain_events.capture_config c
+   where (_orphan_findings.aggregate_type is null or c.aggregate_type = _orphan_findings.aggregate_type)
+     and not exists (select from pg_class r where r.oid = c.relation)
+  union all
+  select 'orphaned_failure', 'error', f.aggregate_type, f.aggregate_id,
+         format('dead letter %s is noted as stored under version %s, which does not exist', f.failure_id, f.stored_version)
+    from domain_events.capture_failures f
+   where (_orphan_findings.aggregate_type is null or f.aggregate_type = _orphan_findings.aggregate_type)
+     and f.stored_version is not null
+     and not exists (select from domain_events.events e
+                      where e.aggregate_type = f.aggregate_type and e.aggregate_id = f.aggregate_id and e.aggregate_version = f.stored_version)
+$$;
+
+comment on function domain_events._orphan_findings(text) is 'Captures without a table, and dead letters whose event is not there';
+
+create function domain_events._block_finding(
+  block bigint, lost bigint,
+  out code text, out severity text, out stream_type text, out stream_id text, out detail text
+)
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select case when lost > 0 then 'events_missing' else 'forged_event' end, 'error', null::text, null::text,
+         case when lost > 0
+              then format('%s events between positions %s and %s were removed since they were verified', lost, block * 100000 + 1, (block + 1) * 100000)
+              else format('%s events between positions %s and %s were added after these had been verified: no writer adds them there', -lost, block * 100000 + 1, (block + 1) * 100000)
+         end
+$$;
+
+comment on function domain_events._block_finding(bigint, bigint) is 'Tells that a block of positions holds fewer or more events than when it was verified';
+
+create function domain_events.check_integrity(
+  aggregate_type text default null,
+  out code text, out severity text, out stream_type text, out stream_id text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select f.*
+    from (select distinct s.stream_type, s.stream_id from domain_events._suspect_streams(check_integrity.aggregate_type) as s) as suspect
+   cross join lateral domain_events._stream_findings(suspect.stream_type, suspect.stream_id) as f
+  union all
+  select f.*
+    from domain_events.integrity_blocks b
+    left join (select (e.global_position - 1) / 100000 as block, count(*) as events
+                 from domain_events.events e where check_integrity.aggregate_type is null group by 1) as now on now.block = b.block
+   cross join lateral domain_events._block_finding(b.block, b.events - coalesce(now.events, 0)) as f
+   where check_integrity.aggregate_type is null and b.events <> coalesce(now.events, 0)
+  union all
+  select f.* from domain_events._orphan_findings(check_integrity.aggregate_type) as f
+$$;
+
+comment on function domain_events.check_integrity(text) is
+  'Reads every event, of one type or all, and tells what is wrong, one row per finding. No row: all is well. See check_integrity_incremental() for every minute.';

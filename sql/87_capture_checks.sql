@@ -1,0 +1,147 @@
+-- Captures and ported triggers: whether every change still becomes an event.
+
+create function domain_events._capture_findings(
+  out code text, out severity text, out object text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select 'redaction_without_column', 'error', c.table_name,
+         format('the redaction rule for %s matches no column; all values are redacted until capture is enabled anew', k.column_name)
+    from domain_events.capture_config c
+    join domain_events.capture_columns k on k.capture_id = c.capture_id and k.redacted
+    join pg_class r on r.oid = c.relation
+   where not exists (
+     select from pg_attribute a
+      where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped
+        and case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
+                 then a.attnum = k.attnum else a.attname = k.column_name end)
+  union all
+  select 'captured_table_missing', 'error', c.table_name, 'the captured table no longer exists'
+    from domain_events.capture_config c
+   where not exists (select from pg_class r where r.oid = c.relation)
+  union all
+  select 'capture_identity_missing', 'error', c.table_name, format('column %s is part of the aggregate id and is gone: every write becomes a dead letter or fails', k.column_name)
+    from domain_events.capture_config c
+    join domain_events.capture_columns k on k.capture_id = c.capture_id and k.identity_position is not null
+    join pg_class r on r.oid = c.relation
+   where not exists (
+     select from pg_attribute a
+      where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped
+        and case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
+                 then a.attnum = k.attnum else a.attname = k.column_name end)
+  union all
+  select 'capture_table_changed', 'info', c.table_name, 'columns were added, dropped or renamed; capture follows with the next write'
+    from domain_events.capture_config c
+    join pg_class r on r.oid = c.relation
+   where c.relation_oid = c.relation::oid
+     and exists (
+       select from (select a.attnum, a.attname from pg_attribute a where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped) as a
+         full join (select k.attnum, k.column_name from domain_events.capture_columns k where k.capture_id = c.capture_id and k.attnum is not null) as k
+           on k.attnum = a.attnum and k.column_name = a.attname
+        where a.attnum is null or k.attnum is null)
+  union all
+  select 'capture_trigger_missing', 'error', c.table_name, 'the capture trigger is missing, disabled or altered: changes are not recorded'
+    from domain_events.capture_config c
+    join pg_class r on r.oid = c.relation
+   where not exists (select from pg_trigger t
+                      where t.tgrelid = c.relation and t.tgname = ' domain_events_capture'
+                        and t.tgenabled = case c.replication when 'always' then 'A'::"char" else 'O'::"char" end
+                        and t.tgtype = 29 and t.tgqual is null and t.tgattr = ''
+                        and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || c.capture_id)))
+  union all
+  select 'capture_trigger_missing', 'error', domain_events._qualified_name(t.tgrelid), format('the capture trigger of this partition of %s is disabled: its changes are not recorded', c.table_name)
+    from domain_events.capture_config c
+    join pg_class r on r.oid = c.relation and r.relkind = 'p'
+    cross join lateral pg_partition_tree(c.relation) as leaf
+    join pg_trigger t on t.tgrelid = leaf.relid and t.tgname = ' domain_events_capture' and t.tgenabled = 'D'
+   where leaf.level > 0
+  union all
+  select 'truncate_trigger_missing', 'warning', domain_events._qualified_name(leaf.relid), 'the truncate trigger is missing or disabled: TRUNCATE is not recorded'
+    from domain_events.capture_config c
+    join pg_class r on r.oid = c.relation
+    cross join lateral (select p.relid from pg_partition_tree(c.relation) as p union select c.relation) as leaf
+   where not exists (select from pg_trigger t where t.tgrelid = leaf.relid and t.tgname = ' domain_events_truncate' and t.tgenabled in ('O', 'A'))
+  union all
+  select 'capture_function_altered', 'error', c.table_name, format('domain_events.capture_%s() is not the function that the capture wrote', c.capture_id)
+    from domain_events.capture_config c
+    join pg_proc f on f.oid = to_regprocedure(format('domain_events.%I()', 'capture_' || c.capture_id))
+    join pg_language l on l.oid = f.prolang
+    join pg_class store on store.oid = 'domain_events.events'::regclass
+   where f.proowner <> store.relowner
+      or case when (select e.engine from domain_events.engine() as e) = 'native' then l.lanname <> 'c' or f.prosrc <> 'de_capture'
+              else l.lanname <> 'plpgsql' or not f.prosecdef or not coalesce(f.proconfig @> '{"search_path=pg_catalog, pg_temp"}', false)
+                   or case c.state when 'active' then f.prosrc !~ '^-- Written by domain_events._write_capture_function\(\)' or f.prosrc !~ 'domain_events\._write_event\('
+                                   else f.prosrc <> 'begin if tg_when = ''BEFORE'' then return new; end if; return null; end' end
+         end
+  union all
+  select 'partition_gone', 'warning', k.table_name, format('the partition was detached from or dropped under %s; domain_events.follow_partitions() records it', c.table_name)
+    from domain_events.capture_partitions k
+    join domain_events.capture_config c on c.capture_id = k.capture_id
+   where not exists (select from domain_events._present_partitions(k.capture_id) as p where p.relation = k.relation or p.table_name = k.table_name)
+  union all
+  select 'capture_without_configuration', 'error', domain_events._qualified_name(t.tgrelid), 'the table has a capture trigger but no capture: its changes are not recorded'
+    from pg_trigger t
+   where t.tgname = ' domain_events_capture' and t.tgparentid = 0 and t.tgenabled <> 'D'
+     and not exists (select from domain_events.capture_config c where c.relation = t.tgrelid)
+  union all
+  select 'capture_paused', 'warning', c.table_name, 'capture is paused: changes are not recorded'
+    from domain_events.capture_config c where c.state = 'paused'
+  union all
+  select 'capture_failures_pending', 'warning', f.table_name, format('%s events wait for domain_events.retry_capture_failures()', count(*))
+    from domain_events.capture_failures f where f.stored_version is null group by f.table_name
+$$;
+
+comment on function domain_events._capture_findings() is 'Captures whose table, columns, triggers or function are not as they should be, and what they could not store';
+
+-- The journal says how each object was left; the newest entry of a plan that was not taken back decides.
+create function domain_events._migration_findings(
+  out code text, out severity text, out object text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  with left_as as (
+    select distinct on (j.object_kind, j.object) j.plan_id, j.object_kind, j.object, j.before_state, j.after_state, j.action
+      from domain_events.migration_journal j join domain_events.migration_plans p on p.plan_id = j.plan_id
+     where j.object_kind in ('trigger', 'function') and p.state in ('applied', 'finished')
+     order by j.object_kind, j.object, j.done_at desc, j.entry desc
+  ), trigger as (
+    select format('%s on %I.%I', t.tgname, n.nspname, c.relname) as object, t.tgenabled::text as enabled
+      from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
+     where not t.tgisinternal
+  ), function as (
+    select format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) as object, f.oid
+      from pg_proc f join pg_namespace n on n.oid = f.pronamespace
+     where f.prokind in ('f', 'p') and n.nspname not in ('pg_catalog', 'information_schema', 'domain_events')
+  )
+  select 'legacy_trigger_back', 'error', l.object,
+         format('plan %s %s it, and now it fires again: events may be written twice, or with wrong versions', l.plan_id,
+                case when l.after_state is null then 'dropped' else 'disabled' end)
+    from left_as l join trigger t on t.object = l.object
+   where l.object_kind = 'trigger' and t.enabled <> 'D' and (l.after_state is null or l.after_state ->> 'enabled' = 'D')
+  union all
+  select 'ported_trigger_missing', 'error', l.object, format('plan %s made it, and it is missing or disabled: legacy events get no version', l.plan_id)
+    from left_as l left join trigger t on t.object = l.object
+   where l.object_kind = 'trigger' and l.after_state is not null and l.after_state ->> 'enabled' <> 'D' and coalesce(t.enabled, 'D') = 'D'
+  union all
+  select 'ported_function_altered', 'error', l.object, format('plan %s wrote it, and it was replaced or dropped since', l.plan_id)
+    from left_as l left join function f on f.object = l.object
+   where l.object_kind = 'function' and l.after_state is not null
+     and (f.oid is null or md5(pg_get_functiondef(f.oid)) <> l.after_state ->> 'fingerprint')
+$$;
+
+comment on function domain_events._migration_findings() is 'What "domain-events apply" left and is not so any more: old triggers that are back, new ones that are gone, functions that were replaced';
+
+create function domain_events.check_infrastructure(
+  out code text, out severity text, out object text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select f.* from domain_events._object_findings() as f
+  union all select f.* from domain_events._engine_findings() as f
+  union all select f.* from domain_events._privilege_findings() as f
+  union all select f.* from domain_events._capture_findings() as f
+  union all select f.* from domain_events._migration_findings() as f
+$$;
+
+comment on function domain_events.check_infrastructure() is
+  'What is wrong with the store''s functions, triggers, keys and rights, with captures and with ported triggers, one row per finding. No row: all is well.';

@@ -1,0 +1,43 @@
+-- Raising alerts: runs every check, tells what is new, closes what is gone.
+
+create function domain_events.raise_alerts() returns setof domain_events.alerts
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  began timestamptz := clock_timestamp();
+  alert domain_events.alerts;
+begin
+  -- One at a time, or two would raise the same.
+  perform pg_advisory_xact_lock(hashtextextended('domain_events.alerts', 0));
+  for alert in
+    with found as materialized (
+      select distinct on (f.source, f.code, f.object) f.source, f.code, f.severity, f.object, f.detail
+        from (select 'integrity' as source, i.code, i.severity,
+                     coalesce(i.stream_type || coalesce(' ' || i.stream_id, ''), substring(i.detail from 'positions \d+ and \d+'), 'domain_events.events') as object, i.detail
+                from domain_events.check_integrity_incremental() as i
+              union all
+              select 'performance', p.code, p.severity, p.object, p.detail from domain_events.check_performance() as p
+              union all
+              select 'infrastructure', s.code, s.severity, s.object, s.detail from domain_events.check_infrastructure() as s) as f
+       where f.severity in ('error', 'warning')
+       order by f.source, f.code, f.object, f.detail
+    )
+    insert into domain_events.alerts as a (source, code, severity, object, detail)
+    select f.source, f.code, f.severity, f.object, f.detail from found f
+    on conflict (source, code, md5(object)) where resolved_at is null do update set seen_at = clock_timestamp()
+    returning a.*
+  loop
+    if alert.raised_at >= began then
+      -- A payload has room for 8,000 bytes.
+      perform pg_notify('domain_events_alerts', jsonb_build_object('alert_id', alert.alert_id, 'source', alert.source, 'code', alert.code,
+        'severity', alert.severity, 'object', left(alert.object, 500), 'detail', left(alert.detail, 500))::text);
+      return next alert;
+    end if;
+  end loop;
+  update domain_events.alerts a set resolved_at = clock_timestamp() where a.resolved_at is null and a.seen_at < began;
+end
+$$;
+
+comment on function domain_events.raise_alerts() is
+  'Runs all checks, writes each finding that was not there before into domain_events.alerts, notifies the channel domain_events_alerts of it, and returns it; findings that are gone are noted as resolved. Call it every minute; the reader may.';
