@@ -50,6 +50,20 @@ $$;
 comment on function domain_events._keep_lock(text, text, int) is
   'Holds a stream until the transaction ends and returns true; false once the transaction keeps its share, so many quarters of max_locks_per_transaction';
 
+-- A lock of the session, which alone can be given back before the transaction ends; whoever takes it gives it back on
+-- error too. One expression, so that it is written into the caller's: nothing interrupts between the lock and the answer.
+create function domain_events._lock_briefly(aggregate_type text, aggregate_id text) returns boolean
+language sql volatile
+as $$ select pg_catalog.pg_advisory_lock(domain_events._stream_key(aggregate_type, aggregate_id)) is not null $$;
+
+comment on function domain_events._lock_briefly(text, text) is 'Holds a stream until _unlock(); true once it does';
+
+create function domain_events._unlock(aggregate_type text, aggregate_id text) returns boolean
+language sql volatile
+as $$ select pg_catalog.pg_advisory_unlock(domain_events._stream_key(aggregate_type, aggregate_id)) $$;
+
+comment on function domain_events._unlock(text, text) is 'Gives back what _lock_briefly() took';
+
 create function domain_events._check_stream(aggregate_type text, aggregate_id text) returns void
 language plpgsql immutable
 as $$

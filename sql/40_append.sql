@@ -66,7 +66,6 @@ create function domain_events._append(event domain_events.events, expected_versi
 language plpgsql volatile
 as $$
 declare
-  key bigint;
   is_locked boolean := false;
   stored domain_events.events;
 begin
@@ -75,17 +74,16 @@ begin
     return domain_events._append_held(event, expected_version);
   end if;
   -- A lock of the session can be given back at once; an error must give it back too.
-  key := domain_events._stream_key(event.aggregate_type, event.aggregate_id);
   begin
-    is_locked := pg_advisory_lock(key) is not null;
+    is_locked := domain_events._lock_briefly(event.aggregate_type, event.aggregate_id);
     stored := domain_events._append_held(event, expected_version);
   exception when others or query_canceled or assert_failure then
     if is_locked then
-      perform pg_advisory_unlock(key);
+      perform domain_events._unlock(event.aggregate_type, event.aggregate_id);
     end if;
     raise;
   end;
-  perform pg_advisory_unlock(key);
+  perform domain_events._unlock(event.aggregate_type, event.aggregate_id);
   return stored;
 end
 $$;

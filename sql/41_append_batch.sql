@@ -153,7 +153,6 @@ create function domain_events._append_part(
 language plpgsql volatile
 as $$
 declare
-  key bigint := domain_events._stream_key(part[1].aggregate_type, part[1].aggregate_id);
   is_locked boolean := false;
   stored domain_events.events[];
 begin
@@ -162,15 +161,15 @@ begin
     return domain_events._append_part_held(part, expected_version, batch);
   end if;
   begin
-    is_locked := pg_advisory_lock(key) is not null;
+    is_locked := domain_events._lock_briefly(part[1].aggregate_type, part[1].aggregate_id);
     stored := domain_events._append_part_held(part, expected_version, batch);
   exception when others or query_canceled or assert_failure then
     if is_locked then
-      perform pg_advisory_unlock(key);
+      perform domain_events._unlock(part[1].aggregate_type, part[1].aggregate_id);
     end if;
     raise;
   end;
-  perform pg_advisory_unlock(key);
+  perform domain_events._unlock(part[1].aggregate_type, part[1].aggregate_id);
   return stored;
 end
 $$;

@@ -149,21 +149,20 @@ create function domain_events._write_briefly_held(
 language plpgsql volatile
 as $$
 declare
-  key bigint := domain_events._stream_key(aggregate_type, aggregate_id);
   is_locked boolean := false;
   written bigint;
 begin
   begin
-    is_locked := pg_advisory_lock(key) is not null;
+    is_locked := domain_events._lock_briefly(aggregate_type, aggregate_id);
     written := domain_events._write_event(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
       operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id, true);
   exception when others or query_canceled or assert_failure then
     if is_locked then
-      perform pg_advisory_unlock(key);
+      perform domain_events._unlock(aggregate_type, aggregate_id);
     end if;
     raise;
   end;
-  perform pg_advisory_unlock(key);
+  perform domain_events._unlock(aggregate_type, aggregate_id);
   return written;
 end
 $$;
