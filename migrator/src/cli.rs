@@ -68,6 +68,9 @@ pub enum Format {
     Human,
     /// One JSON document
     Json,
+    /// The text format of Prometheus; `monitor` alone has it
+    #[value(hide = true)]
+    Prometheus,
 }
 
 /// The verbs.
@@ -114,6 +117,12 @@ pub enum Verb {
     ///
     /// Puts the definitions of the journal back, byte for byte, in the reverse order of the steps.
     Rollback(RollbackArgs),
+    /// Watch over the store
+    ///
+    /// Runs the checks of infrastructure, integrity and performance, or only those named. Integrity is checked from where the
+    /// last run ended; --full reads every event. Needs role domain_events_reader and works on a standby, where it remembers
+    /// nothing. With --format prometheus the metrics are printed in the text format of Prometheus. Exits 3 with findings.
+    Monitor(MonitorArgs),
     /// Print a shell completion script
     ///
     /// For example: domain-events completions bash > /etc/bash_completion.d/domain-events
@@ -220,7 +229,14 @@ pub struct StatusArgs {}
 
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
-pub struct ScanArgs {}
+pub struct ScanArgs {
+    /// Read SQL files instead of a database
+    ///
+    /// A file, such as the output of pg_dump --schema-only, or a directory whose *.sql files are folded in the order of their
+    /// names, as migrations are. Nothing is known then of privileges and of what the files do not hold.
+    #[arg(long, value_name = "FILE|DIR")]
+    pub from: Option<PathBuf>,
+}
 
 /// Arguments of `plan`.
 #[derive(Debug, Args)]
@@ -293,6 +309,61 @@ pub struct RollbackArgs {
     /// How long to wait for locks
     #[command(flatten)]
     pub lock: LockArgs,
+}
+
+/// From which severity on a finding makes the exit code 3.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum FailOn {
+    /// Warnings and errors
+    Warn,
+    /// Errors only
+    Error,
+}
+
+/// Arguments of `monitor`.
+#[derive(Debug, Args)]
+pub struct MonitorArgs {
+    /// Check versions, order and origin of the events
+    #[arg(long)]
+    pub check_integrity: bool,
+    /// Check size, growth, streams, payloads, indexes, vacuum and open transactions
+    #[arg(long)]
+    pub check_performance: bool,
+    /// Check functions, triggers, privileges, engine, captures and ported triggers
+    #[arg(long)]
+    pub check_infrastructure: bool,
+    /// Only streams of this type; its events are then read in full
+    #[arg(long, value_name = "TYPE")]
+    pub aggregate_type: Option<String>,
+    /// Read every event, not only the new ones
+    #[arg(long)]
+    pub full: bool,
+    /// Show all statistics
+    #[arg(long)]
+    pub stats: bool,
+    /// Show the dead letters: events that could not be stored
+    #[arg(long)]
+    pub failures: bool,
+    /// Show projections, where the store has them
+    #[arg(long)]
+    pub projections: bool,
+    /// Write new findings into domain_events.alerts and notify channel domain_events_alerts
+    ///
+    /// Each finding once, when it appears; when it is gone its alert is resolved. Not possible on a standby.
+    #[arg(long)]
+    pub alert: bool,
+    /// A live screen: rates, lag, newest events
+    #[arg(long, conflicts_with_all = ["full", "stats", "failures", "projections", "alert"])]
+    pub watch: bool,
+    /// Seconds between two refreshes of --watch
+    #[arg(long, value_name = "SECONDS", default_value_t = 2, value_parser = clap::value_parser!(u32).range(1..=3600))]
+    pub interval: u32,
+    /// End --watch after so many refreshes [default: never]
+    #[arg(long, value_name = "COUNT", requires = "watch", value_parser = clap::value_parser!(u32).range(1..))]
+    pub count: Option<u32>,
+    /// Which findings make exit code 3
+    #[arg(long, value_enum, value_name = "SEVERITY", default_value = "warn")]
+    pub fail_on: FailOn,
 }
 
 /// Arguments of `completions`.

@@ -27,7 +27,23 @@ pub struct Finished {
 
 /// Carries out the steps of a plan. The caller has checked it with [`check_drift`].
 pub async fn apply(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
+    alone(conn, async |conn| steps(conn, plan, lock_timeout_ms, ctx).await).await
+}
+
+/// Runs `work` while no other command of the tool changes this database. Not left to the end of the connection: the server
+/// may notice that only after the next command has begun.
+async fn alone<T>(
+    conn: &mut PgConnection,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
+) -> Result<T, Error> {
     db::lock_for_session(conn).await?;
+    let done = work(conn).await;
+    // a connection that is broken holds nothing any more
+    let released = db::execute(conn, "select pg_catalog.pg_advisory_unlock_all()", "releasing the tool's lock").await;
+    done.and_then(|value| released.map(|()| value))
+}
+
+async fn steps(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
     let mut done = 0;
     let transactions: Vec<u32> = {
         let mut numbers: Vec<u32> = plan.steps.iter().map(|s| s.transaction).collect();
@@ -67,8 +83,12 @@ pub async fn finish(
     lock_timeout_ms: u32,
     ctx: &Context,
 ) -> Result<Finished, Error> {
-    db::lock_for_session(conn).await?;
-    let statements = db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+    let statements = alone(conn, async |conn| dropped(conn, plan, lock_timeout_ms, ctx).await).await?;
+    Ok(Finished { statements })
+}
+
+async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
+    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
         prepare(conn).await?;
         let state = journal::state_of(conn, &plan.plan_id).await?;
         let (statements, next) = match state.as_deref() {
@@ -101,8 +121,7 @@ pub async fn finish(
         journal::plan_state(conn, plan, next).await?;
         Ok(count)
     })
-    .await?;
-    Ok(Finished { statements })
+    .await
 }
 
 /// Settings for a transaction of the tool's: nothing depends on the session, and a process that hangs lets go.

@@ -15,7 +15,10 @@ pub async fn rollback(
     lock_timeout_ms: u32,
     ctx: &Context,
 ) -> Result<usize, Error> {
-    db::lock_for_session(conn).await?;
+    super::alone(conn, async |conn| undo(conn, plan, lock_timeout_ms, ctx).await).await
+}
+
+async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
     db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
         prepare(conn).await?;
         let state = journal::state_of(conn, &plan.plan_id).await?;

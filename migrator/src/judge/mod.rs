@@ -8,6 +8,8 @@ mod guards;
 pub mod plpgsql;
 mod ports;
 pub mod sql;
+#[cfg(test)]
+mod tests;
 mod verdict;
 mod version;
 

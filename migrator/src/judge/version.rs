@@ -103,24 +103,41 @@ impl<'a> Tracer<'a> {
             return origin;
         }
         let mut found: Vec<Origin> = vec![];
-        for (schema, name, arguments) in sql::calls(expr) {
-            found.extend(self.call(&schema, &name, arguments, scope, statement, depth));
-        }
-        for column in ast::find(expr, "ColumnRef") {
-            let fields: Vec<_> = ast::list(column, "fields")
-                .iter()
-                .filter_map(|f| ast::node(f, "String"))
-                .map(|s| ast::text(s, "sval").to_owned())
-                .collect();
-            found.push(self.column(&fields, scope, statement, depth));
-        }
-        for parameter in ast::find(expr, "ParamRef") {
-            let name = format!("${}", parameter.get("number").and_then(Value::as_i64).unwrap_or(0));
-            found.push(self.parameter(&name, scope, depth));
-        }
+        self.parts(expr, scope, statement, depth, &mut found);
         found.into_iter().max_by_key(|o| (o.ported, o.source)).unwrap_or_else(|| {
             Origin::new(VersionSource::Dynamic, "the version is an expression that cannot be judged")
         })
+    }
+
+    /// The origins of all that an expression is made of. What a followed function is given is not part of its result.
+    fn parts(&self, tree: &Value, scope: usize, statement: usize, depth: usize, found: &mut Vec<Origin>) {
+        match tree {
+            Value::Array(items) => items.iter().for_each(|i| self.parts(i, scope, statement, depth, found)),
+            Value::Object(map) => {
+                for (key, inner) in map {
+                    match key.as_str() {
+                        "FuncCall" if inner.is_object() => {
+                            let (schema, name) = ast::call_name(inner);
+                            match self.call(&schema, &name, ast::list(inner, "args"), scope, statement, depth) {
+                                Some(origin) => found.push(origin),
+                                None => self.parts(inner, scope, statement, depth, found),
+                            }
+                        }
+                        "ColumnRef" if inner.is_object() => {
+                            let fields = ast::list(inner, "fields").iter().filter_map(|f| ast::node(f, "String"));
+                            let fields: Vec<String> = fields.map(|s| ast::text(s, "sval").to_owned()).collect();
+                            found.push(self.column(&fields, scope, statement, depth));
+                        }
+                        "ParamRef" if inner.is_object() => {
+                            let name = format!("${}", inner.get("number").and_then(Value::as_i64).unwrap_or(0));
+                            found.push(self.parameter(&name, scope, depth));
+                        }
+                        _ => self.parts(inner, scope, statement, depth, found),
+                    }
+                }
+            }
+            _ => {}
+        }
     }
 
     /// max(), count() or the newest row by ORDER BY .. LIMIT 1.

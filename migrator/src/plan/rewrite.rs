@@ -40,7 +40,7 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, choices: &[&Choice<'_>]) -> R
                 draft.objects.push(super::build::trigger_object(trigger, relation));
             }
         }
-        grants(draft, &table, definer.then_some(owner));
+        grants(draft, &table, definer.then_some(owner))?;
         draft.statements.push(lockless(Kind::Function, &identity, definition, Some(old)));
     }
     Ok(())
@@ -87,7 +87,7 @@ fn cut(draft: &Draft<'_>, choice: &Choice<'_>, table: &Relation) -> Result<Cut, 
 }
 
 /// Whoever may insert must be able to ask for the version, unless the function runs with its owner's rights.
-fn grants(draft: &mut Draft<'_>, table: &Relation, definer: Option<String>) {
+fn grants(draft: &mut Draft<'_>, table: &Relation, definer: Option<String>) -> Result<(), Error> {
     let able = draft.catalogue.store.as_ref().map(|s| s.executors.clone()).unwrap_or_default();
     let wanted = match definer {
         Some(owner) => vec![shim::plain(&owner)],
@@ -97,9 +97,21 @@ fn grants(draft: &mut Draft<'_>, table: &Relation, definer: Option<String>) {
     for role in wanted {
         let done = draft.statements.iter().any(|s| s.sql == format!("grant execute on function {FUNCTION} to {role};"));
         if !able.contains(&role) && !done {
+            if draft.catalogue.store.as_ref().is_some_and(|s| !s.may_grant) {
+                return Err(Error::usage(
+                    format!(
+                        "rewrite is not possible: role {role} writes {} and may not ask for a version",
+                        table.quoted
+                    ),
+                    format!(
+                        "Let the owner of the event store run: grant domain_events_writer to {role}; or choose shim."
+                    ),
+                ));
+            }
             let grant = format!("grant execute on function {FUNCTION} to {role};");
             let revoke = format!("revoke execute on function {FUNCTION} from {role};");
             draft.statements.push(lockless(Kind::EventTable, &table.quoted, grant, Some(revoke)));
         }
     }
+    Ok(())
 }

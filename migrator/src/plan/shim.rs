@@ -148,9 +148,5 @@ fn text_of(table: &Relation, column: &str) -> String {
 
 /// An identifier, quoted only where it must be.
 pub(super) fn plain(name: &str) -> String {
-    let simple = name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && !name.starts_with(|c: char| c.is_ascii_digit());
-    // a keyword would not parse as a bare column
-    let usable = simple && pg_query::parse(&format!("select {name}.{name} from {name}")).is_ok();
-    if usable { name.to_owned() } else { quote_ident(name) }
+    crate::source::types::quoted(name)
 }

@@ -1,9 +1,12 @@
 //! What the judge needs to know of a database, as plain data: read once, in one READ ONLY snapshot.
 
+mod offline;
 mod read;
+pub(crate) mod types;
 
 use serde::{Deserialize, Serialize};
 
+pub use offline::{Problem, from_sql};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};
 
@@ -45,6 +48,8 @@ pub struct Store {
     pub captured: Vec<u32>,
     /// Roles, quoted, that may call `next_aggregate_version`.
     pub executors: Vec<String>,
+    /// Whether the reading role may grant that.
+    pub may_grant: bool,
 }
 
 /// A row of `domain_events.event_tables`.

@@ -196,7 +196,14 @@ async fn store(conn: &mut PgConnection) -> Result<Option<Store>, Error> {
     .fetch_all(&mut *conn)
     .await
     .doing("reading who may ask for a version")?;
-    Ok(Some(Store { engine, version, owner, event_tables, captured, executors }))
+    let may_grant: bool = sqlx::query_scalar(
+        "select coalesce((select pg_catalog.pg_has_role(p.proowner, 'usage') from pg_catalog.pg_proc p where p.oid = \
+         pg_catalog.to_regprocedure('domain_events.next_aggregate_version(text, text, regclass)')), false)",
+    )
+    .fetch_one(&mut *conn)
+    .await
+    .doing("reading who may grant")?;
+    Ok(Some(Store { engine, version, owner, event_tables, captured, executors, may_grant }))
 }
 
 /// The names in a list of identifiers, as `search_path` holds them.

@@ -133,6 +133,6 @@ async fn one(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> R
 async fn tried(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> Result<Tried, Error> {
     let catalogue = source::read_in_transaction(conn).await?;
     let report = judge::judge(&catalogue);
-    let case = check::Case::new(&catalogue, &report, plan, port)?;
+    let case = check::Case::new(&catalogue, &report, plan, port, real)?;
     if real { stage::on_real_tables(conn, &case).await } else { stage::on_copies(conn, &case).await }
 }

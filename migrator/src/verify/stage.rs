@@ -101,6 +101,8 @@ fn shim_function(case: &Case<'_>, schema: &str) -> Result<String, Error> {
         .ok()
         .and_then(|s| s.first().map(|t| (*t).to_owned()))
         .ok_or_else(missing)?;
+    // the copy is a table of its own, whatever the original is a partitioned table of
+    let first = first.replace("pg_catalog.pg_partition_root(tg_relid)", "tg_relid");
     Ok(first.replacen(&function.object.name, &format!("{}.shim()", quote_ident(schema)), 1))
 }
 

@@ -1,10 +1,12 @@
 //! Constructs of legacy triggers: what scan says of them, and that what it ports is right.
 
-use domain_events_tests::{Db, engines};
+use domain_events_tests::{Db, Engine, engines};
 
 use crate::Legacy;
 
-engines! { helpers_branches_and_app_functions, what_is_right_already_is_left_alone }
+engines! { helpers_branches_and_app_functions, what_is_right_already_is_left_alone, the_application_needs_no_new_right,
+    quoted_names_and_partitions, an_assigning_trigger_has_not_the_last_word, verify_against_a_copy_of_the_database,
+    what_cannot_be_ported_is_said }
 
 const TABLES: &str = "
     create table accounts (id uuid primary key default gen_random_uuid(), email text, version int not null default 1);
@@ -96,4 +98,165 @@ fn what_is_right_already_is_left_alone(db: &Db) {
     legacy.cli(&["scan"]).expect(0);
     legacy.cli(&["plan", "--out", legacy.file()]).expect(0);
     legacy.apply().expect(0).saying("nothing to do");
+}
+
+/// The application's role may write its tables and nothing else: neither strategy may ask more of it.
+fn the_application_needs_no_new_right(db: &Db) {
+    let legacy = Legacy::new(db);
+    let app = db.role("app");
+    db.owner().run(&format!(
+        "grant select, insert, update on users to {app}; grant insert on domain_events to {app};"
+    ));
+    for strategy in ["shim", "rewrite"] {
+        if strategy == "rewrite" && db.engine == Engine::Native {
+            // the store's owner is another: the tool cannot grant, and must not seem to
+            let plan = legacy.cli(&["plan", "--out", legacy.file(), "--strategy", "log_user_changes=rewrite"]);
+            plan.expect(2).saying(&format!("grant domain_events_writer to {app}"));
+            db.admin().run(&format!("grant domain_events_writer to {app}"));
+        }
+        legacy.plan(&["--strategy", &format!("log_user_changes={strategy}")]);
+        let before = legacy.definitions();
+        legacy.apply().expect(0);
+        let mut session = db.session(&app);
+        for _ in 0..2 {
+            session.run("update users set login_count = login_count + 1 where id in (1, 2, 3)");
+        }
+        assert_eq!(legacy.broken_streams(), 0);
+        legacy.rollback().expect(0);
+        legacy.cli(&["apply", "--finish", "--yes", legacy.file()]).expect(0);
+        assert_eq!(legacy.definitions(), before, "{strategy}");
+        assert_eq!(
+            db.owner().one(&format!(
+                "select has_function_privilege('{app}', 'domain_events.next_aggregate_version(text, text, regclass)', 'execute')"
+            )),
+            if strategy == "rewrite" && db.engine == Engine::Native { "t" } else { "f" },
+            "rollback takes the grant back"
+        );
+    }
+}
+
+fn quoted_names_and_partitions(db: &Db) {
+    let legacy = Legacy::of(
+        db,
+        r#"create schema "Ev";
+           create type "Ev"."Kind" as enum ('Order', 'Cart');
+           create table "Ev"."Log Events" (
+             "Kind" "Ev"."Kind" not null, "Stream Id" text not null, "Version" int not null, "what" text not null,
+             payload jsonb, happened timestamptz not null default now(), unique ("Kind", "Stream Id", "Version")
+           ) partition by list ("Kind");
+           create table "Ev".orders_log partition of "Ev"."Log Events" for values in ('Order');
+           create table "Ev".carts_log partition of "Ev"."Log Events" for values in ('Cart');
+           create table "Order" (id int primary key, note text);
+           create function "Log It"() returns trigger language plpgsql set search_path = "Ev", public as $f$
+           begin
+             insert into "Log Events" values ('Order', new.id, 1, 'OrderChanged', row_to_json(new));
+             return null;
+           end $f$;
+           create trigger "Log It" after insert or update on "Order" for each row execute function "Log It"();
+           insert into "Order" values (1, 'a'), (2, null);"#,
+    );
+    let finding = legacy.scan().remove(0);
+    assert_eq!(finding["event_table"], r#""Ev"."Log Events""#);
+    assert_eq!((&finding["version_source"], &finding["strategy"]), (&"literal".into(), &"shim".into()), "{finding}");
+    legacy.plan(&[]);
+    legacy.apply().expect(0);
+    let mut owner = db.owner();
+    owner.run(r#"update "Order" set note = 'b'; update "Order" set note = 'c'"#);
+    owner.run(r#"insert into "Ev".orders_log values ('Order', '1', 1, 'Direct', '{}')"#);
+    let versions = r#"select "Stream Id", string_agg("Version"::text, ',' order by "Version") from "Ev"."Log Events" group by 1 order by 1"#;
+    assert_eq!(owner.table(versions), "1|1,2,3,4\n2|1,2,3");
+    let checks = legacy.cli(&["verify", "--format", "json"]).json();
+    assert_eq!(checks["checks"][0]["verdict"], "equal", "{checks}");
+    legacy.rollback().expect(0);
+}
+
+/// A legacy BEFORE INSERT trigger on the event table computes max()+1: it stays, the shim fires after it.
+fn an_assigning_trigger_has_not_the_last_word(db: &Db) {
+    let legacy = Legacy::of(
+        db,
+        &format!(
+            "{TABLES}
+            create function assign() returns trigger language plpgsql as $$
+            begin
+              new.version := (select coalesce(max(e.version), 0) + 1 from event_store e where e.aggregate_id = new.aggregate_id);
+              return new;
+            end $$;
+            create trigger zz_assign before insert on event_store for each row execute function assign();
+            create function changed() returns trigger language plpgsql as $$
+            begin
+              insert into event_store (aggregate_id, event_type, data) values (new.id, 'AccountChanged', to_jsonb(new));
+              return null;
+            end $$;
+            create trigger changed after insert or update on accounts for each row execute function changed();"
+        ),
+    );
+    let finding = legacy.scan().remove(0);
+    assert_eq!(finding["code"], "EV110", "{finding}");
+    assert_eq!(finding["version_source"], "assigned_on_event_table", "{finding}");
+    legacy.plan(&[]);
+    legacy.apply().expect(0);
+    db.owner().run("insert into accounts (email) values ('a'); update accounts set email = 'b'");
+    assert_eq!(db.owner().one("select string_agg(version::text, ',' order by seq) from event_store"), "1,2");
+    legacy.cli(&["scan"]).expect(0);
+}
+
+fn verify_against_a_copy_of_the_database(db: &Db) {
+    let legacy = Legacy::of(
+        db,
+        &format!(
+            "{TABLES}
+            create function changed() returns trigger language plpgsql as $$
+            begin
+              execute 'insert into public.event_store (aggregate_id, version, event_type, data) values ($1, 1, $2, $3)'
+                using new.id, 'AccountChanged', to_jsonb(new);
+              return null;
+            end $$;
+            create trigger changed after insert or update on accounts for each row execute function changed();
+            insert into accounts (email) values ('a'), ('b');"
+        ),
+    );
+    let finding = legacy.scan().remove(0);
+    assert_eq!(finding["version_source"], "literal", "{finding}");
+    legacy.plan(&[]);
+    let here = legacy.cli(&["verify", "--format", "json", legacy.file()]).expect(3).json();
+    assert_eq!(here["checks"][0]["verdict"], "unverified", "{here}");
+    // a copy, as a user makes one: the same schema in another database
+    let copy = Db::new(db.engine);
+    let schema = db.owner().one("select string_agg(pg_get_functiondef(oid), ';') from pg_proc where pronamespace = 'public'::regnamespace");
+    copy.owner().run(&format!(
+        "{TABLES} {schema};
+         create trigger changed after insert or update on accounts for each row execute function changed();
+         insert into accounts (email) values ('a'), ('b')"
+    ));
+    let there = legacy.cli(&["verify", "--against", &copy.url("app_owner"), "--format", "json", legacy.file()]);
+    assert_eq!(there.json()["checks"][0]["verdict"], "equal", "{there:?}");
+    assert_eq!(copy.owner().number("select count(*) from event_store"), 2, "nothing stays in the copy");
+}
+
+fn what_cannot_be_ported_is_said(db: &Db) {
+    let legacy = Legacy::of(
+        db,
+        "create table t (id int primary key, x text, v int not null default 1);
+         create table audit_log (id bigserial primary key, row_id int, action text, at timestamptz default now(), data jsonb, v int,
+                                 unique (row_id, v));
+         create function copied() returns trigger language plpgsql as $$
+         begin
+           insert into audit_log (row_id, action, data, v) values (new.id, tg_op, to_jsonb(new), new.v);
+           return null;
+         end $$;
+         create function secret() returns trigger language plpgsql as $$
+         begin
+           execute tg_argv[0] using new.id;
+           return null;
+         end $$;
+         create trigger copied after update on t for each row execute function copied();
+         create trigger secret after delete on t for each row execute function secret('select 1');",
+    );
+    let findings = legacy.scan();
+    let of = |trigger: &str| findings.iter().find(|f| f["trigger"] == trigger).unwrap_or_else(|| panic!("{trigger} in {findings:?}"));
+    assert_eq!((&of("copied")["version_source"], &of("copied")["strategy"]), (&"copied_from_row".into(), &"manual".into()));
+    assert_eq!((&of("secret")["version_source"], &of("secret")["strategy"]), (&"dynamic".into(), &"manual".into()));
+    legacy.plan(&[]).saying("is left to you");
+    legacy.apply().expect(0).saying("nothing to do");
+    legacy.cli(&["verify", legacy.file()]).expect(3);
 }
