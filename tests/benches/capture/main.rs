@@ -94,7 +94,7 @@ fn main() {
 
 /// The promises: of the row's CPU time and of its WAL, as a ratio to the floor.
 fn goals(engine: Option<Engine>, work: Work) -> (Goal, Goal) {
-    let single = matches!(work, Work::InsertOne | Work::UpdateOne);
+    let single = matches!(work, Work::InsertOne | Work::UpdateOne | Work::InsertAlone | Work::UpdateAlone);
     if !single && !matches!(work, Work::InsertMany | Work::UpdateMany) {
         return (Goal::None, Goal::None);
     }

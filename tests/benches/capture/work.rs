@@ -8,14 +8,18 @@ use crate::{
 /// A row, of the number g.
 pub const ROW: &str = "g, 1, 'hello world', 12.50, 'some more text here', '{a,b}'::text[], '{\"k\": 1}'::jsonb, clock_timestamp(), clock_timestamp()";
 
-/// Rows per transaction where statements touch one row each.
+/// Rows per block, and per transaction, where statements touch one row each.
 const BLOCK: usize = 1000;
 
 /// What is done to the rows.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub enum Work {
+    /// A statement per row, many in a transaction.
     InsertOne,
     UpdateOne,
+    /// A statement per row, and each its own transaction.
+    InsertAlone,
+    UpdateAlone,
     InsertMany,
     UpdateMany,
     DeleteMany,
@@ -25,9 +29,11 @@ pub enum Work {
 
 impl Work {
     /// In the order in which they are done; DELETE last, it takes what the others left.
-    pub const ALL: [Work; 7] = [
+    pub const ALL: [Work; 9] = [
         Work::InsertOne,
         Work::UpdateOne,
+        Work::InsertAlone,
+        Work::UpdateAlone,
         Work::InsertMany,
         Work::UpdateMany,
         Work::DeleteMany,
@@ -39,6 +45,8 @@ impl Work {
         match self {
             Work::InsertOne => "1-row INSERT",
             Work::UpdateOne => "1-row UPDATE, 2 of 9 columns",
+            Work::InsertAlone => "1-row INSERT, own transaction",
+            Work::UpdateAlone => "1-row UPDATE, own transaction",
             Work::InsertMany => "bulk INSERT",
             Work::UpdateMany => "bulk UPDATE, 2 of 9 columns",
             Work::DeleteMany => "bulk DELETE",
@@ -59,14 +67,15 @@ pub struct Size {
 
 impl Size {
     fn first(&self) -> usize {
-        1 + self.round * (self.single + 2 * self.bulk)
+        1 + self.round * 2 * (self.single + self.bulk)
     }
 
     fn rows(&self, work: Work) -> (usize, usize) {
         let (from, count) = match work {
             Work::InsertOne | Work::UpdateOne => (self.first(), self.single),
-            Work::InsertMany | Work::UpdateMany | Work::DeleteMany => (self.first() + self.single, self.bulk),
-            Work::Copy => (self.first() + self.single + self.bulk, self.bulk),
+            Work::InsertAlone | Work::UpdateAlone => (self.first() + self.single, self.single),
+            Work::InsertMany | Work::UpdateMany | Work::DeleteMany => (self.first() + 2 * self.single, self.bulk),
+            Work::Copy => (self.first() + 2 * self.single + self.bulk, self.bulk),
             Work::UpdateBesideBig => (1, self.big),
         };
         (from, from + count - 1)
@@ -99,21 +108,21 @@ pub fn measure(contestant: &mut Contestant, work: Work, size: Size, payloads: &P
         )
     };
     let cost = match work {
-        Work::InsertOne => {
+        Work::InsertOne | Work::InsertAlone => {
             let insert = format!("insert into {table} values ({ROW})");
             let both = format!(
                 "with i as ({insert}) insert into floor_log values ({})",
                 event("g", 1, "Created", &payloads.created)
             );
-            in_blocks(&mut contestant.client, if plain { &insert } else { &both }, from, to)
+            in_blocks(&mut contestant.client, work, if plain { &insert } else { &both }, from, to)
         }
-        Work::UpdateOne => {
+        Work::UpdateOne | Work::UpdateAlone => {
             let update = format!("update {table} set {set} where id = g");
             let both = format!(
                 "with i as ({update}) insert into floor_log values ({})",
                 event("g", 2, "Updated", &payloads.updated)
             );
-            in_blocks(&mut contestant.client, if plain { &update } else { &both }, from, to)
+            in_blocks(&mut contestant.client, work, if plain { &update } else { &both }, from, to)
         }
         Work::InsertMany => {
             let insert = format!("insert into {table} select {ROW} from generate_series({from}, {to}) g");
@@ -157,7 +166,7 @@ pub fn measure(contestant: &mut Contestant, work: Work, size: Size, payloads: &P
                 "with i as ({update}) insert into floor_log values ({})",
                 event("'big-' || g", size.round + 2, "Updated", &payloads.updated)
             );
-            in_blocks(&mut contestant.client, if plain { &update } else { &both }, from, to)
+            in_blocks(&mut contestant.client, work, if plain { &update } else { &both }, from, to)
         }
     };
     Cost { cpu: cost.cpu / rows, wal: cost.wal / rows }
@@ -167,14 +176,15 @@ fn with_events(statement: &str, event: &str) -> String {
     format!("with i as ({statement} returning id) insert into floor_log select {event} from i")
 }
 
-/// One statement per row, inside the server, so that neither network nor parser is measured: a transaction per block.
-fn in_blocks(client: &mut Client, statement: &str, from: usize, to: usize) -> Cost {
+/// One statement per row, inside the server, so that neither network nor parser is measured.
+fn in_blocks(client: &mut Client, work: Work, statement: &str, from: usize, to: usize) -> Cost {
+    let commit = if matches!(work, Work::InsertAlone | Work::UpdateAlone) { "commit; " } else { "" };
     let mut sum = Cost { cpu: 0.0, wal: 0.0 };
     let mut lo = from;
     while lo <= to {
         let hi = to.min(lo + BLOCK - 1);
-        let cost = client
-            .cost_of(|c| c.run(&format!("do $do$ begin for g in {lo}..{hi} loop {statement}; end loop; end $do$")));
+        let block = format!("do $do$ begin for g in {lo}..{hi} loop {statement}; {commit}end loop; end $do$");
+        let cost = client.cost_of(|c| c.run(&block));
         sum = Cost { cpu: sum.cpu + cost.cpu, wal: sum.wal + cost.wal };
         lo = hi + 1;
     }

@@ -14,9 +14,10 @@ use std::{env, path::Path};
 use domain_events_tests::{Cluster, Db, Engine};
 
 /// Settings that leave only the work itself: nothing in the background, no waiting for a disk, no page images in the WAL.
-pub const QUIET: [(&str, &str); 9] = [
+pub const QUIET: [(&str, &str); 10] = [
     ("autovacuum", "off"),
     ("synchronous_commit", "off"),
+    ("wal_writer_flush_after", "2GB"), // else small transactions wake the WAL writer now and then
     ("full_page_writes", "off"),
     ("jit", "off"),
     ("max_parallel_workers_per_gather", "0"),
