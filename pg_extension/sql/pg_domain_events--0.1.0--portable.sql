@@ -19,6 +19,7 @@ begin
     execute format('set local role %I', store_owner);
     perform domain_events._write_capture_function(kept.capture_id);
     reset role;
+    execute format('alter function %s no depends on extension pg_domain_events', kept.name);
     execute format('alter extension pg_domain_events drop function %s', kept.name);
   end loop;
 end

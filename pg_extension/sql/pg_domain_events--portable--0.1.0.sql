@@ -78,6 +78,8 @@ begin
                  'capture_' || capture_id);
   execute format('alter function domain_events.%I() owner to %I', 'capture_' || capture_id,
                  (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'domain_events.events'::regclass));
+  -- Without the library the table's users could not write: dropping the extension has to name the triggers.
+  execute format('alter function domain_events.%I() depends on extension pg_domain_events', 'capture_' || capture_id);
 end
 $$;
 

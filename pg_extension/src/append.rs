@@ -263,7 +263,7 @@ pub fn write_event(call: Call) -> Result<Datum> {
     let _memory = CallMemory::enter();
     let store = Store::open()?;
     if call.datum(1).is_none() {
-        return Err(null_identity());
+        return Err(Error::NullIdentity);
     }
     let needed = |name, index| call.text(index).ok_or(Error::NullArgument { name, hint: "Every event has one." });
     let metadata = needed("metadata", 5)?.datum;
@@ -295,13 +295,6 @@ pub fn write_event(call: Call) -> Result<Datum> {
         }
     }
     Err(contended(&event.stream))
-}
-
-pub fn null_identity() -> Error {
-    Error::NullArgument {
-        name: "a column of the aggregate id",
-        hint: "Capture by columns that are not null: enable_capture(.., aggregate_id => ..).",
-    }
 }
 
 /// domain_events._next_own_version(aggregate_type text, aggregate_id text)

@@ -51,6 +51,7 @@ pub enum Error {
         aggregate_id: String,
     },
     HasEvents,
+    NullIdentity,
     /// What was read with the transaction's snapshot is older than what is there.
     StaleSnapshot {
         object: &'static str,
@@ -68,7 +69,7 @@ impl Error {
     fn code(&self) -> PgSqlErrorCode {
         use PgSqlErrorCode::*;
         match self {
-            Error::NullArgument { .. } => ERRCODE_NULL_VALUE_NOT_ALLOWED,
+            Error::NullArgument { .. } | Error::NullIdentity => ERRCODE_NULL_VALUE_NOT_ALLOWED,
             Error::BadArgument { .. } | Error::BadElement { .. } => ERRCODE_INVALID_PARAMETER_VALUE,
             Error::WrongVersion { .. } => ERRCODE_INTEGRITY_CONSTRAINT_VIOLATION,
             Error::OtherContent { .. } | Error::PartOfBatch { .. } => ERRCODE_UNIQUE_VIOLATION,
@@ -109,6 +110,7 @@ impl Error {
             Error::StaleSnapshot { object } => {
                 format!("could not serialize access: {object} changed after the transaction began")
             }
+            Error::NullIdentity => "a column of the aggregate id is null".into(),
             Error::HasEvents => "the event store holds events and is not dropped".into(),
         }
     }
@@ -127,6 +129,7 @@ impl Error {
     fn hint(&self) -> Option<String> {
         let hint = match self {
             Error::NullArgument { hint, .. } | Error::BadElement { hint, .. } => hint,
+            Error::NullIdentity => "Capture by columns that are not null: enable_capture(.., aggregate_id => ..).",
             Error::BadArgument { hint, .. } => hint.as_str(),
             Error::WrongVersion { .. } => "Read the stream again and decide anew.",
             Error::OtherContent { .. } => "Use a new event_id for a new event; repeat an append unchanged.",

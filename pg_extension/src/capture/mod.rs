@@ -17,7 +17,7 @@ use pgrx::pg_sys::Datum;
 
 use self::payload::Part;
 use self::plan::Plan;
-use crate::append::{self, NewEvent, null_identity};
+use crate::append::{self, NewEvent};
 use crate::context::{self, Context};
 use crate::error::{Error, Result};
 use crate::jsonb::Writer;
@@ -262,7 +262,7 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     let shown = if plan.full { (Part::Row, Part::Row) } else { (Part::Changed(&changed), Part::Changed(&changed)) };
     let Some(id) = draft.id.clone() else {
         prepare(plan, change, draft, &changed, shown)?;
-        return Err(null_identity().into());
+        return Err(Error::NullIdentity.into());
     };
     // What the event shows depends on where the stream is, so the stream comes first.
     let store = Store::open()?;
@@ -290,7 +290,7 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
 
 fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     prepare(plan, change, draft, &[], (Part::None, Part::Row))?;
-    let Some(id) = draft.id.clone() else { return Err(null_identity().into()) };
+    let Some(id) = draft.id.clone() else { return Err(Error::NullIdentity.into()) };
     let store = Store::open()?;
     let stream = stream(plan, &id)?;
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
@@ -299,7 +299,7 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
         // What happened to the stream's row before the pause ended is unknown: this one replaces it.
         draft.complete = head.version > 0 && head.position <= plan.whole_row_after;
         if change.is_late && !draft.complete {
-            draft.after_version = delegate::place(&stream, change.operation.name(), None)?;
+            draft.after_version = place(plan, change, &stream, draft)?;
         }
         if insert(plan, &store, &append::row(&event(draft, stream)?, head))? {
             return Ok(());
@@ -308,19 +308,23 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
     Err(append::contended(&stream).into())
 }
 
-/// Where among the stream's events an update belongs that fired late.
+/// Where among the stream's events a change belongs that fired late.
 fn place(
     plan: &Plan,
     change: &Change,
     stream: &Stream,
     draft: &mut Draft,
 ) -> std::result::Result<Option<i64>, Failure> {
-    let mut row = Writer::default();
+    let (mut old, mut new) = (Writer::default(), Writer::default());
+    let is_update = draft.operation == Operation::Update;
     guard::attempt(|| {
         let _fixed = FixedSettings::enter();
-        payload::whole_row(&mut row, plan, change.old())
+        if is_update {
+            payload::whole_row(&mut old, plan, change.old())?;
+        }
+        payload::whole_row(&mut new, plan, change.new())
     })?;
-    Ok(delegate::place(stream, draft.operation.name(), Some(row.bytes()))?)
+    Ok(delegate::place(stream, draft.operation.name(), is_update.then(|| old.bytes()), new.bytes())?)
 }
 
 /// Two events: one ends the old stream, one starts or continues the new.
@@ -352,7 +356,7 @@ fn rekey(
     draft.has_data = true;
     draft.left = Some((old.clone(), left.bytes().to_vec()));
     let (Some(old), Some(new)) = (old, draft.id.clone()) else {
-        return Err(null_identity().into());
+        return Err(Error::NullIdentity.into());
     };
     let both = || -> Result<()> {
         let store = Store::open()?;
@@ -370,7 +374,7 @@ fn rekey(
 
 /// Stores the finished draft as its stream's next version.
 fn store(plan: &Plan, draft: &Draft) -> std::result::Result<(), Failure> {
-    let Some(id) = &draft.id else { return Err(null_identity().into()) };
+    let Some(id) = &draft.id else { return Err(Error::NullIdentity.into()) };
     let store = Store::open()?;
     let event = event(draft, stream(plan, id)?)?;
     if plan.dead_letter && !store.is_plain() {

@@ -101,14 +101,20 @@ pub fn lock_row(stream: &super::lock::Stream) -> Result<()> {
 }
 
 /// The version after which an event belongs that fired late; `None` when it is in order after all.
-pub fn place(stream: &super::lock::Stream, operation: &str, old_row: Option<&[u8]>) -> Result<Option<i64>> {
+pub fn place(
+    stream: &super::lock::Stream,
+    operation: &str,
+    old_row: Option<&[u8]>,
+    new_row: &[u8],
+) -> Result<Option<i64>> {
     let place = execute(
-        c"select to_jsonb(domain_events._place($1, $2, $3, $4))",
+        c"select to_jsonb(domain_events._place($1, $2, $3, $4, $5))",
         &[
             (pg_sys::TEXTOID, Some(stream.aggregate_type.datum)),
             (pg_sys::TEXTOID, Some(stream.aggregate_id.datum)),
             (pg_sys::TEXTOID, Some(Text::new(operation.as_bytes()).datum)),
             (pg_sys::JSONBOID, old_row.map(datum::varlena)),
+            (pg_sys::JSONBOID, Some(datum::varlena(new_row))),
         ],
     )?;
     match place.as_deref().map(|place| crate::jsonb::Document(place).as_value()) {

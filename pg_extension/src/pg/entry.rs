@@ -49,6 +49,21 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     }
 }
 
+unsafe extern "C-unwind" fn at_subtransaction(
+    event: pg_sys::SubXactEvent::Type,
+    id: pg_sys::SubTransactionId,
+    _: pg_sys::SubTransactionId,
+    _: *mut std::ffi::c_void,
+) {
+    use pg_sys::SubXactEvent::*;
+    match event {
+        SUBXACT_EVENT_START_SUB => lock::begin_subtransaction(id),
+        SUBXACT_EVENT_COMMIT_SUB => lock::end_subtransaction(id, false),
+        SUBXACT_EVENT_ABORT_SUB => lock::end_subtransaction(id, true),
+        _ => {}
+    }
+}
+
 unsafe extern "C-unwind" fn at_relation_change(_: Datum, relation: pg_sys::Oid) {
     info::Info::forget(relation);
     capture::forget(relation);
@@ -61,6 +76,7 @@ pub fn register() {
     // call Postgres.
     unsafe {
         pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
+        pg_sys::RegisterSubXactCallback(Some(at_subtransaction), std::ptr::null_mut());
         pg_sys::CacheRegisterRelcacheCallback(Some(at_relation_change), Datum::from(0));
     }
 }

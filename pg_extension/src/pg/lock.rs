@@ -12,13 +12,13 @@
 //! anybody holds that (100 ns), and only then queue for the row too.
 //!
 //! Nobody waits for a transaction while holding a lock taken in the same step (`StreamLock::yield_to` gives it back
-//! first), so the locks add no deadlock to those the rows have. Locks that are kept belong to the top transaction: a
-//! rollback to a savepoint does not give them back.
+//! first), so the locks add no deadlock to those the rows have. A rollback to a savepoint gives back what was taken since,
+//! as it does with row locks: a lock that outlived its row could deadlock with another session's row lock.
 //!
 //! The tag is an advisory one with a class (fourth field) that no SQL function uses (they use 1 and 2), so an
 //! application's own advisory locks never meet ours, and they survive PREPARE TRANSACTION as any advisory lock does.
 
-use std::cell::Cell;
+use std::cell::{Cell, RefCell};
 
 use pgrx::pg_sys;
 
@@ -52,6 +52,8 @@ impl Purpose {
 
 thread_local! {
     static HELD: Cell<u32> = const { Cell::new(0) };
+    /// What was held when each open subtransaction began.
+    static SAVEPOINTS: RefCell<Vec<(pg_sys::SubTransactionId, u32)>> = const { RefCell::new(Vec::new()) };
 }
 
 unsafe extern "C-unwind" {
@@ -115,10 +117,8 @@ impl StreamLock {
     }
 
     fn take(&mut self) {
-        let result = self.as_owner(|tag| {
-            // SAFETY: the tag is complete; waits and errors are the lock manager's own.
-            unsafe { pg_sys::LockAcquire(tag, pg_sys::ExclusiveLock as i32, false, false) }
-        });
+        // SAFETY: the tag is complete; waits and errors are the lock manager's own.
+        let result = unsafe { pg_sys::LockAcquire(&self.tag, pg_sys::ExclusiveLock as i32, false, false) };
         self.fresh = result != pg_sys::LockAcquireResult::LOCKACQUIRE_ALREADY_HELD;
         if self.fresh && !self.brief {
             HELD.set(HELD.get() + 1);
@@ -126,10 +126,8 @@ impl StreamLock {
     }
 
     fn release(&mut self) {
-        self.as_owner(|tag| {
-            // SAFETY: taken by `take` with the same owner.
-            unsafe { pg_sys::LockRelease(tag, pg_sys::ExclusiveLock as i32, false) }
-        });
+        // SAFETY: taken by `take` in the same subtransaction.
+        unsafe { pg_sys::LockRelease(&self.tag, pg_sys::ExclusiveLock as i32, false) };
     }
 
     /// Runs `wait`, without the lock if this call is what took it.
@@ -147,25 +145,6 @@ impl StreamLock {
         self.brief = brief;
         self.take();
         result
-    }
-
-    fn as_owner<T>(&self, work: impl FnOnce(&pg_sys::LOCKTAG) -> T) -> T {
-        struct Restore(pg_sys::ResourceOwner);
-        impl Drop for Restore {
-            fn drop(&mut self) {
-                // SAFETY: a plain store of the owner that was current before.
-                unsafe { pg_sys::CurrentResourceOwner = self.0 };
-            }
-        }
-        // SAFETY: reads and writes globals of the backend; put back on every way out.
-        let _restore = unsafe {
-            let restore = Restore(pg_sys::CurrentResourceOwner);
-            if !self.brief {
-                pg_sys::CurrentResourceOwner = pg_sys::TopTransactionResourceOwner;
-            }
-            restore
-        };
-        work(&self.tag)
     }
 }
 
@@ -199,4 +178,21 @@ impl Drop for StreamLock {
 /// Called at the end of every transaction, whichever way it ends.
 pub fn forget_all() {
     HELD.set(0);
+    SAVEPOINTS.with_borrow_mut(Vec::clear);
+}
+
+pub fn begin_subtransaction(id: pg_sys::SubTransactionId) {
+    SAVEPOINTS.with_borrow_mut(|savepoints| savepoints.push((id, HELD.get())));
+}
+
+pub fn end_subtransaction(id: pg_sys::SubTransactionId, is_abort: bool) {
+    SAVEPOINTS.with_borrow_mut(|savepoints| {
+        // One that began before the library was loaded is not known, and nothing was held then.
+        if let Some(at) = savepoints.iter().rposition(|(known, _)| *known == id) {
+            if is_abort {
+                HELD.set(savepoints[at].1);
+            }
+            savepoints.truncate(at);
+        }
+    });
 }
