@@ -109,7 +109,10 @@ impl Table {
         let ids: Option<Vec<&Column>> = capture.id.iter().map(|id| self.column(*id)).collect();
         let ids = ids?;
         // Where several rows share a stream, its fold is none of them.
-        if self.key.is_empty() || !self.key.iter().all(|id| capture.id.contains(id)) || self.key_columns().len() != self.key.len() {
+        if self.key.is_empty()
+            || !self.key.iter().all(|id| capture.id.contains(id))
+            || self.key_columns().len() != self.key.len()
+        {
             return None;
         }
         let hidden = capture.redact.iter().any(|id| self.column(*id).is_none());
@@ -140,7 +143,11 @@ impl Table {
         Some(Check {
             aggregate_type: capture.aggregate_type.clone(),
             strict: capture.strict,
-            rows: format!("select oracle.short({id}) as id, jsonb_build_object({}) as row from {} t", pairs.join(", "), self.sql()),
+            rows: format!(
+                "select oracle.short({id}) as id, jsonb_build_object({}) as row from {} t",
+                pairs.join(", "),
+                self.sql()
+            ),
             unchecked: self.columns.iter().filter(|c| !hidden && c.ty.is(NO_ORACLE)).map(|c| c.name.clone()).collect(),
         })
     }

@@ -9,9 +9,46 @@ use crate::{
 
 /// Names that have broken somebody's trigger before.
 const NAMES: &[&str] = &[
-    "by", "select", "new", "old", "a\"b", "it's", "$value", "tg_op", "_id", "a b", "{x}", "%s", "\\", "Ünï", "begin", "loop", "_new_row", "x", "y",
-    "n", "name", "null", "old_values", "id;--", "record", "$1", "strict", "event", "a.b", "CamelCase", "_op", "e", "i", "_data", "found",
-    "sixty_three_bytes_________________________________________long", "data", "note", "z", "w",
+    "by",
+    "select",
+    "new",
+    "old",
+    "a\"b",
+    "it's",
+    "$value",
+    "tg_op",
+    "_id",
+    "a b",
+    "{x}",
+    "%s",
+    "\\",
+    "Ünï",
+    "begin",
+    "loop",
+    "_new_row",
+    "x",
+    "y",
+    "n",
+    "name",
+    "null",
+    "old_values",
+    "id;--",
+    "record",
+    "$1",
+    "strict",
+    "event",
+    "a.b",
+    "CamelCase",
+    "_op",
+    "e",
+    "i",
+    "_data",
+    "found",
+    "sixty_three_bytes_________________________________________long",
+    "data",
+    "note",
+    "z",
+    "w",
 ];
 const TABLES: &[&str] = &["users", "order", "T'a\"b", "Ünï täble", "%s", "a.b", "boxes", "t", "new", "$x"];
 const TRIGGERS: &[&str] = &["AAA", "0", "!", "zzz", "  two blanks", " !", " zz", "~z", "_t", "m"];
@@ -37,7 +74,8 @@ impl Generator {
         let mut ty = self.random_type(traits);
         // Half of all keys are what keys usually are, so that statements meet their rows.
         if traits == KEY && self.random.percent(50) {
-            ty = *TYPES.iter().find(|t| t.name == if self.random.percent(70) { "int" } else { "text" }).expect("int and text");
+            let usual = if self.random.percent(70) { "int" } else { "text" };
+            ty = *TYPES.iter().find(|t| t.name == usual).expect("int and text");
         }
         Column { id: table.next_id, name, ty, generated: false, not_null: traits == KEY, pinned: false }
     }
@@ -83,8 +121,11 @@ impl Generator {
             table.columns[1].pinned = true;
             table.partitions = Some(Partitions { column: region, leaves: vec![] });
         }
-        let mut definitions: Vec<String> =
-            table.columns.iter().map(|c| format!("{} {}{}", c.sql(), c.ty.name, if c.not_null { " not null" } else { "" })).collect();
+        let mut definitions: Vec<String> = table
+            .columns
+            .iter()
+            .map(|c| format!("{} {}{}", c.sql(), c.ty.name, if c.not_null { " not null" } else { "" }))
+            .collect();
         if self.random.percent(40)
             && let Some(base) = table.columns.iter_mut().rev().find(|c| c.ty.is(NUMBER | TEXT))
         {
@@ -111,7 +152,10 @@ impl Generator {
             }
             (_, 0..=6) => definitions.push(format!("primary key ({key})")),
             (_, 7) => {
-                definitions.push(format!("primary key ({key}) deferrable{}", if self.random.percent(50) { " initially deferred" } else { "" }));
+                definitions.push(format!(
+                    "primary key ({key}) deferrable{}",
+                    if self.random.percent(50) { " initially deferred" } else { "" }
+                ));
                 table.deferrable = true;
             }
             (_, 8) => definitions.push(format!("unique ({key})")),
@@ -149,13 +193,20 @@ impl Generator {
         let count = self.model.tables.len();
         self.create_table();
         let child = &self.model.tables[count];
-        let action = ["on delete cascade on update cascade", "on delete set null on update cascade", "on delete cascade deferrable initially deferred"]
-            [self.random.below(3)];
+        let action = [
+            "on delete cascade on update cascade",
+            "on delete set null on update cascade",
+            "on delete cascade deferrable initially deferred",
+        ][self.random.below(3)];
         let mut column = Column { not_null: false, pinned: true, ..key.clone() };
         column.name = "parent's".into();
         let statement = format!(
             "alter table {} add {} {} references {} ({}) {action}",
-            child.sql(), column.sql(), key.ty.name, parent.sql(), key.sql()
+            child.sql(),
+            column.sql(),
+            key.ty.name,
+            parent.sql(),
+            key.sql()
         );
         let child = &mut self.model.tables[count];
         child.next_id += 1;
@@ -179,7 +230,7 @@ impl Generator {
             c.pinned |= c.id == column.id || t.key.contains(&c.id);
         }
         self.triggers += 1;
-        let (function, name) = (format!("public.trigger_{}", self.triggers), ident(self.random.pick(TRIGGERS)));
+        let (function, name) = (format!("public.trigger_{}", self.triggers), ident(*self.random.pick(TRIGGERS)));
         let (c, sql) = (column.sql(), t.sql());
         let value = column.ty.sql(&mut self.random, false);
         let same = t.key_columns().iter().map(|k| format!("{0} = new.{0}", k.sql())).collect::<Vec<_>>().join(" and ");
@@ -191,31 +242,44 @@ impl Generator {
         let guard = 1 + self.random.below(3);
         let (when, body) = match kind {
             0 => ("before insert or update", format!("new.{c} := coalesce(new.{c}, {value}); return new;")),
-            1 => ("before insert or update or delete", format!("if tg_op = 'DELETE' then return old; elsif new.{c} = {value} then return null; end if; return new;")),
+            1 => (
+                "before insert or update or delete",
+                format!(
+                    "if tg_op = 'DELETE' then return old; elsif new.{c} = {value} then return null; end if; return new;"
+                ),
+            ),
             2 | 3 => (
                 "after insert or update",
-                format!("if pg_trigger_depth() <= {guard} then update {sql} set {c} = {bump} where {same}; end if; return null;"),
+                format!(
+                    "if pg_trigger_depth() <= {guard} then update {sql} set {c} = {bump} where {same}; end if; return null;"
+                ),
             ),
             4 => (
                 "after update",
-                format!("if pg_trigger_depth() <= {guard} and new.{c} = {value} then delete from {sql} where {same}; end if; return null;"),
+                format!(
+                    "if pg_trigger_depth() <= {guard} and new.{c} = {value} then delete from {sql} where {same}; end if; return null;"
+                ),
             ),
             5 | 6 => (
                 "after insert or update",
-                format!("if pg_trigger_depth() <= {guard} then update {sql} set {c} = {bump} where not ({same}); end if; return null;"),
+                format!(
+                    "if pg_trigger_depth() <= {guard} then update {sql} set {c} = {bump} where not ({same}); end if; return null;"
+                ),
             ),
             _ => (
                 "after update",
-                format!("if pg_trigger_depth() <= {guard} and new.{c} = {value} then delete from {sql} where not ({same}); end if; return null;"),
+                format!(
+                    "if pg_trigger_depth() <= {guard} and new.{c} = {value} then delete from {sql} where not ({same}); end if; return null;"
+                ),
             ),
         };
-        self.step(Step::new(format!("create function {function}() returns trigger language plpgsql as $$begin {body} end$$")));
+        self.step(Step::new(format!(
+            "create function {function}() returns trigger language plpgsql as $$begin {body} end$$"
+        )));
         let constraint = kind >= 2 && t.partitions.is_none() && self.random.percent(25);
+        let deferred = if self.random.percent(50) { " initially deferred" } else { "" };
         self.step(Step::new(match constraint {
-            true => format!(
-                "create constraint trigger {name} {when} on {sql} deferrable{} for each row execute function {function}()",
-                if self.random.percent(50) { " initially deferred" } else { "" }
-            ),
+            true => format!("create constraint trigger {name} {when} on {sql} deferrable{deferred} for each row execute function {function}()"),
             false => format!("create trigger {name} {when} on {sql} for each row execute function {function}()"),
         }));
     }
@@ -232,7 +296,9 @@ impl Generator {
         let mut id = t.key.clone();
         if t.key.is_empty() || t.key.iter().any(|k| t.column(*k).is_none()) || self.random.percent(10) {
             id = self.random.some(&ids, 25);
-            id.retain(|id| t.column(*id).is_some_and(|c| c.ty.is(KEY)));
+            id.retain(|id| {
+                t.column(*id).is_some_and(|c| c.ty.is(KEY) && (c.not_null || (id % 4 == 0 && self.has("nullid"))))
+            });
             if id.is_empty() {
                 id = vec![t.columns[0].id];
             }
@@ -250,7 +316,8 @@ impl Generator {
                 include = Some(chosen);
             }
             1 => {
-                exclude = self.random.some(if self.random.percent(50) { &ids } else { &others }, 30);
+                let from = if self.random.percent(50) { &ids } else { &others };
+                exclude = self.random.some(from, 30);
                 arguments.push(format!("exclude => {}", list(&t, &exclude)));
             }
             _ => {}
@@ -263,9 +330,10 @@ impl Generator {
         }
         if self.random.percent(30) {
             let changed = self.random.pick(&t.columns).name.clone();
+            let on = ["insert", "delete"][self.random.below(2)];
             let json = serde_json::json!([
                 {"on": "update", "when_changed": [changed], "type": "SpecialChanged", "name": "a 'label'"},
-                {"on": ["insert", "delete"][self.random.below(2)], "type": "Other%s"},
+                {"on": on, "type": "Other%s"},
             ]);
             arguments.push(format!("event_types => {}::jsonb", quote(&json.to_string())));
         }
@@ -280,7 +348,8 @@ impl Generator {
                 arguments.push(format!("{option} => '{}'", self.random.pick(&choices)));
             }
         }
-        let statement = Step::new(format!("select domain_events.enable_capture({})", arguments.join(", "))).resetting(&aggregate_type);
+        let statement = Step::new(format!("select domain_events.enable_capture({})", arguments.join(", ")))
+            .resetting(&aggregate_type);
         self.model.tables[table].capture = Some(Capture { aggregate_type, id, include, exclude, redact, strict });
         self.step(statement);
     }

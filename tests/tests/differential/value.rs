@@ -39,6 +39,13 @@ create domain dpair as pair;
 create type nest as (p pair, ps pair[], f float8, d evenposint, m mood);
 create type jnest as (j json, b jsonb);
 create type floatrange as range (subtype = float8);
+create schema s2;
+-- A search_path that would catch every unqualified call.
+create schema evil;
+create function evil.to_jsonb(anyelement) returns jsonb language sql as 'select null::jsonb';
+create function evil.octet_length(text) returns int language sql as 'select 1/0';
+create function evil.format(text, variadic anyarray) returns text language sql as 'select null::text';
+create function evil.record_image_ne(record, record) returns boolean language sql as 'select false';
 "#;
 
 pub const TYPES: &[Type] = &[
@@ -48,20 +55,66 @@ pub const TYPES: &[Type] = &[
     ty(
         "numeric",
         KEY | NUMBER,
-        &["1", "1.0", "1.00", "-0.0", "0", "1e20", "1e-20", "NaN", "Infinity", "12345678901234567890.12345678901234567890", "2", "10000", "1e4", "0.00010000"],
+        &[
+            "1",
+            "1.0",
+            "1.00",
+            "-0.0",
+            "0",
+            "1e20",
+            "1e-20",
+            "NaN",
+            "Infinity",
+            "12345678901234567890.12345678901234567890",
+            "2",
+            "10000",
+            "1e4",
+            "0.00010000",
+        ],
     ),
     ty("numeric(10,2)", KEY | NUMBER, &["1", "1.5", "-3.25", "0", "99999999.99"]),
     ty(
         "float8",
         KEY | NUMBER,
-        &["1", "1.0000000000000002", "0", "-0", "NaN", "Infinity", "-Infinity", "1e-300", "0.1", "1e15", "1e22", "123456.789", "4.9e-324"],
+        &[
+            "1",
+            "1.0000000000000002",
+            "0",
+            "-0",
+            "NaN",
+            "Infinity",
+            "-Infinity",
+            "1e-300",
+            "0.1",
+            "1e15",
+            "1e22",
+            "123456.789",
+            "4.9e-324",
+        ],
     ),
     ty("real", KEY | NUMBER, &["1", "0.1", "-0", "NaN", "1e30", "1.1754944e-38", "16777217"]),
     ty("bool", KEY, &["true", "false"]),
     ty(
         "text",
         KEY | TEXT,
-        &["", "a", "b", "ab", "ä€😀", "it's", "a\"b", "back\\slash", "new\nline\ttab", "\u{1}\u{7f}\u{2028}", "null", "{\"$value\": 1}", "%s %I $1", "'; drop table x; --", "  ", "/*"],
+        &[
+            "",
+            "a",
+            "b",
+            "ab",
+            "ä€😀",
+            "it's",
+            "a\"b",
+            "back\\slash",
+            "new\nline\ttab",
+            "\u{1}\u{7f}\u{2028}",
+            "null",
+            "{\"$value\": 1}",
+            "%s %I $1",
+            "'; drop table x; --",
+            "  ",
+            "/*",
+        ],
     ),
     ty("varchar(30)", KEY | TEXT, &["", "a", "b", "ä€😀", "it's", "a b ", "\\N"]),
     ty("char(5)", KEY, &["", "a", "ab", "abcde", "ä"]),
@@ -69,14 +122,63 @@ pub const TYPES: &[Type] = &[
     ty("name", KEY, &["a", "Some Name", ""]),
     ty("text collate \"C\"", KEY | TEXT, &["a", "B", "ä", ""]),
     ty("bytea", KEY, &["\\x", "\\x00ff", "\\x00", "\\xdeadbeef", "\\x41"]),
-    ty("uuid", KEY, &["00000000-0000-0000-0000-000000000001", "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11", "00000000-0000-0000-0000-000000000002"]),
-    ty("date", KEY, &["2024-01-02", "2024-02-29", "infinity", "-infinity", "0044-03-15 BC", "5874897-12-31", "1999-12-31"]),
+    ty(
+        "uuid",
+        KEY,
+        &[
+            "00000000-0000-0000-0000-000000000001",
+            "A0EEBC99-9C0B-4EF8-BB6D-6BB9BD380A11",
+            "00000000-0000-0000-0000-000000000002",
+        ],
+    ),
+    ty(
+        "date",
+        KEY,
+        &["2024-01-02", "2024-02-29", "infinity", "-infinity", "0044-03-15 BC", "5874897-12-31", "1999-12-31"],
+    ),
     ty("time", KEY, &["00:00", "24:00", "12:34:56.789", "23:59:59.999999"]),
     ty("timetz", KEY, &["00:00+00", "12:34:56.7+05:30", "23:00-08"]),
-    ty("timestamp", KEY, &["2024-01-02 03:04:05", "2024-01-02 03:04:05.678901", "infinity", "0044-03-15 00:00 BC", "294276-12-31 23:59:59", "-infinity"]),
+    ty(
+        "timestamp",
+        KEY,
+        &[
+            "2024-01-02 03:04:05",
+            "2024-01-02 03:04:05.678901",
+            "infinity",
+            "0044-03-15 00:00 BC",
+            "294276-12-31 23:59:59",
+            "-infinity",
+        ],
+    ),
     ty("timestamp(0)", KEY, &["2024-01-02 03:04:05", "2024-01-02 03:04:05.6"]),
-    ty("timestamptz", KEY, &["2024-01-02 03:04:05+00", "2024-07-02 23:04:05.6789+09", "infinity", "0044-03-15 00:00+00 BC", "-infinity", "1850-01-01 00:00+00", "2024-03-31 01:30+00"]),
-    ty("interval", KEY, &["1 mon", "30 days", "1 day", "24:00", "00:00", "-1 year +2 mons -3 days 04:05:06.789", "-00:00:01", "1 mon -1 day", "178000000 years"]),
+    ty(
+        "timestamptz",
+        KEY,
+        &[
+            "2024-01-02 03:04:05+00",
+            "2024-07-02 23:04:05.6789+09",
+            "infinity",
+            "0044-03-15 00:00+00 BC",
+            "-infinity",
+            "1850-01-01 00:00+00",
+            "2024-03-31 01:30+00",
+        ],
+    ),
+    ty(
+        "interval",
+        KEY,
+        &[
+            "1 mon",
+            "30 days",
+            "1 day",
+            "24:00",
+            "00:00",
+            "-1 year +2 mons -3 days 04:05:06.789",
+            "-00:00:01",
+            "1 mon -1 day",
+            "178000000 years",
+        ],
+    ),
     ty("interval day to second", KEY, &["1 day", "1 day 02:03:04.5"]),
     ty("inet", KEY, &["10.0.0.1", "10.0.0.1/24", "::1", "::ffff:1.2.3.4/96", "10.0.0.0/8"]),
     ty("cidr", KEY, &["10.0.0.0/8", "2001:db8::/32", "192.168.1.0/24"]),
@@ -92,7 +194,20 @@ pub const TYPES: &[Type] = &[
     ty("posint", KEY | NUMBER, &["1", "2", "3", "0"]),
     ty("evenposint", KEY | NUMBER, &["2", "4", "0"]),
     ty("words", KEY, &["{}", "{a,b}", "{{a,b},{c,d}}", "{NULL}", "{\"a \\\"b\"}"]),
-    ty("int[]", KEY, &["{}", "{1,2}", "{{1,2},{3,4}}", "[0:1]={1,2}", "{NULL,1}", "{{{1},{2}},{{3},{4}}}", "[-1:0][2:2]={{1},{2}}", "{1}"]),
+    ty(
+        "int[]",
+        KEY,
+        &[
+            "{}",
+            "{1,2}",
+            "{{1,2},{3,4}}",
+            "[0:1]={1,2}",
+            "{NULL,1}",
+            "{{{1},{2}},{{3},{4}}}",
+            "[-1:0][2:2]={{1},{2}}",
+            "{1}",
+        ],
+    ),
     ty("text[]", KEY, &["{}", "{a}", "{\"\"}", "{NULL,\"NULL\",\"a,b\",\"\\\\\"}", "{{a,b}}"]),
     ty("numeric[]", KEY, &["{1.0,1.00}", "{NaN}", "{1.0}", "{1.00}"]),
     ty("timestamptz[]", KEY, &["{2024-01-02 03:04:05+00}", "{infinity,NULL}", "{}"]),
@@ -101,12 +216,20 @@ pub const TYPES: &[Type] = &[
     ty("mood[]", KEY, &["{sad,ok}", "{}", "{NULL,sad}", "{{sad},{ok}}", "{\"{null}\"}"]),
     ty("casted[]", CASTED, &["{x,y}", "{}", "{NULL,x}", "{{x,y},{y,x}}", "[3:4]={x,NULL}"]),
     ty("evenposint[]", KEY, &["{2,4}", "{}", "{NULL}"]),
-    ty("json[]", NO_ORACLE, &["{}", "{\"{\\\"a\\\": 1}\",NULL,null}", "{\"null\"}", "{\"\\\"\\\\u0000\\\"\"}", "{{1,2},{3,4}}"]),
+    ty(
+        "json[]",
+        NO_ORACLE,
+        &["{}", "{\"{\\\"a\\\": 1}\",NULL,null}", "{\"null\"}", "{\"\\\"\\\\u0000\\\"\"}", "{{1,2},{3,4}}"],
+    ),
     ty("jsonb[]", 0, &["{}", "{\"{\\\"a\\\": 1.0}\",NULL,\"null\"}", "{\"{\\\"$value\\\": 1}\"}"]),
     ty("pair", KEY, &["(1,x,2024-01-02 03:04:05+00)", "(,,)", "(2,\"a,\"\"b\",)", "(,\"\",infinity)"]),
     ty("pair[]", KEY, &["{}", "{\"(1,x,)\",NULL,\"(,,)\"}", "{{\"(1,a,)\"},{\"(2,b,2024-01-01 00:00+00)\"}}"]),
     ty("dpair", KEY, &["(1,x,)", "(,,)"]),
-    ty("nest", KEY, &["(,,,,)", "(\"(1,x,)\",\"{\"\"(2,y,)\"\",NULL}\",0.1,4,sad)", "(\"(,,)\",{},NaN,,\"it's \"\"so\"\"\")"]),
+    ty(
+        "nest",
+        KEY,
+        &["(,,,,)", "(\"(1,x,)\",\"{\"\"(2,y,)\"\",NULL}\",0.1,4,sad)", "(\"(,,)\",{},NaN,,\"it's \"\"so\"\"\")"],
+    ),
     ty("jnest", NO_ORACLE, &["(,)", "(null,null)", "(\"{\"\"a\"\":  1}\",\"{\"\"$value\"\": 1}\")", "(1e500000,1)"]),
     ty("int4range", KEY, &["[1,5)", "empty", "(,)", "[1,1]", "(,3)"]),
     ty("numrange", KEY, &["[1.0,2.00)", "[1.00,2.0)", "empty"]),
@@ -118,12 +241,43 @@ pub const TYPES: &[Type] = &[
     ty(
         "json",
         0,
-        &["null", "1", "1.0", "{\"a\":1,\"b\":2}", "{\"b\":2,  \"a\":1}", "{\"a\":1,\"a\":2}", "\"\\u0000\"", "1e500000", "{\"$value\":\"x\"}", "[1, [2, {\"$value\": null}]]", "\"\\ud800\"", "\"\\ud83d\\ude00\"", " {} ", "[]", "\"\""],
+        &[
+            "null",
+            "1",
+            "1.0",
+            "{\"a\":1,\"b\":2}",
+            "{\"b\":2,  \"a\":1}",
+            "{\"a\":1,\"a\":2}",
+            "\"\\u0000\"",
+            "1e500000",
+            "{\"$value\":\"x\"}",
+            "[1, [2, {\"$value\": null}]]",
+            "\"\\ud800\"",
+            "\"\\ud83d\\ude00\"",
+            " {} ",
+            "[]",
+            "\"\"",
+        ],
     ),
     ty(
         "jsonb",
         KEY,
-        &["null", "1", "1.0", "1.00", "{}", "[]", "{\"a\": {\"b\": [1, null, \"ä\"]}}", "{\"$value\": \"literal\", \"of\": 1}", "{\"$value\": null}", "\"$value\"", "[{\"$value\": 1}]", "true", "\"\"", "1e-30"],
+        &[
+            "null",
+            "1",
+            "1.0",
+            "1.00",
+            "{}",
+            "[]",
+            "{\"a\": {\"b\": [1, null, \"ä\"]}}",
+            "{\"$value\": \"literal\", \"of\": 1}",
+            "{\"$value\": null}",
+            "\"$value\"",
+            "[{\"$value\": 1}]",
+            "true",
+            "\"\"",
+            "1e-30",
+        ],
     ),
     ty("jsonpath", 0, &["$", "$.a[*] ? (@ > 1)"]),
     ty("xml", 0, &["<a/>", "<a>ä</a>", ""]),
@@ -138,9 +292,28 @@ pub const TYPES: &[Type] = &[
 
 /// Types that may hold a long value, written as SQL since it would not be read in a script.
 const LONG: &[(&str, &[&str])] = &[
-    ("text", &["repeat('x', 5000)", "(select string_agg(md5(i::text), '') from generate_series(1, 300) i)", "repeat('ä', 70000)"]),
-    ("bytea", &["decode(repeat('ab', 5000), 'hex')", "(select string_agg(sha256(i::text::bytea), '') from generate_series(1, 300) i)"]),
-    ("jsonb", &["(select jsonb_agg(md5(i::text)) from generate_series(1, 300) i)", "jsonb_build_object('k', repeat('y', 9000))"]),
+    (
+        "text",
+        &[
+            "repeat('x', 5000)",
+            "(select string_agg(md5(i::text), '') from generate_series(1, 300) i)",
+            "repeat('ä', 70000)",
+        ],
+    ),
+    (
+        "bytea",
+        &[
+            "decode(repeat('ab', 5000), 'hex')",
+            "(select string_agg(sha256(i::text::bytea), '') from generate_series(1, 300) i)",
+        ],
+    ),
+    (
+        "jsonb",
+        &[
+            "(select jsonb_agg(md5(i::text)) from generate_series(1, 300) i)",
+            "jsonb_build_object('k', repeat('y', 9000))",
+        ],
+    ),
     ("json", &["(select json_agg(md5(i::text)) from generate_series(1, 300) i)"]),
     ("int[]", &["array(select i from generate_series(1, 2000) i)"]),
     ("numeric", &["repeat('9', 3000)::numeric", "(repeat('7', 20) || '.' || repeat('12', 900))::numeric"]),
@@ -194,8 +367,6 @@ pub fn ident(name: &str) -> String {
 pub fn copy_field(value: Option<&str>) -> String {
     match value {
         None => "\\N".into(),
-        Some(text) => {
-            text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t").replace('\r', "\\r")
-        }
+        Some(text) => text.replace('\\', "\\\\").replace('\n', "\\n").replace('\t', "\\t").replace('\r', "\\r"),
     }
 }

@@ -1,0 +1,164 @@
+//! The same random script on both engines: results, events and dead letters are compared, and the universal invariant is
+//! checked on each after every transaction.
+//!
+//! `DIFF_SEED` repeats a script (what failed prints its own), `DIFF_SECONDS` sets how long new ones are made up (20),
+//! `DIFF_WITHOUT=ddl,merge,..` leaves features out, `DIFF_ALL=1` goes on after a finding, `DIFF_MINIMISE` is the time in seconds
+//! for making a script smaller (40), `DIFF_ENGINES=portable,portable` compares an engine with itself.
+
+mod compare;
+mod ddl;
+mod generator;
+mod invariant;
+mod minimise;
+mod model;
+mod random;
+mod runner;
+mod schema;
+mod statement;
+mod step;
+mod value;
+
+use std::{
+    collections::BTreeMap,
+    env,
+    time::{Duration, Instant, SystemTime},
+};
+
+use domain_events_tests::{Cluster, Engine};
+use generator::Generator;
+use runner::{Counts, Finding, Runner};
+use step::Step;
+
+fn number(name: &str) -> Option<u64> {
+    env::var(name).ok().and_then(|v| v.parse().ok())
+}
+
+fn engine(name: &str) -> Engine {
+    match name {
+        "native" => Engine::Native,
+        // Installed by a superuser, as the extension is: both then have their event triggers.
+        "portable" => Engine::PortableSuper,
+        other => panic!("DIFF_ENGINES: no engine {other}"),
+    }
+}
+
+#[test]
+fn both_engines_tell_the_same() {
+    let seconds = number("DIFF_SECONDS").unwrap_or(20);
+    let first = number("DIFF_SEED").unwrap_or_else(|| {
+        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as u64 % 1_000_000_000
+    });
+    let without: Vec<String> = env::var("DIFF_WITHOUT").unwrap_or_default().split(',').map(str::to_owned).collect();
+    let names = env::var("DIFF_ENGINES").unwrap_or_else(|_| "portable,native".into());
+    let (left, right) = names.split_once(',').expect("DIFF_ENGINES: two engines");
+    println!("DIFF_SEED={first} DIFF_SECONDS={seconds} ({names})");
+
+    // Autovacuum would come and go as it likes. Nothing on disk has to outlive the test.
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&[
+        ("autovacuum", "off"),
+        ("full_page_writes", "off"),
+        ("synchronous_commit", "off"),
+    ])));
+    runner::make_templates(cluster, [engine(left), engine(right)]);
+    let version = cluster
+        .connect("postgres", "postgres")
+        .number("select current_setting('server_version_num')::int / 10000") as u64;
+
+    let until = Instant::now() + Duration::from_secs(seconds);
+    let mut counts = Counts::default();
+    let mut findings: BTreeMap<String, u32> = BTreeMap::new();
+    for seed in first.. {
+        if let Err((steps, finding)) = script(cluster, seed, version, &without, &mut counts) {
+            *findings.entry(finding.kind.clone()).or_default() += 1;
+            if findings[&finding.kind] <= number("DIFF_SHOW").unwrap_or(2) as u32 {
+                println!("\n== DIFF_SEED={seed}: {}, being made smaller ..", finding.kind);
+                let time = Duration::from_secs(number("DIFF_MINIMISE").unwrap_or(40));
+                let (steps, finding) = minimise::minimise(cluster, steps, finding, time);
+                println!("{}\n-- {}\n{}", step::text(&steps), finding.kind, finding.detail);
+            } else {
+                println!("\n== DIFF_SEED={seed}: {} again", finding.kind);
+            }
+            if env::var_os("DIFF_ALL").is_none() {
+                break;
+            }
+        }
+        if Instant::now() >= until {
+            break;
+        }
+    }
+    println!(
+        "{} scripts, {} statements on each engine ({} refused by both), {} events, {} streams with late events, {} dead letters, {} table checks",
+        counts.scripts,
+        counts.statements,
+        counts.refused,
+        counts.events,
+        counts.late,
+        counts.dead_letters,
+        counts.folds
+    );
+    if let Some(log) = crashed(cluster) {
+        println!("{log}");
+    }
+    assert!(findings.is_empty(), "the engines differ: {findings:?}; repeat with the DIFF_SEED printed above");
+}
+
+/// The lines of the server's log about a crash.
+fn crashed(cluster: &Cluster) -> Option<String> {
+    let log = cluster.log();
+    let lines: Vec<&str> = log
+        .lines()
+        .filter(|l| l.contains("terminated by signal") || l.contains("TRAP:") || l.contains("PANIC"))
+        .collect();
+    (!lines.is_empty()).then(|| lines.join("\n"))
+}
+
+/// Makes up and runs one script.
+fn script(
+    cluster: &'static Cluster,
+    seed: u64,
+    version: u64,
+    without: &[String],
+    counts: &mut Counts,
+) -> Result<(), (Vec<Step>, Finding)> {
+    let mut generator = Generator::new(seed, version, without);
+    let mut runner = Runner::new(cluster);
+    let mut steps: Vec<Step> = vec![];
+    let length = 30 + generator.random.below(120);
+    let mut result = Ok(());
+    for n in 0.. {
+        let mut step = match n < length {
+            true => generator.next(),
+            false => match generator.finish() {
+                Some(step) => step,
+                None => break,
+            },
+        };
+        let outcome = runner.run(&step);
+        if let Ok(ok) = &outcome {
+            generator.outcome(&mut step, *ok);
+        }
+        steps.push(step);
+        let step = &steps[steps.len() - 1];
+        if let Err(finding) = outcome.and_then(|ok| if ok { runner.check(step) } else { Ok(()) }) {
+            result = Err(finding);
+            break;
+        }
+        if n > length + 5 {
+            break;
+        }
+    }
+    counts.add(&runner.counts);
+    result.map_err(|finding| (steps, finding))
+}
+
+impl Counts {
+    fn add(&mut self, other: &Counts) {
+        self.scripts += 1;
+        self.statements += other.statements;
+        self.refused += other.refused;
+        self.events += other.events;
+        self.late += other.late;
+        self.dead_letters += other.dead_letters;
+        self.folds += other.folds;
+    }
+}
