@@ -87,7 +87,7 @@ impl Writer {
         let Entry(mut entry) = entry;
         container.total += (entry & LENGTH) as usize;
         check(container.total)?;
-        if container.next % STRIDE == 0 {
+        if container.next.is_multiple_of(STRIDE) {
             entry = (entry & TYPE) | container.total as u32 | HAS_OFFSET;
         }
         let at = container.entries + container.next * 4;

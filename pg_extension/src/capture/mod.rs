@@ -7,6 +7,7 @@
 //! on_failure => 'dead_letter': rendering takes no locks and writes nothing, so what fails there is caught as it is; the
 //! plain insert fails only in ways that have to fail the statement; the slow one runs in a subtransaction.
 
+mod failure;
 mod moves;
 mod payload;
 mod plan;
@@ -15,6 +16,7 @@ use std::cell::RefCell;
 
 use pgrx::pg_sys::Datum;
 
+use self::failure::{Failure, keep};
 use self::payload::Part;
 use self::plan::Plan;
 use crate::append::{self, NewEvent};
@@ -25,7 +27,7 @@ use crate::pg::cache::{Cache, Kept};
 use crate::pg::call::Call;
 use crate::pg::datum::{self, Text};
 use crate::pg::fixed::FixedSettings;
-use crate::pg::guard::{self, Caught};
+use crate::pg::guard;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::Store;
@@ -128,70 +130,6 @@ fn record(plan: &Plan, change: &Change) -> Result<()> {
     kept
 }
 
-/// Why a change did not become an event.
-enum Failure {
-    /// Found by us before anything was written.
-    Own(Error),
-    Caught(Caught),
-}
-
-impl From<Error> for Failure {
-    fn from(error: Error) -> Self {
-        Failure::Own(error)
-    }
-}
-
-impl From<Caught> for Failure {
-    fn from(error: Caught) -> Self {
-        Failure::Caught(error)
-    }
-}
-
-impl Failure {
-    fn raise(self) -> ! {
-        match self {
-            Failure::Own(error) => error.raise(),
-            Failure::Caught(error) => error.resume(),
-        }
-    }
-
-    fn describe(&self) -> (String, String) {
-        match self {
-            Failure::Own(error) => error.describe(),
-            Failure::Caught(error) => error.describe(),
-        }
-    }
-}
-
-fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
-    let (code, message) = failure.describe();
-    let propagates =
-        matches!(&code[..2], "40" | "53" | "57" | "58" | "XX") || matches!(code.as_str(), "55P03" | "25006");
-    if propagates {
-        failure.raise();
-    }
-    let mut kept = delegate::KeptFailure {
-        capture_id: plan.capture_id,
-        operation: draft.operation.name(),
-        aggregate_id: None,
-        event_type: (!draft.event_type.is_empty()).then_some(draft.event_type.as_slice()),
-        event_name: draft.event_name.as_deref(),
-        event_data: None,
-        complete: false,
-        code: &code,
-        message: &message,
-    };
-    if let Some((id, data)) = &draft.left {
-        kept.aggregate_id = id.as_deref();
-        kept.event_data = Some(data);
-        delegate::keep_failure(&kept)?;
-    }
-    kept.aggregate_id = draft.id.as_deref();
-    kept.event_data = draft.has_data.then(|| draft.writer.bytes());
-    kept.complete = draft.complete;
-    delegate::keep_failure(&kept)
-}
-
 fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     match change.operation {
         Operation::Truncate => {
@@ -225,7 +163,7 @@ fn prepare(
     draft.event_name = event_name.map(<[u8]>::to_vec);
     guard::attempt(|| {
         let _fixed = FixedSettings::enter();
-        let row = if change.operation == Operation::Delete { change.old() } else { change.new() };
+        let row = if change.operation == Operation::Delete { change.old_row() } else { change.new_row() };
         draft.id = payload::identity(plan, row);
         payload::event_data(&mut draft.writer, plan, change, old, new, None)
     })?;
@@ -239,7 +177,7 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
         let mut ids = None;
         if plan.identity.iter().any(|column| changed[*column]) {
             let _fixed = FixedSettings::enter();
-            ids = Some((payload::identity(plan, change.old()), payload::identity(plan, change.new())));
+            ids = Some((payload::identity(plan, change.old_row()), payload::identity(plan, change.new_row())));
         }
         Ok((changed, ids))
     })?;
@@ -256,7 +194,7 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     draft.event_name = event_name.map(<[u8]>::to_vec);
     guard::attempt(|| {
         let _fixed = FixedSettings::enter();
-        draft.id = payload::identity(plan, change.new());
+        draft.id = payload::identity(plan, change.new_row());
         Ok(())
     })?;
     let shown = if plan.full { (Part::Row, Part::Row) } else { (Part::Changed(&changed), Part::Changed(&changed)) };
@@ -320,9 +258,9 @@ fn place(
     guard::attempt(|| {
         let _fixed = FixedSettings::enter();
         if is_update {
-            payload::whole_row(&mut old, plan, change.old())?;
+            payload::whole_row(&mut old, plan, change.old_row())?;
         }
-        payload::whole_row(&mut new, plan, change.new())
+        payload::whole_row(&mut new, plan, change.new_row())
     })?;
     Ok(delegate::place(stream, draft.operation.name(), is_update.then(|| old.bytes()), new.bytes())?)
 }

@@ -5,7 +5,7 @@ use crate::error::{Error, Result};
 use crate::jsonb::{Entry, Writer};
 use crate::pg::image;
 use crate::pg::json;
-use crate::pg::render;
+use crate::pg::marker;
 use crate::pg::trigger::{Change, Row};
 
 /// Which columns have another image, by position in the plan. Redacted ones count; excluded ones are not looked at unless
@@ -15,7 +15,7 @@ pub fn changed(plan: &Plan, change: &Change) -> Vec<bool> {
         .iter()
         .map(|column| {
             (column.captured || column.identity.is_some())
-                && !image::same(change.old().get(column.index), change.new().get(column.index), column.layout)
+                && !image::same(change.old_row().get(column.index), change.new_row().get(column.index), column.layout)
         })
         .collect()
 }
@@ -70,7 +70,7 @@ fn escape(text: &[u8], out: &mut Vec<u8>) {
 
 fn write_value(writer: &mut Writer, plan: &Plan, column: &Column, row: Row) -> Result<Entry> {
     if column.redacted {
-        return render::redacted(writer);
+        return marker::redacted(writer);
     }
     match row.get(column.index) {
         None => Ok(writer.null()),
@@ -119,7 +119,8 @@ pub fn event_data(
     other_id: Option<(&str, Option<&[u8]>)>,
 ) -> Result<()> {
     writer.clear();
-    let parts: [(&[u8], Part, Row); 2] = [(b"new_values", new, change.new()), (b"old_values", old, change.old())];
+    let parts: [(&[u8], Part, Row); 2] =
+        [(b"new_values", new, change.new_row()), (b"old_values", old, change.old_row())];
     let shown = parts.iter().filter(|(_, part, _)| !matches!(part, Part::None));
     // "new_values" and "old_values" sort before the longer names of the ids.
     let keys: Vec<&[u8]> =

@@ -5,8 +5,9 @@ use pgrx::pg_sys::Oid;
 use crate::error::{Error, Result};
 use crate::jsonb::{Document, Object, Value, key_order};
 use crate::pg::cache::{EntryMemory, Watches};
+use crate::pg::compound::Composites;
 use crate::pg::image::Layout;
-use crate::pg::render::{Composites, IdentityText, Render};
+use crate::pg::render::{IdentityText, Render};
 use crate::pg::trigger::{Change, Operation};
 use crate::pg::{columns, delegate};
 

@@ -80,7 +80,7 @@ impl Info {
             let relation = &*table.raw();
             let class = &*relation.rd_rel;
             let mut plain = class.relkind as u8 == pg_sys::RELKIND_RELATION
-                && class.relam == Oid::from(pg_sys::HEAP_TABLE_AM_OID)
+                && class.relam == pg_sys::HEAP_TABLE_AM_OID
                 && class.relnatts == COLUMNS
                 && !class.relforcerowsecurity
                 && !class.relhasrules
@@ -99,7 +99,7 @@ impl Info {
                     continue;
                 }
                 let info = &*pg_sys::BuildIndexInfo(index.raw());
-                plain &= (*(*index.raw()).rd_rel).relam == Oid::from(pg_sys::BTREE_AM_OID)
+                plain &= (*(*index.raw()).rd_rel).relam == pg_sys::BTREE_AM_OID
                     && info.ii_Expressions.is_null()
                     && info.ii_Predicate.is_null()
                     && info.ii_ExclusionOps.is_null()

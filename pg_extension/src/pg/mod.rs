@@ -5,6 +5,7 @@
 pub mod cache;
 pub mod call;
 pub mod columns;
+pub mod compound;
 pub mod datum;
 pub mod delegate;
 pub mod entry;
@@ -15,6 +16,7 @@ pub mod info;
 pub mod input;
 pub mod json;
 pub mod lock;
+pub mod marker;
 pub mod memory;
 pub mod random;
 pub mod relation;

@@ -9,9 +9,9 @@ use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::datum::{bytes_of, detoasted};
 use super::guard::protect;
-use super::json;
+use super::{compound, json, marker};
 use crate::error::Result;
-use crate::jsonb::{Document, Entry, Value, Writer, key_order};
+use crate::jsonb::{Document, Entry, Writer};
 use crate::numeric;
 
 unsafe extern "C" {
@@ -25,38 +25,6 @@ mod raw {
     unsafe extern "C-unwind" {
         // For use inside `protect`: a user's output function may raise any error.
         pub fn OutputFunctionCall(function: *mut FmgrInfo, value: Datum) -> *mut std::ffi::c_char;
-    }
-}
-
-/// The composite types that a value of this type is made of: their relations, and a number that changes with their columns.
-#[derive(Default, Clone, PartialEq, Eq)]
-pub struct Composites {
-    pub relations: Vec<Oid>,
-    pub signature: u64,
-}
-
-impl Composites {
-    pub fn add(&mut self, type_oid: Oid) {
-        use std::hash::{Hash, Hasher};
-        // SAFETY: catalogue look-ups; the descriptor is a copy.
-        unsafe {
-            let base = pg_sys::getBaseType(type_oid);
-            let element = pg_sys::get_element_type(base);
-            if element != Oid::INVALID {
-                return self.add(element);
-            }
-            let relation = pg_sys::get_typ_typrelid(base);
-            if relation == Oid::INVALID || self.relations.contains(&relation) {
-                return;
-            }
-            self.relations.push(relation);
-            for column in super::columns::of(pg_sys::lookup_rowtype_tupdesc_copy(base, -1)) {
-                let mut hasher = std::hash::DefaultHasher::new();
-                (column.index, &column.name, column.type_oid.to_u32()).hash(&mut hasher);
-                self.signature = self.signature.wrapping_mul(31).wrapping_add(hasher.finish());
-                self.add(column.type_oid);
-            }
-        }
     }
 }
 
@@ -83,10 +51,10 @@ pub enum Render {
 }
 
 pub struct Element {
-    render: Render,
-    length: i16,
-    by_value: bool,
-    align: c_char,
+    pub render: Render,
+    pub length: i16,
+    pub by_value: bool,
+    pub align: c_char,
 }
 
 /// A type's output function, looked up.
@@ -176,14 +144,14 @@ impl Render {
                 Render::Text(name) => {
                     let text = bytes_of(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
                     if limit.is_some_and(|limit| text.len() > limit) {
-                        return unrepresentable(writer, name, text.len(), &json::to_utf8(text));
+                        return marker::unrepresentable(writer, name, text.len(), &json::to_utf8(text));
                     }
                     writer.string(text)
                 }
                 Render::Bytea => {
                     let bytes = bytes_of(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
                     if limit.is_some_and(|limit| bytes.len() > (limit / 2).saturating_sub(1)) {
-                        return unrepresentable(writer, "bytea", bytes.len(), bytes);
+                        return marker::unrepresentable(writer, "bytea", bytes.len(), bytes);
                     }
                     let mut text = Vec::new();
                     hex(bytes, &mut text);
@@ -207,13 +175,13 @@ impl Render {
                 Render::Json => {
                     let text = bytes_of(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
                     match json::parse(text) {
-                        Some(parsed) => document(writer, Document(parsed), limit.is_some()),
-                        None => unrepresentable(writer, "json", text.len(), &json::to_utf8(text)),
+                        Some(parsed) => marker::document(writer, Document(parsed), limit.is_some()),
+                        None => marker::unrepresentable(writer, "json", text.len(), &json::to_utf8(text)),
                     }
                 }
-                Render::Jsonb => document(writer, Document(detoasted(value)), limit.is_some()),
-                Render::Array(element) => array(writer, element, value),
-                Render::Composite => composite(writer, value),
+                Render::Jsonb => marker::document(writer, Document(detoasted(value)), limit.is_some()),
+                Render::Array(element) => compound::array(writer, element, value),
+                Render::Composite => compound::composite(writer, value),
                 Render::Output(output) => writer.string(output.call(value)),
             }
         }
@@ -331,151 +299,10 @@ fn money(value: i64, out: &mut Vec<u8>) {
     out.push(b'$');
     let whole = (cents / 100).to_string();
     for (position, digit) in whole.bytes().enumerate() {
-        if position > 0 && (whole.len() - position) % 3 == 0 {
+        if position > 0 && (whole.len() - position).is_multiple_of(3) {
             out.push(b',');
         }
         out.push(digit);
     }
     out.extend_from_slice(format!(".{:02}", cents % 100).as_bytes());
-}
-
-fn document(writer: &mut Writer, document: Document, top: bool) -> Result<Entry> {
-    if top {
-        let value = document.as_value();
-        if matches!(value, Value::Null) {
-            return marker(writer, &[(b"$value", Part::Text(b"jsonb null"))]);
-        }
-        if value.as_object().is_some_and(|object| object.get(b"$value").is_some()) {
-            return marker(writer, &[(b"of", Part::Document(document)), (b"$value", Part::Text(b"literal"))]);
-        }
-    }
-    writer.document(&document)
-}
-
-fn unrepresentable(writer: &mut Writer, name: &str, length: usize, content: &[u8]) -> Result<Entry> {
-    let hash = json::sha256(content);
-    marker(
-        writer,
-        &[
-            (b"type", Part::Text(name.as_bytes())),
-            (b"bytes", Part::Integer(length as i64)),
-            (b"$value", Part::Text(b"unrepresentable")),
-            (b"sha256", Part::Text(hash.as_bytes())),
-        ],
-    )
-}
-
-pub fn redacted(writer: &mut Writer) -> Result<Entry> {
-    marker(writer, &[(b"$value", Part::Text(b"redacted"))])
-}
-
-enum Part<'a> {
-    Text(&'a [u8]),
-    Integer(i64),
-    Document(Document<'a>),
-}
-
-/// Keys have to come in the order of JSONB.
-fn marker(writer: &mut Writer, parts: &[(&[u8], Part)]) -> Result<Entry> {
-    let mut object = writer.object(parts.iter().map(|(key, _)| *key))?;
-    for (_, part) in parts {
-        let entry = match part {
-            Part::Text(text) => writer.string(text)?,
-            Part::Integer(value) => integer(writer, *value)?,
-            Part::Document(document) => writer.document(document)?,
-        };
-        writer.add(&mut object, entry)?;
-    }
-    writer.end(object)
-}
-
-/// # Safety
-/// `value` is an array of this element type.
-unsafe fn array(writer: &mut Writer, element: &Element, value: Datum) -> Result<Entry> {
-    // SAFETY: caller's promise; the elements live in the call's memory.
-    unsafe {
-        let array: *mut pg_sys::ArrayType = pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast();
-        let dimensions = (*array).ndim as usize;
-        if dimensions == 0 {
-            let empty = writer.array(0);
-            return writer.end(empty);
-        }
-        let sizes = std::slice::from_raw_parts(
-            array.cast::<u8>().add(size_of::<pg_sys::ArrayType>()).cast::<i32>(),
-            dimensions,
-        );
-        let (mut values, mut nulls, mut count) = (std::ptr::null_mut(), std::ptr::null_mut(), 0);
-        pg_sys::deconstruct_array(
-            array,
-            (*array).elemtype,
-            c_int::from(element.length),
-            element.by_value,
-            element.align,
-            &mut values,
-            &mut nulls,
-            &mut count,
-        );
-        let values = std::slice::from_raw_parts(values, count as usize);
-        let nulls = std::slice::from_raw_parts(nulls, count as usize);
-        let mut next = 0;
-        level(writer, &element.render, sizes, values, nulls, &mut next)
-    }
-}
-
-fn level(
-    writer: &mut Writer,
-    render: &Render,
-    sizes: &[i32],
-    values: &[Datum],
-    nulls: &[bool],
-    next: &mut usize,
-) -> Result<Entry> {
-    let size = sizes[0] as usize;
-    let mut array = writer.array(size);
-    for _ in 0..size {
-        let entry = if sizes.len() > 1 {
-            level(writer, render, &sizes[1..], values, nulls, next)?
-        } else {
-            let position = *next;
-            *next += 1;
-            if nulls[position] { writer.null() } else { render.write(writer, values[position], None)? }
-        };
-        writer.add(&mut array, entry)?;
-    }
-    writer.end(array)
-}
-
-/// # Safety
-/// `value` is of a composite type.
-unsafe fn composite(writer: &mut Writer, value: Datum) -> Result<Entry> {
-    // SAFETY: caller's promise; the row type is looked up from the value itself, so it is the one it was stored with.
-    unsafe {
-        let header: pg_sys::HeapTupleHeader = pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast();
-        let descriptor = pg_sys::lookup_rowtype_tupdesc_copy(
-            pgrx::heap_tuple_header_get_type_id(header),
-            pgrx::heap_tuple_header_get_typmod(header),
-        );
-        let count = (*descriptor).natts as usize;
-        let mut tuple = pg_sys::HeapTupleData {
-            t_len: pgrx::varlena::varsize_any(header.cast()) as u32,
-            t_data: header,
-            ..Default::default()
-        };
-        let mut values = vec![Datum::from(0); count];
-        let mut nulls = vec![true; count];
-        pg_sys::heap_deform_tuple(&mut tuple, descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-        let mut columns = super::columns::of(descriptor);
-        columns.sort_by(|a, b| key_order(&a.name, &b.name));
-        let mut object =
-            writer.object(columns.iter().map(|column| column.name.as_slice()).collect::<Vec<_>>().into_iter())?;
-        for column in &columns {
-            let entry = if nulls[column.index] {
-                writer.null()
-            } else {
-                Render::of(column.type_oid, pg_sys::CurrentMemoryContext).write(writer, values[column.index], None)?
-            };
-            writer.add(&mut object, entry)?;
-        }
-        writer.end(object)
-    }
 }

@@ -172,11 +172,9 @@ impl Store {
         }
         self.first(self.info.event_ids, &mut [key], |slot| {
             // SAFETY: the slot holds a row; the copy lives in the current memory context.
-            Stored {
-                tuple: unsafe {
-                    pg_sys::heap_copytuple(pg_sys::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut()))
-                },
-            }
+            let tuple =
+                unsafe { pg_sys::heap_copytuple(pg_sys::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut())) };
+            Stored { tuple }
         })
     }
 
@@ -352,7 +350,7 @@ fn text_key(column: i16, text: Text) -> pg_sys::ScanKeyData {
             column,
             pg_sys::BTEqualStrategyNumber as u16,
             Oid::INVALID,
-            Oid::from(pg_sys::C_COLLATION_OID),
+            pg_sys::C_COLLATION_OID,
             Oid::from(pg_sys::F_TEXTEQ),
             text.datum,
         );

@@ -222,11 +222,11 @@ impl Change {
         }
     }
 
-    pub fn old(&self) -> Row {
+    pub fn old_row(&self) -> Row {
         self.old
     }
 
-    pub fn new(&self) -> Row {
+    pub fn new_row(&self) -> Row {
         self.new
     }
 

@@ -1,0 +1,72 @@
+//! What becomes of a change that did not become an event.
+
+use super::Draft;
+use super::plan::Plan;
+use crate::error::{Error, Result};
+use crate::pg::delegate;
+use crate::pg::guard::Caught;
+
+/// Why a change did not become an event.
+pub enum Failure {
+    /// Found by us before anything was written.
+    Own(Error),
+    Caught(Caught),
+}
+
+impl From<Error> for Failure {
+    fn from(error: Error) -> Self {
+        Failure::Own(error)
+    }
+}
+
+impl From<Caught> for Failure {
+    fn from(error: Caught) -> Self {
+        Failure::Caught(error)
+    }
+}
+
+impl Failure {
+    pub fn raise(self) -> ! {
+        match self {
+            Failure::Own(error) => error.raise(),
+            Failure::Caught(error) => error.resume(),
+        }
+    }
+
+    fn describe(&self) -> (String, String) {
+        match self {
+            Failure::Own(error) => error.describe(),
+            Failure::Caught(error) => error.describe(),
+        }
+    }
+}
+
+/// Keeps the event whole for domain_events.retry_capture_failures(), unless the failure has to fail the statement.
+pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
+    let (code, message) = failure.describe();
+    let propagates =
+        matches!(&code[..2], "40" | "53" | "57" | "58" | "XX") || matches!(code.as_str(), "55P03" | "25006");
+    if propagates {
+        failure.raise();
+    }
+    let mut kept = delegate::KeptFailure {
+        capture_id: plan.capture_id,
+        operation: draft.operation.name(),
+        aggregate_id: None,
+        event_type: (!draft.event_type.is_empty()).then_some(draft.event_type.as_slice()),
+        event_name: draft.event_name.as_deref(),
+        event_data: None,
+        complete: false,
+        code: &code,
+        message: &message,
+    };
+    if let Some((id, data)) = &draft.left {
+        kept.aggregate_id = id.as_deref();
+        kept.event_data = Some(data);
+        delegate::keep_failure(&kept)?;
+    }
+    kept.aggregate_id = draft.id.as_deref();
+    kept.event_data = draft.has_data.then(|| draft.writer.bytes());
+    kept.complete = draft.complete;
+    delegate::keep_failure(&kept)
+}
