@@ -120,7 +120,7 @@ as $$
      and (a.grantee = 0
           or c.relkind = 'S' and a.privilege_type in ('USAGE', 'UPDATE')
           or a.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
-             and not (c.relname in ('migration_plans', 'migration_journal') and a.privilege_type in ('INSERT', 'UPDATE')))
+             and not (c.relname in ('migration_plans', 'migration_journal', 'repaired_versions') and a.privilege_type in ('INSERT', 'UPDATE')))
   union all
   select 'privilege_excessive', 'error', 'domain_events', format('%s may create objects in the schema', case a.grantee when 0 then 'everybody' else pg_get_userbyid(a.grantee) end)
     from pg_namespace n cross join lateral aclexplode(n.nspacl) as a

@@ -22,14 +22,14 @@ begin
         'grant execute on function domain_events.append_events(jsonb, jsonb) to %I']
       else array[
         'grant select on domain_events.events, domain_events.streams, domain_events.captures, domain_events.capture_config, domain_events.capture_columns, domain_events.capture_failures, domain_events.event_tables, domain_events.migration_plans, domain_events.capture_partitions to %I',
-        'grant select on domain_events.migration_journal, domain_events.monitor_settings, domain_events.thresholds, domain_events.integrity_state, domain_events.integrity_blocks, domain_events.integrity_suspects, domain_events.alerts, domain_events.events_global_position_seq to %I',
+        'grant select on domain_events.migration_journal, domain_events.repaired_versions, domain_events.monitor_settings, domain_events.thresholds, domain_events.integrity_state, domain_events.integrity_blocks, domain_events.integrity_suspects, domain_events.alerts, domain_events.events_global_position_seq to %I',
         'grant execute on function domain_events.fold_stream(text, text, bigint), domain_events.read_stream(text, text, bigint, bigint, bigint), domain_events.check_integrity(text), domain_events.check_infrastructure(), domain_events._qualified_name(oid), domain_events._present_partitions(int) to %I',
         'grant execute on function domain_events.check_integrity_incremental(), domain_events.check_performance(text, boolean), domain_events.stats(), domain_events.raise_alerts() to %I',
         -- What these call as their caller; none of them writes.
         'grant execute on function domain_events._threshold_defaults(), domain_events._threshold(text), domain_events._last_position(), domain_events._latest_time(), domain_events._count_block(bigint), domain_events._stream_findings(text, text), domain_events._suspect_streams(text), domain_events._orphan_findings(text), domain_events._block_finding(bigint, bigint), domain_events._position_at(timestamptz), domain_events._stream_performance(text, bigint, bigint), domain_events._table_performance(), domain_events._transaction_performance(), domain_events._expected_objects(), domain_events._function_fingerprint(oid), domain_events._present_functions(), domain_events._object_findings(), domain_events._engine_findings(), domain_events._privilege_findings(), domain_events._capture_findings(), domain_events._migration_findings() to %I']
     end || case role
       when 'domain_events_admin' then array[
-        'grant select, insert, update on domain_events.migration_plans, domain_events.migration_journal to %I',
+        'grant select, insert, update on domain_events.migration_plans, domain_events.migration_journal, domain_events.repaired_versions to %I',
         'grant execute on function domain_events.enable_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text), domain_events.disable_capture(regclass, boolean), domain_events.pause_capture(regclass), domain_events.resume_capture(regclass), domain_events.baseline_capture(regclass, int), domain_events.retry_capture_failures(int) to %I',
         'grant execute on function domain_events.set_threshold(text, numeric) to %I',
         'grant execute on function domain_events.register_event_table(regclass, name, name, name), domain_events.unregister_event_table(regclass) to %I',

@@ -28,6 +28,7 @@ set local client_min_messages = notice;
 \ir 84_alerts.sql
 \ir 85_migrations.sql
 \ir 86_infrastructure.sql
+\ir 86_repair.sql
 \ir 87_capture_checks.sql
 \ir 87_stats.sql
 \ir 88_guard.sql
