@@ -8,6 +8,7 @@ pub mod dependents;
 pub mod engine_sql;
 pub mod error;
 pub mod judge;
+pub mod monitor;
 pub mod output;
 pub mod plan;
 pub mod script;
@@ -17,7 +18,7 @@ pub mod verify;
 
 use std::process::ExitCode;
 
-use cli::{Cli, Verb};
+use cli::{Cli, Format, Verb};
 use error::{Error, Exit};
 use output::Output;
 
@@ -52,6 +53,9 @@ pub fn run(cli: Cli) -> ExitCode {
 }
 
 async fn dispatch(verb: &Verb, ctx: &Context) -> Result<Exit, Error> {
+    if ctx.out.format() == Format::Prometheus && !matches!(verb, Verb::Monitor(_)) {
+        return Err(Error::usage("--format prometheus is for monitor alone", "Use --format human or --format json."));
+    }
     match verb {
         Verb::Install(args) => commands::install::run(args, ctx).await,
         Verb::Uninstall(args) => commands::uninstall::run(args, ctx).await,
@@ -61,6 +65,7 @@ async fn dispatch(verb: &Verb, ctx: &Context) -> Result<Exit, Error> {
         Verb::Apply(args) => commands::apply::run(args, ctx).await,
         Verb::Verify(args) => commands::verify::run(args, ctx).await,
         Verb::Rollback(args) => commands::rollback::run(args, ctx).await,
+        Verb::Monitor(args) => commands::monitor::run(args, ctx).await,
         Verb::Completions(args) => commands::completions::run(args, ctx),
         Verb::Man(args) => commands::man::run(args, ctx),
     }

@@ -35,6 +35,11 @@ impl Output {
         }
     }
 
+    /// The format of the data on stdout.
+    pub fn format(&self) -> Format {
+        self.format
+    }
+
     /// Whether stdout is to carry one JSON document.
     pub fn is_json(&self) -> bool {
         self.format == Format::Json

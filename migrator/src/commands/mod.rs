@@ -4,6 +4,7 @@ pub mod apply;
 pub mod completions;
 pub mod install;
 pub mod man;
+pub mod monitor;
 pub mod plan;
 pub mod rollback;
 pub mod scan;
