@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 
 pub use drift::check as check_drift;
-pub use rollback::rollback;
+pub use rollback::{changed_since, rollback};
 
 use crate::Context;
 use crate::db;

@@ -66,6 +66,23 @@ async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &
 
 /// Whoever changed an object after the plan did would lose the change.
 async fn unchanged(conn: &mut PgConnection, plan: &Plan, statements: &[&Statement]) -> Result<(), Error> {
+    let changed = changed(conn, plan, statements).await?;
+    if changed.is_empty() {
+        return Ok(());
+    }
+    Err(Error::drift(
+        format!("changed since plan {} was applied: {}", plan.plan_id, changed.join("; ")),
+        "Nothing was touched. Take those changes back first, or undo the plan by hand with the definitions in domain_events.migration_journal.",
+    ))
+}
+
+/// What is no longer as an applied plan left it. Wants an empty `search_path`.
+pub async fn changed_since(conn: &mut PgConnection, plan: &Plan) -> Result<Vec<String>, Error> {
+    let statements: Vec<&Statement> = plan.steps.iter().flat_map(|s| &s.statements).collect();
+    changed(conn, plan, &statements).await
+}
+
+async fn changed(conn: &mut PgConnection, plan: &Plan, statements: &[&Statement]) -> Result<Vec<String>, Error> {
     let mut changed = vec![];
     for statement in statements {
         let object = &statement.object;
@@ -78,13 +95,7 @@ async fn unchanged(conn: &mut PgConnection, plan: &Plan, statements: &[&Statemen
             }
         }
     }
-    if changed.is_empty() {
-        return Ok(());
-    }
-    Err(Error::drift(
-        format!("changed since plan {} was applied: {}", plan.plan_id, changed.join("; ")),
-        "Nothing was touched. Take those changes back first, or undo the plan by hand with the definitions in domain_events.migration_journal.",
-    ))
+    Ok(changed)
 }
 
 /// The promise of rollback, checked before it is committed.

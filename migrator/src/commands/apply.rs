@@ -7,8 +7,7 @@ use crate::Context;
 use crate::apply::{self, journal};
 use crate::cli::ApplyArgs;
 use crate::db;
-use crate::error::{Doing, Error, Exit};
-use crate::judge::Strategy;
+use crate::error::{Error, Exit};
 use crate::plan::{self, Plan};
 
 /// Runs the verb.
@@ -33,7 +32,6 @@ pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
         ctx.out.note("the plan has no steps: nothing to do");
         return report(ctx, &plan, "empty", 0);
     }
-    may_ask_for_versions(&mut conn, &plan).await?;
     let question = format!("Apply plan {} to database \"{}\"?", plan.plan_id, plan.database);
     if !ctx.out.confirm(&question, args.confirm.yes)? {
         ctx.out.note("nothing was changed");
@@ -78,27 +76,6 @@ async fn finish(conn: &mut PgConnection, plan: &Plan, args: &ApplyArgs, ctx: &Co
     let finished = apply::finish(conn, plan, args.lock.lock_timeout, ctx).await?;
     let state = journal::state_of(conn, &plan.plan_id).await?;
     report(ctx, plan, state.as_deref().unwrap_or("finished"), finished.statements)
-}
-
-/// The shim runs with the rights of the role that applies the plan: without this one, every insert would fail.
-async fn may_ask_for_versions(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
-    if !plan.ports.iter().any(|p| p.strategy == Strategy::Shim) {
-        return Ok(());
-    }
-    let may: Option<bool> = sqlx::query_scalar(
-        "select pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('domain_events.next_aggregate_version(text, text, regclass)'), 'execute')",
-    )
-    .fetch_one(conn)
-    .await
-    .doing("reading who may ask for a version")?;
-    if may == Some(true) {
-        return Ok(());
-    }
-    Err(Error::refused(
-        "42501",
-        "this role may not call domain_events.next_aggregate_version, which the shim calls with its rights",
-        "Grant it domain_events_writer, or apply the plan as the owner of the event store.",
-    ))
 }
 
 fn report(ctx: &Context, plan: &Plan, state: &str, statements: usize) -> Result<Exit, Error> {

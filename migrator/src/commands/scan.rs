@@ -7,10 +7,10 @@ use serde_json::json;
 
 use crate::Context;
 use crate::cli::ScanArgs;
+use crate::db;
 use crate::error::{Error, Exit};
 use crate::judge::{self, Finding, Severity};
 use crate::source::{self, Catalogue, Problem};
-use crate::db;
 
 /// Runs the verb.
 pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -55,7 +55,10 @@ fn read_files(path: &Path) -> Result<(Catalogue, Vec<Problem>), Error> {
         }
         files.sort();
         if files.is_empty() {
-            return Err(Error::usage(format!("{} holds no .sql file", path.display()), "Name a file, or a directory of migrations."));
+            return Err(Error::usage(
+                format!("{} holds no .sql file", path.display()),
+                "Name a file, or a directory of migrations.",
+            ));
         }
     } else {
         files.push(path.to_owned());

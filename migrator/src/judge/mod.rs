@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use collect::{Collected, Write};
-pub use event_table::{Roles, Target, constants, is_actor};
+pub use event_table::{Roles, Target, constants, is_actor, recognise};
 pub use version::{Origin, VersionSource};
 
 use crate::source::{Catalogue, Relation, Trigger};

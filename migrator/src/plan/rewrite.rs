@@ -88,30 +88,28 @@ fn cut(draft: &Draft<'_>, choice: &Choice<'_>, table: &Relation) -> Result<Cut, 
 
 /// Whoever may insert must be able to ask for the version, unless the function runs with its owner's rights.
 fn grants(draft: &mut Draft<'_>, table: &Relation, definer: Option<String>) -> Result<(), Error> {
-    let able = draft.catalogue.store.as_ref().map(|s| s.executors.clone()).unwrap_or_default();
     let wanted = match definer {
         Some(owner) => vec![shim::plain(&owner)],
         None => table.inserters.iter().cloned().chain([shim::plain(&table.owner)]).collect(),
     };
+    wanted.into_iter().try_for_each(|role| may_ask(draft, table, &role))
+}
+
+/// Lets a role, given quoted, ask for versions if it may not do so yet.
+pub(super) fn may_ask(draft: &mut Draft<'_>, table: &Relation, role: &str) -> Result<(), Error> {
     const FUNCTION: &str = "domain_events.next_aggregate_version(text, text, regclass)";
-    for role in wanted {
-        let done = draft.statements.iter().any(|s| s.sql == format!("grant execute on function {FUNCTION} to {role};"));
-        if !able.contains(&role) && !done {
-            if draft.catalogue.store.as_ref().is_some_and(|s| !s.may_grant) {
-                return Err(Error::usage(
-                    format!(
-                        "rewrite is not possible: role {role} writes {} and may not ask for a version",
-                        table.quoted
-                    ),
-                    format!(
-                        "Let the owner of the event store run: grant domain_events_writer to {role}; or choose shim."
-                    ),
-                ));
-            }
-            let grant = format!("grant execute on function {FUNCTION} to {role};");
-            let revoke = format!("revoke execute on function {FUNCTION} from {role};");
-            draft.statements.push(lockless(Kind::EventTable, &table.quoted, grant, Some(revoke)));
-        }
+    let Some(store) = draft.catalogue.store.as_ref() else { return Ok(()) };
+    let grant = format!("grant execute on function {FUNCTION} to {role};");
+    if store.executors.iter().any(|r| r == role) || draft.statements.iter().any(|s| s.sql == grant) {
+        return Ok(());
     }
+    if !store.may_grant {
+        return Err(Error::usage(
+            format!("role {role} writes {} and may not ask for a version", table.quoted),
+            format!("Let the owner of the event store run: grant domain_events_writer to {role};"),
+        ));
+    }
+    let revoke = format!("revoke execute on function {FUNCTION} from {role};");
+    draft.statements.push(lockless(Kind::EventTable, &table.quoted, grant, Some(revoke)));
     Ok(())
 }

@@ -1,7 +1,7 @@
 //! Strategy `shim`: the event table itself assigns the version, whoever inserts.
 
 use super::build::{Draft, locking, lockless};
-use super::{Kind, Object};
+use super::{Kind, Object, rewrite};
 use crate::db::{quote_ident, quote_literal};
 use crate::error::Error;
 use crate::source::{Function, Relation};
@@ -17,6 +17,7 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
     let table = draft.root(oid)?.clone();
     register(draft, oid, &table)?;
     draft.event_locks.insert(table.quoted.clone());
+    rewrite::may_ask(draft, &table, &plain(&table.owner))?;
     let name = function_name(draft, &table);
     let identity = format!("{}.{}()", plain(&table.schema), plain(&name));
     let create = function(draft, oid, &table, &identity);
@@ -81,7 +82,11 @@ pub(super) fn register(draft: &mut Draft<'_>, oid: u32, table: &Relation) -> Res
         quote_literal(&id),
         quote_literal(&version)
     );
-    let undo = format!("select domain_events.unregister_event_table({});", quote_literal(&table.quoted));
+    let mut undo = format!("select domain_events.unregister_event_table({});", quote_literal(&table.quoted));
+    if let Some(store) = draft.catalogue.store.as_ref().filter(|_| !table.store_may_read) {
+        // registering lets the store's owner read the newest version
+        undo.push_str(&format!("\nrevoke select on {} from {};", table.quoted, plain(&store.owner)));
+    }
     draft.statements.push(lockless(Kind::EventTable, &table.quoted, call, Some(undo)));
     Ok(())
 }
@@ -112,12 +117,20 @@ fn function(draft: &Draft<'_>, oid: u32, table: &Relation, identity: &str) -> St
     let roles = &draft.report.targets[&oid].roles;
     let (id, version) =
         (roles.id_column.as_deref().unwrap_or_default(), roles.version_column.as_deref().unwrap_or_default());
-    let value = |column: &str| text_of(table, column);
+    // by the type's output function: a cast could be a user's
+    let value = |column: &str| format!("format('%s', new.{})", plain(column));
     // a table whose key has no type has one kind of stream
     let kind = roles.type_column.as_deref().map_or_else(|| quote_literal(&table.name), value);
     let mut present = vec![format!("new.{} is not null", plain(id))];
     present.extend(roles.type_column.as_deref().map(|t| format!("new.{} is not null", plain(t))));
     let event_table = if table.kind == "p" { "pg_catalog.pg_partition_root(tg_relid)" } else { "tg_relid" };
+    // with the rights of the table's owner and no other's: whoever may insert needs no right on the store, and the owner,
+    // who could change the table's types, gains none
+    let owner = if draft.catalogue.role == table.owner {
+        String::new()
+    } else {
+        format!("\nalter function {identity} owner to {};", plain(&table.owner))
+    };
     format!(
         "create or replace function {identity} returns trigger\n\
          language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
@@ -131,19 +144,12 @@ fn function(draft: &Draft<'_>, oid: u32, table: &Relation, identity: &str) -> St
          end\n\
          $shim$;\n\
          revoke all on function {identity} from public;\n\
-         comment on function {identity} is {};",
+         comment on function {identity} is {};{owner}",
         present.join(" and "),
         plain(version),
         value(id),
         quote_literal(&format!("{COMMENT} {}; made by domain-events", table.quoted)),
     )
-}
-
-/// A column as text. The function runs with its owner's rights, so no cast of a user may be called: format() goes by the
-/// type's output function.
-fn text_of(table: &Relation, column: &str) -> String {
-    let own_type = table.column(column).is_none_or(|c| c.data_type.contains('.'));
-    if own_type { format!("format('%s', new.{})", plain(column)) } else { format!("new.{}::text", plain(column)) }
 }
 
 /// An identifier, quoted only where it must be.

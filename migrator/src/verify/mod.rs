@@ -12,6 +12,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use crate::Context;
+use crate::apply::{self, journal};
 use crate::db;
 use crate::error::Error;
 use crate::judge::{self, Strategy};
@@ -133,6 +134,11 @@ async fn one(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> R
 async fn tried(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> Result<Tried, Error> {
     let catalogue = source::read_in_transaction(conn).await?;
     let report = judge::judge(&catalogue);
+    let applied = matches!(journal::state_of(conn, &plan.plan_id).await?.as_deref(), Some("applied" | "finished"));
     let case = check::Case::new(&catalogue, &report, plan, port, real)?;
-    if real { stage::on_real_tables(conn, &case).await } else { stage::on_copies(conn, &case).await }
+    let changed = if applied && !real { apply::changed_since(conn, plan).await? } else { vec![] };
+    let mut tried = if real { stage::on_real_tables(conn, &case).await } else { stage::on_copies(conn, &case).await }?;
+    // what was proven must also be what is there
+    tried.differences.extend(changed.into_iter().map(|c| format!("changed since the plan was applied: {c}")));
+    Ok(tried)
 }

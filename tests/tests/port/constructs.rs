@@ -5,8 +5,8 @@ use domain_events_tests::{Db, Engine, engines};
 use crate::Legacy;
 
 engines! { helpers_branches_and_app_functions, what_is_right_already_is_left_alone, the_application_needs_no_new_right,
-    quoted_names_and_partitions, an_assigning_trigger_has_not_the_last_word, verify_against_a_copy_of_the_database,
-    what_cannot_be_ported_is_said }
+quoted_names_and_partitions, an_assigning_trigger_has_not_the_last_word, verify_against_a_copy_of_the_database,
+what_cannot_be_ported_is_said }
 
 const TABLES: &str = "
     create table accounts (id uuid primary key default gen_random_uuid(), email text, version int not null default 1);
@@ -104,9 +104,7 @@ fn what_is_right_already_is_left_alone(db: &Db) {
 fn the_application_needs_no_new_right(db: &Db) {
     let legacy = Legacy::new(db);
     let app = db.role("app");
-    db.owner().run(&format!(
-        "grant select, insert, update on users to {app}; grant insert on domain_events to {app};"
-    ));
+    db.owner().run(&format!("grant select, insert, update on users to {app}; grant insert on domain_events to {app};"));
     for strategy in ["shim", "rewrite"] {
         if strategy == "rewrite" && db.engine == Engine::Native {
             // the store's owner is another: the tool cannot grant, and must not seem to
@@ -222,7 +220,9 @@ fn verify_against_a_copy_of_the_database(db: &Db) {
     assert_eq!(here["checks"][0]["verdict"], "unverified", "{here}");
     // a copy, as a user makes one: the same schema in another database
     let copy = Db::new(db.engine);
-    let schema = db.owner().one("select string_agg(pg_get_functiondef(oid), ';') from pg_proc where pronamespace = 'public'::regnamespace");
+    let schema = db.owner().one(
+        "select string_agg(pg_get_functiondef(oid), ';') from pg_proc where pronamespace = 'public'::regnamespace",
+    );
     copy.owner().run(&format!(
         "{TABLES} {schema};
          create trigger changed after insert or update on accounts for each row execute function changed();
@@ -253,8 +253,13 @@ fn what_cannot_be_ported_is_said(db: &Db) {
          create trigger secret after delete on t for each row execute function secret('select 1');",
     );
     let findings = legacy.scan();
-    let of = |trigger: &str| findings.iter().find(|f| f["trigger"] == trigger).unwrap_or_else(|| panic!("{trigger} in {findings:?}"));
-    assert_eq!((&of("copied")["version_source"], &of("copied")["strategy"]), (&"copied_from_row".into(), &"manual".into()));
+    let of = |trigger: &str| {
+        findings.iter().find(|f| f["trigger"] == trigger).unwrap_or_else(|| panic!("{trigger} in {findings:?}"))
+    };
+    assert_eq!(
+        (&of("copied")["version_source"], &of("copied")["strategy"]),
+        (&"copied_from_row".into(), &"manual".into())
+    );
     assert_eq!((&of("secret")["version_source"], &of("secret")["strategy"]), (&"dynamic".into(), &"manual".into()));
     legacy.plan(&[]).saying("is left to you");
     legacy.apply().expect(0).saying("nothing to do");

@@ -4,7 +4,7 @@ use domain_events_tests::{Db, engines};
 
 use crate::Legacy;
 
-engines! { a_stale_plan_is_refused, a_new_writer_makes_a_plan_stale, rollback_refuses_to_lose_a_later_change, without_a_store_nothing_is_applied }
+engines! { a_stale_plan_is_refused, a_new_writer_makes_a_plan_stale, rollback_refuses_to_lose_a_later_change, without_a_store_nothing_is_applied, without_rights_nothing_is_applied, a_superuser_applies_for_the_owner }
 
 fn a_stale_plan_is_refused(db: &Db) {
     let legacy = Legacy::new(db);
@@ -65,4 +65,40 @@ fn without_a_store_nothing_is_applied(db: &Db) {
     missing.expect(1).saying("/no/such/file.toml");
     std::fs::write(&legacy.plan, "format = 1\nplan_id = ").expect("a file");
     legacy.apply().expect(2).saying("is not a plan");
+}
+
+fn without_rights_nothing_is_applied(db: &Db) {
+    let legacy = Legacy::new(db);
+    legacy.plan(&[]);
+    let before = legacy.definitions();
+    let stranger = db.role("stranger");
+    // reading the catalogue is everybody's right
+    db.cli(&stranger, &["scan"]).expect(3);
+    db.cli(&stranger, &["apply", "--yes", legacy.file()]).expect_error(1, "42501");
+    assert_eq!(legacy.definitions(), before);
+    legacy.apply().expect(0);
+    db.cli(&stranger, &["rollback", "--yes"]).expect_error(1, "42501");
+}
+
+/// The shim runs with the rights of the table's owner, not with those of whoever applied the plan.
+fn a_superuser_applies_for_the_owner(db: &Db) {
+    let legacy = Legacy::new(db);
+    db.cli("postgres", &["plan", "--out", legacy.file()]).expect(3);
+    db.cli("postgres", &["apply", "--yes", legacy.file()]).expect(0);
+    let mut owner = db.owner();
+    assert_eq!(
+        owner.one("select proowner::regrole::text from pg_proc where proname = 'domain_events_assign_version'"),
+        "app_owner"
+    );
+    for _ in 0..2 {
+        owner.run("update users set login_count = login_count + 1 where id <= 4");
+    }
+    assert_eq!(legacy.broken_streams(), 0);
+    db.cli("postgres", &["verify"]).expect(0);
+    // what was proven must be what is there
+    owner.run("alter table domain_events disable trigger \"~domain_events_version\"");
+    let changed = db.cli("postgres", &["verify"]).expect(3);
+    assert!(changed.stdout.contains("changed since the plan was applied"), "{changed:?}");
+    owner.run("alter table domain_events enable trigger \"~domain_events_version\"");
+    db.cli("postgres", &["rollback", "--yes"]).expect(0);
 }
