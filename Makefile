@@ -2,10 +2,11 @@
 
 PG_MAJOR  ?= 15
 PG_CONFIG ?= /usr/lib/postgresql/$(PG_MAJOR)/bin/pg_config
-# One profile for everything, so that nothing is compiled twice.
-PROFILE   ?= release
+# For the command line and the tests; the extension is always built for release.
+PROFILE   ?= dev
 ENGINE    ?= portable
 
+DIRECTORY := $(if $(filter dev,$(PROFILE)),debug,$(PROFILE))
 TARGET    := $(or $(CARGO_TARGET_DIR),$(CURDIR)/target)
 PACKAGE   := $(TARGET)/package
 PGRX      := $(shell sed -n 's/^pgrx = .*"=\([0-9.]*\)".*/\1/p' Cargo.toml)
@@ -30,7 +31,7 @@ help: ## Show this
 	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: cli $(if $(filter native,$(ENGINE)),install) ## See a broken legacy database fail, get ported, and count right under load (ENGINE=native: with the extension)
-	@CLI="$(TARGET)/$(PROFILE)/domain-events" tests/demo/run.sh --engine $(ENGINE)
+	@CLI="$(TARGET)/$(DIRECTORY)/domain-events" tests/demo/run.sh --engine $(ENGINE)
 
 test: lint install ## Everything: formatting, lints, both engines, the command line, the demo
 	cargo test $(REST)
@@ -38,9 +39,10 @@ test: lint install ## Everything: formatting, lints, both engines, the command l
 lint: deps $(PGRX_HOME)/config.toml
 	cargo fmt --all --check
 	cargo clippy $(REST) --all-targets -- -D warnings
-	cargo clippy $(EXTENSION) --profile $(PROFILE) --locked -- -D warnings
+	cargo clippy $(EXTENSION) --locked -- -D warnings
 
-build: cli package ## Build the command line and the extension
+build: package ## Build for use: target/release/domain-events and the extension in target/package
+	cargo build --release --locked -p domain-events
 
 cli: deps
 	cargo build $(REST)

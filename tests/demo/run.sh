@@ -6,7 +6,7 @@ cd "$(dirname "$0")/../.."
 
 engine=portable
 if [[ ${1:-} == --engine ]]; then engine=$2; fi
-cli=$(realpath "${CLI:-target/release/domain-events}")
+cli=$(realpath "${CLI:-target/debug/domain-events}")
 debian=/usr/lib/postgresql/15/bin/pg_config
 if [[ -z ${PG_CONFIG:-} ]]; then PG_CONFIG=pg_config; [[ -x $debian ]] && PG_CONFIG=$debian; fi
 bin=$("$PG_CONFIG" --bindir)
