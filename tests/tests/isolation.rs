@@ -72,6 +72,8 @@ fn run(engine: Engine) {
         .arg(format!("--dbname={}", db.name))
         .args(["--user=postgres", "--use-existing"])
         .args(&names)
+        // Seconds until a step that hangs is given up.
+        .env("PGISOLATIONTIMEOUT", "20")
         .env_remove("RUST_BACKTRACE")
         .current_dir("/")
         .output()
