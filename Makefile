@@ -34,7 +34,7 @@ demo: cli $(if $(filter native,$(ENGINE)),install) ## See a broken legacy databa
 	@CLI="$(TARGET)/$(DIRECTORY)/domain-events" tests/demo/run.sh --engine $(ENGINE)
 
 test: lint install ## Everything: formatting, lints, both engines, the command line, the demo
-	cargo test $(REST)
+	cargo test $(REST) --no-fail-fast
 
 lint: deps $(PGRX_HOME)/config.toml
 	cargo fmt --all --check
