@@ -4,6 +4,7 @@
 mod callers;
 mod crowd;
 mod interrupted;
+mod legacy;
 mod recovery;
 mod writing;
 

@@ -123,6 +123,8 @@ impl Trial {
         assert_eq!(admin.table("select * from domain_events.check_integrity()"), "");
         assert_eq!(admin.table("select * from domain_events.check_infrastructure()"), "");
         assert_eq!(admin.table("select gid from pg_prepared_xacts"), "", "every prepared transaction was decided");
+        let gaps = "select kind, id, count(*), max(version) from legacy group by 1, 2 having count(*) <> max(version) or min(version) <> 1";
+        assert_eq!(admin.table(gaps), "", "streams of the legacy table whose versions are not 1..n");
         self.db.check_table("Doc", "doc");
     }
 }

@@ -9,12 +9,21 @@ use crate::{
 
 const ROWS: u64 = 40;
 
-/// The tables that are captured: a row of "doc" is a stream, rows of "item" share the stream of their order.
+/// The tables that are captured: a row of "doc" is a stream, rows of "item" share the stream of their order. And a legacy
+/// event table whose trigger assigns the version.
 pub const TABLES: &str = "
     create table doc (id int primary key, v bigint not null, note text);
     create table item (order_id int, sku text, v int, primary key (order_id, sku));
     select domain_events.enable_capture('doc');
-    select domain_events.enable_capture('item', aggregate_type => 'Order', aggregate_id => '{order_id}');";
+    select domain_events.enable_capture('item', aggregate_type => 'Order', aggregate_id => '{order_id}');
+    create table legacy (kind text, id text, version bigint, tag text, unique (kind, id, version));
+    select domain_events.register_event_table('legacy', 'kind', 'id', 'version');
+    create function assign_version() returns trigger language plpgsql as $$
+    begin
+      new.version := domain_events.next_aggregate_version(new.kind, new.id, 'legacy');
+      return new;
+    end $$;
+    create trigger assign_version before insert on legacy for each row execute function assign_version();";
 
 fn number(rows: &Rows) -> i64 {
     rows.last()
@@ -26,7 +35,7 @@ fn number(rows: &Rows) -> i64 {
 impl Worker<'_> {
     pub fn operation(&mut self, tx: &mut Tx) -> Result<(), Trouble> {
         let any = self.order == Order::Any;
-        let (name, work): (_, fn(&mut Self, &mut Tx) -> Result<(), Trouble>) = match self.random.below(30) {
+        let (name, work): (_, fn(&mut Self, &mut Tx) -> Result<(), Trouble>) = match self.random.below(33) {
             0..=6 => ("append", Self::append),
             7 => ("wrong version", Self::wrong_version),
             8 | 9 => ("append batch", Self::append_batch),
@@ -43,6 +52,8 @@ impl Worker<'_> {
             26 if any => ("captured update of many", Self::update_many),
             27 => ("forty streams", Self::forty),
             28 => ("append, caught error", Self::caught),
+            29 if any => ("append beside a capture", Self::append_beside),
+            30 | 31 => ("legacy insert", Self::legacy),
             _ => ("append", Self::append),
         };
         tx.last_op = name.into();
@@ -259,6 +270,25 @@ impl Worker<'_> {
             "select count(domain_events.append_event('Fresh', '{fresh} ' || i, 'Happened')) from generate_series(1, 40) as i"
         );
         self.tagged(tx, &sql, |_| 40).map(|_| ())
+    }
+
+    /// An event of the application's own in the stream of a captured row.
+    fn append_beside(&mut self, tx: &mut Tx) -> Result<(), Trouble> {
+        let Some(id) = self.pick(tx, 2) else { return Ok(()) };
+        let sql = format!("select (domain_events.append_event('Doc', '{id}', 'DocSeen')).aggregate_version");
+        self.tagged(tx, &sql, |_| 1).map(|_| ())
+    }
+
+    /// Several rows of one stream of the legacy table, in one statement.
+    fn legacy(&mut self, tx: &mut Tx) -> Result<(), Trouble> {
+        let Some(stream) = self.pick(tx, 3) else { return Ok(()) };
+        let count = 1 + self.random.below(3) as i64;
+        let tag = tx.tag();
+        let sql =
+            format!("insert into legacy select 'Old', '{stream}', null, '{tag}' from generate_series(1, {count})");
+        self.tagged(tx, &sql, |_| count)?;
+        tx.hold((3, stream));
+        Ok(())
     }
 
     /// The error is caught inside: its events are gone, the transaction goes on.

@@ -14,7 +14,8 @@ use crate::{
     random::Random,
 };
 
-/// Everything that can be held: a stream of appends, a stream that several rows share, a row and its stream. In this order.
+/// Everything that can be held, in this order: a stream of appends, a stream that several rows share, a row and its stream,
+/// a stream of the legacy table.
 pub type Key = (u8, u64);
 
 /// In which order a transaction goes through streams and rows.
