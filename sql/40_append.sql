@@ -69,8 +69,8 @@ declare
   is_locked boolean := false;
   stored domain_events.events;
 begin
-  if domain_events._keep_lock(event.aggregate_type, event.aggregate_id, 1)
-     or domain_events._is_own(event.aggregate_type, event.aggregate_id) then
+  if (pg_current_xact_id_if_assigned() is not null and domain_events._is_own(event.aggregate_type, event.aggregate_id))
+     or domain_events._keep_lock(event.aggregate_type, event.aggregate_id, 1) then
     return domain_events._append_held(event, expected_version);
   end if;
   -- A lock of the session can be given back at once; an error must give it back too.

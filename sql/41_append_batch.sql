@@ -156,8 +156,8 @@ declare
   is_locked boolean := false;
   stored domain_events.events[];
 begin
-  if domain_events._keep_lock(part[1].aggregate_type, part[1].aggregate_id, 1)
-     or domain_events._is_own(part[1].aggregate_type, part[1].aggregate_id) then
+  if (pg_current_xact_id_if_assigned() is not null and domain_events._is_own(part[1].aggregate_type, part[1].aggregate_id))
+     or domain_events._keep_lock(part[1].aggregate_type, part[1].aggregate_id, 1) then
     return domain_events._append_part_held(part, expected_version, batch);
   end if;
   begin

@@ -32,7 +32,8 @@ as $$
               else domain_events._json_expression(domain_events._field('old', l.column_name), l.type, true, limits.max_bytes) end,
          case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
               else domain_events._json_expression(domain_events._field('new', l.column_name), l.type, true, limits.max_bytes) end,
-         format('record_image_ne(row(%s), row(%s))', domain_events._field('old', l.column_name), domain_events._field('new', l.column_name)),
+         format(case when l.has_image_equality then '%s is distinct from %s' else 'record_image_ne(row(%s), row(%s))' end,
+                domain_events._field('old', l.column_name), domain_events._field('new', l.column_name)),
          domain_events._text_expression(domain_events._field('old', l.column_name), l.type),
          domain_events._text_expression(domain_events._field('new', l.column_name), l.type),
          l.is_generated
@@ -44,12 +45,21 @@ $$;
 
 comment on function domain_events._pieces(int) is 'SQL text per column of a captured table: its values as JSON, whether it changed, its text within the id';
 
+-- jsonb_build_object() renders its arguments as to_jsonb() does: where a value is nothing but to_jsonb(..), that call is saved.
+create function domain_events._bare(expression text) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select case when expression like 'to\_jsonb(%' then substr(expression, 10, length(expression) - 10) else expression end
+$$;
+
+comment on function domain_events._bare(text) is 'An argument of jsonb_build_object(), without a to_jsonb() around it';
+
 -- {"a": .., "b": ..} in SQL; a function takes at most 100 arguments, hence pieces of 40 columns.
 create function domain_events._object_expression(names name[], expressions text[]) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(string_agg('jsonb_build_object(' || chunk.pairs || ')', ' || ' order by chunk.n), '''{}''::jsonb')
-    from (select (u.n - 1) / 40 as n, string_agg(format('%L, %s', u.name, u.expression), ', ' order by u.n) as pairs
+    from (select (u.n - 1) / 40 as n, string_agg(format('%L, %s', u.name, domain_events._bare(u.expression)), ', ' order by u.n) as pairs
             from unnest(names, expressions) with ordinality as u(name, expression, n)
            group by (u.n - 1) / 40) as chunk
 $$;

@@ -29,8 +29,8 @@ begin
       metadata := domain_events._context_metadata() || metadata;
     end if;
   end if;
-  if not is_held and not domain_events._keep_lock(aggregate_type, aggregate_id, 1)
-     and not domain_events._is_own(aggregate_type, aggregate_id) then
+  if not is_held and not domain_events._is_own(aggregate_type, aggregate_id)
+     and not domain_events._keep_lock(aggregate_type, aggregate_id, 1) then
     return domain_events._write_briefly_held(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
                                              operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id);
   end if;
@@ -172,7 +172,7 @@ comment on function domain_events._write_briefly_held(text, text, text, text, js
 
 create function domain_events._propagates(code text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp
-as $$ select left(code, 2) in ('40', '53', '57', '58', 'XX') or code in ('55P03', '25006') $$;
+as $$ select left(code, 2) in ('40', '53', '57', '58', 'XX') or code in ('55P03', '25006', 'P0004') $$;
 
 comment on function domain_events._propagates(text) is
   'True for errors that fail the user''s statement under dead_letter too: the transaction has to be retried, or the server is ill';
