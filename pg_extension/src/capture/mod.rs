@@ -7,6 +7,7 @@
 //! on_failure => 'dead_letter': rendering takes no locks and writes nothing, so what fails there is caught as it is; the
 //! plain insert fails only in ways that have to fail the statement; the slow one runs in a subtransaction.
 
+mod ahead;
 mod failure;
 mod moves;
 mod payload;
@@ -46,8 +47,15 @@ pub fn before_commit() -> Result<()> {
 }
 
 /// Called when a transaction has ended.
-pub fn forget_moves() {
+pub fn at_transaction_end() {
     moves::forget();
+    ahead::forget();
+}
+
+/// Called when a subtransaction is rolled back.
+pub fn roll_back(subtransaction: u32) {
+    ahead::roll_back(subtransaction);
+    moves::roll_back(subtransaction);
 }
 
 /// A relation has changed; zero stands for all.
@@ -93,7 +101,11 @@ pub fn trigger(call: Call) -> Result<Datum> {
         let place = |old| old_plan.as_ref().and_then(|old_plan| plan.place(old_plan, old));
         change.arrive(leaving, place, &mut arrived);
     }
-    record(plan, &change)?;
+    if !ahead::is_done(plan, &change) {
+        ahead::catch_up(plan, &change)?;
+        record(plan, &change)?;
+        ahead::mark(plan, &change);
+    }
     if let Some(leaving) = leaving {
         leaving.free();
     }

@@ -8,15 +8,25 @@ use super::plan::Plan;
 use super::{plan_of, record};
 use crate::error::Result;
 use crate::pg::memory::CallMemory;
+use crate::pg::subtransaction::current_subtransaction;
 use crate::pg::trigger::{Change, Leaving};
 
+struct Row {
+    capture_id: i32,
+    /// The subtransaction it left in.
+    left_in: u32,
+    row: Leaving,
+}
+
 thread_local! {
-    static LEAVING: RefCell<Vec<(i32, Leaving)>> = const { RefCell::new(Vec::new()) };
+    static LEAVING: RefCell<Vec<Row>> = const { RefCell::new(Vec::new()) };
 }
 
 pub fn keep(plan: &Plan, change: &Change) {
     let leaving = change.leave();
-    LEAVING.with_borrow_mut(|rows| rows.push((plan.capture_id, leaving)));
+    LEAVING.with_borrow_mut(|rows| {
+        rows.push(Row { capture_id: plan.capture_id, left_in: current_subtransaction(), row: leaving })
+    });
 }
 
 /// The row that this change is the arrival of. One of the same command that did not arrive, because a trigger kept it from
@@ -26,25 +36,27 @@ pub fn take(plan: &Plan, change: &Change) -> Result<Option<Leaving>> {
         return Ok(None);
     }
     let last = LEAVING.with_borrow_mut(|rows| {
-        let arrives = rows.last().is_some_and(|(id, row)| *id == plan.capture_id && change.is_arrival_of(row));
+        let arrives =
+            rows.last().is_some_and(|last| last.capture_id == plan.capture_id && change.is_arrival_of(&last.row));
         if arrives { rows.pop() } else { None }
     });
     if last.is_none() && change.is_leaving {
         let lost = LEAVING.with_borrow_mut(|rows| {
-            let lost = rows.last().is_some_and(|(id, row)| *id == plan.capture_id && change.left_with(row));
+            let lost =
+                rows.last().is_some_and(|last| last.capture_id == plan.capture_id && change.left_with(&last.row));
             if lost { rows.pop() } else { None }
         });
-        if let Some((_, row)) = lost {
+        if let Some(Row { row, .. }) = lost {
             record(plan, &row.as_delete())?;
             row.free();
         }
     }
-    Ok(last.map(|(_, row)| row))
+    Ok(last.map(|last| last.row))
 }
 
 /// Records the rows that never arrived.
 pub fn flush() -> Result<()> {
-    while let Some((_, row)) = LEAVING.with_borrow_mut(Vec::pop) {
+    while let Some(Row { row, .. }) = LEAVING.with_borrow_mut(Vec::pop) {
         let _memory = CallMemory::enter();
         let change = row.as_delete();
         let plan = plan_of(&change)?;
@@ -53,6 +65,11 @@ pub fn flush() -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A subtransaction is rolled back, and with it those that began after it: rows that left there never did.
+pub fn roll_back(subtransaction: u32) {
+    LEAVING.with_borrow_mut(|rows| rows.retain(|row| row.left_in < subtransaction));
 }
 
 /// Their memory has gone with the transaction.

@@ -32,6 +32,8 @@ pub struct Plan {
     /// Identity columns in the order of JSON keys.
     pub key: Vec<usize>,
     composites: Composites,
+    /// See `ahead`.
+    pub is_tracked: bool,
     /// Goes after everything that points into it.
     _memory: EntryMemory,
 }
@@ -118,6 +120,7 @@ impl Plan {
             row,
             key,
             composites,
+            is_tracked: change.has_other_triggers(),
             _memory: memory,
         }))
     }

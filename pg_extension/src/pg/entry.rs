@@ -45,7 +45,7 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     }
     if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
         lock::forget_all();
-        capture::forget_moves();
+        capture::at_transaction_end();
     }
 }
 
@@ -59,7 +59,10 @@ unsafe extern "C-unwind" fn at_subtransaction(
     match event {
         SUBXACT_EVENT_START_SUB => lock::begin_subtransaction(id),
         SUBXACT_EVENT_COMMIT_SUB => lock::end_subtransaction(id, false),
-        SUBXACT_EVENT_ABORT_SUB => lock::end_subtransaction(id, true),
+        SUBXACT_EVENT_ABORT_SUB => {
+            lock::end_subtransaction(id, true);
+            capture::roll_back(id);
+        }
         _ => {}
     }
 }

@@ -28,3 +28,4 @@ pub mod spi;
 pub mod store;
 pub mod subtransaction;
 pub mod trigger;
+pub mod versions;

@@ -360,7 +360,7 @@ fn text_key(column: i16, text: Text) -> pg_sys::ScanKeyData {
 
 /// # Safety
 /// As index_beginscan.
-unsafe fn begin_scan(
+pub unsafe fn begin_scan(
     table: pg_sys::Relation,
     index: pg_sys::Relation,
     snapshot: pg_sys::Snapshot,

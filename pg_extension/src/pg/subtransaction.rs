@@ -24,3 +24,9 @@ pub fn run<T>(work: impl FnOnce() -> Result<T>) -> std::result::Result<T, Caught
         result
     }
 }
+
+/// Numbers rise within a transaction.
+pub fn current_subtransaction() -> u32 {
+    // SAFETY: reads the transaction's state.
+    unsafe { pg_sys::GetCurrentSubTransactionId() }
+}

@@ -4,6 +4,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::call::Call;
 use super::columns::{self, Column};
+use super::versions;
 use crate::error::{Error, Result};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -31,7 +32,11 @@ pub struct Change {
     descriptor: pg_sys::TupleDesc,
     old: Row,
     new: Row,
+    table: pg_sys::Relation,
+    /// The old row, for an INSERT the new one.
     tuple: pg_sys::HeapTuple,
+    /// The new row of an UPDATE.
+    new_tuple: pg_sys::HeapTuple,
     /// A DELETE that is half of an update: the row goes to another partition, its INSERT follows.
     pub is_leaving: bool,
     /// The new row has already been replaced or deleted by this transaction: a trigger of another row of the same
@@ -59,6 +64,19 @@ impl Row {
     }
 
     /// # Safety
+    /// `tuple` is of this descriptor; the result lives in the current memory context.
+    unsafe fn of_tuple(tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc) -> Row {
+        // SAFETY: both arrays have room for every column.
+        unsafe {
+            let count = (*descriptor).natts as usize;
+            let values: *mut Datum = pg_sys::palloc(count * size_of::<Datum>()).cast();
+            let nulls: *mut bool = pg_sys::palloc(count).cast();
+            pg_sys::heap_deform_tuple(tuple, descriptor, values, nulls);
+            Row { values, nulls, count }
+        }
+    }
+
+    /// # Safety
     /// `slot` holds a row of this descriptor.
     unsafe fn of(slot: *mut pg_sys::TupleTableSlot, count: usize) -> Row {
         if slot.is_null() {
@@ -70,6 +88,120 @@ impl Row {
                 pg_sys::slot_getsomeattrs_int(slot, count as i32);
             }
             Row { values: (*slot).tts_values, nulls: (*slot).tts_isnull, count }
+        }
+    }
+}
+
+mod raw {
+    use pgrx::pg_sys::{Datum, FunctionCallInfo};
+    unsafe extern "C-unwind" {
+        pub fn pg_trigger_depth(fcinfo: FunctionCallInfo) -> Datum;
+    }
+}
+
+/// True inside a statement that another trigger runs: only then can changes of an outer statement still be queued.
+pub fn is_nested() -> bool {
+    // SAFETY: the function looks at no argument.
+    let depth = unsafe { pg_sys::DirectFunctionCall1Coll(Some(raw::pg_trigger_depth), Oid::INVALID, Datum::from(0)) };
+    depth.value() > 1
+}
+
+/// A row version that the running transaction made.
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+pub struct Version {
+    pub relation: u32,
+    pub block: u32,
+    pub line: u16,
+    /// The subtransaction: a line that was rolled back can be used again.
+    maker: u32,
+}
+
+impl Change {
+    /// # Safety
+    /// `tuple` is a stored tuple of this relation, or null.
+    unsafe fn version(&self, tuple: pg_sys::HeapTuple) -> Option<Version> {
+        // SAFETY: caller's promise.
+        unsafe {
+            if tuple.is_null() {
+                return None;
+            }
+            let maker = (*(*tuple).t_data).t_choice.t_heap.t_xmin;
+            let is_frozen =
+                u32::from((*(*tuple).t_data).t_infomask) & pg_sys::HEAP_XMIN_FROZEN == pg_sys::HEAP_XMIN_FROZEN;
+            if is_frozen || !pg_sys::TransactionIdIsCurrentTransactionId(maker) {
+                return None;
+            }
+            let (block, line) = versions::place(&(*tuple).t_self);
+            Some(Version { relation: self.relation.to_u32(), block, line, maker: maker.into_inner() })
+        }
+    }
+
+    /// The row version that an INSERT or UPDATE made.
+    pub fn made(&self) -> Option<Version> {
+        let tuple = match self.operation {
+            Operation::Insert => self.tuple,
+            Operation::Update => self.new_tuple,
+            _ => return None,
+        };
+        // SAFETY: the trigger's own tuple.
+        unsafe { self.version(tuple) }
+    }
+
+    /// The row version that an UPDATE or DELETE replaced, if this transaction had made it.
+    pub fn replaced(&self) -> Option<Version> {
+        // SAFETY: the trigger's own tuple.
+        unsafe { self.version(self.tuple) }
+    }
+
+    /// The change that made the old row of this one; `None` when it cannot be found.
+    pub fn earlier(&self) -> Option<Change> {
+        if self.table.is_null() {
+            return None;
+        }
+        // SAFETY: the table is open while the trigger runs; the old tuple is its own.
+        unsafe {
+            let was_update = u32::from((*(*self.tuple).t_data).t_infomask) & pg_sys::HEAP_UPDATED != 0;
+            let mut earlier = Change {
+                operation: Operation::Insert,
+                relation: self.relation,
+                descriptor: self.descriptor,
+                old: Row::NONE,
+                new: self.old,
+                table: self.table,
+                tuple: self.tuple,
+                new_tuple: std::ptr::null_mut(),
+                is_leaving: false,
+                is_late: false,
+            };
+            if was_update {
+                earlier.operation = Operation::Update;
+                earlier.new_tuple = self.tuple;
+                earlier.tuple = versions::before(self.table, self.tuple, &self.old)?;
+                earlier.old = Row::of_tuple(earlier.tuple, self.descriptor);
+            }
+            Some(earlier)
+        }
+    }
+
+    /// Further AFTER ROW triggers on the table: a user's code can run between two rows of a statement.
+    pub fn has_other_triggers(&self) -> bool {
+        if self.table.is_null() {
+            return false;
+        }
+        // SAFETY: the relation is open while the trigger runs.
+        unsafe {
+            let triggers = (*self.table).trigdesc;
+            if triggers.is_null() {
+                return false;
+            }
+            let after_row = (0..(*triggers).numtriggers as usize)
+                .filter(|position| {
+                    let kind = (*(*triggers).triggers.add(*position)).tgtype as u32;
+                    kind & pg_sys::TRIGGER_TYPE_ROW != 0
+                        && kind & (pg_sys::TRIGGER_TYPE_BEFORE | pg_sys::TRIGGER_TYPE_INSTEAD) == 0
+                })
+                .count();
+            after_row > 1
         }
     }
 }
@@ -154,7 +286,9 @@ impl Leaving {
             descriptor: self.descriptor,
             old: Row { values: self.values.as_ptr(), nulls: self.nulls.as_ptr(), count: self.values.len() },
             new: Row::NONE,
+            table: std::ptr::null_mut(),
             tuple: self.tuple,
+            new_tuple: std::ptr::null_mut(),
             is_leaving: false,
             is_late: false,
         }
@@ -216,7 +350,9 @@ impl Change {
                     Operation::Update => is_superseded(trigger.tg_newtuple),
                     Operation::Delete | Operation::Truncate => false,
                 },
+                table: trigger.tg_relation,
                 tuple: trigger.tg_trigtuple,
+                new_tuple: trigger.tg_newtuple,
                 is_leaving: operation == Operation::Delete && is_leaving(trigger.tg_trigtuple),
             }))
         }
@@ -238,7 +374,7 @@ impl Change {
 
 /// # Safety
 /// `tuple` is a stored tuple of a trigger event, or null.
-unsafe fn is_superseded(tuple: pg_sys::HeapTuple) -> bool {
+pub unsafe fn is_superseded(tuple: pg_sys::HeapTuple) -> bool {
     if tuple.is_null() {
         return false;
     }
