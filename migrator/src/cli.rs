@@ -113,6 +113,20 @@ pub enum Verb {
     /// Replays changes through the old and the new triggers on copies in a scratch schema, in a transaction that is rolled
     /// back, and compares what they wrote, up to the differences that the plan declares.
     Verify(VerifyArgs),
+    /// Renumber the events of a legacy table whose versions are wrong
+    ///
+    /// Without FILE, examines the legacy event tables and the store in a READ ONLY transaction: doubled versions, gaps, wrong
+    /// order, numbers missing from a sequence. With --out it writes a proposal: per stream the versions before and after, and the
+    /// map of every event. `repair FILE` carries it out: each batch of whole streams in one transaction, writers waiting at most
+    /// --lock-timeout for a lock, readers never; an interrupted one goes on where it stopped. Events written meanwhile are
+    /// numbered after the older ones. The map from old to new version stays in domain_events.repaired_versions, and rollback
+    /// undoes the repair by it.
+    ///
+    /// Refused where a foreign key refers to the version, a trigger or rule guards the events, a column is computed from the
+    /// version, or the rows have no key; a trigger that fires on updates and a column that looks like a hash are refused unless
+    /// named with --allow. The store itself is append-only and never renumbered. Exits 3 with findings, 4 when the events are no
+    /// longer those that the proposal was made from.
+    Repair(RepairArgs),
     /// Undo an applied plan
     ///
     /// Puts the definitions of the journal back, byte for byte, in the reverse order of the steps.
@@ -291,10 +305,60 @@ pub struct VerifyArgs {
     pub file: Option<PathBuf>,
     /// Run it on this database
     ///
-    /// A copy of the database (schema is enough). There, functions that name their tables with a schema can be proven too;
-    /// without it they are reported as unverified.
+    /// A copy of the database, with its schema and the event store. There the changes are replayed on the tables themselves, so
+    /// that functions can be proven whose tables cannot be told from their text (EXECUTE, other languages); without it they are
+    /// reported as unverified. The transaction is rolled back there too.
     #[arg(long, value_name = "URL")]
     pub against: Option<String>,
+}
+
+/// Arguments of `repair`.
+#[derive(Debug, Args)]
+pub struct RepairArgs {
+    /// The repair to carry out, as written with --out
+    #[arg(value_name = "FILE", conflicts_with_all = ["out", "tables", "type_column", "id_column", "version_column", "order_by", "reorder", "allow"])]
+    pub file: Option<PathBuf>,
+    /// Write a proposal to FILE
+    #[arg(long, short = 'o', value_name = "FILE")]
+    pub out: Option<PathBuf>,
+    /// Only this event table (repeatable) [default: every one that is registered or that scan finds, and the store]
+    #[arg(long = "table", value_name = "TABLE")]
+    pub tables: Vec<String>,
+    /// Its column with the aggregate's type [default: as scan finds it]
+    #[arg(long, value_name = "COLUMN")]
+    pub type_column: Option<String>,
+    /// Its column with the aggregate's id; without --type-column the id alone names a stream
+    #[arg(long, value_name = "COLUMN")]
+    pub id_column: Option<String>,
+    /// Its column with the version
+    #[arg(long, value_name = "COLUMN")]
+    pub version_column: Option<String>,
+    /// The order in which its events happened (repeatable) [default: the column that a sequence counts, else the time]
+    #[arg(long, value_name = "COLUMN")]
+    pub order_by: Vec<String>,
+    /// Renumber also streams that only contradict that order
+    #[arg(long)]
+    pub reorder: bool,
+    /// Renumber although this trigger or column speaks against it (repeatable)
+    #[arg(long, value_name = "NAME")]
+    pub allow: Vec<String>,
+    /// Events in one transaction; a longer stream is one by itself
+    #[arg(long, value_name = "COUNT", default_value_t = 1000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub batch_size: u32,
+    /// Build the missing unique key over stream and version, with CREATE UNIQUE INDEX CONCURRENTLY
+    ///
+    /// Writers that still hardcode a version fail from then on: port them at once, with plan and apply.
+    #[arg(long, conflicts_with = "out")]
+    pub add_key: bool,
+    /// Compare FILE with the database in a READ ONLY transaction, and change nothing
+    #[arg(long)]
+    pub dry_run: bool,
+    /// Consent
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+    /// How long to wait for locks
+    #[command(flatten)]
+    pub lock: LockArgs,
 }
 
 /// Arguments of `rollback`.

@@ -6,6 +6,8 @@ mod file;
 mod rewrite;
 mod shim;
 pub mod splice;
+#[cfg(test)]
+mod tests;
 
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};

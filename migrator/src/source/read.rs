@@ -133,7 +133,7 @@ fn triggers_sql() -> String {
     // the bits of tgtype: 1 row, 2 before, 4 insert, 8 delete, 16 update, 32 truncate, 64 instead
     format!(
         "select t.oid::int8 as oid, t.tgname as name, t.tgrelid::int8 as relation, t.tgfoid::int8 as function, t.tgenabled::text as enabled,
-                nullif(coalesce((pg_catalog.to_jsonb(t) ->> 'tgparentid')::int8, 0), 0) as parent,
+                nullif(t.tgparentid::int8, 0) as parent,
                 case when t.tgtype & 64 <> 0 then 'INSTEAD OF' when t.tgtype & 2 <> 0 then 'BEFORE' else 'AFTER' end as timing,
                 pg_catalog.array_remove(array[case when t.tgtype & 4 <> 0 then 'INSERT' end, case when t.tgtype & 16 <> 0 then 'UPDATE' end,
                     case when t.tgtype & 8 <> 0 then 'DELETE' end, case when t.tgtype & 32 <> 0 then 'TRUNCATE' end], null) as events,
