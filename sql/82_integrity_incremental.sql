@@ -43,7 +43,7 @@ comment on column domain_events.integrity_suspects.found_at is 'When the first f
 -- The new events of a stream have to be consecutive, unique, rising, and to follow the newest of the verified ones.
 create function domain_events._new_suspects(after_position bigint, seen_position bigint, seen_snapshot pg_snapshot)
 returns table (stream_type text, stream_id text)
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   with new as materialized (
     select e.aggregate_type, e.aggregate_id, e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by
@@ -57,9 +57,9 @@ as $$
   ), stream as (
     select o.aggregate_type, o.aggregate_id, min(o.version) as first, max(o.version) as newest, count(*) as events,
            min(o.recorded_at) as recorded_at, min(o.position) as position,
-           bool_or(o.version <= 0 or o.version <> o.version_before + 1 or o.recorded_at <= o.recorded_before or o.position <= o.position_before
+           coalesce(bool_or(o.version <= 0 or o.version <> o.version_before + 1 or o.recorded_at <= o.recorded_before or o.position <= o.position_before
                    or o.caused_by is null or o.position > (select domain_events._last_position())
-                   or o.recorded_at > (select domain_events._latest_time())) as is_bad
+                   or o.recorded_at > (select domain_events._latest_time())), false) as is_bad
       from ordered o group by o.aggregate_type, o.aggregate_id
   )
   select s.aggregate_type, s.aggregate_id
@@ -82,7 +82,7 @@ comment on function domain_events._new_suspects(bigint, bigint, pg_snapshot) is
 create function domain_events.check_integrity_incremental(
   out code text, out severity text, out stream_type text, out stream_id text, out detail text
 ) returns setof record
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off
 as $$
 #variable_conflict use_column
 declare

@@ -31,7 +31,7 @@ create function domain_events._stream_performance(
   aggregate_type text, after_position bigint, hour_position bigint,
   out code text, out severity text, out object text, out detail text, out value numeric, out threshold numeric
 ) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   with thresholds as materialized (
     select domain_events._threshold('max_stream_events') as events, domain_events._threshold('max_stream_events_per_hour') as per_hour,
@@ -72,7 +72,7 @@ comment on function domain_events._stream_performance(text, bigint, bigint) is
 create function domain_events._table_performance(
   out code text, out severity text, out object text, out detail text, out value numeric, out threshold numeric
 ) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   with store as (
     select c.oid, c.reltuples::numeric as rows, age(c.relfrozenxid) as xid_age, c.reloptions, s.n_dead_tup, s.n_ins_since_vacuum,
@@ -145,7 +145,7 @@ comment on function domain_events._table_performance() is 'Size, growth, indexes
 create function domain_events._transaction_performance(
   out code text, out severity text, out object text, out detail text, out value numeric, out threshold numeric
 ) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   select f.code, 'warning', f.object, f.detail, round(f.seconds), domain_events._threshold('max_transaction_seconds')
     from (
@@ -166,9 +166,9 @@ as $$
              format('events of the last %s s are newer than the oldest running transaction', round(h.seconds)), h.seconds
         from (select extract(epoch from clock_timestamp() - min(e.recorded_at))::numeric as seconds
                 from domain_events.events e
-               where e.global_position > domain_events._last_position() - domain_events._threshold('sample_events')
-                 and e.transaction_id >= pg_snapshot_xmin(pg_current_snapshot())
-                 and e.transaction_id < pg_snapshot_xmax(pg_current_snapshot())) as h
+               where e.global_position > (select domain_events._last_position() - domain_events._threshold('sample_events')::bigint)
+                 and e.transaction_id >= (select pg_snapshot_xmin(pg_current_snapshot()))
+                 and e.transaction_id < (select pg_snapshot_xmax(pg_current_snapshot()))) as h
     ) as f
    where f.seconds > domain_events._threshold('max_transaction_seconds')
 $$;
@@ -179,7 +179,7 @@ create function domain_events.check_performance(
   aggregate_type text default null, all_events boolean default false,
   out code text, out severity text, out object text, out detail text, out value numeric, out threshold numeric
 ) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   select f.*
     from (select domain_events._last_position() as newest, domain_events._threshold('sample_events')::bigint as sample) as p

@@ -3,7 +3,7 @@
 create function domain_events.stats(
   out metric text, out labels jsonb, out value double precision, out kind text, out description text
 ) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   with store as materialized (
     select c.oid, c.reltuples, pg_relation_size(c.oid) as heap, pg_total_relation_size(c.oid) as total, pg_indexes_size(c.oid) as indexes,
