@@ -107,6 +107,10 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     target
 }
 
+fn is_numbered(column: &Column) -> bool {
+    !column.identity.is_empty() || column.default.as_deref().is_some_and(|d| d.contains("nextval("))
+}
+
 fn is_time(column: &Column) -> bool {
     column.data_type.starts_with("timestamp")
 }
@@ -220,7 +224,10 @@ impl Looker<'_> {
         // among several, the one whose name speaks of a type comes first, a label last
         said.sort_by_key(|c| {
             let name = c.name.to_lowercase();
-            (!["type", "action", "operation", "op", "kind"].iter().any(|w| name.ends_with(w)), name.ends_with("name"))
+            let ends = |words: &[&str]| words.iter().any(|w| name.ends_with(w));
+            // a type of aggregate that is not part of the key is a constant too
+            let of_stream = ["aggregate", "stream", "entity", "table", "schema"].iter().any(|w| name.contains(w));
+            (of_stream, !ends(&["type", "action", "operation", "op", "kind"]), name.ends_with("name"))
         });
         roles.event_type_column = said.first().map(|c| c.name.clone());
         roles.event_name_column = said.get(1).map(|c| c.name.clone());
@@ -245,7 +252,8 @@ impl Looker<'_> {
     /// The stream's type, id and version: from a unique key if there is one, else from comment and use.
     fn stream(&self, roles: &mut Roles) {
         for key in self.relation.keys.iter().filter(|k| k.columns.len() >= 2) {
-            let candidates = key.columns.iter().filter_map(|c| self.relation.column(c)).filter(|c| self.may_count(c));
+            let candidates = key.columns.iter().filter_map(|c| self.relation.column(c));
+            let candidates = candidates.filter(|c| self.may_count_in_key(c));
             let best = candidates.enumerate().max_by_key(|(n, c)| (self.counts(c), *n)).map(|(_, c)| c);
             let Some(version) = best.filter(|c| self.counts(c) >= 0) else { continue };
             roles.version_column = Some(version.name.clone());
@@ -286,8 +294,12 @@ impl Looker<'_> {
     }
 
     fn may_count(&self, column: &Column) -> bool {
-        let numbered = !column.identity.is_empty() || column.default.as_deref().is_some_and(|d| d.contains("nextval("));
-        column.is_integer() && !column.references && !numbered && column.generated.is_empty()
+        column.is_integer() && !column.references && !is_numbered(column) && column.generated.is_empty()
+    }
+
+    /// A version may come from a sequence, if it is called one: most numbered columns are ids.
+    fn may_count_in_key(&self, column: &Column) -> bool {
+        self.may_count(column) || column.is_integer() && is_numbered(column) && self.counts(column) > 0
     }
 
     /// How much speaks for a column being the version of a stream; negative if it cannot be.

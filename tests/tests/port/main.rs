@@ -1,6 +1,7 @@
 //! Porting a legacy database: scan, plan, apply, verify, rollback, as a user runs them.
 
 mod constructs;
+mod corpus;
 mod drift;
 mod killed;
 mod locks;
