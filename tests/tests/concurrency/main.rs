@@ -3,6 +3,7 @@
 
 mod callers;
 mod crowd;
+mod errors;
 mod interrupted;
 mod legacy;
 mod recovery;

@@ -97,7 +97,7 @@ impl Trial {
                 })
                 .collect();
             while Instant::now() < until {
-                thread::sleep(Duration::from_millis(200));
+                thread::sleep(Duration::from_millis(60));
                 disturbances += u64::from(disturb(db, victims));
             }
             workers.into_iter().map(|w| w.join().unwrap_or_else(|_| panic!("seed {seed}: see above"))).collect()
