@@ -3,7 +3,7 @@
 use domain_events_tests::Db;
 use serde_json::{Value, json};
 
-use crate::common::{Goal, figure};
+use crate::common::{Goal, figure, median};
 
 /// How two figures become a ratio.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -29,26 +29,31 @@ pub struct Comparison {
 }
 
 impl Comparison {
-    /// From CPU time in microseconds.
-    pub fn us(
+    /// From the figures of each round: microseconds of CPU time, or events per second. What is compared was measured side by
+    /// side, so the ratio is the median of the rounds' ratios: it stays the same when the machine is slower for a while.
+    pub fn new(
         db: &Db,
         work: &str,
         baseline_name: &str,
-        baseline: f64,
-        ours: f64,
+        baseline: &[f64],
+        ours: &[f64],
         better: Better,
         goal: Goal,
     ) -> Comparison {
-        let ratio = if better == Better::Throughput { baseline / ours } else { ours / baseline };
+        let ratios: Vec<f64> = baseline
+            .iter()
+            .zip(ours)
+            .map(|(baseline, ours)| if better == Better::Throughput { baseline / ours } else { ours / baseline })
+            .collect();
         let unit = if better == Better::Rate { "events/s" } else { "us" };
         Comparison {
             engine: db.engine.name(),
             work: work.into(),
             baseline_name: baseline_name.into(),
             unit,
-            baseline,
-            ours,
-            ratio,
+            baseline: median(baseline),
+            ours: median(ours),
+            ratio: median(&ratios),
             goal,
         }
     }

@@ -9,7 +9,7 @@ use std::{
 use domain_events_tests::Db;
 
 use crate::{
-    common::{Client, Goal, median, setting},
+    common::{Client, Goal, setting},
     comparison::{Better, Comparison},
     stores::{self, APPEND_EVENT, ByHand},
 };
@@ -32,11 +32,10 @@ pub fn four(db: &Db, results: &mut Vec<Comparison>) {
     let [bare, ours] = &ways[..] else { unreachable!("two ways in, two out") };
     let goal = Goal::AtLeast(if db.engine.name() == "native" { 0.9 } else { 0.5 });
     let work = "append_event, 4 clients";
-    results.push(Comparison::us(db, work, bare.name, median(&bare.rate), median(&ours.rate), Better::Rate, goal));
+    results.push(Comparison::new(db, work, bare.name, &bare.rate, &ours.rate, Better::Rate, goal));
     // Wall time flatters where the clients need most of the machine: what the server spent, beside it.
     let work = "append_event, 4 clients, CPU";
-    let (baseline, cost) = (median(&bare.cpu), median(&ours.cpu));
-    results.push(Comparison::us(db, work, bare.name, baseline, cost, Better::Throughput, goal));
+    results.push(Comparison::new(db, work, bare.name, &bare.cpu, &ours.cpu, Better::Throughput, goal));
 }
 
 /// Sixteen clients where every commit waits a millisecond for the disk, beside every way people write it.
@@ -44,12 +43,12 @@ pub fn sixteen(db: &Db, results: &mut Vec<Comparison>) {
     let mut ways = vec![bare(), ours()];
     ways.extend(ByHand::ALL.map(|way| Way { name: way.name(), ..Way::new(way.call()) }));
     let ways = run(db, 16, ways);
-    let ours = median(&ways[1].rate);
+    let ours = &ways[1].rate;
     let goal = Goal::AtLeast(if db.engine.name() == "native" { 0.85 } else { 0.7 });
     for way in ways.iter().filter(|way| way.name != "ours") {
         let goal = if way.name == "bare INSERT" { goal } else { Goal::None };
         let work = "16 clients, 1 ms commit";
-        results.push(Comparison::us(db, work, way.name, median(&way.rate), ours, Better::Rate, goal));
+        results.push(Comparison::new(db, work, way.name, &way.rate, ours, Better::Rate, goal));
     }
 }
 
@@ -69,12 +68,12 @@ fn ours() -> Way {
 
 /// Interleaved slices of wall time, each way with connections of its own.
 fn run(db: &Db, clients: usize, mut ways: Vec<Way>) -> Vec<Way> {
-    let slice = Duration::from_millis(setting("BENCH_SLICE_MS", 1_500) as u64);
+    let slice = Duration::from_millis(setting("BENCH_SLICE_MS", 500) as u64);
     let mut crowds: Vec<Vec<(Client, usize)>> =
         ways.iter().map(|_| (0..clients).map(|_| (Client::new(db, "app_owner"), 0)).collect()).collect();
-    for round in 0..=setting("BENCH_ROUNDS", 5) {
+    for round in 0..=setting("BENCH_ROUNDS", 11) {
         for (way, crowd) in ways.iter_mut().zip(&mut crowds) {
-            let (rate, cpu) = one_slice(way, crowd, if round == 0 { slice / 4 } else { slice });
+            let (rate, cpu) = one_slice(way, crowd, if round == 0 { slice / 2 } else { slice });
             if round > 0 {
                 way.rate.push(rate);
                 way.cpu.push(cpu);

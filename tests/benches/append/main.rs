@@ -1,6 +1,6 @@
 //! What an append costs beside a bare INSERT and beside the ways people write it by hand.
 //!
-//! `BENCH_EVENTS` (1,000,000): size of the large store for the next version; `BENCH_ROUNDS`; `BENCH_SLICE_MS` (1,500): wall
+//! `BENCH_EVENTS` (1,000,000): size of the large store for the next version; `BENCH_ROUNDS`; `BENCH_SLICE_MS` (500): wall
 //! time per round and way where many clients work at once. `BENCH_ONLY=append,batches,read,crowd,next,commit` picks parts.
 
 #[path = "../common/mod.rs"]
@@ -62,7 +62,9 @@ fn main() {
             crowd::sixteen(db, &mut results);
         }
     }
-    println!("\nCPU time of the server per call, median of interleaved rounds; events/s is wall time.\n");
+    println!(
+        "\nCPU time of the server per call, events/s is wall time; medians of interleaved rounds, the ratio of their ratios.\n"
+    );
     let rows: Vec<Vec<String>> = results.iter().map(Comparison::cells).collect();
     print_table(&Comparison::HEADER, &[3, 4, 5], &rows);
     print_json(results.iter().map(Comparison::json));
