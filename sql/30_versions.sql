@@ -87,6 +87,17 @@ $$;
 comment on function domain_events._check_stream(text, text) is
   'Raises 22004 or 22023 unless type and id can name a stream';
 
+-- A captured key may be the empty text, which nobody would append to.
+create function domain_events._check_read(aggregate_type text, aggregate_id text) returns void
+language plpgsql immutable
+as $$
+begin
+  perform domain_events._check_stream(aggregate_type, case when aggregate_id = '' then '-' else aggregate_id end);
+end
+$$;
+
+comment on function domain_events._check_read(text, text) is 'As _check_stream(), for reading: an empty id passes';
+
 create function domain_events._check_writable() returns void
 language plpgsql stable
 as $$

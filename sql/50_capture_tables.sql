@@ -17,6 +17,7 @@ create table domain_events.capture_config (
   replication      text not null,
   whole_row_after  bigint not null default 0,
   fail_closed      boolean not null default false,
+  columns_seen     text[] not null default '{}',
   captured_since   timestamptz not null default pg_catalog.clock_timestamp(),
   captured_by      text not null default session_user,
   constraint capture_config_pkey primary key (capture_id),
@@ -46,6 +47,7 @@ comment on column domain_events.capture_config.baseline is 'lazy: a stream''s fi
 comment on column domain_events.capture_config.replication is 'origin: changes of this server''s sessions; always: also rows applied by replication';
 comment on column domain_events.capture_config.whole_row_after is 'A stream whose newest event has at most this position carries the whole row in its next one';
 comment on column domain_events.capture_config.fail_closed is 'True when a redaction rule matches no column any more: all values are redacted until the rule is renewed';
+comment on column domain_events.capture_config.columns_seen is 'Names and types of the columns when they were last recorded';
 comment on column domain_events.capture_config.captured_since is 'When capture was enabled';
 comment on column domain_events.capture_config.captured_by is 'Who enabled it';
 

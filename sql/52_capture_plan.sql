@@ -149,6 +149,7 @@ begin
      set relation_oid = c.relation::oid,
          store_oid = 'domain_events.events'::regclass::oid,
          table_name = domain_events._qualified_name(c.relation),
+         columns_seen = domain_events._columns_signature(domain_events._watched_relations(c.relation)),
          fail_closed = exists (select from unnest(after) as a where a.attnum is null),
          whole_row_after = domain_events._newest_position()
    where c.capture_id = _sync_columns.capture_id;

@@ -299,25 +299,14 @@ declare
   config domain_events.capture_config;
 begin
   select * into strict config from domain_events.capture_config c where c.capture_id = _follow_columns.capture_id;
-  if config.relation_oid = config.relation::oid
-     and config.store_oid = 'domain_events.events'::regclass::oid
-     and not exists (
-       (select a.attnum, a.attname from pg_attribute a
-         where a.attrelid = config.relation and a.attnum > 0 and not a.attisdropped
-        except
-        select k.attnum, k.column_name from domain_events.capture_columns k where k.capture_id = config.capture_id)
-       union all
-       (select k.attnum, k.column_name from domain_events.capture_columns k where k.capture_id = config.capture_id and k.attnum is not null
-        except
-        select a.attnum, a.attname from pg_attribute a
-         where a.attrelid = config.relation and a.attnum > 0 and not a.attisdropped)) then
-    return;
+  if config.relation_oid <> config.relation::oid or config.store_oid <> 'domain_events.events'::regclass::oid
+     or config.columns_seen <> domain_events._columns_signature(domain_events._watched_relations(config.relation)) then
+    perform domain_events._sync_columns(capture_id);
   end if;
-  perform domain_events._sync_columns(capture_id);
 end
 $$;
 
-comment on function domain_events._follow_columns(int) is 'Calls _sync_columns() when names or numbers of the table''s columns have changed';
+comment on function domain_events._follow_columns(int) is 'Calls _sync_columns() when the table''s columns have changed';
 
 create function domain_events._refresh_capture(relation oid) returns text
 language plpgsql volatile set search_path = pg_catalog, pg_temp

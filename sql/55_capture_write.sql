@@ -72,6 +72,15 @@ $$;
 comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text, boolean) is
   'Stores an event as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after) or when the transaction has written the stream before, so that the event''s place is in doubt (0). A given caused_by means a given context, otherwise the session''s is taken.';
 
+create function domain_events._late_after(metadata jsonb) returns numeric
+language sql immutable
+as $$
+  select case when metadata @> '{"late": true}' and jsonb_typeof(metadata -> 'after_version') = 'number'
+              then (metadata ->> 'after_version')::numeric end
+$$;
+
+comment on function domain_events._late_after(jsonb) is 'The version after which a late event belongs; null for an event in its place';
+
 create function domain_events._holds(whole jsonb, part jsonb) returns boolean
 language sql immutable
 as $$
@@ -81,7 +90,8 @@ $$;
 comment on function domain_events._holds(jsonb, jsonb) is 'True when a row has all these values';
 
 -- A user's trigger may change another row of the statement whose own change is still queued: the later change is then stored
--- first. This finds where an INSERT or UPDATE belongs among the events that this transaction has written to the stream.
+-- first. This finds where an INSERT or UPDATE belongs among the events that this transaction has written to the stream,
+-- newest first in the order of fold_stream(): late events follow their after_version, the one stored last before the others.
 create function domain_events._place(
   aggregate_type text, aggregate_id text, operation text, old_row jsonb, new_row jsonb
 ) returns bigint
@@ -91,31 +101,24 @@ as $$
 declare
   event record;
   place bigint;
-  newest_position bigint;
 begin
   for event in
-    select e.aggregate_version as version, e.global_position as position, e.event_data -> 'new_values' as new_values,
-           e.event_data -> 'old_values' as old_values,
-           jsonb_exists(e.event_data, 'new_aggregate_id') or not jsonb_exists(e.event_data, 'new_values') as is_end
+    select e.aggregate_version as version, e.event_data -> 'new_values' as new_values, e.event_data -> 'old_values' as old_values,
+           jsonb_exists(e.event_data, 'new_aggregate_id') or not jsonb_exists(e.event_data, 'new_values') as is_end, f.late_after
       from domain_events.events e
+     cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = _place.aggregate_type and e.aggregate_id = _place.aggregate_id
        and e.transaction_id = pg_current_xact_id()
-     order by e.aggregate_version desc
+     order by coalesce(f.late_after + 0.5, e.aggregate_version) desc, e.aggregate_version
   loop
-    newest_position := coalesce(newest_position, event.position);
     -- An INSERT follows the end of the previous row, an UPDATE the event that gave the row its old values.
     exit when case operation when 'INSERT' then event.is_end
               else not event.is_end and domain_events._holds(old_row, event.new_values) end;
     -- It comes before an event that started from what it leads to.
-    exit when event.old_values is null or not domain_events._holds(new_row, event.old_values);
-    place := event.version - 1;
+    if event.old_values is not null and domain_events._holds(new_row, event.old_values) then
+      place := coalesce(event.late_after, event.version - 1);
+    end if;
   end loop;
-  if place is not null and operation = 'INSERT'
-     and exists (select from domain_events.events t
-                  where t.aggregate_type = 'domain_events.Table' and t.event_type = 'TableTruncated'
-                    and t.event_data ->> 'aggregate_type' = _place.aggregate_type and t.global_position > newest_position) then
-    return null;  -- truncated since: the row is new
-  end if;
   return place;
 end
 $$;
@@ -279,11 +282,18 @@ declare
 begin
   select * into config from domain_events.capture_config c
    where c.capture_id = domain_events._find_capture(_capture_truncate.relation) and c.state = 'active';
-  if found then
-    perform domain_events._table_event(config.relation, 'TableTruncated',
-      jsonb_build_object('aggregate_type', config.aggregate_type)
-      || case when config.relation::oid = relation then '{}'
-              else jsonb_build_object('partition', domain_events._qualified_name(relation)) end);
+  if not found then
+    return;
+  end if;
+  perform domain_events._table_event(config.relation, 'TableTruncated',
+    jsonb_build_object('aggregate_type', config.aggregate_type)
+    || case when config.relation::oid = relation then '{}'
+            else jsonb_build_object('partition', domain_events._qualified_name(relation)) end);
+  if config.relation::oid = relation then
+    -- Every stream has ended: what comes next on one starts from nothing.
+    update domain_events.capture_config c set whole_row_after = domain_events._newest_position() where c.capture_id = config.capture_id;
+    perform domain_events._write_capture_function(config.capture_id);
+    perform domain_events._invalidate_capture(config.relation);
   end if;
 end
 $$;

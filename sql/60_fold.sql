@@ -14,7 +14,7 @@ declare
   truncated_at bigint;
   data jsonb;
 begin
-  perform domain_events._check_stream(fold_stream.aggregate_type, fold_stream.aggregate_id);
+  perform domain_events._check_read(fold_stream.aggregate_type, fold_stream.aggregate_id);
   if up_to_version < 1 then
     raise exception 'up_to_version must be positive, not %', up_to_version
       using errcode = '22023', hint = 'Leave it out for the newest version.';
@@ -25,10 +25,11 @@ begin
   for event in
     select e.global_position as position, e.event_data, e.metadata @> '{"complete": true}' as complete,
            false as is_truncation,
-           case when e.metadata @> '{"late": true}' and jsonb_typeof(e.metadata -> 'after_version') = 'number'
-                then (e.metadata ->> 'after_version')::numeric + 0.5 else e.aggregate_version end as place,
-           e.aggregate_version as version
+           coalesce(f.late_after + 0.5, e.aggregate_version) as place,
+           -- What fired late within a transaction fired from the inside out; what was retried keeps its order.
+           case when f.late_after is null or jsonb_exists(e.metadata, 'failure_id') then e.aggregate_version else -e.aggregate_version end as turn
       from domain_events.events e
+     cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id
        and (up_to_version is null or e.aggregate_version <= up_to_version)
     union all
@@ -45,7 +46,7 @@ begin
             or t.global_position < (select e.global_position from domain_events.events e
                                      where e.aggregate_type = fold_stream.aggregate_type
                                        and e.aggregate_id = fold_stream.aggregate_id and e.aggregate_version = up_to_version))
-     order by place, version
+     order by place, turn
   loop
     data := event.event_data;
     if event.is_truncation then

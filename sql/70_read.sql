@@ -7,7 +7,7 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 begin
-  perform domain_events._check_stream(read_stream.aggregate_type, read_stream.aggregate_id);
+  perform domain_events._check_read(read_stream.aggregate_type, read_stream.aggregate_id);
   if from_version is null then
     raise exception 'from_version must not be null' using errcode = '22004', hint = 'Leave it out to read from the first version.';
   elsif from_version < 1 or to_version < from_version or max_count < 0 then

@@ -13,7 +13,7 @@ begin
     granted := granted || role::text;
     foreach statement in array array[
       'grant usage on schema domain_events to %I',
-      'grant execute on function domain_events._check_stream(text, text) to %I'
+      'grant execute on function domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._late_after(jsonb) to %I'
     ] || case role
       when 'domain_events_writer' then array[
         'grant execute on function domain_events.next_aggregate_version(text, text, regclass) to %I',
