@@ -29,7 +29,9 @@ pub fn compare(sides: &mut [Side; 2], counts: &mut Counts) -> Result<(), Finding
             };
             let (x, y) = (only(&a, &b), only(&b, &a));
             let (x, y) = if x.is_empty() && y.is_empty() { (a.clone(), b.clone()) } else { (x, y) };
-            Finding::new("events", format!("{what}\n{}:\n{}\n{}:\n{}", left.engine, lines(&x), right.engine, lines(&y)))
+            // Streams are no part of the kind: two faults in two streams are the same one.
+            let kind = format!("events: {}", what.split(" (").next().unwrap_or_default());
+            Finding::new(kind, format!("{what}\n{}:\n{}\n{}:\n{}", left.engine, lines(&x), right.engine, lines(&y)))
         })?;
     }
     let (a, b) = (new_failures(left), new_failures(right));

@@ -51,6 +51,7 @@ impl Generator {
             stack: vec![],
             aborted: false,
         };
+        generator.random.no_empty = !generator.has("emptyid");
         generator.prepare();
         generator
     }
@@ -213,6 +214,7 @@ impl Generator {
         if !self.has("context") {
             return self.statement();
         }
+        let marks = self.has("marks");
         Step::new(match self.random.below(8) {
             0 => "set domain_events.actor = ''".into(),
             1 => "set domain_events.metadata = 'no json {'".into(),
@@ -224,13 +226,15 @@ impl Generator {
             4 => "set domain_events.metadata = '[1, 2]'".into(),
             5 => "reset domain_events.actor".into(),
             6 => format!(
-                "select set_config('domain_events.metadata', jsonb_build_object('k', repeat('x', {}), 'late', true)::text, {})",
+                "select set_config('domain_events.metadata', jsonb_build_object('k', repeat('x', {}), '{}', true)::text, {})",
                 [1, 9000][self.random.below(2)],
+                if marks { "late" } else { "l" },
                 self.random.percent(50)
             ),
             _ => format!(
-                "select domain_events.set_context(actor => 'a{}', correlation_id => 'c', metadata => '{{\"m\": 1.0, \"complete\": true}}', local => {})",
+                "select domain_events.set_context(actor => 'a{}', correlation_id => 'c', metadata => '{{\"m\": 1.0, \"{}\": true}}', local => {})",
                 self.random.below(3),
+                if marks { "complete" } else { "c" },
                 self.random.percent(50)
             ),
         })

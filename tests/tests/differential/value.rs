@@ -45,7 +45,7 @@ create schema evil;
 create function evil.to_jsonb(anyelement) returns jsonb language sql as 'select null::jsonb';
 create function evil.octet_length(text) returns int language sql as 'select 1/0';
 create function evil.format(text, variadic anyarray) returns text language sql as 'select null::text';
-create function evil.record_image_ne(record, record) returns boolean language sql as 'select false';
+create function evil.record_image_ne(record, record) returns boolean language plpgsql as 'begin return false; end';
 "#;
 
 pub const TYPES: &[Type] = &[
@@ -343,7 +343,11 @@ impl Type {
         {
             return (*random.pick(values)).to_owned();
         }
-        self.literal(&self.text(random))
+        let mut text = self.text(random);
+        while text.is_empty() && !nullable && random.no_empty {
+            text = self.text(random);
+        }
+        self.literal(&text)
     }
 
     /// A literal of the type.
