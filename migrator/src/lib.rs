@@ -11,6 +11,7 @@ pub mod judge;
 pub mod monitor;
 pub mod output;
 pub mod plan;
+pub mod repair;
 pub mod script;
 pub mod source;
 pub mod store;
@@ -64,6 +65,7 @@ async fn dispatch(verb: &Verb, ctx: &Context) -> Result<Exit, Error> {
         Verb::Plan(args) => commands::plan::run(args, ctx).await,
         Verb::Apply(args) => commands::apply::run(args, ctx).await,
         Verb::Verify(args) => commands::verify::run(args, ctx).await,
+        Verb::Repair(args) => commands::repair::run(args, ctx).await,
         Verb::Rollback(args) => commands::rollback::run(args, ctx).await,
         Verb::Monitor(args) => commands::monitor::run(args, ctx).await,
         Verb::Completions(args) => commands::completions::run(args, ctx),

@@ -4,7 +4,7 @@
 mod drift;
 pub mod journal;
 mod rollback;
-mod state;
+pub(crate) mod state;
 
 use std::time::{Duration, Instant};
 
@@ -32,7 +32,7 @@ pub async fn apply(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, c
 
 /// Runs `work` while no other command of the tool changes this database. Not left to the end of the connection: the server
 /// may notice that only after the next command has begun.
-async fn alone<T>(
+pub(crate) async fn alone<T>(
     conn: &mut PgConnection,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
 ) -> Result<T, Error> {
@@ -125,7 +125,7 @@ async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx
 }
 
 /// Settings for a transaction of the tool's: nothing depends on the session, and a process that hangs lets go.
-async fn prepare(conn: &mut PgConnection) -> Result<(), Error> {
+pub(crate) async fn prepare(conn: &mut PgConnection) -> Result<(), Error> {
     db::execute(
         conn,
         "set local search_path = ''; set local check_function_bodies = off; set local quote_all_identifiers = off; \
@@ -137,7 +137,12 @@ async fn prepare(conn: &mut PgConnection) -> Result<(), Error> {
 
 /// Takes all locks of a transaction, in the order given, within one lock_timeout altogether: whoever waits behind the first
 /// lock does not wait for each of the others in turn.
-async fn take_locks(conn: &mut PgConnection, tables: &[&str], mode: &str, lock_timeout_ms: u32) -> Result<(), Error> {
+pub(crate) async fn take_locks(
+    conn: &mut PgConnection,
+    tables: &[&str],
+    mode: &str,
+    lock_timeout_ms: u32,
+) -> Result<(), Error> {
     let end = Instant::now() + Duration::from_millis(lock_timeout_ms.into());
     for table in tables {
         let left = end.saturating_duration_since(Instant::now()).as_millis().max(1);

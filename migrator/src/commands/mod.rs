@@ -6,6 +6,7 @@ pub mod install;
 pub mod man;
 pub mod monitor;
 pub mod plan;
+pub mod repair;
 pub mod rollback;
 pub mod scan;
 pub mod status;

@@ -5,8 +5,9 @@ use serde_json::json;
 use crate::Context;
 use crate::apply::{self, journal};
 use crate::cli::RollbackArgs;
-use crate::db;
+use crate::commands::repair::is_repair;
 use crate::error::{Error, Exit};
+use crate::{db, repair};
 
 /// Runs the verb.
 pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -30,6 +31,11 @@ pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
     if !ctx.out.confirm(&format!("Roll back plan {}?", plan.plan_id), args.confirm.yes)? {
         ctx.out.note("nothing was changed");
         return Ok(Exit::Pending);
+    }
+    if is_repair(&plan) {
+        let events = repair::undo(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
+        ctx.out.note(format!("{events} events have their old version again"));
+        return report(ctx, &plan.plan_id, events);
     }
     let statements = apply::rollback(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
     report(ctx, &plan.plan_id, statements)?;

@@ -1,0 +1,417 @@
+//! Carrying a repair out. The map is stored first; then each batch, which holds whole streams, is renumbered in a
+//! transaction of its own that marks it in the map. A repair that was interrupted goes on with the next batch.
+
+use sqlx::PgConnection;
+
+use super::file::{Repair, Table};
+use super::map::Entry;
+use super::sql::RENDERING;
+use super::{Subject, obstacles};
+use crate::Context;
+use crate::apply::{self, journal, state};
+use crate::db;
+use crate::error::{Doing, Error};
+use crate::plan::{self, Kind, Object, Plan, State, Statement};
+
+/// Entries of the map that are stored or compared in one statement.
+const CHUNK: usize = 2000;
+
+/// What came of it.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, serde::Serialize)]
+pub struct Done {
+    /// Streams renumbered.
+    pub streams: i64,
+    /// Events that got another version.
+    pub events: i64,
+    /// Events of these streams that were written since the repair was planned.
+    pub late: i64,
+}
+
+/// The repair as a plan of the journal: it has no steps, its map is in domain_events.repaired_versions.
+fn as_plan(repair: &Repair) -> Plan {
+    let header = &repair.header;
+    let mut plan = Plan {
+        format: plan::FORMAT,
+        plan_id: header.plan_id.clone(),
+        tool: header.tool.clone(),
+        database: header.database.clone(),
+        decisions: String::new(),
+        content: header.content.clone(),
+        event_tables: header.tables.iter().map(|t| event_table(&t.subject)).collect(),
+        ports: vec![],
+        objects: header.tables.iter().map(object).collect(),
+        steps: vec![],
+        finish: vec![],
+        clear: vec![],
+    };
+    plan.decisions = plan.digest_of_decisions();
+    plan
+}
+
+fn event_table(subject: &Subject) -> plan::EventTable {
+    plan::EventTable {
+        table: subject.table.clone(),
+        type_column: subject.type_column.clone(),
+        id_column: Some(subject.id_column.clone()),
+        version_column: Some(subject.version_column.clone()),
+        sole_writer: false,
+        unused_elsewhere: false,
+        other_users: vec![],
+    }
+}
+
+fn object(table: &Table) -> Object {
+    let state = State { fingerprint: table.fingerprint.clone(), owner: Some(table.owner.clone()), ..State::default() };
+    Object { kind: Kind::Table, name: table.subject.table.clone(), table: None, before: Some(state) }
+}
+
+/// Compares the file with the database in one READ ONLY transaction; exit code 4 where it does not fit any more.
+pub async fn check(conn: &mut PgConnection, repair: &Repair) -> Result<(), Error> {
+    db::begin_read_only(conn).await?;
+    let checked = checked(conn, repair).await;
+    db::rollback(conn).await?;
+    checked
+}
+
+async fn checked(conn: &mut PgConnection, repair: &Repair) -> Result<(), Error> {
+    db::pin_settings(conn).await?;
+    db::execute(conn, RENDERING, "pinning the settings").await?;
+    state::expect_before(conn, &as_plan(repair)).await?;
+    for table in &repair.header.tables {
+        obstacles::expect_none(conn, &table.subject, &table.allow).await?;
+    }
+    for chunk in repair.for_chunks(CHUNK)? {
+        let chunk = chunk?;
+        for (n, table) in repair.header.tables.iter().enumerate() {
+            let entries: Vec<&Entry> = chunk.iter().filter(|e| e.table == n).collect();
+            let changed: Option<String> = sqlx::query_scalar(&format!(
+                "select m.stream from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) as m(stream, row_key, old)
+                   left join {} t on {} where {} is null or {}::text is distinct from m.old limit 1",
+                table.subject.table,
+                table.subject.is_row_of(),
+                table.subject.row_key(),
+                table.subject.version(),
+            ))
+            .bind(entries.iter().map(|e| e.stream()).collect::<Vec<_>>())
+            .bind(entries.iter().map(|e| e.key.clone()).collect::<Vec<_>>())
+            .bind(entries.iter().map(|e| e.old.clone()).collect::<Vec<_>>())
+            .fetch_optional(&mut *conn)
+            .await
+            .doing(format!("comparing {} with the repair", table.subject.table))?;
+            if let Some(stream) = changed {
+                return Err(stale(table, &stream));
+            }
+        }
+    }
+    Ok(())
+}
+
+fn stale(table: &Table, stream: &str) -> Error {
+    Error::drift(
+        format!(
+            "an event of stream {stream} in {} was changed or deleted since the repair was planned",
+            table.subject.table
+        ),
+        "Make the repair again: domain-events repair --out FILE",
+    )
+}
+
+/// Carries it out, or goes on with what is left of it.
+pub async fn carry_out(
+    conn: &mut PgConnection,
+    repair: &Repair,
+    lock_timeout_ms: u32,
+    ctx: &Context,
+) -> Result<Done, Error> {
+    apply::alone(conn, async |conn| batches(conn, repair, lock_timeout_ms, ctx).await).await
+}
+
+async fn batches(conn: &mut PgConnection, repair: &Repair, lock_timeout_ms: u32, ctx: &Context) -> Result<Done, Error> {
+    let plan = as_plan(repair);
+    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| journal::plan_state(conn, &plan, "applying").await)
+        .await?;
+    let total = repair.header.tables.iter().map(|t| t.events).sum();
+    let bar = ctx.out.progress(total, "storing the map");
+    for chunk in repair.for_chunks(CHUNK)? {
+        let chunk = chunk?;
+        store(conn, repair, &chunk).await?;
+        bar.inc(chunk.len() as u64);
+    }
+    bar.finish_and_clear();
+    // without statistics the planner takes the map for empty; whoever does not own it is told so by the server and no more
+    db::execute(
+        conn,
+        "set client_min_messages = error; analyze domain_events.repaired_versions; reset client_min_messages",
+        "analyzing the map",
+    )
+    .await?;
+    let bar = ctx.out.progress(total, "renumbering");
+    let mut done = Done::default();
+    for table in &repair.header.tables {
+        let open: Vec<i32> = sqlx::query_scalar(
+            "select distinct m.batch from domain_events.repaired_versions m \
+             where m.repair_id = $1 and m.event_table = $2 and m.repaired_at is null order by 1",
+        )
+        .bind(&plan.plan_id)
+        .bind(&table.subject.table)
+        .fetch_all(&mut *conn)
+        .await
+        .doing("reading the map")?;
+        for number in open {
+            let one = db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+                batch(conn, &plan, table, number, lock_timeout_ms).await
+            })
+            .await?;
+            done.streams += one.streams;
+            done.events += one.events;
+            done.late += one.late;
+            bar.inc(table.events / u64::from(table.batches.max(1)));
+        }
+    }
+    bar.finish_and_clear();
+    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| journal::plan_state(conn, &plan, "applied").await)
+        .await?;
+    Ok(done)
+}
+
+/// Stores entries of the map; those that are there already stay.
+async fn store(conn: &mut PgConnection, repair: &Repair, chunk: &[Entry]) -> Result<(), Error> {
+    let name = |e: &Entry| repair.header.tables.get(e.table).map(|t| t.subject.table.clone()).unwrap_or_default();
+    sqlx::query(
+        "insert into domain_events.repaired_versions (repair_id, event_table, batch, aggregate_type, aggregate_id, row_key, old_version, new_version) \
+         select $1, m.t, m.b, m.kind, m.id, m.key, m.old::numeric, m.new \
+           from rows from (pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::int[]), pg_catalog.unnest($4::text[]), \
+                pg_catalog.unnest($5::text[]), pg_catalog.unnest($6::text[]), pg_catalog.unnest($7::text[]), pg_catalog.unnest($8::bigint[])) \
+                as m(t, b, kind, id, key, old, new) \
+         on conflict on constraint repaired_versions_pkey do nothing",
+    )
+    .bind(&repair.header.plan_id)
+    .bind(chunk.iter().map(name).collect::<Vec<_>>())
+    .bind(chunk.iter().map(|e| e.batch as i32).collect::<Vec<_>>())
+    .bind(chunk.iter().map(|e| e.kind.clone()).collect::<Vec<_>>())
+    .bind(chunk.iter().map(|e| e.id.clone()).collect::<Vec<_>>())
+    .bind(chunk.iter().map(|e| e.key.clone()).collect::<Vec<_>>())
+    .bind(chunk.iter().map(|e| e.old.clone()).collect::<Vec<_>>())
+    .bind(chunk.iter().map(|e| e.new).collect::<Vec<_>>())
+    .execute(conn)
+    .await
+    .doing("storing the map")?;
+    Ok(())
+}
+
+/// The part of the map that a batch is.
+pub(super) const BATCH: &str = "m.repair_id = $1 and m.event_table = $2 and m.batch = $3";
+
+/// Renumbers one batch. Writers wait behind the table's lock and see the new versions; readers do not wait.
+async fn batch(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    table: &Table,
+    number: i32,
+    lock_timeout_ms: u32,
+) -> Result<Done, Error> {
+    let subject = &table.subject;
+    let doing = || format!("renumbering batch {number} of {}", subject.table);
+    apply::prepare(conn).await?;
+    db::execute(conn, RENDERING, "pinning the settings").await?;
+    apply::take_locks(conn, &[&subject.table], "share row exclusive", lock_timeout_ms).await?;
+    state::expect_before(conn, plan).await?;
+    obstacles::expect_none(conn, subject, &table.allow).await?;
+    if subject.registered {
+        hold_streams(conn, plan, subject, number).await?;
+    }
+    let changed: Option<(Option<String>, String)> = sqlx::query_as(&format!(
+        "select m.aggregate_type::text, m.aggregate_id::text from domain_events.repaired_versions m left join {} t on {}
+          where {BATCH} and ({} is null or {} is distinct from m.old_version::{}) limit 1",
+        subject.table,
+        subject.is_row_of(),
+        subject.row_key(),
+        subject.version(),
+        subject.version_type,
+    ))
+    .bind(&plan.plan_id)
+    .bind(&subject.table)
+    .bind(number)
+    .fetch_optional(&mut *conn)
+    .await
+    .doing(doing())?;
+    if let Some((kind, id)) = changed {
+        return Err(stale(table, &super::examine::stream(kind.as_deref(), &id)));
+    }
+    let late = add_late(conn, plan, subject, number).await?;
+    let events = renumber(conn, plan, subject, number, "new_version", "old_version").await?;
+    let streams: i64 = sqlx::query_scalar(
+        "with marked as (update domain_events.repaired_versions m set repaired_at = pg_catalog.clock_timestamp() \
+           where m.repair_id = $1 and m.event_table = $2 and m.batch = $3 returning m.aggregate_type, m.aggregate_id) \
+         select pg_catalog.count(*) from (select distinct aggregate_type, aggregate_id from marked) s",
+    )
+    .bind(&plan.plan_id)
+    .bind(&subject.table)
+    .bind(number)
+    .fetch_one(&mut *conn)
+    .await
+    .doing("marking the map")?;
+    note(conn, plan, &subject.table, "apply", number, events).await?;
+    Ok(Done { streams, events, late })
+}
+
+/// A writer that has asked for a version and not yet inserted its event must not keep a number from before.
+async fn hold_streams(conn: &mut PgConnection, plan: &Plan, subject: &Subject, number: i32) -> Result<(), Error> {
+    sqlx::query(&format!(
+        "select domain_events.next_aggregate_version(coalesce(s.aggregate_type, '-'), s.aggregate_id, $2::regclass)
+           from (select distinct m.aggregate_type, m.aggregate_id from domain_events.repaired_versions m
+                  where {BATCH} order by 1, 2) s"
+    ))
+    .bind(&plan.plan_id)
+    .bind(&subject.table)
+    .bind(number)
+    .execute(conn)
+    .await
+    .doing("holding the streams")?;
+    Ok(())
+}
+
+/// Events written to these streams since the repair was planned are numbered after the others.
+async fn add_late(conn: &mut PgConnection, plan: &Plan, subject: &Subject, number: i32) -> Result<i64, Error> {
+    let added = sqlx::query(&format!(
+        "insert into domain_events.repaired_versions as r
+                (repair_id, event_table, batch, aggregate_type, aggregate_id, row_key, old_version, new_version, is_late)
+         select $1, $2, $3, s.aggregate_type, s.aggregate_id, {key}, {version},
+                s.newest + pg_catalog.row_number() over (partition by s.aggregate_type, s.aggregate_id order by {order}), true
+           from (select m.aggregate_type, m.aggregate_id, pg_catalog.max(m.new_version) as newest
+                   from domain_events.repaired_versions m where {BATCH} group by 1, 2) s
+           join {table} t on {in_stream}
+          where not exists (select from domain_events.repaired_versions k
+                             where k.repair_id = $1 and k.event_table = $2 and k.row_key = {key})",
+        key = subject.row_key(),
+        version = subject.version(),
+        order = subject.order(),
+        table = subject.table,
+        in_stream = subject.is_in_stream(),
+    ))
+    .bind(&plan.plan_id)
+    .bind(&subject.table)
+    .bind(number)
+    .execute(conn)
+    .await
+    .doing(format!("numbering new events of {}", subject.table))?;
+    Ok(added.rows_affected() as i64)
+}
+
+/// Moves a batch from one column of the map to the other. A unique key is checked row by row: with one, every version first
+/// goes where no version is.
+pub(super) async fn renumber(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    subject: &Subject,
+    number: i32,
+    to: &str,
+    from: &str,
+) -> Result<i64, Error> {
+    let version = crate::db::quote_ident(&subject.version_column);
+    let (table, row, data_type) = (&subject.table, subject.is_row_of(), &subject.version_type);
+    let change = format!("{BATCH} and m.{to} is distinct from m.{from} and {row}");
+    let expected: i64 = sqlx::query_scalar(&format!(
+        "select pg_catalog.count(*) from domain_events.repaired_versions m where {BATCH} and m.{to} is distinct from m.{from}"
+    ))
+    .bind(&plan.plan_id)
+    .bind(table)
+    .bind(number)
+    .fetch_one(&mut *conn)
+    .await
+    .doing("reading the map")?;
+    let mut statements = vec![];
+    if has_unique_index(conn, subject).await? {
+        statements.push(format!(
+            "update {table} t set {version} = (m.{to} + h.highest)::{data_type} from domain_events.repaired_versions m,
+                    (select greatest(pg_catalog.max(m.old_version), pg_catalog.max(m.new_version)) as highest
+                       from domain_events.repaired_versions m where {BATCH}) h where {change}"
+        ));
+    }
+    statements.push(format!(
+        "update {table} t set {version} = m.{to}::{data_type} from domain_events.repaired_versions m where {change}"
+    ));
+    // a trigger that was allowed finds its names as it does when the application updates
+    let path = if has_update_trigger(conn, subject).await? { "default" } else { "''" };
+    db::execute(conn, &format!("set local search_path = {path}"), "setting the search path").await?;
+    for statement in statements {
+        let updated = sqlx::query(&statement)
+            .bind(&plan.plan_id)
+            .bind(table)
+            .bind(number)
+            .execute(&mut *conn)
+            .await
+            .doing(format!("renumbering batch {number} of {table}"))?
+            .rows_affected() as i64;
+        if updated != expected {
+            return Err(Error::refused(
+                "55000",
+                format!("{table} did not take the new versions: {updated} of {expected} events were changed"),
+                "A trigger or rule of the table drops updates. Nothing of this batch was changed.",
+            ));
+        }
+    }
+    db::execute(conn, "set local search_path = ''", "setting the search path").await?;
+    Ok(expected)
+}
+
+/// Whether an update of the table runs code of the user.
+async fn has_update_trigger(conn: &mut PgConnection, subject: &Subject) -> Result<bool, Error> {
+    sqlx::query_scalar(
+        "select exists (select from pg_catalog.pg_trigger t where not t.tgisinternal and t.tgenabled <> 'D' and t.tgtype & 16 <> 0 \
+            and t.tgrelid in (select $1::regclass union select r.relid from pg_catalog.pg_partition_tree($1::regclass) r))",
+    )
+    .bind(&subject.table)
+    .fetch_one(conn)
+    .await
+    .doing("reading the triggers")
+}
+
+/// Whether an index finds the events of a stream; without one, every batch reads the whole table.
+pub async fn has_stream_index(conn: &mut PgConnection, subject: &Subject) -> Result<bool, Error> {
+    sqlx::query_scalar(
+        "select exists (select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attname = $2 \
+           where i.indrelid = $1::regclass and i.indisvalid and i.indpred is null and a.attnum = any ((i.indkey::int2[])[0:1]))",
+    )
+    .bind(&subject.table)
+    .bind(&subject.id_column)
+    .fetch_one(conn)
+    .await
+    .doing("reading the indexes")
+}
+
+/// Whether some unique index, of whatever kind, holds the version.
+async fn has_unique_index(conn: &mut PgConnection, subject: &Subject) -> Result<bool, Error> {
+    sqlx::query_scalar(
+        "select exists (select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attname = $2 \
+           where i.indrelid = $1::regclass and i.indisunique and (a.attnum = any (i.indkey::int2[]) or i.indexprs is not null))",
+    )
+    .bind(&subject.table)
+    .bind(&subject.version_column)
+    .fetch_one(conn)
+    .await
+    .doing("reading the unique keys")
+}
+
+/// The journal's entry for a batch.
+pub(super) async fn note(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    table: &str,
+    action: &str,
+    number: i32,
+    events: i64,
+) -> Result<(), Error> {
+    let name = plan::ObjectName { kind: Kind::Table, name: table.to_owned(), table: None };
+    let state = state::read(conn, &name).await?;
+    let statement = Statement {
+        object: name,
+        lock: String::new(),
+        expected: String::new(),
+        sql: format!("-- {events} events of batch {number}, see domain_events.repaired_versions"),
+        undo: None,
+    };
+    let title = format!("renumber batch {number}");
+    let sql = statement.sql.clone();
+    journal::entry(conn, plan, action, &title, &statement, &sql, state.as_ref(), state.as_ref()).await
+}

@@ -1,0 +1,134 @@
+//! Tables of other shapes.
+
+use domain_events_tests::{Db, engines};
+
+use crate::Legacy;
+
+engines! {
+    a_key_of_several_columns,
+    a_stream_without_a_type,
+    columns_named_by_hand,
+    order_by_time_where_nothing_counts,
+    versions_of_other_types,
+    hostile_names_and_values,
+    a_partitioned_log
+}
+
+fn repaired(db: &Db, sql: &str, more: &[&str], check: &str, expected: &str) {
+    let legacy = Legacy::of(db, sql);
+    legacy.propose(more);
+    legacy.apply().expect(0);
+    assert_eq!(db.owner().table(check), expected);
+    legacy.cli(&["rollback", "--yes"]).expect(0);
+    legacy.propose(more);
+    legacy.apply().expect(0);
+    assert_eq!(db.owner().table(check), expected);
+}
+
+fn a_key_of_several_columns(db: &Db) {
+    repaired(
+        db,
+        "create table log (day date, at timestamptz, no int, aggregate_type text, aggregate_id uuid, version int, data jsonb, primary key (day, at, no));
+         insert into log select date '2024-01-01' + i, timestamptz '2024-01-01 00:00:00.123456+02' + i * interval '1 h', i, 'T', '00000000-0000-0000-0000-000000000001', 1, '{}'
+           from generate_series(1, 4) i",
+        &["--table", "log", "--type-column", "aggregate_type", "--id-column", "aggregate_id", "--version-column", "version"],
+        "select no, version from log order by no",
+        "1|1\n2|2\n3|3\n4|4",
+    );
+}
+
+fn a_stream_without_a_type(db: &Db) {
+    repaired(
+        db,
+        "create table event_store (id bigserial primary key, aggregate_id uuid not null, event_type text not null, version int not null, payload jsonb not null, created_at timestamptz default now());
+         insert into event_store (aggregate_id, event_type, version, payload)
+         select md5((i % 2)::text)::uuid, 'e', 1, '{}' from generate_series(1, 6) i",
+        &["--table", "public.event_store", "--id-column", "aggregate_id", "--version-column", "version"],
+        "select id, version from event_store order by id",
+        "1|1\n2|1\n3|2\n4|2\n5|3\n6|3",
+    );
+}
+
+fn columns_named_by_hand(db: &Db) {
+    let legacy = Legacy::of(
+        db,
+        "create table notes (id int primary key, who text, what int, body text); insert into notes values (1, 'a', 1), (2, 'a', 1)",
+    );
+    legacy.cli(&["repair", "--table", "notes"]).expect_error(1, "42P16").saying("column");
+    legacy.cli(&["repair", "--table", "nowhere"]).expect_error(1, "42P01");
+    legacy
+        .cli(&["repair", "--table", "notes", "--id-column", "who", "--version-column", "body"])
+        .expect_error(1, "42804");
+    legacy
+        .cli(&["repair", "--table", "notes", "--id-column", "whom", "--version-column", "what"])
+        .expect_error(1, "42703");
+    legacy.cli(&["repair", "--id-column", "who"]).expect(2);
+    legacy.propose(&["--table", "notes", "--id-column", "who", "--version-column", "what"]);
+    legacy.apply().expect(0);
+    assert_eq!(db.owner().table("select id, what from notes order by id"), "1|1\n2|2");
+}
+
+fn order_by_time_where_nothing_counts(db: &Db) {
+    repaired(
+        db,
+        "create table log (event_id uuid primary key default gen_random_uuid(), aggregate_type text not null, aggregate_id text not null,
+           aggregate_version bigint, event_type text not null, occurred_at timestamptz not null);
+         insert into log (aggregate_type, aggregate_id, aggregate_version, event_type, occurred_at)
+         values ('T', '1', 1, 'c', '2024-03-01'), ('T', '1', 1, 'a', '2024-01-01'), ('T', '1', null, 'b', '2024-02-01')",
+        &["--table", "log", "--type-column", "aggregate_type", "--id-column", "aggregate_id", "--version-column", "aggregate_version"],
+        "select event_type, aggregate_version from log order by 1",
+        "a|1\nb|2\nc|3",
+    );
+}
+
+fn versions_of_other_types(db: &Db) {
+    for (n, data_type) in ["smallint", "numeric(20,1)"].iter().enumerate() {
+        repaired(
+            db,
+            &format!(
+                "create table log{n} (id int primary key, a text, v {data_type}, unique (a, v));
+                 insert into log{n} values (1, 'x', 1), (2, 'x', 3), (3, 'x', 2.0), (4, 'x', 9)"
+            ),
+            &["--table", &format!("log{n}"), "--id-column", "a", "--version-column", "v"],
+            &format!("select id, v::int from log{n} order by id"),
+            "1|1\n2|2\n3|3\n4|4",
+        );
+    }
+}
+
+fn hostile_names_and_values(db: &Db) {
+    repaired(
+        db,
+        r#"create schema "a.b"; create table "a.b"."Ev""ents" ("Key'" text primary key, "select" text, "Id" text, "Ver sion" int, "at" timestamptz);
+           insert into "a.b"."Ev""ents" values (E'k"1\n,', 'T"\', E'i\t[''', 1, '2024-01-01'), ('{"k":2}', 'T"\', E'i\t[''', 1, '2024-01-02'), ('', 'T"\', '', 5, '2024-01-02')"#,
+        &[
+            "--table",
+            r#""a.b"."Ev""ents""#,
+            "--type-column",
+            "select",
+            "--id-column",
+            "Id",
+            "--version-column",
+            "Ver sion",
+            "--order-by",
+            "at",
+        ],
+        r#"select "Ver sion" from "a.b"."Ev""ents" order by "Id", "at""#,
+        "1\n1\n2",
+    );
+}
+
+fn a_partitioned_log(db: &Db) {
+    repaired(
+        db,
+        "create table log (id bigint generated by default as identity, a text not null, v int not null, at timestamptz not null, primary key (id, at)) partition by range (at);
+         create table log_1 partition of log for values from ('2024-01-01') to ('2024-02-01');
+         create table log_2 partition of log for values from ('2024-02-01') to ('2024-03-01');
+         insert into log (id, a, v, at) select i, 'x', 1, timestamptz '2024-01-20' + i * interval '5 days' from generate_series(1, 4) i",
+        &["--table", "log", "--id-column", "a", "--version-column", "v", "--order-by", "id"],
+        "select id, v from log order by id",
+        "1|1\n2|2\n3|3\n4|4",
+    );
+    db.cli("app_owner", &["repair", "--table", "log", "--id-column", "a", "--version-column", "v", "--add-key"])
+        .expect_error(1, "0A000");
+}
