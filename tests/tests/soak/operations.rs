@@ -9,6 +9,8 @@ use crate::{
 
 const ROWS: u64 = 40;
 
+type Work<'a> = fn(&mut Worker<'a>, &mut Tx) -> Result<(), Trouble>;
+
 /// The tables that are captured: a row of "doc" is a stream, rows of "item" share the stream of their order. And a legacy
 /// event table whose trigger assigns the version.
 pub const TABLES: &str = "
@@ -32,10 +34,10 @@ fn number(rows: &Rows) -> i64 {
         .unwrap_or_else(|| panic!("a number: {rows:?}"))
 }
 
-impl Worker<'_> {
+impl<'a> Worker<'a> {
     pub fn operation(&mut self, tx: &mut Tx) -> Result<(), Trouble> {
         let any = self.order == Order::Any;
-        let (name, work): (_, fn(&mut Self, &mut Tx) -> Result<(), Trouble>) = match self.random.below(33) {
+        let (name, work): (&str, Work<'a>) = match self.random.below(33) {
             0..=6 => ("append", Self::append),
             7 => ("wrong version", Self::wrong_version),
             8 | 9 => ("append batch", Self::append_batch),
