@@ -262,14 +262,14 @@ pub fn append_row(call: Call) -> Result<Datum> {
 pub fn write_event(call: Call) -> Result<Datum> {
     let _memory = CallMemory::enter();
     let store = Store::open()?;
-    if call.datum(1).is_none() {
-        return Err(Error::NullIdentity);
-    }
     let needed = |name, index| call.text(index).ok_or(Error::NullArgument { name, hint: "Every event has one." });
+    // A captured row's key may be empty.
+    let aggregate_id = call.text(1).ok_or(Error::NullIdentity)?;
+    let stream = Stream { aggregate_type: needed("aggregate_type", 0)?, aggregate_id };
     let metadata = needed("metadata", 5)?.datum;
     let mut event = NewEvent {
         event_id: None,
-        stream: stream(call.text(0), call.text(1))?,
+        stream,
         event_type: needed("event_type", 2)?,
         event_name: call.text(3),
         event_data: needed("event_data", 4)?.datum,

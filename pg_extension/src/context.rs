@@ -2,7 +2,7 @@
 //! not break the user's own statement.
 
 use crate::error::Result;
-use crate::jsonb::{Document, Value, Writer};
+use crate::jsonb::{Document, Writer};
 use crate::pg::datum::Text;
 use crate::pg::{json, settings};
 use pgrx::pg_sys::Datum;
@@ -27,6 +27,11 @@ impl Context<'_> {
             causation_id: settings::causation_id().map(cut),
         }
     }
+}
+
+/// Keys that are the store's own marks on captured events.
+fn is_mark(key: &[u8]) -> bool {
+    matches!(key, b"complete" | b"late" | b"after_version" | b"failure_id")
 }
 
 fn cut<'a>(value: &[u8]) -> Text<'a> {
@@ -57,8 +62,18 @@ pub fn metadata() -> Result<Option<Vec<u8>>> {
         return Ok(Some(writer.bytes().to_vec()));
     };
     let document = Document(parsed);
-    if matches!(document.as_value(), Value::Container(_)) && document.as_value().as_object().is_some() {
-        return Ok(Some(parsed.to_vec()));
+    if let Some(object) = document.as_value().as_object() {
+        if !object.iter().any(|(key, _)| is_mark(key)) {
+            return Ok(Some(parsed.to_vec()));
+        }
+        let kept: Vec<_> = object.iter().filter(|(key, _)| !is_mark(key)).collect();
+        let mut object = writer.object(kept.iter().map(|(key, _)| *key))?;
+        for (_, value) in &kept {
+            let entry = writer.value(value)?;
+            writer.add(&mut object, entry)?;
+        }
+        let _ = writer.end(object)?;
+        return Ok(Some(writer.bytes().to_vec()));
     }
     wrap(&mut writer, &|writer| writer.document(&document))?;
     Ok(Some(writer.bytes().to_vec()))

@@ -134,15 +134,17 @@ impl Writer {
 
     /// Embeds another document.
     pub fn document(&mut self, document: &Document) -> Result<Entry> {
-        match document.root() {
-            Root::Scalar(Value::Null) => Ok(self.null()),
-            Root::Scalar(Value::Bool(value)) => Ok(self.bool(value)),
-            Root::Scalar(Value::String(value)) => self.string(value),
-            Root::Scalar(Value::Numeric(value)) => {
-                let image = &value[4..];
-                self.numeric(image)
-            }
-            Root::Scalar(Value::Container(container)) | Root::Container(container) => self.copy(container),
+        self.value(&document.as_value())
+    }
+
+    /// Embeds a part of another document.
+    pub fn value(&mut self, value: &Value) -> Result<Entry> {
+        match value {
+            Value::Null => Ok(self.null()),
+            Value::Bool(value) => Ok(self.bool(*value)),
+            Value::String(value) => self.string(value),
+            Value::Numeric(value) => self.numeric(&value[4..]),
+            Value::Container(container) => self.copy(container),
         }
     }
 
@@ -189,21 +191,10 @@ pub enum Value<'a> {
     Container(&'a [u8]),
 }
 
-pub enum Root<'a> {
-    Scalar(Value<'a>),
-    Container(&'a [u8]),
-}
-
 impl<'a> Document<'a> {
-    pub fn root(&self) -> Root<'a> {
-        if word(self.0, 0) & SCALAR != 0 { Root::Scalar(entry_at(self.0, 0, 1)) } else { Root::Container(self.0) }
-    }
-
     pub fn as_value(&self) -> Value<'a> {
-        match self.root() {
-            Root::Scalar(value) => value,
-            Root::Container(container) => Value::Container(container),
-        }
+        // A scalar is stored as an array of one.
+        if word(self.0, 0) & SCALAR != 0 { entry_at(self.0, 0, 1) } else { Value::Container(self.0) }
     }
 }
 
@@ -246,13 +237,7 @@ impl<'a> Value<'a> {
         }
         let mut writer = Writer::default();
         let mut root = writer.container(ARRAY | SCALAR | 1, 1);
-        let entry = match self {
-            Value::Null => writer.null(),
-            Value::Bool(value) => writer.bool(value),
-            Value::String(value) => writer.string(value)?,
-            Value::Numeric(value) => writer.numeric(&value[4..])?,
-            Value::Container(_) => writer.null(),
-        };
+        let entry = writer.value(&self)?;
         writer.add(&mut root, entry)?;
         let _ = writer.end(root)?;
         Ok(writer.bytes)

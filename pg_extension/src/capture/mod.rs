@@ -216,7 +216,7 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     };
     // What the event shows depends on where the stream is, so the stream comes first.
     let store = Store::open()?;
-    let stream = stream(plan, &id)?;
+    let stream = stream(plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
         let head = append::settle(&store, &stream, &mut lock)?;
@@ -242,7 +242,7 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
     prepare(plan, change, draft, &[], (Part::None, Part::Row))?;
     let Some(id) = draft.id.clone() else { return Err(Error::NullIdentity.into()) };
     let store = Store::open()?;
-    let stream = stream(plan, &id)?;
+    let stream = stream(plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
         let head = append::settle(&store, &stream, &mut lock)?;
@@ -310,11 +310,11 @@ fn rekey(
     };
     let both = || -> Result<()> {
         let store = Store::open()?;
-        let mut ended = event(draft, stream(plan, &old)?)?;
+        let mut ended = event(draft, stream(plan, &old))?;
         ended.event_data = datum::varlena(left.bytes());
         ended.metadata = context::metadata_with(None)?;
         write(&store, &ended)?;
-        write(&store, &event(draft, stream(plan, &new)?)?)
+        write(&store, &event(draft, stream(plan, &new))?)
     };
     if plan.dead_letter && !Store::open()?.is_plain() {
         return Ok(crate::pg::subtransaction::run(both)?);
@@ -326,7 +326,7 @@ fn rekey(
 fn store(plan: &Plan, draft: &Draft) -> std::result::Result<(), Failure> {
     let Some(id) = &draft.id else { return Err(Error::NullIdentity.into()) };
     let store = Store::open()?;
-    let event = event(draft, stream(plan, id)?)?;
+    let event = event(draft, stream(plan, id))?;
     if plan.dead_letter && !store.is_plain() {
         return Ok(crate::pg::subtransaction::run(|| write(&store, &event))?);
     }
@@ -351,8 +351,9 @@ fn insert(plan: &Plan, store: &Store, row: &crate::pg::store::Row) -> std::resul
     Ok(store.insert(row)?.is_some())
 }
 
-fn stream<'a>(plan: &Plan, id: &[u8]) -> Result<Stream<'a>> {
-    append::stream(Some(Text::new(&plan.aggregate_type)), Some(Text::new(id)))
+/// A row's key may be empty: no reason to lose its event.
+fn stream<'a>(plan: &Plan, id: &[u8]) -> Stream<'a> {
+    Stream { aggregate_type: Text::new(&plan.aggregate_type), aggregate_id: Text::new(id) }
 }
 
 fn event<'a>(draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {

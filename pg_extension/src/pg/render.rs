@@ -28,6 +28,9 @@ mod raw {
     }
 }
 
+/// The constant is named differently before 14.
+const MONEY: u32 = 790;
+
 /// How values of one type are written.
 pub enum Render {
     Bool,
@@ -99,7 +102,7 @@ impl Render {
             pg_sys::BYTEAOID => Render::Bytea,
             pg_sys::UUIDOID => Render::Uuid,
             pg_sys::DATEOID | pg_sys::TIMESTAMPOID | pg_sys::TIMESTAMPTZOID => Render::Moment(base),
-            pg_sys::MONEYOID => Render::Money,
+            _ if base.to_u32() == MONEY => Render::Money,
             pg_sys::JSONOID => Render::Json,
             pg_sys::JSONBOID => Render::Jsonb,
             _ => Render::of_compound(base, context),
