@@ -1,0 +1,200 @@
+//! What can be wrong with the store's own objects.
+
+use domain_events_tests::{Db, Engine, engines};
+
+use crate::{infrastructure, lively, provoke};
+
+engines! {
+    a_healthy_store_gives_none, a_swapped_function, a_missing_function, a_function_of_another_owner, append_only_switched_off,
+    an_append_only_trigger_swapped, a_foreign_trigger, a_missing_key, engines_that_disagree, rights_too_many, rights_missing,
+}
+
+fn a_healthy_store_gives_none(db: &Db) {
+    assert_eq!(infrastructure(&mut db.owner()), "");
+    lively(db);
+    assert_eq!(infrastructure(&mut db.owner()), "");
+}
+
+fn a_swapped_function(db: &Db) {
+    let mut admin = db.admin();
+    for function in [
+        "domain_events.append_event(text,text,text,jsonb,text,jsonb,bigint,uuid,text,text,text,timestamp with time zone,integer)",
+        "domain_events.read_stream(text,text,bigint,bigint,bigint)",
+        "domain_events._refuse_change()",
+        "domain_events.check_infrastructure()",
+    ] {
+        let old = admin.one(&format!("select pg_get_functiondef('{function}'::regprocedure)"));
+        // The body does something else, the properties stay.
+        let head = old.split("\nAS ").next().expect("a definition");
+        let body = if head.contains("LANGUAGE sql") || head.contains("LANGUAGE plpgsql") {
+            let body = old.split_once("\nAS ").expect("a body").1;
+            let (open, rest) =
+                body.split_once('$').map(|_| body.split_at(body[1..].find('$').expect("a quote") + 2)).expect("a body");
+            format!("{open} /* swapped */ {rest}")
+        } else {
+            "'select null::domain_events.events'".to_owned()
+        };
+        let swapped = format!("{} AS {body}", head.replace("LANGUAGE c", "LANGUAGE sql"));
+        provoke(db, infrastructure, &swapped, "function_altered", &old);
+        let named =
+            admin.attempt(&swapped).map(|_| admin.one("select object from domain_events.check_infrastructure()"));
+        assert_eq!(named.expect("swapped"), function);
+        admin.run(&old);
+    }
+    // The same text with other properties.
+    provoke(
+        db,
+        infrastructure,
+        "alter function domain_events.fold_stream(text, text, bigint) reset search_path",
+        "function_altered",
+        "alter function domain_events.fold_stream(text, text, bigint) set search_path = pg_catalog, pg_temp",
+    );
+}
+
+fn a_missing_function(db: &Db) {
+    let mut admin = db.admin();
+    if db.engine == Engine::Native {
+        admin.run("alter extension pg_domain_events drop function domain_events.baseline_capture(regclass, int)");
+    }
+    admin.run("drop function domain_events.baseline_capture(regclass, int)");
+    assert_eq!(infrastructure(&mut admin), "function_missing");
+}
+
+fn a_function_of_another_owner(db: &Db) {
+    let other = db.role("other");
+    let mut admin = db.admin();
+    admin.run(&format!("alter function domain_events.disable_capture(regclass, boolean) owner to {other}"));
+    assert_eq!(infrastructure(&mut admin), "", "it runs with its caller's rights");
+    admin.run(&format!("alter function domain_events._seal_capture(int, name) owner to {other}"));
+    assert_eq!(infrastructure(&mut admin), "function_owner");
+}
+
+fn append_only_switched_off(db: &Db) {
+    for trigger in ["events_append_only", "events_append_only_truncate"] {
+        for state in ["disable", "enable", "enable replica"] {
+            provoke(
+                db,
+                infrastructure,
+                &format!("alter table domain_events.events {state} trigger {trigger}"),
+                "append_only_disabled",
+                &format!("alter table domain_events.events enable always trigger {trigger}"),
+            );
+        }
+    }
+}
+
+fn an_append_only_trigger_swapped(db: &Db) {
+    provoke(
+        db,
+        infrastructure,
+        "create function public.nothing() returns trigger language plpgsql as 'begin return null; end';
+         create or replace trigger events_append_only before update or delete on domain_events.events
+           for each statement execute function public.nothing();
+         alter table domain_events.events enable always trigger events_append_only",
+        "append_only_disabled",
+        "create or replace trigger events_append_only before update or delete on domain_events.events
+           for each statement execute function domain_events._refuse_change();
+         alter table domain_events.events enable always trigger events_append_only",
+    );
+}
+
+fn a_foreign_trigger(db: &Db) {
+    provoke(
+        db,
+        infrastructure,
+        "create function public.spy() returns trigger language plpgsql as 'begin return new; end';
+         create trigger spy before insert on domain_events.events for each row execute function public.spy()",
+        "trigger_unknown",
+        "alter table domain_events.events rename to events_; drop trigger spy on domain_events.events_; alter table domain_events.events_ rename to events",
+    );
+}
+
+fn a_missing_key(db: &Db) {
+    for (key, columns) in [
+        ("uk_aggregate_version", "aggregate_type, aggregate_id, aggregate_version"),
+        ("events_event_id_key", "event_id"),
+    ] {
+        provoke(
+            db,
+            infrastructure,
+            &format!("alter table domain_events.events drop constraint {key}"),
+            "unique_key_missing",
+            &format!("alter table domain_events.events add constraint {key} unique ({columns})"),
+        );
+    }
+}
+
+fn engines_that_disagree(db: &Db) {
+    let mut admin = db.admin();
+    let old = admin.one("select pg_get_functiondef('domain_events.engine()'::regprocedure)");
+    let other = if db.engine == Engine::Native { "portable" } else { "native" };
+    admin.run(&old.replace(&format!("'{}'::text", db.engine.name()), &format!("'{other}'::text")));
+    assert!(infrastructure(&mut admin).contains("engine_disagrees"));
+    admin.run(&old);
+    assert_eq!(infrastructure(&mut admin), "");
+    if db.engine == Engine::Native {
+        provoke(
+            db,
+            infrastructure,
+            "update pg_extension set extversion = '0.0.9' where extname = 'pg_domain_events'",
+            "engine_disagrees",
+            "update pg_extension set extversion = '0.1.0' where extname = 'pg_domain_events'",
+        );
+        provoke(
+            db,
+            infrastructure,
+            "alter event trigger domain_events_guard_drop disable",
+            "event_trigger_missing",
+            "alter event trigger domain_events_guard_drop enable",
+        );
+    }
+}
+
+fn rights_too_many(db: &Db) {
+    let stranger = db.role("stranger");
+    for (grant, revoke) in [
+        ("grant insert on domain_events.events to {}", "revoke insert on domain_events.events from {}"),
+        (
+            "grant delete on domain_events.events to domain_events_writer",
+            "revoke delete on domain_events.events from domain_events_writer",
+        ),
+        ("grant select on domain_events.events to public", "revoke select on domain_events.events from public"),
+        ("grant update on domain_events.capture_config to {}", "revoke update on domain_events.capture_config from {}"),
+        ("grant create on schema domain_events to {}", "revoke create on schema domain_events from {}"),
+        (
+            "grant execute on function domain_events._propagates(text) to public",
+            "revoke execute on function domain_events._propagates(text) from public",
+        ),
+        (
+            "grant execute on function domain_events._seal_capture(int, name) to {}",
+            "revoke execute on function domain_events._seal_capture(int, name) from {}",
+        ),
+        (
+            "grant usage on sequence domain_events.events_global_position_seq to {}",
+            "revoke usage on sequence domain_events.events_global_position_seq from {}",
+        ),
+    ] {
+        provoke(
+            db,
+            infrastructure,
+            &grant.replace("{}", &stranger),
+            "privilege_excessive",
+            &revoke.replace("{}", &stranger),
+        );
+    }
+    // What a ported trigger needs is granted on purpose.
+    db.admin().run(&format!(
+        "grant execute on function domain_events.next_aggregate_version(text, text, regclass) to {stranger}"
+    ));
+    assert_eq!(infrastructure(&mut db.admin()), "");
+}
+
+fn rights_missing(db: &Db) {
+    provoke(
+        db,
+        infrastructure,
+        "revoke select on domain_events.events from domain_events_reader",
+        "privilege_missing",
+        "select domain_events.grant_privileges()",
+    );
+}
