@@ -35,9 +35,9 @@ pub struct Payloads {
     pub deleted: String,
 }
 
-/// Bare, floor and peers live beside the portable engine.
+/// Bare, floor and peers live beside the first engine.
 pub fn set_up(databases: &[Db]) -> (Vec<Contestant>, Payloads) {
-    let home = databases.first().expect("the portable engine is always there");
+    let home = databases.first().expect("an engine");
     let mut admin = Client::new(home, "postgres");
     let mut all = Vec::new();
     let mut enter = |name: &'static str, way, engine, db: &Db, trigger: &dyn Fn(&mut Client, &str)| {
@@ -101,7 +101,7 @@ fn installed(admin: &mut Client, extension: &str) -> bool {
     available
 }
 
-/// What the portable engine stores for one row, as JSON text.
+/// What a capture stores for one row, as JSON text.
 fn payloads(admin: &mut Client) -> Payloads {
     admin.run(&format!(
         "create table sample ({COLUMNS}); select domain_events.enable_capture('sample');

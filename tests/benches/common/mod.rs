@@ -32,15 +32,20 @@ pub fn server(parent: &Path, settings: &[(&str, &str)]) -> &'static Cluster {
     Box::leak(Box::new(Cluster::start_in(parent, settings)))
 }
 
-/// A database per engine that can be installed here.
+/// A database per engine that can be installed here; `BENCH_ENGINE=portable` or `native` leaves one of them.
 pub fn databases(cluster: &'static Cluster) -> Vec<Db> {
+    let only = env::var("BENCH_ENGINE").unwrap_or_default();
+    let wanted = |engine: &Engine| only.is_empty() || only == engine.name();
+    let mut engines = vec![Engine::Portable];
     let mut admin = cluster.connect("postgres", "postgres");
-    let native = admin.number("select count(*) from pg_available_extensions where name = 'pg_domain_events'") > 0;
-    if !native {
-        eprintln!("The native engine is absent: it is not installed in this server (make install). Portable only.");
+    if admin.number("select count(*) from pg_available_extensions where name = 'pg_domain_events'") > 0 {
+        engines.push(Engine::Native);
+    } else {
+        eprintln!("The native engine is absent: it is not installed in this server (make install).");
     }
-    let engines = if native { vec![Engine::Portable, Engine::Native] } else { vec![Engine::Portable] };
-    engines.into_iter().map(|engine| Db::beside(cluster, engine)).collect()
+    let databases: Vec<Db> = engines.into_iter().filter(wanted).map(|engine| Db::beside(cluster, engine)).collect();
+    assert!(!databases.is_empty(), "BENCH_ENGINE={only}: there is no such engine here");
+    databases
 }
 
 /// A number from the environment.
