@@ -211,19 +211,33 @@ $$;
 
 comment on function domain_events._is_own(text, text) is 'True when the newest event of the stream is this transaction''s own';
 
+create function domain_events._raise_contended(aggregate_type text, aggregate_id text) returns void
+language plpgsql immutable
+as $$
+begin
+  raise exception 'could not serialize access to stream (%, %)', aggregate_type, aggregate_id
+    using errcode = '40001', detail = 'A writer that takes no lock of the store kept winning the next version.',
+          hint = 'Repeat the transaction.';
+end
+$$;
+
+comment on function domain_events._raise_contended(text, text) is
+  'Raises 40001 after 100 attempts in vain: another writer each time, or a trigger on the store that swallows the row';
+
 create function domain_events._next_own_version(aggregate_type text, aggregate_id text) returns bigint
 language plpgsql volatile
 as $$
 declare
   next_version bigint;
   is_taken boolean;
+  signal text;
 begin
   if domain_events._is_own(aggregate_type, aggregate_id) then
     return domain_events._stream_version(aggregate_type, aggregate_id) + 1;
   end if;
   perform domain_events._keep_lock(aggregate_type, aggregate_id, 3);
   perform domain_events._lock_row('domain_events.events'::regclass, aggregate_type, aggregate_id);
-  loop
+  for attempt in 1 .. 100 loop
     next_version := domain_events._stream_version(aggregate_type, aggregate_id) + 1;
     -- Insert that version and take it back: waits for a writer that is not committed yet, and raises 40001 when somebody
     -- committed it behind a fixed snapshot.
@@ -232,14 +246,18 @@ begin
       values (_next_own_version.aggregate_type, _next_own_version.aggregate_id, next_version, 'probe')
       on conflict do nothing;
       is_taken := not found;
-      raise exception 'probe' using errcode = 'DE001';
+      raise exception 'probe' using errcode = 'DE001', constraint = '_probe';
     exception when sqlstate 'DE001' then
-      null;
+      get stacked diagnostics signal = constraint_name;
+      if signal <> '_probe' then
+        raise;  -- the code of somebody else's error
+      end if;
     end;
     if not is_taken then
       return next_version;
     end if;
   end loop;
+  perform domain_events._raise_contended(aggregate_type, aggregate_id);
 end
 $$;
 

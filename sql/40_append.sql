@@ -11,7 +11,7 @@ declare
   snapshot_is_fixed boolean := current_setting('transaction_isolation') not in ('read committed', 'read uncommitted');
   mismatch boolean;
 begin
-  loop
+  for attempt in 1 .. 100 loop
     if event.event_id is not null then
       select * into stored from domain_events.events e where e.event_id = event.event_id;
       if found then
@@ -56,6 +56,7 @@ begin
     end if;
     -- Another writer committed this version, or this event_id, first: look again.
   end loop;
+  perform domain_events._raise_contended(event.aggregate_type, event.aggregate_id);
 end
 $$;
 

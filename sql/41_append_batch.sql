@@ -78,6 +78,7 @@ language plpgsql volatile
 as $$
 declare
   stored domain_events.events[];
+  signal text;
 begin
   with head as materialized (
     select coalesce(max(h.aggregate_version), 0) as version,
@@ -100,10 +101,14 @@ begin
   )
   select array_agg(i::domain_events.events order by i.aggregate_version) into stored from inserted as i;
   if coalesce(cardinality(stored), 0) < cardinality(part) then
-    raise exception 'batch' using errcode = 'DE001';  -- undoes what was inserted
+    raise exception 'batch' using errcode = 'DE001', constraint = '_batch';  -- undoes what was inserted
   end if;
   return stored;
 exception when sqlstate 'DE001' then
+  get stacked diagnostics signal = constraint_name;
+  if signal <> '_batch' then
+    raise;  -- the code of somebody else's error
+  end if;
   return null;
 end
 $$;
@@ -123,7 +128,7 @@ declare
   actual bigint;
   snapshot_is_fixed boolean := current_setting('transaction_isolation') not in ('read committed', 'read uncommitted');
 begin
-  loop
+  for attempt in 1 .. 100 loop
     -- Under a fixed snapshot the newest version may be invisible: there the insert comes first and is the proof.
     actual := domain_events._stream_version(part[1].aggregate_type, part[1].aggregate_id);
     if snapshot_is_fixed or expected_version is null or expected_version = actual then
@@ -141,6 +146,7 @@ begin
       perform domain_events._raise_version(part[1].aggregate_type, part[1].aggregate_id, expected_version, actual);
     end if;
   end loop;
+  perform domain_events._raise_contended(part[1].aggregate_type, part[1].aggregate_id);
 end
 $$;
 

@@ -34,7 +34,7 @@ begin
     return domain_events._write_briefly_held(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
                                              operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id);
   end if;
-  loop
+  for attempt in 1 .. 100 loop
     select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id
       into head_version, head_position, head_recorded_at, head_transaction
       from domain_events.events e
@@ -66,6 +66,7 @@ begin
     end if;
     -- Another writer committed this version first: look again.
   end loop;
+  perform domain_events._raise_contended(aggregate_type, aggregate_id);
 end
 $$;
 
