@@ -157,7 +157,47 @@ create function domain_events.append_event(
 ) returns domain_events.events
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
+declare
+  stored domain_events.events;
+  key bigint;
+  head_version bigint;
+  head_recorded_at timestamptz;
+  recorded timestamptz;
+  new_id uuid;
 begin
+  -- The usual append, written out: one good event, nothing else asked for or set, the transaction's first, and the stream's lock
+  -- is free. 1.8 times a bare INSERT instead of 2.5. Whatever is unusual goes the long way, with the same result.
+  if aggregate_type <> '' and aggregate_id <> '' and event_type <> '' and event_data is not null and schema_version >= 1
+     and octet_length(aggregate_type) <= 255 and octet_length(aggregate_id) <= 1024 and octet_length(event_type) <= 255
+     and num_nulls(metadata, expected_version, event_id, caused_by, correlation_id, causation_id) = 6
+     and coalesce(current_setting('domain_events.actor', true), '') = ''
+     and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
+     and coalesce(current_setting('domain_events.causation_id', true), '') = ''
+     and coalesce(current_setting('domain_events.metadata', true), '') = ''
+     and coalesce(current_setting('domain_events._kept_locks', true), '') = ''
+     and current_setting('transaction_isolation') = 'read committed' and current_setting('transaction_read_only') = 'off' then
+    key := domain_events._stream_key(aggregate_type, aggregate_id);
+    if pg_try_advisory_xact_lock(key) and set_config('domain_events._kept_locks', '1', true) is not null then
+      select e.aggregate_version, e.recorded_at into head_version, head_recorded_at
+        from domain_events.events e
+       where e.aggregate_type = append_event.aggregate_type and e.aggregate_id = append_event.aggregate_id
+       order by e.aggregate_version desc limit 1;
+      recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
+      new_id := domain_events.uuid_v7();
+      insert into domain_events.events
+        (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by, schema_version,
+         occurred_at, recorded_at)
+      values (new_id, aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data, session_user,
+              schema_version, coalesce(occurred_at, recorded), recorded)
+      on conflict on constraint uk_aggregate_version do nothing
+      returning * into stored;
+      if found then
+        return stored;
+      end if;
+    end if;
+  end if;
+
   if expected_version < 0 then
     perform domain_events._check_expected_version(expected_version);
   end if;

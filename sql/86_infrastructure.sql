@@ -10,7 +10,7 @@ comment on function domain_events._expected_objects() is 'Functions and event tr
 
 -- Only what is the same on every server version and after a restore.
 create function domain_events._function_fingerprint(function oid) returns text
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   select md5(concat_ws('|', l.lanname, p.prosrc, p.probin, p.prosecdef, p.provolatile, p.proisstrict, p.proretset,
                        format_type(p.prorettype, null), array_to_string(p.proconfig, '|')))
@@ -20,7 +20,7 @@ $$;
 comment on function domain_events._function_fingerprint(oid) is 'Changes with the body, the language and the properties of a function';
 
 create function domain_events._present_functions(out object text, out function oid, out fingerprint text, out is_native boolean) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   select p.oid::regprocedure::text, p.oid, domain_events._function_fingerprint(p.oid),
          -- The native engine's own: C functions of its library, and the two whose text says which engine it is.
@@ -37,7 +37,7 @@ comment on function domain_events._present_functions() is 'The functions of the 
 create function domain_events._object_findings(
   out code text, out severity text, out object text, out detail text
 ) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   select 'function_missing', 'error', e.object, 'the installation made it and it is gone'
     from domain_events._expected_objects() as e
@@ -110,7 +110,7 @@ comment on function domain_events._engine_findings() is 'Where engine(), the ext
 create function domain_events._privilege_findings(
   out code text, out severity text, out object text, out detail text
 ) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   -- Who may write past the store's functions.
   select 'privilege_excessive', 'error', 'domain_events.' || c.relname,

@@ -70,7 +70,7 @@ as $$
    where f.proowner <> store.relowner
       or case when (select e.engine from domain_events.engine() as e) = 'native' then l.lanname <> 'c' or f.prosrc <> 'de_capture'
               else l.lanname <> 'plpgsql' or not f.prosecdef or not coalesce(f.proconfig @> '{"search_path=pg_catalog, pg_temp"}', false)
-                   or case c.state when 'active' then f.prosrc !~ '^-- Written by domain_events._write_capture_function\(\)' or f.prosrc !~ 'domain_events\._write_event\('
+                   or case c.state when 'active' then not starts_with(f.prosrc, '-- Written by domain_events._write_capture_function() for ') or position('domain_events._write_event(' in f.prosrc) = 0
                                    else f.prosrc <> 'begin if tg_when = ''BEFORE'' then return new; end if; return null; end' end
          end
   union all
@@ -97,7 +97,7 @@ comment on function domain_events._capture_findings() is 'Captures whose table, 
 create function domain_events._migration_findings(
   out code text, out severity text, out object text, out detail text
 ) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   with left_as as (
     select distinct on (j.object_kind, j.object) j.plan_id, j.object_kind, j.object, j.before_state, j.after_state, j.action

@@ -14,7 +14,7 @@ begin
     with found as materialized (
       select distinct on (f.source, f.code, f.object) f.source, f.code, f.severity, f.object, f.detail
         from (select 'integrity' as source, i.code, i.severity,
-                     coalesce(i.stream_type || coalesce(' ' || i.stream_id, ''), substring(i.detail from 'positions \d+ and \d+'), 'domain_events.events') as object, i.detail
+                     coalesce(i.stream_type || coalesce(' ' || i.stream_id, ''), substring(i.detail from 'positions [0-9]+ and [0-9]+'), 'domain_events.events') as object, i.detail
                 from domain_events.check_integrity_incremental() as i
               union all
               select 'performance', p.code, p.severity, p.object, p.detail from domain_events.check_performance() as p

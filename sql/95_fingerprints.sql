@@ -5,11 +5,11 @@ do $$
 declare
   list text;
 begin
-  perform set_config('search_path', 'pg_catalog, pg_temp', true);
-  select string_agg(format(E'    (%L, %L, %L)', o.kind, o.object, o.fingerprint), E',\n' order by o.kind, o.object)
+  perform set_config('search_path', 'pg_catalog, pg_temp', true), set_config('quote_all_identifiers', 'off', true);
+  select string_agg(format(E'    (%L, %L, %L)', o.kind, o.object, o.fingerprint), E',\n' order by o.kind collate "C", o.object collate "C")
     into list
     from (select 'function' as kind, p.object, p.fingerprint from domain_events._present_functions() as p
-           where p.object <> 'domain_events._expected_objects()' and p.object !~ '^domain_events\.capture_[0-9]+\('
+           where p.object <> 'domain_events._expected_objects()' and p.object !~ '^domain_events[.]capture_[0-9]+[(]'
           union all
           select 'public function', p.object, '' from domain_events._present_functions() as p
            where pg_catalog.has_function_privilege('public', p.function, 'execute')
