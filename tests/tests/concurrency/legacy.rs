@@ -85,15 +85,15 @@ fn t5_behind_an_old_snapshot(db: &Db) {
 fn t6_more_streams_than_locks(db: &Db) {
     db.owner().run(TABLE);
     let mut a = db.owner();
-    a.run("begin; insert into legacy select 'User', i::text from generate_series(1, 20000) as i");
+    a.run("begin; insert into legacy select 'User', i::text from generate_series(1, 5000) as i");
     let mut b = db.owner();
     b.run("set lock_timeout = '1s'; insert into legacy values ('User', '0')");
     b.error(&insert("1")).expect_code("55P03");
-    b.error(&insert("20000")).expect_code("55P03");
+    b.error(&insert("5000")).expect_code("55P03");
     let waiting = waits(
         db,
         b,
-        "insert into legacy select 'User', i::text from generate_series(19991, 20010) as i returning version",
+        "insert into legacy select 'User', i::text from generate_series(4991, 5010) as i returning version",
     );
     b = db.owner();
     a.run("commit");

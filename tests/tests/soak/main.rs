@@ -68,7 +68,7 @@ impl Trial {
         Trial {
             db,
             seed,
-            seconds: number("SOAK_SECONDS").unwrap_or(16),
+            seconds: number("SOAK_SECONDS").unwrap_or(10),
             shared_ids: (0..40).map(|_| random.uuid()).collect(),
             victims: Mutex::default(),
             ledger: Ledger::default(),
