@@ -13,7 +13,7 @@ create function domain_events._function_fingerprint(function oid) returns text
 language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   select md5(concat_ws('|', l.lanname, p.prosrc, p.probin, p.prosecdef, p.provolatile, p.proisstrict, p.proretset,
-                       format_type(p.prorettype, null), array_to_string(p.proconfig, '|')))
+                       format_type(p.prorettype, null), replace(array_to_string(p.proconfig, '|'), '"', '')))
     from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = function
 $$;
 
