@@ -48,6 +48,7 @@ cli: deps
 	cargo build $(REST)
 
 package: deps $(PGRX_HOME)/config.toml ## Build the extension as files to copy: target/package
+	@rm -rf $(PACKAGE)
 	cargo pgrx package -p pg_domain_events --no-default-features --features pg$(PG_MAJOR) --pg-config $(PG_CONFIG) --out-dir $(PACKAGE)
 	@# cargo pgrx copies scripts from one version to another; this one adopts a portable store.
 	cp pg_extension/sql/pg_domain_events--portable.sql $(PACKAGE)$$($(PG_CONFIG) --sharedir)/extension/
