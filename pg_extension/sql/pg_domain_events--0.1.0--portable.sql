@@ -1,6 +1,9 @@
 -- From the native engine back to the portable one: every function gets the definition it had. Events, captures and the
 -- users' triggers stay as they are.
 
+-- Nothing of the store's schema, which may belong to somebody else, is found by its bare name.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
   kept record;

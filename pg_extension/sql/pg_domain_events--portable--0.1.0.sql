@@ -3,6 +3,9 @@
 -- comments stay as the portable script set them. A native function writes the store's table itself and needs nobody's rights
 -- for it: who may call it is what decides.
 
+-- Nothing of the store's schema, which may belong to somebody else, is found by its bare name.
+set local search_path = pg_catalog, pg_temp;
+
 -- What is replaced is kept here, so that the way back restores it to the letter.
 create table domain_events._portable_functions (
   signature  text primary key,

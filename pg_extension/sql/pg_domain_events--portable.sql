@@ -3,6 +3,9 @@
 --
 -- The store may belong to a role that is no superuser: nothing of it is called here.
 
+-- Nothing of the store's schema, which may belong to somebody else, is found by its bare name.
+set local search_path = pg_catalog, pg_temp;
+
 do $$
 declare
   object record;

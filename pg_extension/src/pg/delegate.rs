@@ -9,7 +9,7 @@ use super::call::Call;
 use super::datum::{self, Text};
 use super::guard::protect;
 use super::info::Info;
-use super::spi::{self, Identity};
+use super::spi::{self, Identity, PinnedPath};
 use super::store::Store;
 use crate::error::{Error, Result};
 
@@ -39,6 +39,7 @@ fn function(signature: &CStr) -> Oid {
 /// The next version in a registered legacy table.
 pub fn next_legacy_version(store: &Store, call: &Call) -> Result<Datum> {
     let _identity = Identity::assume(store.owner());
+    let _path = PinnedPath::enter();
     let function = function(c"domain_events._next_legacy_version(text,text,regclass)");
     let argument = |index| call.datum(index).unwrap_or(Datum::from(0));
     let (a, b, c) = (argument(0), argument(1), argument(2));
@@ -75,6 +76,7 @@ pub fn capture_plan(relation: Oid) -> Result<Option<Vec<u8>>> {
 /// Whether the relation is captured by now, whatever the transaction's snapshot shows.
 fn has_capture(relation: Oid) -> Result<bool> {
     let _identity = Identity::assume(Info::get()?.owner);
+    let _path = PinnedPath::enter();
     let function = function(c"domain_events._has_capture(oid)");
     let relation = Datum::from(relation);
     // SAFETY: a stable function reads with the active snapshot, here the newest; pushed and popped in pairs, an error is

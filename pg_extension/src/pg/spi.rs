@@ -51,6 +51,40 @@ impl Drop for Identity {
     }
 }
 
+/// search_path pinned until dropped: the store's functions count on it, and the session's may name a user's schema first.
+pub struct PinnedPath {
+    level: i32,
+}
+
+impl PinnedPath {
+    pub fn enter() -> Self {
+        // SAFETY: what a function's SET clause does; after an error the transaction's abort puts the setting back.
+        unsafe {
+            let level = pg_sys::NewGUCNestLevel();
+            pg_sys::set_config_option(
+                c"search_path".as_ptr(),
+                c"pg_catalog, pg_temp".as_ptr(),
+                pg_sys::GucContext::PGC_USERSET,
+                pg_sys::GucSource::PGC_S_SESSION,
+                pg_sys::GucAction::GUC_ACTION_SAVE,
+                true,
+                0,
+                false,
+            );
+            PinnedPath { level }
+        }
+    }
+}
+
+impl Drop for PinnedPath {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            // SAFETY: the level entered above.
+            unsafe { pg_sys::AtEOXact_GUC(true, self.level) };
+        }
+    }
+}
+
 /// The first row of a result; valid until the statement is finished.
 pub struct Row {
     pub tuple: pg_sys::HeapTuple,
@@ -65,6 +99,7 @@ pub fn first_row<T>(
     read: impl FnOnce(Row) -> T,
 ) -> Result<Option<T>> {
     let _identity = Identity::assume(owner);
+    let _path = PinnedPath::enter();
     let mut types: Vec<Oid> = arguments.iter().map(|(type_oid, _)| *type_oid).collect();
     let mut values: Vec<Datum> = arguments.iter().map(|(_, value)| value.unwrap_or(Datum::from(0))).collect();
     let nulls: Vec<u8> = arguments.iter().map(|(_, value)| if value.is_some() { b' ' } else { b'n' }).collect();
