@@ -30,6 +30,12 @@ as $$
         and case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
                  then a.attnum = k.attnum else a.attname = k.column_name end)
   union all
+  select 'capture_identity_missing', 'error', c.table_name, 'a column of the aggregate id was dropped: streams get other ids than before'
+    from domain_events.capture_config c
+    join pg_class r on r.oid = c.relation
+   where (select count(k.identity_position) < greatest(max(k.identity_position), 1)
+            from domain_events.capture_columns k where k.capture_id = c.capture_id)
+  union all
   select 'capture_table_changed', 'info', c.table_name, 'columns were added, dropped or renamed; capture follows with the next write'
     from domain_events.capture_config c
     join pg_class r on r.oid = c.relation

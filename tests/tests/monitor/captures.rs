@@ -110,7 +110,7 @@ fn an_identity_column_dropped(db: &Db) {
         "create table public.items (a int not null, b int not null, c text);
          select domain_events.enable_capture('public.items', aggregate_id => '{a,b}');
          insert into public.items values (1, 1, 'x');
-         alter table public.items drop column b",
+         alter table public.items drop column a",
     );
     assert!(infrastructure(&mut s).contains("capture_identity_missing"), "{}", infrastructure(&mut s));
 }
