@@ -91,7 +91,7 @@ comment on function domain_events._has_image_equality(oid, oid) is 'True when eq
 
 -- The table's columns as they are now, with the rules they carry. In the same table the attribute number decides (it follows a
 -- rename), after a restore the name (numbers are dealt anew there). A redaction rule without a column keeps its row, with a
--- null attnum: its data may now be anywhere.
+-- null attnum: its data may now be anywhere. So does a column of the aggregate id: without it there is no id.
 create function domain_events._live_columns(capture_id int)
 returns table (attnum int2, column_name name, type oid, identity_position int, captured boolean, redacted boolean, is_generated boolean,
                has_image_equality boolean)
@@ -113,11 +113,11 @@ as $$
          live.has_image_equality
     from config
     cross join (live full join known on live.key = known.key)
-   where live.attnum is not null or known.redacted
+   where live.attnum is not null or known.redacted or known.identity_position is not null
 $$;
 
 comment on function domain_events._live_columns(int) is
-  'The present columns of a captured table with the rules they carry, and redaction rules that lost their column';
+  'The present columns of a captured table with the rules they carry, and what lost its column: redaction rules and parts of the aggregate id';
 
 create function domain_events._sync_columns(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -150,7 +150,7 @@ begin
          store_oid = 'domain_events.events'::regclass::oid,
          table_name = domain_events._qualified_name(c.relation),
          columns_seen = domain_events._columns_signature(domain_events._watched_relations(c.relation)),
-         fail_closed = exists (select from unnest(after) as a where a.attnum is null),
+         fail_closed = exists (select from unnest(after) as a where a.attnum is null and a.redacted),
          whole_row_after = domain_events._newest_position()
    where c.capture_id = _sync_columns.capture_id;
 end
@@ -207,7 +207,10 @@ begin
   return jsonb_build_object(
     'capture_id', id, 'relation', config.relation::oid::bigint, 'state', config.state,
     'aggregate_type', config.aggregate_type, 'on_failure', config.on_failure, 'payload', config.payload,
-    'table_name', config.table_name, 'whole_row_after', config.whole_row_after, 'fail_closed', config.fail_closed,
+    'table_name', config.table_name,
+    'identity_missing', exists (select from domain_events.capture_columns k
+                                 where k.capture_id = id and k.attnum is null and k.identity_position is not null),
+    'whole_row_after', config.whole_row_after, 'fail_closed', config.fail_closed,
     'max_bytes', domain_events._max_bytes(id),
     'types', jsonb_build_object(
       'insert', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Created'),

@@ -25,7 +25,8 @@ returns table (attnum int2, column_name name, identity_position int, captured bo
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   with live as (
-    select l.*, l.redacted or bool_or(l.attnum is null) over () as hidden from domain_events._live_columns(_pieces.capture_id) as l
+    select l.*, l.redacted or bool_or(l.attnum is null and l.redacted) over () as hidden,
+           bool_or(l.attnum is null and l.identity_position is not null) over () as identity_missing from domain_events._live_columns(_pieces.capture_id) as l
   )
   select l.attnum, l.column_name, l.identity_position, l.captured,
          case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
@@ -34,8 +35,8 @@ as $$
               else domain_events._json_expression(domain_events._field('new', l.column_name), l.type, true, limits.max_bytes) end,
          format(case when l.has_image_equality then '%s is distinct from %s' else 'record_image_ne(row(%s), row(%s))' end,
                 domain_events._field('old', l.column_name), domain_events._field('new', l.column_name)),
-         domain_events._text_expression(domain_events._field('old', l.column_name), l.type),
-         domain_events._text_expression(domain_events._field('new', l.column_name), l.type),
+         case when l.identity_missing then 'null::text' else domain_events._text_expression(domain_events._field('old', l.column_name), l.type) end,
+         case when l.identity_missing then 'null::text' else domain_events._text_expression(domain_events._field('new', l.column_name), l.type) end,
          l.is_generated
     from live as l
     cross join lateral (select domain_events._max_bytes(_pieces.capture_id) as max_bytes) as limits

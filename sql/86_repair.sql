@@ -16,7 +16,7 @@ create table domain_events.repaired_versions (
   constraint repaired_versions_pkey primary key (repair_id, event_table, row_key),
   constraint repaired_versions_repair_id_fkey foreign key (repair_id) references domain_events.migration_plans,
   constraint repaired_versions_new_version_check check (new_version > 0)
-);
+) with (fillfactor = 70);  -- each row is marked once or twice, in its page
 
 create index repaired_versions_batch_idx on domain_events.repaired_versions (repair_id, event_table, batch);
 create index repaired_versions_stream_idx on domain_events.repaired_versions (event_table, aggregate_type, aggregate_id, old_version);
