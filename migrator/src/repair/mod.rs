@@ -11,17 +11,19 @@ mod file;
 mod key;
 mod map;
 mod obstacles;
+mod renumber;
 mod sql;
 mod undo;
 
 use serde::{Deserialize, Serialize};
 
-pub use carry::{Done, carry_out, check, has_stream_index};
+pub use carry::{Done, carry_out, check};
 pub use choose::{Wanted, choose};
 pub use examine::{Examined, Finding, examine};
 pub use file::{Header, Repair, Table, open, write};
 pub use key::add as add_key;
 pub use obstacles::{Obstacle, refusal};
+pub use renumber::has_stream_index;
 pub use sql::RENDERING;
 pub use undo::undo;
 

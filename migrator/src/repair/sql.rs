@@ -63,9 +63,11 @@ impl Subject {
 
     /// Condition that the row `t` is in the stream `s`.
     pub(super) fn is_in_stream(&self) -> String {
-        let mut condition = format!("{} = s.aggregate_id::{}", self.column(&self.id_column), self.id_type);
+        // compared in the collation that an index of the table most likely has
+        let text = |column: &str| format!("(s.{column} collate pg_catalog.\"default\")");
+        let mut condition = format!("{} = {}::{}", self.column(&self.id_column), text("aggregate_id"), self.id_type);
         if self.type_column.is_some() {
-            condition.push_str(&format!(" and {} = s.aggregate_type", self.kind()));
+            condition.push_str(&format!(" and {} = {}", self.kind(), text("aggregate_type")));
         }
         condition
     }

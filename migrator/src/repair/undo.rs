@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::choose::{Wanted, choose};
+use super::renumber::{BATCH, renumber};
 use super::sql::RENDERING;
 use super::{Subject, carry};
 use crate::Context;
@@ -79,7 +80,7 @@ async fn batch(
           where {} and {}::numeric is distinct from m.new_version limit 1",
         subject.table,
         subject.is_row_of(),
-        carry::BATCH,
+        BATCH,
         subject.version(),
     ))
     .bind(&plan.plan_id)
@@ -99,7 +100,7 @@ async fn batch(
             "This batch was not touched. The map is in domain_events.repaired_versions.",
         ));
     }
-    let events = match carry::renumber(conn, plan, subject, number, "old_version", "new_version").await {
+    let events = match renumber(conn, plan, subject, number, "old_version", "new_version").await {
         Err(error) if error.sqlstate().as_deref() == Some("23505") => {
             return Err(Error::refused(
                 "23505",
