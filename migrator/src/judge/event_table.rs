@@ -1,10 +1,12 @@
 //! Which tables hold events, and which of their columns are what. Keys, types, comments and use decide; a name only tips
 //! the scale.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::collect::{Collected, Write};
+use super::collect::{Collected, Write, trees};
 use super::sql::Conflict;
 use super::{ast, sql, version};
 use crate::source::{Catalogue, Column, Relation};
@@ -52,7 +54,8 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
         .iter()
         .filter(|w| w.insert.as_ref().is_some_and(|i| i.relation == Some(relation.oid)))
         .collect();
-    let looker = Looker { relation, uses, collected };
+    let read_by_max = read_by_max(&uses, collected);
+    let looker = Looker { relation, uses, collected, read_by_max };
     let mut target = Target { relation: relation.oid, ..Target::default() };
     let mut points = 0i32;
     let mut add = |n: i32, reason: String| {
@@ -119,6 +122,19 @@ struct Looker<'a> {
     relation: &'a Relation,
     uses: Vec<&'a Write>,
     collected: &'a Collected,
+    /// Columns whose max() is read by a function that writes the table.
+    read_by_max: BTreeSet<String>,
+}
+
+fn read_by_max(uses: &[&Write], collected: &Collected) -> BTreeSet<String> {
+    let scopes: BTreeSet<usize> = uses.iter().map(|w| w.scope).collect();
+    let mut columns = BTreeSet::new();
+    for tree in scopes.into_iter().flat_map(|s| &collected.body(s).statements).flat_map(trees) {
+        for (_, _, arguments) in sql::calls(&tree).into_iter().filter(|(_, name, _)| name == "max") {
+            columns.extend(arguments.iter().filter_map(ast::column).filter_map(|c| c.last().cloned()));
+        }
+    }
+    columns
 }
 
 impl Looker<'_> {
@@ -311,17 +327,7 @@ impl Looker<'_> {
         if values.iter().any(|v| sql::calls(v).iter().any(|(_, n, _)| n == "max" || n == "count")) {
             points += 3;
         }
-        let reads_max = self.uses.iter().any(|w| {
-            self.collected.body(w.scope).statements.iter().any(|s| {
-                ast::parse(&s.sql).unwrap_or_default().iter().any(|t| {
-                    sql::calls(t).iter().any(|(_, n, args)| {
-                        n == "max"
-                            && args.iter().any(|a| ast::column(a).is_some_and(|c| c.last() == Some(&column.name)))
-                    })
-                })
-            })
-        });
-        if reads_max {
+        if self.read_by_max.contains(&column.name) {
             points += 3;
         }
         if ["aggregate", "stream", "entity"].iter().any(|w| comment.contains(w))

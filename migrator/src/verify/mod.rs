@@ -15,9 +15,9 @@ use crate::Context;
 use crate::apply::{self, journal};
 use crate::db;
 use crate::error::Error;
-use crate::judge::{self, Strategy};
+use crate::judge::{self, Report, Strategy};
 use crate::plan::{Plan, Port};
-use crate::source;
+use crate::source::{self, Catalogue};
 
 /// Existing rows that are replayed.
 const ROWS: i64 = 20;
@@ -81,6 +81,9 @@ struct Tried {
 /// Checks every port of a plan. `real` replays on the tables themselves: only for a copy of the database.
 pub async fn verify(conn: &mut PgConnection, plan: &Plan, real: bool, ctx: &Context) -> Result<Vec<Check>, Error> {
     let ports: Vec<&Port> = plan.ports.iter().filter(|p| p.strategy != Strategy::Manual).collect();
+    let catalogue = source::read(conn).await?;
+    let report = judge::judge(&catalogue);
+    let ground = Ground { plan, catalogue: &catalogue, report: &report, real };
     let bar = ctx.out.progress(ports.len() as u64, "replaying");
     let mut checks: Vec<Check> = vec![];
     for port in ports {
@@ -93,16 +96,25 @@ pub async fn verify(conn: &mut PgConnection, plan: &Plan, real: bool, ctx: &Cont
             known.declared.extend(more);
             continue;
         }
-        checks.push(one(conn, plan, port, real).await?);
+        checks.push(one(conn, &ground, port).await?);
     }
     bar.finish_and_clear();
     Ok(checks)
 }
 
-async fn one(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> Result<Check, Error> {
-    let begin = "begin; set local lock_timeout = '500ms'; set local client_min_messages = warning; set local check_function_bodies = off";
+/// What all checks of a run share.
+struct Ground<'a> {
+    plan: &'a Plan,
+    catalogue: &'a Catalogue,
+    report: &'a Report,
+    real: bool,
+}
+
+async fn one(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Result<Check, Error> {
+    let begin = "begin; set local lock_timeout = '500ms'; set local client_min_messages = warning; \
+                 set local check_function_bodies = off; set local search_path = ''";
     db::execute(conn, begin, "beginning a transaction").await?;
-    let tried = tried(conn, plan, port, real).await;
+    let tried = tried(conn, ground, port).await;
     // rolled back whatever happened; a broken connection has nothing to keep
     let rolled_back = db::rollback(conn).await;
     let (verdict, tried) = match tried {
@@ -118,7 +130,7 @@ async fn one(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> R
         }
     };
     Ok(Check {
-        plan_id: plan.plan_id.clone(),
+        plan_id: ground.plan.plan_id.clone(),
         trigger: port.trigger.clone().or_else(|| port.function.clone()),
         table: port.table.clone(),
         event_table: port.event_table.clone(),
@@ -131,11 +143,10 @@ async fn one(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> R
     })
 }
 
-async fn tried(conn: &mut PgConnection, plan: &Plan, port: &Port, real: bool) -> Result<Tried, Error> {
-    let catalogue = source::read_in_transaction(conn).await?;
-    let report = judge::judge(&catalogue);
+async fn tried(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Result<Tried, Error> {
+    let Ground { plan, catalogue, report, real } = *ground;
     let applied = matches!(journal::state_of(conn, &plan.plan_id).await?.as_deref(), Some("applied" | "finished"));
-    let case = check::Case::new(&catalogue, &report, plan, port, real)?;
+    let case = check::Case::new(catalogue, report, plan, port, real)?;
     let changed = if applied && !real { apply::changed_since(conn, plan).await? } else { vec![] };
     let mut tried = if real { stage::on_real_tables(conn, &case).await } else { stage::on_copies(conn, &case).await }?;
     // what was proven must also be what is there

@@ -1,7 +1,7 @@
 //! Pointing the text of a function at copies of its tables. The text is cut into tokens by PostgreSQL's own scanner; only
 //! whole qualified names, and string constants that are exactly such a name, are changed.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 
 use crate::db::quote_ident;
 use crate::plan::splice::{Cut, apply};
@@ -61,11 +61,10 @@ fn fold(word: &str) -> String {
     }
 }
 
-/// Whether a text names an object at all, with or without its schema.
-pub fn names(text: &str, name: &str) -> bool {
-    pg_query::scan(text).is_ok_and(|scan| {
-        scan.tokens.iter().any(|t| text.get(t.start as usize..t.end as usize).is_some_and(|w| fold(w) == name))
-    })
+/// Every word of a text, as the server folds it.
+pub fn words(text: &str) -> HashSet<String> {
+    let Ok(scan) = pg_query::scan(text) else { return HashSet::new() };
+    scan.tokens.iter().filter_map(|t| text.get(t.start as usize..t.end as usize)).map(fold).collect()
 }
 
 #[cfg(test)]
@@ -86,6 +85,6 @@ mod tests {
         );
         assert_eq!(go("f('public.events'::regclass)").unwrap(), "f('\"s\".\"events\"'::regclass)");
         assert!(go("execute 'insert into public.events values (1)'").is_err());
-        assert!(names("insert into \"events\"", "events") && !names("'events'", "events"));
+        assert!(words("insert into \"events\"").contains("events") && !words("'events'").contains("events"));
     }
 }

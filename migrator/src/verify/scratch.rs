@@ -163,19 +163,25 @@ pub fn closure<'a>(
 ) -> (Vec<&'a Function>, Names) {
     let mut names: Names = tables.iter().map(|r| (r.schema.clone(), r.name.clone())).collect();
     let mut functions: Vec<&Function> = vec![root];
-    let named = |text: &str, names: &Names| names.iter().any(|(_, n)| retarget::names(text, n));
+    // each text is scanned once: a database may have thousands of functions
+    let mut words = retarget::words(&root.source);
     loop {
+        let touches = |f: &&Function| {
+            let own = retarget::words(&f.source);
+            names.iter().any(|(_, n)| own.contains(n))
+        };
         let more: Vec<&Function> = catalogue
             .functions
             .iter()
-            .filter(|f| !f.is_trigger && !functions.iter().any(|k| k.oid == f.oid))
-            .filter(|f| functions.iter().any(|k| retarget::names(&k.source, &f.name)) && named(&f.source, &names))
+            .filter(|f| !f.is_trigger && words.contains(&f.name) && !functions.iter().any(|k| k.oid == f.oid))
+            .filter(touches)
             .collect();
         if more.is_empty() {
             return (functions, names);
         }
         for function in more {
             names.insert((function.schema.clone(), function.name.clone()));
+            words.extend(retarget::words(&function.source));
             functions.push(function);
         }
     }

@@ -5,7 +5,7 @@ use domain_events_tests::{Db, Engine, engines};
 use crate::Legacy;
 
 engines! { helpers_branches_and_app_functions, what_is_right_already_is_left_alone, the_application_needs_no_new_right,
-quoted_names_and_partitions, an_assigning_trigger_has_not_the_last_word, verify_against_a_copy_of_the_database,
+quoted_names_and_partitions, an_assigning_trigger_has_not_the_last_word, verify_tells_what_differs, verify_against_a_copy_of_the_database,
 what_cannot_be_ported_is_said }
 
 const TABLES: &str = "
@@ -264,4 +264,30 @@ fn what_cannot_be_ported_is_said(db: &Db) {
     legacy.plan(&[]).saying("is left to you");
     legacy.apply().expect(0).saying("nothing to do");
     legacy.cli(&["verify", legacy.file()]).expect(3);
+}
+
+fn verify_tells_what_differs(db: &Db) {
+    let legacy = Legacy::of(
+        db,
+        &format!(
+            "{TABLES}
+            create function changed() returns trigger language plpgsql as $$
+            begin
+              insert into event_store (aggregate_id, version, event_type, data)
+              values (new.id, 1, 'AccountChanged', jsonb_build_object('email', new.email, 'lot', random()));
+              return null;
+            end $$;
+            create trigger changed after update on accounts for each row execute function changed();
+            insert into accounts (email) values ('a');"
+        ),
+    );
+    legacy.plan(&[]);
+    let run = legacy.cli(&["verify", "--format", "json", legacy.file()]).expect(3).json();
+    let check = &run["checks"][0];
+    assert_eq!(check["verdict"], "different", "{check}");
+    assert!(check["differences"][0].as_str().expect("a text").contains("data is"), "{check}");
+    // an empty table is replayed with rows made up
+    db.owner().run("truncate accounts");
+    let run = legacy.cli(&["verify", "--format", "json", legacy.file()]).expect(3).json();
+    assert_eq!(run["checks"][0]["verdict"], "different", "{run}");
 }
