@@ -2,8 +2,20 @@
 
 use std::process::{Command, Output};
 
-const VERBS: [&str; 11] =
-    ["install", "uninstall", "status", "scan", "plan", "apply", "verify", "rollback", "monitor", "completions", "man"];
+const VERBS: [&str; 12] = [
+    "install",
+    "uninstall",
+    "status",
+    "scan",
+    "plan",
+    "apply",
+    "verify",
+    "rollback",
+    "repair",
+    "monitor",
+    "completions",
+    "man",
+];
 
 fn run(args: &[&str]) -> Output {
     Command::new(env!("CARGO_BIN_EXE_domain-events"))
