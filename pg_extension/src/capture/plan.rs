@@ -93,6 +93,10 @@ impl Plan {
         if !known.is_empty() {
             return Err(changed());
         }
+        // A key column that was dropped leaves no id at all, rather than one of what is left.
+        if matches!(root.get(b"identity_missing"), Some(Value::Bool(true))) {
+            identity.clear();
+        }
         identity.sort_unstable();
         let identity: Vec<usize> = identity.into_iter().map(|(_, column)| column).collect();
         let in_key_order = |mut chosen: Vec<usize>| {
