@@ -11,7 +11,7 @@ begin
   -- One at a time, or two would raise the same.
   perform pg_advisory_xact_lock(hashtextextended('domain_events.alerts', 0));
   for alert in
-    with found as materialized (
+    with finding as (
       select distinct on (f.source, f.code, f.object) f.source, f.code, f.severity, f.object, f.detail
         from (select 'integrity' as source, i.code, i.severity,
                      coalesce(i.stream_type || coalesce(' ' || i.stream_id, ''), substring(i.detail from 'positions [0-9]+ and [0-9]+'), 'domain_events.events') as object, i.detail
@@ -22,6 +22,10 @@ begin
               select 'infrastructure', s.code, s.severity, s.object, s.detail from domain_events.check_infrastructure() as s) as f
        where f.severity in ('error', 'warning')
        order by f.source, f.code, f.object, f.detail
+    ), found as materialized (
+      -- A store that is broken all over is told of as well by a thousand alerts as by a million.
+      select * from (select n.*, row_number() over (partition by n.source, n.code order by n.object) as n from finding n) as numbered
+       where numbered.n <= 1000
     )
     insert into domain_events.alerts as a (source, code, severity, object, detail)
     select f.source, f.code, f.severity, f.object, f.detail from found f

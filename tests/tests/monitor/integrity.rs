@@ -1,6 +1,6 @@
 //! What can be wrong with the events themselves.
 
-use domain_events_tests::{Db, Session, engines};
+use domain_events_tests::{Db, Engine, Session, engines};
 
 use crate::{CLOSE, OPEN, incremental, integrity, lively};
 
@@ -8,7 +8,7 @@ engines! {
     a_healthy_store_gives_none, a_duplicate_version, a_deleted_event, a_version_below_one, an_event_older_than_the_one_before,
     a_stream_head_that_disagrees, a_forged_event, a_deleted_newest_event, an_event_slipped_in, an_orphaned_capture,
     an_orphaned_dead_letter, one_type_alone, the_incremental_check_sees_what_commits_late, a_finding_stays_until_it_is_repaired,
-    a_read_only_transaction_remembers_nothing,
+    a_read_only_transaction_remembers_nothing, it_goes_on_after_dump_and_restore,
 }
 
 const INSERT: &str =
@@ -239,4 +239,31 @@ fn a_read_only_transaction_remembers_nothing(db: &Db) {
     assert_eq!(incremental(&mut s), "");
     s.run("commit");
     assert_eq!(s.table("select * from domain_events.integrity_state"), "");
+}
+
+fn it_goes_on_after_dump_and_restore(db: &Db) {
+    let mut s = verified_block(db);
+    s.run("select domain_events.append_event('User', '2', 'UserChanged')");
+    let file = db.cluster().socket_dir().join(format!("{}.dump", db.name));
+    let file = file.to_str().expect("a path");
+    let copy = Db::new(Engine::None).holding(db.engine);
+    for (program, of, arguments) in [
+        ("pg_dump", db, vec!["-Fc", "-f", file]),
+        ("pg_restore", &copy, vec!["--exit-on-error", "-d", &copy.name, file]),
+    ] {
+        let out = of.client_program(program, "postgres").args(&arguments).output().expect(program);
+        assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
+    }
+    let mut admin = copy.admin();
+    assert_eq!(admin.table("select block, events, lost from domain_events.integrity_blocks"), "0|3|0");
+    for _ in 0..3 {
+        assert_eq!(incremental(&mut admin), "");
+        admin.run("select domain_events.append_event('User', '2', 'UserChanged')");
+    }
+    admin.run(&format!("{INSERT} values ('User', '2', 77, 'UserChanged', 'me')"));
+    assert_eq!(incremental(&mut admin), "count_not_max version_gap");
+    admin.run(&format!(
+        "{OPEN}; delete from domain_events.events where aggregate_id = '1' and aggregate_version = 3; {CLOSE}"
+    ));
+    assert_eq!(incremental(&mut admin), "count_not_max events_missing version_gap");
 }
