@@ -113,7 +113,8 @@ pub async fn read(conn: &mut PgConnection) -> Result<Dependents, Error> {
             .doing(doing)?;
     let plans = if journal {
         sqlx::query_scalar(
-            "select plan_id from domain_events.migration_plans where state <> 'rolled_back' order by applied_at",
+            "select plan_id from domain_events.migration_plans \
+              where state <> 'rolled_back' and plan_id not like 'repair-%' order by applied_at",
         )
         .fetch_all(&mut *conn)
         .await

@@ -231,7 +231,7 @@ async fn carry_out(file: &Path, args: &RepairArgs, ctx: &Context) -> Result<Exit
     let mut conn = db::connect(ctx).await?;
     journal::expect(&mut conn).await?;
     match journal::state_of(&mut conn, &header.plan_id).await?.as_deref() {
-        Some("applied") => {
+        Some("finished") => {
             ctx.out.note(format!("repair {} is applied already", header.plan_id));
             let keys = keys(&mut conn, args, header, ctx).await?;
             return report(ctx, header, &repair::Done::default(), &keys);

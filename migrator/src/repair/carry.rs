@@ -170,7 +170,8 @@ async fn batches(conn: &mut PgConnection, repair: &Repair, lock_timeout_ms: u32,
         }
     }
     bar.finish_and_clear();
-    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| journal::plan_state(conn, &plan, "applied").await)
+    // nothing is left to drop
+    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| journal::plan_state(conn, &plan, "finished").await)
         .await?;
     Ok(done)
 }

@@ -86,6 +86,10 @@ fn the_map_tells_old_from_new(db: &Db) {
     assert_eq!(db.owner().table(map), "1|1|f|t|t\n1|2|f|t|t\n1|3|f|t|t");
     let findings = "select code || object from domain_events.check_infrastructure() where severity = 'error'";
     assert_eq!(db.owner().table(findings), "");
+    // nothing is pending after it, and nothing hinders the removal of the store
+    legacy.cli(&["status"]).expect(0);
+    legacy.cli(&["verify"]).expect(0);
+    db.cli("postgres", &["uninstall", "--dry-run", "--drop-events"]).expect(3);
 }
 
 fn rollback_puts_every_version_back(db: &Db) {
