@@ -164,19 +164,6 @@ impl Session {
         writer.finish().unwrap_or_else(|e| panic!("{e}\nin {sql}"));
     }
 
-    /// Sends rows to `copy .. from stdin`, whatever comes of it.
-    pub fn try_copy_in(&mut self, sql: &str, data: &str) -> Result<(), Trouble> {
-        use std::io::Write;
-        let trouble = |error: postgres::Error| match error.as_db_error() {
-            Some(db) => Trouble::Refused(Failure::from(db)),
-            None => Trouble::Lost(error.to_string()),
-        };
-        let mut writer = self.client.copy_in(sql).map_err(trouble)?;
-        // The server's reason comes with the end.
-        writer.write_all(data.as_bytes()).ok();
-        writer.finish().map(drop).map_err(trouble)
-    }
-
     /// The process that serves this session.
     pub fn pid(&mut self) -> i64 {
         self.number("select pg_backend_pid()")

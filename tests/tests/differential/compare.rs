@@ -154,6 +154,8 @@ fn in_place(events: &[&Event]) -> Option<Vec<Event>> {
         }
         placed.push((place, event));
     }
+    // Of several that came late to one place, the newest was the earliest: as the fold reads them.
+    placed.reverse();
     placed.sort_by(|a, b| a.0.total_cmp(&b.0));
     is_late.then(|| placed.into_iter().map(|(_, event)| event).collect())
 }

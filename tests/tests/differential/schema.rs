@@ -230,7 +230,8 @@ impl Generator {
             c.pinned |= c.id == column.id || t.key.contains(&c.id);
         }
         self.triggers += 1;
-        let (function, name) = (format!("public.trigger_{}", self.triggers), ident(*self.random.pick(TRIGGERS)));
+        let name = *self.random.pick(TRIGGERS);
+        let (function, name) = (format!("public.trigger_{}", self.triggers), ident(name));
         let (c, sql) = (column.sql(), t.sql());
         let value = column.ty.sql(&mut self.random, false);
         let same = t.key_columns().iter().map(|k| format!("{0} = new.{0}", k.sql())).collect::<Vec<_>>().join(" and ");
