@@ -45,7 +45,7 @@ declare
   _op text := tg_op; _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
   _type text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
-  _version bigint; _position bigint; _before timestamptz; _transaction xid8; _recorded timestamptz; _event_id uuid;
+  _after bigint; _version bigint; _position bigint; _before timestamptz; _transaction xid8; _recorded timestamptz; _event_id uuid;
   _is_locked boolean; _moved record; _changed text[]; _query text; _code text; _message text;
 $d$;
   body := format($b$
@@ -60,6 +60,7 @@ $d$;
     if _query is null then
       return case tg_when when 'BEFORE' then new end;
     end if;
+    _after := domain_events._newest_position();  -- the columns changed: no stream has had a whole row since
     case tg_op
       when 'INSERT' then execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using new, new;
       when 'DELETE' then execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using old, old;
@@ -210,7 +211,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
 
   case _op
     when 'INSERT' then
-      if domain_events._write_event(%5$L, _id, _type, _name, _data, '{}', 'INSERT', %9$s) = 0 then
+      if domain_events._write_event(%5$L, _id, _type, _name, _data, '{}', 'INSERT', coalesce(_after, %9$s)) = 0 then
         perform domain_events._write_placed(%5$L, _id, _type, _name, _data, 'INSERT', null, _new_row);
       end if;
     when 'DELETE' then

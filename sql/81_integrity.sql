@@ -4,15 +4,17 @@
 -- Events are counted once in blocks of positions. A later count that differs tells that events were removed, or added where
 -- no writer adds any: the only trace that deleting a stream's newest event leaves.
 create table domain_events.integrity_blocks (
-  block      bigint not null,
-  events     bigint not null,
-  lost       bigint not null default 0,
-  counted_at timestamptz not null default pg_catalog.clock_timestamp(),
+  block         bigint not null,
+  last_position bigint not null,
+  events        bigint not null,
+  lost          bigint not null default 0,
+  counted_at    timestamptz not null default pg_catalog.clock_timestamp(),
   constraint integrity_blocks_pkey primary key (block)
 );
 
 comment on table domain_events.integrity_blocks is 'How many events each block of 100,000 positions held when it was verified, so that a later loss is noticed';
 comment on column domain_events.integrity_blocks.block is 'The block: positions block * 100,000 + 1 to (block + 1) * 100,000';
+comment on column domain_events.integrity_blocks.last_position is 'Up to here it is verified: its end, or less in the newest block';
 comment on column domain_events.integrity_blocks.events is 'Events when it was verified';
 comment on column domain_events.integrity_blocks.lost is 'Events that were missing when it was counted last; negative when there were more';
 comment on column domain_events.integrity_blocks.counted_at is 'When it was counted last';
@@ -29,14 +31,14 @@ as $$ select clock_timestamp() + make_interval(secs => domain_events._threshold(
 
 comment on function domain_events._latest_time() is 'No event can have been recorded later than this';
 
-create function domain_events._count_block(block bigint) returns bigint
+create function domain_events._count_block(block bigint, last_position bigint) returns bigint
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select count(*) from domain_events.events e
-   where e.global_position > _count_block.block * 100000 and e.global_position <= (_count_block.block + 1) * 100000
+   where e.global_position > _count_block.block * 100000 and e.global_position <= _count_block.last_position
 $$;
 
-comment on function domain_events._count_block(bigint) is 'How many events a block of positions holds now';
+comment on function domain_events._count_block(bigint, bigint) is 'How many events a block of positions holds now, up to a position';
 
 -- Everything that is wrong with one stream.
 create function domain_events._stream_findings(
@@ -177,7 +179,10 @@ as $$
   select f.*
     from domain_events.integrity_blocks b
     left join (select (e.global_position - 1) / 100000 as block, count(*) as events
-                 from domain_events.events e where check_integrity.aggregate_type is null group by 1) as now on now.block = b.block
+                 from domain_events.events e
+                where check_integrity.aggregate_type is null
+                  and e.global_position <= (select max(v.last_position) from domain_events.integrity_blocks v)
+                group by 1) as now on now.block = b.block
    cross join lateral domain_events._block_finding(b.block, b.events - coalesce(now.events, 0)) as f
    where check_integrity.aggregate_type is null and b.events <> coalesce(now.events, 0)
   union all

@@ -80,6 +80,7 @@ comment on function domain_events._new_suspects(bigint, bigint, pg_snapshot) is
   'Streams with whose new events something is wrong: those after a position that are above the other position or that the snapshot did not see';
 
 create function domain_events.check_integrity_incremental(
+  from_start boolean default false,
   out code text, out severity text, out stream_type text, out stream_id text, out detail text
 ) returns setof record
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set jit = off
@@ -88,6 +89,7 @@ as $$
 declare
   state domain_events.integrity_state;
   is_first boolean;
+  reads_all boolean;
   may_save boolean := not pg_is_in_recovery() and current_setting('transaction_read_only') = 'off';
   now_snapshot pg_snapshot;
   now_position bigint := domain_events._last_position();
@@ -100,6 +102,7 @@ begin
   may_save := may_save and pg_try_advisory_xact_lock(hashtextextended('domain_events.integrity_state', 0));
   select * into state from domain_events.integrity_state s;
   is_first := not found;
+  reads_all := is_first or from_start is true;
   now_snapshot := pg_current_snapshot();
   if is_first then
     if now_position > 100000 then
@@ -123,22 +126,22 @@ begin
 
   suspects := array(
     select row(s.stream_type, s.stream_id, clock_timestamp())::domain_events.integrity_suspects
-      from (select s.stream_type, s.stream_id from domain_events._suspect_streams(null) as s where is_first
+      from (select s.stream_type, s.stream_id from domain_events._suspect_streams(null) as s where reads_all
             union
             select s.stream_type, s.stream_id
               from domain_events._new_suspects((select o.verified_position from domain_events.integrity_state o), state.seen_position, state.seen_snapshot) as s
-             where not is_first
+             where not reads_all
             union
             select s.aggregate_type, s.aggregate_id from domain_events.integrity_suspects s) as s);
   return query
     select f.* from unnest(suspects) as s, lateral domain_events._stream_findings(s.aggregate_type, s.aggregate_id) as f;
   return query select f.* from domain_events._orphan_findings(null) as f;
 
-  -- One block that was verified long ago is counted again, and those that something was missing from.
+  -- Counted again: the newest block, one that was verified long ago, and those that something was missing from.
   for counted in
-    select b.block, b.events - domain_events._count_block(b.block) as lost
+    select b.block, b.events - domain_events._count_block(b.block, b.last_position) as lost
       from domain_events.integrity_blocks b
-     where b.lost <> 0 or b.block = state.next_block
+     where b.lost <> 0 or reads_all or b.block in (state.next_block, (select max(newest.block) from domain_events.integrity_blocks newest))
   loop
     if counted.lost <> 0 then
       return query select f.* from domain_events._block_finding(counted.block, counted.lost) as f;
@@ -162,15 +165,19 @@ begin
     state.next_position := state.seen_position;
     state.next_horizon := pg_snapshot_xmax(now_snapshot);
   end if;
-  insert into domain_events.integrity_blocks (block, events)
-  select b.block, domain_events._count_block(b.block)
-    from generate_series(coalesce((select max(o.block) + 1 from domain_events.integrity_blocks o), 0),
-                         state.verified_position / 100000 - 1) as b(block);
+  insert into domain_events.integrity_blocks as known (block, last_position, events)
+  select b.block, p.last_position, domain_events._count_block(b.block, p.last_position)
+    from generate_series(coalesce((select max(o.block) from domain_events.integrity_blocks o), 0), (state.verified_position - 1) / 100000) as b(block)
+   cross join lateral (select least((b.block + 1) * 100000, state.verified_position) as last_position) as p
+   where state.verified_position > 0
+  on conflict on constraint integrity_blocks_pkey do update
+    set last_position = excluded.last_position, events = excluded.events + known.lost
+  where known.last_position < excluded.last_position;
   state.next_block := coalesce((select min(b.block) from domain_events.integrity_blocks b where b.block > state.next_block),
                                (select min(b.block) from domain_events.integrity_blocks b), 0);
   insert into domain_events.integrity_state
   values (true, state.verified_position, now_position, now_snapshot, began, state.next_position, state.next_horizon,
-          state.next_block, state.fully_checked_at)
+          state.next_block, case when reads_all then began else state.fully_checked_at end)
   on conflict on constraint integrity_state_pkey do update
     set verified_position = excluded.verified_position, seen_position = excluded.seen_position, seen_snapshot = excluded.seen_snapshot,
         seen_at = excluded.seen_at, next_position = excluded.next_position, next_horizon = excluded.next_horizon,
@@ -178,5 +185,20 @@ begin
 end
 $$;
 
-comment on function domain_events.check_integrity_incremental() is
-  'As check_integrity(), but reads only what came since its last run, streams with open findings, and one old block of events; the first run reads everything. On a standby or in a read-only transaction it remembers nothing. The reader may call it: it writes only how far it came.';
+comment on function domain_events.check_integrity_incremental(boolean) is
+  'As check_integrity(), but reads only what came since its last run, streams with open findings, and one old block of events; the first run, and from_start => true, read everything. On a standby or in a read-only transaction it remembers nothing. The reader may call it: it writes only how far it came.';
+
+create function domain_events.acknowledge_losses() returns bigint
+language sql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+  with accepted as (
+    update domain_events.integrity_blocks b
+       set events = domain_events._count_block(b.block, b.last_position), lost = 0, counted_at = clock_timestamp()
+     where b.lost <> 0
+    returning 1
+  )
+  select count(*) from accepted
+$$;
+
+comment on function domain_events.acknowledge_losses() is
+  'Takes the present number of events for right where events_missing, or a forged_event between positions, was found and dealt with. Returns how many blocks of positions it did so for.';
