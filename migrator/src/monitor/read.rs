@@ -140,11 +140,11 @@ async fn check(
 const INFRASTRUCTURE: &str = "select code, severity, object, detail, null::float8, null::float8 \
     from domain_events.check_infrastructure() where $1::text is null or $2::boolean order by severity, code, object";
 
-const INTEGRITY_FULL: &str = "select code, severity, coalesce(stream_type || coalesce(' ' || stream_id, ''), 'domain_events.events'), detail, \
+const INTEGRITY_TYPE: &str = "select code, severity, coalesce(stream_type || coalesce(' ' || stream_id, ''), 'domain_events.events'), detail, \
     null::float8, null::float8 from domain_events.check_integrity($1) where $2::boolean order by 2, 1, 3";
 
 const INTEGRITY_NEW: &str = "select code, severity, coalesce(stream_type || coalesce(' ' || stream_id, ''), 'domain_events.events'), detail, \
-    null::float8, null::float8 from domain_events.check_integrity_incremental() where $1::text is null and $2::boolean order by 2, 1, 3";
+    null::float8, null::float8 from domain_events.check_integrity_incremental($2) where $1::text is null order by 2, 1, 3";
 
 const PERFORMANCE: &str = "select code, severity, object, detail, value::float8, threshold::float8 \
     from domain_events.check_performance($1, $2) order by 2, 1, 5 desc, 3";
@@ -156,15 +156,16 @@ pub async fn infrastructure(conn: &mut PgConnection) -> Result<Check, Error> {
 
 /// Only what came since the last run.
 pub async fn new_events(conn: &mut PgConnection) -> Result<Check, Error> {
-    check(conn, INTEGRITY_NEW, None, true, "checking the new events").await
+    check(conn, INTEGRITY_NEW, None, false, "checking the new events").await
 }
 
 async fn integrity(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Integrity, Error> {
     let full = args.full || args.aggregate_type.is_some();
-    let check = if full {
-        check(conn, INTEGRITY_FULL, args.aggregate_type.as_deref(), true, "checking the events").await?
-    } else {
-        new_events(conn).await?
+    let check = match &args.aggregate_type {
+        Some(kind) => check(conn, INTEGRITY_TYPE, Some(kind), true, "checking the events").await?,
+        // what it finds is remembered, so that the next run looks at it again
+        None if full => check(conn, INTEGRITY_NEW, None, true, "checking the events").await?,
+        None => new_events(conn).await?,
     };
     let verified_position = sqlx::query_scalar("select verified_position from domain_events.integrity_state")
         .fetch_optional(conn)
