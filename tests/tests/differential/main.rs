@@ -70,10 +70,10 @@ fn without() -> Vec<String> {
 /// Autovacuum would come and go as it likes. Nothing on disk has to outlive the test.
 const SETTINGS: &[(&str, &str)] = &[("autovacuum", "off"), ("full_page_writes", "off"), ("synchronous_commit", "off")];
 
-fn start(settings: &[(&str, &str)]) -> (&'static Cluster, u64) {
+fn start() -> (&'static Cluster, u64) {
     let names = env::var("DIFF_ENGINES").unwrap_or_else(|_| "portable,native".into());
     let (left, right) = names.split_once(',').expect("DIFF_ENGINES: two engines");
-    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(&[SETTINGS, settings].concat())));
+    let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(SETTINGS)));
     runner::make_templates(cluster, [engine(left), engine(right)]);
     let version =
         cluster.connect("postgres", "postgres").number("select current_setting('server_version_num')::int / 10000");
@@ -88,7 +88,7 @@ fn both_engines_tell_the_same() {
     });
     let without = without();
     println!("DIFF_SEED={first} DIFF_SECONDS={seconds}");
-    let (cluster, version) = start(&[]);
+    let (cluster, version) = start();
 
     let until = Instant::now() + Duration::from_secs(seconds);
     let mut counts = Counts::default();
@@ -114,16 +114,15 @@ fn both_engines_tell_the_same() {
 #[test]
 fn unusual_settings_change_nothing() {
     let without = without();
-    let (cluster, version) = start(&[
-        ("jit", "on"),
-        ("jit_above_cost", "0"),
-        ("log_min_messages", "debug5"),
-        ("log_error_verbosity", "verbose"),
-    ]);
+    let (cluster, version) = start();
+    let mut admin = cluster.connect("postgres", "postgres");
+    for setting in ["jit = on", "jit_above_cost = 0", "log_min_messages = debug5", "log_error_verbosity = verbose"] {
+        admin.run(&format!("alter role app_owner set {setting}"));
+    }
     let mut counts = Counts::default();
     let mut findings: BTreeMap<String, u64> = BTreeMap::new();
     for (mode, seed) in [("force_generic_plan", 11), ("force_custom_plan", 12)] {
-        cluster.connect("postgres", "postgres").run(&format!("alter role app_owner set plan_cache_mode = {mode}"));
+        admin.run(&format!("alter role app_owner set plan_cache_mode = {mode}"));
         if let Err((steps, finding)) = script(cluster, seed, version, &without, &mut counts) {
             findings.insert(finding.kind.clone(), seed);
             report(cluster, seed, steps, finding, true);

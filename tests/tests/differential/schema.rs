@@ -230,7 +230,9 @@ impl Generator {
             c.pinned |= c.id == column.id || t.key.contains(&c.id);
         }
         self.triggers += 1;
-        let name = *self.random.pick(TRIGGERS);
+        let names: Vec<&str> =
+            TRIGGERS.iter().copied().filter(|n| self.has("early") || *n > " domain_events_capture").collect();
+        let name = *self.random.pick(&names);
         let (function, name) = (format!("public.trigger_{}", self.triggers), ident(name));
         let (c, sql) = (column.sql(), t.sql());
         let value = column.ty.sql(&mut self.random, false);
