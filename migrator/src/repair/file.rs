@@ -98,7 +98,9 @@ pub async fn write(
     path: &Path,
     bar: &indicatif::ProgressBar,
 ) -> Result<Header, Error> {
-    let part = path.with_extension("part");
+    let mut part = path.as_os_str().to_owned();
+    part.push(".part");
+    let part = PathBuf::from(part);
     let result = async {
         let mut out = BufWriter::new(File::create(&part).map_err(|e| failed(&part, e))?);
         for (n, table) in header.tables.iter_mut().enumerate() {
@@ -249,7 +251,8 @@ fn head(header: &Header) -> String {
     let mut out = String::new();
     // writing to a string cannot fail
     let _ = compose(&mut out, header);
-    out
+    // the one character that a string of JSON may hold and a string of TOML may not
+    out.replace('\u{7f}', "\\u007f")
 }
 
 fn compose(out: &mut String, header: &Header) -> std::fmt::Result {

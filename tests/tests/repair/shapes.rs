@@ -100,7 +100,7 @@ fn hostile_names_and_values(db: &Db) {
     repaired(
         db,
         r#"create schema "a.b"; create table "a.b"."Ev""ents" ("Key'" text primary key, "select" text, "Id" text, "Ver sion" int, "at" timestamptz);
-           insert into "a.b"."Ev""ents" values (E'k"1\n,', 'T"\', E'i\t[''', 1, '2024-01-01'), ('{"k":2}', 'T"\', E'i\t[''', 1, '2024-01-02'), ('', 'T"\', '', 5, '2024-01-02')"#,
+           insert into "a.b"."Ev""ents" values (E'k"1\n,', 'T"\', E'i\t\x7f[''', 1, '2024-01-01'), ('{"k":2}', 'T"\', E'i\t\x7f[''', 1, '2024-01-02'), ('', 'T"\', '', 5, '2024-01-02')"#,
         &[
             "--table",
             r#""a.b"."Ev""ents""#,
