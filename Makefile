@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build cli package install deps clean bench-append bench-capture
+.PHONY: help demo test lint build cli package install deps clean bench-append bench-capture corpus soak sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -58,7 +58,7 @@ install: package ## Copy the extension into the server of PG_CONFIG
 	  $(AS_ROOT) install -D -m 644 "$$file" "/$$file" || exit 1; done
 
 bench-append: install ## Measure append_event() beside a bare INSERT and forms by hand
-	cargo bench $(REST) --bench append
+	cargo bench -p domain_events_tests --profile release --locked --bench append
 
 bench-capture: install ## Measure capture beside the bare statement, the cheapest SQL and peers
 	@for package in postgresql-$(PG_MAJOR)-tablelog postgresql-$(PG_MAJOR)-pgq3; do \
@@ -66,7 +66,16 @@ bench-capture: install ## Measure capture beside the bare statement, the cheapes
 	  $(AS_ROOT) env DEBIAN_FRONTEND=noninteractive apt-get install -q -y --no-install-recommends $$package || \
 	  echo "$$package cannot be installed: measured without it" >&2; \
 	done
-	cargo bench $(REST) --bench capture
+	cargo bench -p domain_events_tests --profile release --locked --bench capture
+
+corpus: deps ## The table over the legacy schemas of tests/corpus: found, right source, strategy, verified
+	cargo test $(REST) --test port corpus -- --nocapture
+
+soak: install ## Random sessions, kills and crashes on both engines, every event accounted for (SOAK_SECONDS=600, SOAK_SEED=n)
+	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test $(REST) --test soak -- --nocapture --test-threads=1
+
+sqlsmith: install ## Random queries against the native engine: no server crash (QUERIES=2000; needs the package sqlsmith)
+	PG_CONFIG=$(PG_CONFIG) tests/robustness/sqlsmith.sh $(or $(QUERIES),2000)
 
 deps: ## Install what is missing: PostgreSQL, clang, cargo-pgrx
 	@.ci/deps $(PG_MAJOR) $(PGRX)

@@ -1,7 +1,7 @@
 //! The same random script on both engines: results, events and dead letters are compared, and the universal invariant is
 //! checked on each after every transaction.
 //!
-//! `DIFF_SEED` repeats a script (what failed prints its own), `DIFF_SECONDS` sets how long new ones are made up (10),
+//! `DIFF_SEED` says where scripts begin (1; what failed prints its own), `DIFF_SECONDS` for how long they are made up (10),
 //! `DIFF_WITHOUT=ddl,merge,..` leaves features out, `DIFF_ALL=1` goes on after a finding, `DIFF_MINIMISE` is the time in seconds
 //! for making a script smaller (40), `DIFF_ENGINES=portable,portable` compares an engine with itself.
 
@@ -21,7 +21,7 @@ mod value;
 use std::{
     collections::BTreeMap,
     env,
-    time::{Duration, Instant, SystemTime},
+    time::{Duration, Instant},
 };
 
 use domain_events_tests::{Cluster, Engine};
@@ -52,7 +52,11 @@ const OPEN: &[(&str, &str)] = &[
         "nullid",
         "after DDL the portable engine keeps whole rows in dead letters of rows without an id, the native one changes",
     ),
-    ("ddl", "the first INSERT after DDL onto a stream that had ended is marked complete by the native engine only"),
+    (
+        "early",
+        "a trigger that sorts before the capture's and changes the new row again: the order of its events is found by value, \
+         which is wrong when a value returns",
+    ),
 ];
 
 fn without() -> Vec<String> {
@@ -83,9 +87,8 @@ fn start() -> (&'static Cluster, u64) {
 #[test]
 fn both_engines_tell_the_same() {
     let seconds = number("DIFF_SECONDS").unwrap_or(10);
-    let first = number("DIFF_SEED").unwrap_or_else(|| {
-        SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).expect("after 1970").as_nanos() as u64 % 1_000_000_000
-    });
+    // A change is judged by the same scripts as the one before; DIFF_SEED=$RANDOM looks for new ones.
+    let first = number("DIFF_SEED").unwrap_or(1);
     let without = without();
     println!("DIFF_SEED={first} DIFF_SECONDS={seconds}");
     let (cluster, version) = start();
