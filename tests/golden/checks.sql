@@ -16,3 +16,4 @@ select domain_events.set_threshold('max_stream_events', 2);
 select domain_events.set_threshold('no_such_threshold', 2);
 select (domain_events.append_event('User', '1', 'UserRenamed')).aggregate_version from generate_series(1, 3);
 select code, severity, object from domain_events.check_performance('User');
+select domain_events.acknowledge_losses() as nothing_was_lost;
