@@ -16,6 +16,7 @@ declare
   types oid[];
   identity_types oid[];
   is_partitioned boolean;
+  is_unique boolean;
   differences text;
   declarations text;
   body text;
@@ -31,6 +32,9 @@ begin
   select * into strict e from domain_events._expressions(config.capture_id);
   watched := domain_events._watched_relations(config.relation);
   is_partitioned := (select r.relkind = 'p' from pg_class r where r.oid = config.relation);
+  -- Where several rows share a stream, what looks like a late event of one row may be the event of another.
+  is_unique := domain_events._is_unique(config.relation, (select array_agg(l.column_name::text) from domain_events._live_columns(config.capture_id) as l
+                                                           where l.identity_position is not null));
   select array_agg(l.type) filter (where l.captured), array_agg(l.type) filter (where l.identity_position is not null)
     into types, identity_types
     from domain_events._live_columns(config.capture_id) as l
@@ -112,11 +116,15 @@ $b$,
   if is_partitioned then
     body := body || format($p$
   if tg_when = 'BEFORE' then
-    perform domain_events._note_move(%1$s, domain_events._short_id(_old_id), domain_events._short_id(_id), _old_row, _old_key, _new_key,
+    perform domain_events._note_move(%1$s, tg_relid, old.ctid, domain_events._short_id(_old_id), domain_events._short_id(_id), _old_row, _old_key, _new_key,
                                      coalesce(_changed, array(select jsonb_object_keys(_old_values))));
     return new;
   end if;
-  select m.new_id, m.old_key, m.new_key into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id)) as m;
+  if tg_op = 'INSERT' then
+    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, null);
+  else
+    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, old.ctid);
+  end if;
   if tg_op = 'DELETE' and found then
     if _moved.new_id = domain_events._short_id(_id) then
       return null;  -- the INSERT that follows tells it as one update
@@ -126,7 +134,6 @@ $b$,
     perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, '{}');
     return null;
   elsif tg_op = 'INSERT' and found then
-    select m.old_id, m.old_row, m.changed into _moved from domain_events._take_move(%1$s, domain_events._short_id(_id)) as m;
     if _moved.old_id <> domain_events._short_id(_id) then
       _type := %3$L;
       _metadata := '{"complete": true}';
@@ -212,7 +219,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
   case _op
     when 'INSERT' then
       if domain_events._write_event(%5$L, _id, _type, _name, _data, '{}', 'INSERT', coalesce(_after, %9$s)) = 0 then
-        perform domain_events._write_placed(%5$L, _id, _type, _name, _data, 'INSERT', null, _new_row);
+        %11$s
       end if;
     when 'DELETE' then
       perform domain_events._write_event(%5$L, _id, _type, _name, _data, '{}');
@@ -252,9 +259,13 @@ $b$,
         _data := jsonb_build_object('old_values', %5$s, 'new_values', _new_row);
         perform domain_events._write_event(%3$L, _id, _type, _name, _data, _metadata);
       elsif _version = 0 then
-        perform domain_events._write_placed(%3$L, _id, _type, _name, _data, 'UPDATE', _old_row, _new_row);
+        %6$s
       end if;$u$, e.row_old, e.row_new, config.aggregate_type, config.whole_row_after,
-      case config.payload when 'full' then '_old_row' else '_old_values' end));
+      case config.payload when 'full' then '_old_row' else '_old_values' end,
+      format(case when is_unique then 'perform domain_events._write_placed(%L, _id, _type, _name, _data, ''UPDATE'', _old_row, _new_row);'
+                  else 'perform domain_events._write_event(%L, _id, _type, _name, _data, ''{}'');' end, config.aggregate_type)),
+    format(case when is_unique then 'perform domain_events._write_placed(%L, _id, _type, _name, _data, ''INSERT'', null, _new_row);'
+                else 'perform domain_events._write_event(%L, _id, _type, _name, _data, ''{}'');' end, config.aggregate_type));
   -- With "abort" too: the lock of the usual case belongs to the session and is given back on error.
   body := format($b$
   begin

@@ -3,6 +3,9 @@
 
 create unlogged table domain_events.row_moves (
   capture_id     int not null,
+  leaf           oid not null,
+  place          tid not null,
+  has_left       boolean not null default false,
   old_id         text collate "C" not null,
   new_id         text collate "C" not null,
   transaction_id xid8 not null,
@@ -10,13 +13,16 @@ create unlogged table domain_events.row_moves (
   old_key        jsonb not null,
   new_key        jsonb not null,
   changed        text[] not null,
-  constraint row_moves_pkey primary key (capture_id, old_id)
+  constraint row_moves_pkey primary key (capture_id, leaf, place)
 );
 
 create index row_moves_new_id on domain_events.row_moves (capture_id, new_id);
 
 comment on table domain_events.row_moves is 'Rows on their way to another partition, for the length of a statement; what is left over from another transaction means nothing';
 comment on column domain_events.row_moves.capture_id is 'The capture';
+comment on column domain_events.row_moves.leaf is 'The partition that the row leaves';
+comment on column domain_events.row_moves.place is 'Where the row is there: several rows may share an id';
+comment on column domain_events.row_moves.has_left is 'True between the DELETE and the INSERT that make up the move';
 comment on column domain_events.row_moves.old_id is 'Aggregate id before the move';
 comment on column domain_events.row_moves.new_id is 'Aggregate id after it';
 comment on column domain_events.row_moves.transaction_id is 'The moving transaction';
@@ -41,54 +47,47 @@ comment on function domain_events._leaves_partition(oid, text[]) is
   'True when a row whose columns changed so may belong to another partition now';
 
 create function domain_events._note_move(
-  capture_id int, old_id text, new_id text, old_row jsonb, old_key jsonb, new_key jsonb, changed text[]
+  capture_id int, leaf oid, place tid, old_id text, new_id text, old_row jsonb, old_key jsonb, new_key jsonb, changed text[]
 ) returns void
 language plpgsql volatile
 as $$
 begin
-  insert into domain_events.row_moves as m (capture_id, old_id, new_id, transaction_id, old_row, old_key, new_key, changed)
-  values (_note_move.capture_id, _note_move.old_id, _note_move.new_id, pg_current_xact_id(), _note_move.old_row,
-          _note_move.old_key, _note_move.new_key, _note_move.changed)
+  insert into domain_events.row_moves as m (capture_id, leaf, place, old_id, new_id, transaction_id, old_row, old_key, new_key, changed)
+  values (_note_move.capture_id, _note_move.leaf, _note_move.place, _note_move.old_id, _note_move.new_id, pg_current_xact_id(),
+          _note_move.old_row, _note_move.old_key, _note_move.new_key, _note_move.changed)
   on conflict on constraint row_moves_pkey do update
-    set new_id = excluded.new_id, transaction_id = excluded.transaction_id, old_row = excluded.old_row,
-        old_key = excluded.old_key, new_key = excluded.new_key, changed = excluded.changed;
+    set has_left = false, old_id = excluded.old_id, new_id = excluded.new_id, transaction_id = excluded.transaction_id,
+        old_row = excluded.old_row, old_key = excluded.old_key, new_key = excluded.new_key, changed = excluded.changed;
 end
 $$;
 
-comment on function domain_events._note_move(int, text, text, jsonb, jsonb, jsonb, text[]) is 'Notes that a row is about to move';
+comment on function domain_events._note_move(int, oid, tid, text, text, jsonb, jsonb, jsonb, text[]) is 'Notes that a row is about to move';
 
--- An update that stayed in its partition after all ends the move it was noted for.
-create function domain_events._find_move(capture_id int, operation text, id text) returns setof domain_events.row_moves
+-- A row's DELETE is followed by its INSERT at once. An update that stayed in its partition after all ends the move it was
+-- noted for.
+create function domain_events._find_move(capture_id int, operation text, id text, leaf oid, place tid) returns setof domain_events.row_moves
 language plpgsql volatile
 as $$
 begin
   case operation
     when 'DELETE' then
-      return query select * from domain_events.row_moves m
-                    where m.capture_id = _find_move.capture_id and m.old_id = _find_move.id
-                      and m.transaction_id = pg_current_xact_id();
+      return query update domain_events.row_moves m set has_left = true
+                    where m.capture_id = _find_move.capture_id and m.leaf = _find_move.leaf and m.place = _find_move.place
+                      and m.transaction_id = pg_current_xact_id()
+                   returning m.*;
     when 'INSERT' then
-      return query select * from domain_events.row_moves m
-                    where m.capture_id = _find_move.capture_id and m.new_id = _find_move.id
-                      and m.transaction_id = pg_current_xact_id();
+      return query delete from domain_events.row_moves m
+                    where m.capture_id = _find_move.capture_id and m.new_id = _find_move.id and m.has_left
+                      and m.transaction_id = pg_current_xact_id()
+                   returning m.*;
     else
       delete from domain_events.row_moves m
-       where m.capture_id = _find_move.capture_id and m.new_id = _find_move.id;
+       where m.capture_id = _find_move.capture_id and m.leaf = _find_move.leaf and m.place = _find_move.place;
   end case;
 end
 $$;
 
-comment on function domain_events._find_move(int, text, text) is 'The noted move that a DELETE or an INSERT is half of';
-
-create function domain_events._take_move(capture_id int, id text) returns setof domain_events.row_moves
-language sql volatile
-as $$
-  delete from domain_events.row_moves m
-   where m.capture_id = _take_move.capture_id and m.new_id = _take_move.id and m.transaction_id = pg_current_xact_id()
-  returning *
-$$;
-
-comment on function domain_events._take_move(int, text) is 'Ends a move and returns it';
+comment on function domain_events._find_move(int, text, text, oid, tid) is 'The noted move that a DELETE or an INSERT is half of; the INSERT ends it';
 
 create table domain_events.capture_partitions (
   capture_id int not null,
