@@ -183,21 +183,6 @@ $$;
 comment on function domain_events._append_part(domain_events.events[], bigint, domain_events.events[]) is
   'Holds the stream of these events, until the transaction ends or for the insert only, and stores them';
 
-create function domain_events._raise_version(
-  aggregate_type text, aggregate_id text, expected_version bigint, actual bigint
-) returns void
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$
-begin
-  raise exception 'stream (%, %) is not at the expected version', aggregate_type, aggregate_id
-    using errcode = '23000',
-          detail = format('expected %s, actual %s', expected_version, actual),
-          hint = 'Read the stream again and decide anew.';
-end
-$$;
-
-comment on function domain_events._raise_version(text, text, bigint, bigint) is 'Raises 23000: the stream is at another version';
-
 create function domain_events._append_batch(
   events jsonb, default_type text, default_id text, expected jsonb
 ) returns setof domain_events.events

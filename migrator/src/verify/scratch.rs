@@ -55,7 +55,7 @@ impl Scratch<'_> {
         }
         self.constraint_names(conn, relation, &copy).await?;
         if let Some(version) = without_key_on {
-            self.drop_keys(conn, &copy, version).await?;
+            drop_version_keys(conn, &copy, version).await?;
         }
         Ok(())
     }
@@ -77,26 +77,6 @@ impl Scratch<'_> {
         for (from, to) in renames {
             let sql = format!("alter table {copy} rename constraint {} to {}", quote_ident(&from), quote_ident(&to));
             db::execute(conn, &sql, "naming the keys of the copy").await?;
-        }
-        Ok(())
-    }
-
-    /// The legacy versions may collide: that is what is being repaired.
-    async fn drop_keys(&self, conn: &mut PgConnection, copy: &str, version: &str) -> Result<(), Error> {
-        let drops: Vec<String> = sqlx::query_scalar(
-            "select case when c.oid is null then pg_catalog.format('drop index %s', i.indexrelid::regclass) \
-             else pg_catalog.format('alter table %s drop constraint %I', i.indrelid::regclass, c.conname) end \
-             from pg_catalog.pg_index i left join pg_catalog.pg_constraint c on c.conindid = i.indexrelid and c.conrelid = i.indrelid \
-             where i.indrelid = pg_catalog.to_regclass($1) and i.indisunique and exists (select from pg_catalog.pg_attribute a \
-             where a.attrelid = i.indrelid and a.attname = $2 and a.attnum = any (i.indkey))",
-        )
-        .bind(copy)
-        .bind(version)
-        .fetch_all(&mut *conn)
-        .await
-        .doing("reading the keys of the copy")?;
-        for sql in drops {
-            db::execute(conn, &sql, "dropping the key of the copy").await?;
         }
         Ok(())
     }
@@ -185,4 +165,25 @@ pub fn closure<'a>(
             functions.push(function);
         }
     }
+}
+
+/// Drops the unique keys over the version from a copy of an event table: the legacy versions may collide, that is what is
+/// being repaired.
+pub(super) async fn drop_version_keys(conn: &mut PgConnection, table: &str, version: &str) -> Result<(), Error> {
+    let drops: Vec<String> = sqlx::query_scalar(
+        "select case when c.oid is null then pg_catalog.format('drop index %s', i.indexrelid::regclass) \
+         else pg_catalog.format('alter table %s drop constraint %I', i.indrelid::regclass, c.conname) end \
+         from pg_catalog.pg_index i left join pg_catalog.pg_constraint c on c.conindid = i.indexrelid and c.conrelid = i.indrelid \
+         where i.indrelid = pg_catalog.to_regclass($1) and i.indisunique and exists (select from pg_catalog.pg_attribute a \
+         where a.attrelid = i.indrelid and a.attname = $2 and a.attnum = any (i.indkey))",
+    )
+    .bind(table)
+    .bind(version)
+    .fetch_all(&mut *conn)
+    .await
+    .doing("reading the keys of the copy")?;
+    for sql in drops {
+        db::execute(conn, &sql, "dropping the key of the copy").await?;
+    }
+    Ok(())
 }

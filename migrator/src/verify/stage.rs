@@ -5,7 +5,7 @@ use sqlx::PgConnection;
 use super::changes::{self, Change};
 use super::check::Case;
 use super::replay::{self, Outcome, Side};
-use super::scratch::Scratch;
+use super::scratch::{Scratch, drop_version_keys};
 use super::{ROWS, Tried};
 use crate::db::{self, quote_ident, quote_literal};
 use crate::error::{Doing, Error};
@@ -271,25 +271,6 @@ async fn row_conditions(conn: &mut PgConnection, table: &Relation, from: &str) -
         order.join(", ")
     );
     sqlx::query_scalar(&sql).fetch_all(conn).await.doing("reading the keys of the rows")
-}
-
-async fn drop_version_keys(conn: &mut PgConnection, table: &str, version: &str) -> Result<(), Error> {
-    let drops: Vec<String> = sqlx::query_scalar(
-        "select case when c.oid is null then pg_catalog.format('drop index %s', i.indexrelid::regclass) \
-         else pg_catalog.format('alter table %s drop constraint %I', i.indrelid::regclass, c.conname) end \
-         from pg_catalog.pg_index i left join pg_catalog.pg_constraint c on c.conindid = i.indexrelid and c.conrelid = i.indrelid \
-         where i.indrelid = pg_catalog.to_regclass($1) and i.indisunique and exists (select from pg_catalog.pg_attribute a \
-         where a.attrelid = i.indrelid and a.attname = $2 and a.attnum = any (i.indkey))",
-    )
-    .bind(table)
-    .bind(version)
-    .fetch_all(&mut *conn)
-    .await
-    .doing("reading the keys of the event table")?;
-    for sql in drops {
-        db::execute(conn, &sql, "dropping the key on the copy of the database").await?;
-    }
-    Ok(())
 }
 
 /// Something of a column's type.
