@@ -1,6 +1,7 @@
 -- The actor comes from a setting of the session; the function runs with its owner's rights.
--- expect: EV101 literal shim DocumentSaved
--- port: equal
+-- must: port
+-- source: literal
+-- change: update documents set body = coalesce(body, '') || 'x'
 create table documents (id int primary key, body text);
 create table document_events (document_id int not null, version int not null, type text not null, actor text, data jsonb not null, at timestamptz not null default now(), unique (document_id, version));
 create function saved() returns trigger language plpgsql security definer set search_path = public as $$

@@ -1,6 +1,7 @@
 -- The event table assigns the version itself, under no lock.
--- expect: EV110 assigned_on_event_table shim ItemChanged
--- port: equal
+-- must: port
+-- source: assigned_on_event_table
+-- change: update items set name = coalesce(name, '') || 'x'
 create table items (id int primary key, name text);
 create table item_events (id bigserial primary key, item_id int not null, version int, event_type text not null, data jsonb not null, at timestamptz default now(), unique (item_id, version));
 create function assign_version() returns trigger language plpgsql as $$

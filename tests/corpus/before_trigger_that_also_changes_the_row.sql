@@ -1,6 +1,7 @@
 -- A BEFORE UPDATE trigger that touches updated_at and writes the event.
--- expect: EV101 literal shim ProfileChanged
--- port: equal
+-- must: port
+-- source: literal
+-- change: update profiles set born = coalesce(born, date '2000-01-01') + 1
 create table profiles (id uuid primary key default gen_random_uuid(), nick varchar(12) not null, born date, updated_at timestamptz not null default now());
 create table profile_log (profile uuid not null, version smallint not null, what text not null, old_row jsonb, new_row jsonb, at timestamptz not null default now(), by_whom text not null default current_user, unique (profile, version));
 create function touch() returns trigger language plpgsql as $$

@@ -1,6 +1,7 @@
 -- Lines of an order write into the order's stream: no row lock holds it.
--- expect: EV102 max_plus_one shim LineAdded
--- port: equal
+-- must: port
+-- source: max_plus_one
+-- change: insert into order_lines (order_id, item) select id, 'nut' from orders
 create table orders (id int primary key);
 create table order_lines (id serial primary key, order_id int not null references orders, item text not null, quantity int not null default 1 check (quantity > 0));
 create table order_events (order_id int not null, version bigint not null, event_type text not null, payload jsonb not null, recorded timestamptz not null default now(), primary key (order_id, version));

@@ -1,5 +1,6 @@
 -- The table is chosen at run time.
--- expect: EV201 dynamic manual -
+-- must: refuse
+-- source: dynamic
 create table things (id int primary key, name text);
 create function dyn() returns trigger language plpgsql as $$
 declare target text := tg_table_name || '_events';

@@ -1,5 +1,6 @@
 -- A literal 1 that is right.
--- expect: EV130 literal - SensorRead
+-- must: ignore
+-- source: literal
 create table readings (id serial primary key, celsius numeric);
 create table facts (stream_id uuid not null, version int not null, event_type text not null, data jsonb not null, at timestamptz default now(), unique (stream_id, version));
 create function sensed() returns trigger language plpgsql as $$

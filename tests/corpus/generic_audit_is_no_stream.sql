@@ -1,5 +1,6 @@
 -- audit-trigger and its like: a log without versions, a version-looking action code.
--- expect: EV121 none - -
+-- must: ignore
+-- source: none
 create table members (id int primary key, name text);
 create table logged_actions (event_id bigserial primary key, schema_name text not null, table_name text not null, action text not null check (action in ('I', 'D', 'U')), action_code int not null default 1,
   row_data jsonb, changed_fields jsonb, action_tstamp timestamptz not null default current_timestamp);

@@ -1,6 +1,7 @@
 -- The second try of the first seed: a helper with max()+1 and an insert that gives way in silence.
--- expect: EV102 max_plus_one shim UserUpdated
--- port: equal
+-- must: port
+-- source: max_plus_one
+-- change: update users set login_count = login_count + 1
 create table users (id bigserial primary key, name text not null, email text not null unique, login_count int not null default 0, last_login_at timestamptz);
 create table domain_events (
   id bigserial primary key, event_id uuid not null default gen_random_uuid(), aggregate_type varchar(100) not null, aggregate_id varchar(100) not null,

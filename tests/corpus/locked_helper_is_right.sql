@@ -1,5 +1,6 @@
 -- max()+1 after an advisory lock, in a volatile helper: right, left alone.
--- expect: EV103 max_plus_one_locked - AccountChanged
+-- must: ignore
+-- source: max_plus_one_locked
 create table accounts (id int primary key, balance numeric not null default 0);
 create table account_events (id bigserial primary key, account_id int not null, version int not null, event_type text not null, data jsonb not null, at timestamptz default now(), unique (account_id, version));
 create function next_version(p int) returns int language plpgsql as $$

@@ -1,6 +1,7 @@
 -- event_version is the version of the payload's schema, version the stream's.
--- expect: EV102 max_plus_one shim order_changed
--- port: equal
+-- must: port
+-- source: max_plus_one
+-- change: update orders set note = coalesce(note, '') || 'x'
 create table orders (id int primary key, note text);
 create table event_store (sequence_number bigserial primary key, aggregate_id varchar(36) not null, event_type varchar(255) not null,
   event_version int not null default 1, event_data jsonb not null, version int not null, occurred_at timestamp(6) not null default now(), unique (aggregate_id, version));

@@ -1,5 +1,6 @@
 -- event_version is the stream's version because its comment says so; there is no unique key, so nothing can serve it.
--- expect: EV101 literal manual GlobalStateChanged
+-- must: refuse
+-- source: literal
 create table global_state (id uuid primary key default gen_random_uuid(), state_key text not null, state_value jsonb);
 create table global_state_events (
   id uuid primary key default gen_random_uuid(), aggregate_id uuid not null, event_type varchar(100) not null, event_version integer not null default 1,

@@ -1,7 +1,7 @@
 -- One generic function on two tables, the type from an argument, the operation in CASE.
--- expect: EV101 literal shim created|updated|deleted
--- expect: EV101 literal shim created|updated|deleted
--- port: equal equal
+-- must: port
+-- source: literal literal
+-- change: update customers set name = name || 'x'; update invoices set total = total + 1
 create table customers (id int primary key, name text);
 create table invoices (id int primary key, total numeric(10, 2), paid boolean not null default false);
 create table journal (no bigserial primary key, entity text not null, entity_id text not null, rev int not null, action text not null, body jsonb, at timestamptz default clock_timestamp(),

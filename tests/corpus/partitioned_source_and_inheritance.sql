@@ -1,6 +1,7 @@
 -- The trigger sits on a partitioned table: its clones are no findings of their own.
--- expect: EV101 literal shim MeterRead
--- port: equal
+-- must: port
+-- source: literal
+-- change: update meters set value = value + 1
 create table meters (id int not null, region text not null, value numeric, primary key (id, region)) partition by list (region);
 create table meters_north partition of meters for values in ('north');
 create table meters_south partition of meters for values in ('south');

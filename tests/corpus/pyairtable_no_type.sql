@@ -1,6 +1,7 @@
 -- Unique (aggregate_id, version) without the type; a helper that no trigger calls.
--- expect: EV101 literal shim workspace.updated
--- port: equal
+-- must: port
+-- source: literal
+-- change: update app.workspaces set name = name || 'x'
 create schema app;
 create table app.workspaces (id uuid primary key default gen_random_uuid(), name text not null, settings jsonb not null default '{}', active boolean not null default true);
 create table app.event_store (

@@ -1,6 +1,7 @@
 -- Names that must be quoted, a reserved word among them.
--- expect: EV102 max_plus_one shim UserRenamed
--- port: equal
+-- must: port
+-- source: max_plus_one
+-- change: update "User" set "Name" = "Name" || 'x'
 create table "User" ("Id" int primary key, "Name" text, "order" int);
 create table "DomainEvents" ("AggregateType" text not null, "AggregateId" text not null, "Version" int not null, "EventType" text not null, "Data" jsonb, "At" timestamptz default now(),
   constraint "UK" unique ("AggregateType", "AggregateId", "Version"));

@@ -1,5 +1,6 @@
 -- The row's own optimistic lock is the event's version.
--- expect: EV104 copied_from_row manual PageEdited
+-- must: refuse
+-- source: copied_from_row
 create table pages (id int primary key, body text, lock_version int not null default 0);
 create table page_events (page_id int not null, version int not null, event_type text not null, data jsonb, at timestamptz default now(), unique (page_id, version));
 create function edited() returns trigger language plpgsql as $$

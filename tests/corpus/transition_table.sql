@@ -1,6 +1,7 @@
 -- A statement trigger that writes one event per row of its transition table.
--- expect: EV101 literal shim StockChanged
--- port: equal
+-- must: port
+-- source: literal
+-- change: update stock set quantity = quantity + 1
 create table stock (sku text primary key, quantity int not null);
 create table stock_events (stream text not null, version int not null, event_type text not null, data jsonb not null, at timestamptz not null default now(), unique (stream, version));
 create function stock_changed() returns trigger language plpgsql as $$

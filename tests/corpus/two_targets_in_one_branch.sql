@@ -1,7 +1,7 @@
 -- An event and an outbox row in one branch; the outbox has no version and is none of ours.
--- expect: EV101 literal shim TicketMoved
--- expect: EV121 none - TicketMoved
--- port: equal
+-- must: port
+-- source: literal none
+-- change: update tickets set place = place || 'x'
 create table tickets (id int primary key, place text not null, price numeric);
 create table ticket_events (id bigserial primary key, ticket_id int not null, seq int not null, kind text not null, data jsonb not null, created_at timestamptz not null default now(), unique (ticket_id, seq));
 create table outbox (id bigserial primary key, event_type text not null, ref int, payload jsonb not null, created_at timestamptz not null default now());

@@ -1,5 +1,6 @@
 -- A sequence: unique, never gapless; a reader may take it for a global order.
--- expect: EV105 sequence manual Ping
+-- must: refuse
+-- source: sequence
 create table probes (id int primary key, up boolean);
 create sequence event_no;
 create table probe_events (probe_id int not null, version bigint not null default nextval('event_no'), event_type text not null, data jsonb, at timestamptz default now(), unique (probe_id, version));

@@ -1,7 +1,6 @@
 //! `scan`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use serde_json::json;
 
@@ -27,10 +26,14 @@ pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
         let mut document = json!({ "findings": findings });
         if args.from.is_some() {
             document["problems"] = json!(problems);
+            document["missing"] = json!(source::MISSING);
         }
         ctx.out.json(&document)?;
     } else {
         print(&findings, ctx)?;
+    }
+    if args.from.is_some() {
+        ctx.out.note(format!("files do not tell: {}", source::MISSING.join("; ")));
     }
     let work = findings.iter().filter(|f| f.needs_work()).count();
     if work == 0 {
@@ -42,32 +45,9 @@ pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
     Ok(Exit::Pending)
 }
 
-/// A file, or the SQL files of a directory in the order of their names.
+/// A file, or the SQL files of a directory in the order of their numbers.
 fn read_files(path: &Path) -> Result<(Catalogue, Vec<Problem>), Error> {
-    let io = |path: &Path, e| Error::io(path.display().to_string(), e);
-    let mut files: Vec<PathBuf> = vec![];
-    if path.is_dir() {
-        for entry in fs::read_dir(path).map_err(|e| io(path, e))? {
-            let file = entry.map_err(|e| io(path, e))?.path();
-            if file.extension().is_some_and(|e| e.eq_ignore_ascii_case("sql")) {
-                files.push(file);
-            }
-        }
-        files.sort();
-        if files.is_empty() {
-            return Err(Error::usage(
-                format!("{} holds no .sql file", path.display()),
-                "Name a file, or a directory of migrations.",
-            ));
-        }
-    } else {
-        files.push(path.to_owned());
-    }
-    let mut texts = vec![];
-    for file in files {
-        let text = fs::read_to_string(&file).map_err(|e| io(&file, e))?;
-        texts.push((file.display().to_string(), text));
-    }
+    let texts = source::read_files(path)?;
     Ok(source::from_sql(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))))
 }
 

@@ -372,7 +372,7 @@ fn other_languages_and_functions_of_the_application() {
            insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data) values ('User', i::text, v, 'UserNoted', '{{}}') $n$;"
     );
     let f = expect(&application, &["EV106 dynamic shim"]);
-    assert_eq!((f[0].trigger.as_deref(), f[0].function.as_deref()), (None, Some("public.note(bigint, bigint)")));
+    assert_eq!((f[0].trigger.as_deref(), f[0].function.as_deref()), (None, Some("public.note(i bigint, v bigint)")));
 }
 
 #[test]

@@ -6,7 +6,7 @@ pub(crate) mod types;
 
 use serde::{Deserialize, Serialize};
 
-pub use offline::{Problem, from_sql};
+pub use offline::{MISSING, Problem, from_sql, read as read_files};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};
 
@@ -116,6 +116,9 @@ pub struct Column {
     pub data_type: String,
     /// `pg_type.typcategory`, of the base type for domains.
     pub category: String,
+    /// The base type of a domain.
+    #[serde(default)]
+    pub base: Option<String>,
     /// NOT NULL.
     pub not_null: bool,
     /// Default expression.
@@ -133,7 +136,9 @@ pub struct Column {
 impl Column {
     /// Whether a version could be stored here.
     pub fn is_integer(&self) -> bool {
-        matches!(self.data_type.as_str(), "smallint" | "integer" | "bigint") || self.data_type.starts_with("numeric")
+        let plain = self.base.as_deref().unwrap_or(&self.data_type);
+        let whole = |rest: &str| rest.is_empty() || rest.ends_with(",0)") || !rest.contains(',');
+        matches!(plain, "smallint" | "integer" | "bigint") || plain.strip_prefix("numeric").is_some_and(whole)
     }
 }
 

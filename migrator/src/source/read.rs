@@ -75,7 +75,8 @@ fn relations_sql() -> String {
                 case when c.reltuples > 0 then c.reltuples::float8 else 0 end as estimated_rows,
                 coalesce((select pg_catalog.json_agg(pg_catalog.json_build_object(
                     'name', a.attname, 'type', pg_catalog.format_type(a.atttypid, a.atttypmod),
-                    'category', coalesce(b.typcategory, t.typcategory)::text, 'not_null', a.attnotnull,
+                    'category', coalesce(b.typcategory, t.typcategory)::text,
+                    'base', pg_catalog.format_type(b.oid, t.typtypmod), 'not_null', a.attnotnull,
                     'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'identity', a.attidentity::text, 'generated', a.attgenerated::text,
                     'references', exists (select from pg_catalog.pg_constraint f where f.conrelid = c.oid and f.contype = 'f' and a.attnum = any (f.conkey)),
                     'comment', pg_catalog.col_description(c.oid, a.attnum)) order by a.attnum)

@@ -76,15 +76,15 @@ impl<'a> Legacy<'a> {
              select d from (
                select pg_get_functiondef(p.oid) || p.proowner::regrole::text || coalesce(p.proacl::text, '-')
                       || coalesce(obj_description(p.oid, 'pg_proc'), '-') as d
-                 from pg_proc p where p.pronamespace = 'public'::regnamespace
+                 from pg_proc p where p.pronamespace in (select oid from pg_namespace where nspname !~ '^(pg_|information_schema|domain_events$)')
                union all
                select pg_get_triggerdef(t.oid) || t.tgenabled::text || coalesce(obj_description(t.oid, 'pg_trigger'), '-')
                  from pg_trigger t join pg_class c on c.oid = t.tgrelid
-                where not t.tgisinternal and c.relnamespace = 'public'::regnamespace
+                where not t.tgisinternal and c.relnamespace in (select oid from pg_namespace where nspname !~ '^(pg_|information_schema|domain_events$)')
                   and t.tgname not in (' domain_events_capture', ' domain_events_truncate')
                union all
                select c.oid::regclass::text || coalesce(c.relacl::text, '-') from pg_class c
-                where c.relnamespace = 'public'::regnamespace and c.relkind in ('r', 'p')) x
+                where c.relnamespace in (select oid from pg_namespace where nspname !~ '^(pg_|information_schema|domain_events$)') and c.relkind in ('r', 'p')) x
               order by d collate \"C\"",
         )
     }

@@ -1,0 +1,300 @@
+//! Reading SQL files instead of a server: a `pg_dump -s`, or migrations folded in order. What a file does not hold (row
+//! counts, who uses what) stays empty and is said to be missing; one broken statement is reported and does not stop the rest.
+
+mod files;
+mod routines;
+mod split;
+mod tables;
+
+use serde_json::Value;
+
+pub use files::read;
+
+use super::types::{self, Types};
+use super::{Catalogue, Relation};
+use crate::judge::ast::{self, list, node, text};
+
+/// What no file tells, in words.
+pub const MISSING: [&str; 5] = [
+    "which tables the event store serves already",
+    "which roles write the event tables, apart from grants",
+    "functions of the server and of extensions",
+    "settings of roles and sessions, the search_path among them",
+    "rows: whether versions collide already is what `domain-events repair` finds on the server",
+];
+
+/// A statement that could not be used.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Problem {
+    /// The file.
+    pub file: String,
+    /// Line of the statement in it.
+    pub line: usize,
+    /// Why.
+    pub reason: String,
+}
+
+/// Folds files, in the order given, into a catalogue.
+pub fn from_sql<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Catalogue, Vec<Problem>) {
+    let catalogue = Catalogue { search_path: vec!["public".into()], ..Catalogue::default() };
+    let mut fold = Fold { catalogue, path: vec!["public".into()], next: 1, types: Types::default(), sequences: vec![] };
+    let mut problems = vec![];
+    for (file, whole) in files {
+        fold.file(file, whole, &mut problems);
+    }
+    (fold.finished(), problems)
+}
+
+/// A catalogue in the making.
+struct Fold {
+    catalogue: Catalogue,
+    /// Where unqualified names are made and looked for now.
+    path: Vec<String>,
+    next: u32,
+    types: Types,
+    /// ALTER TABLE may name a sequence too.
+    sequences: Vec<String>,
+}
+
+impl Fold {
+    fn file(&mut self, file: &str, whole: &str, problems: &mut Vec<Problem>) {
+        let mut statements = split::Statements::new(whole);
+        while let Some(piece) = statements.next() {
+            let line = || whole[..piece.start].matches('\n').count() + 1;
+            let mut problem = |reason: String| {
+                // a name that another statement has too would tell less than the statement's own words
+                let shown: String = piece.text.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
+                let shown: String = shown.chars().take(80).collect();
+                problems.push(Problem { file: file.to_owned(), line: line(), reason: format!("{reason}: {shown} ..") });
+            };
+            if let Some(open) = piece.open {
+                problem(open.to_owned());
+                continue;
+            }
+            match ast::parse(piece.text) {
+                Ok(trees) => {
+                    for reason in trees.iter().filter_map(|tree| self.statement(tree, piece.text).err()) {
+                        problem(reason);
+                    }
+                }
+                Err(reason) => {
+                    problem(reason);
+                    statements.resume_in(&piece);
+                }
+            }
+        }
+    }
+
+    /// As the server would give it: its order, and without the store's own objects.
+    fn finished(self) -> Catalogue {
+        let mut all = self.catalogue;
+        let store = "domain_events";
+        let own: Vec<u32> = all.relations.iter().filter(|r| r.schema == store).map(|r| r.oid).collect();
+        all.relations.retain(|r| r.schema != store);
+        all.functions.retain(|f| f.schema != store);
+        all.triggers.retain(|t| !own.contains(&t.relation));
+        all.relations.sort_by(|a, b| (&a.schema, &a.name).cmp(&(&b.schema, &b.name)));
+        all.functions.sort_by(|a, b| (&a.schema, &a.name, a.oid).cmp(&(&b.schema, &b.name, b.oid)));
+        let places: std::collections::HashMap<u32, usize> =
+            all.relations.iter().enumerate().map(|(n, r)| (r.oid, n)).collect();
+        let place = |oid: u32| places.get(&oid).copied().unwrap_or(usize::MAX);
+        all.triggers.sort_by(|a, b| (place(a.relation), &a.name).cmp(&(place(b.relation), &b.name)));
+        all.rules.sort_by(|a, b| (place(a.relation), &a.name).cmp(&(place(b.relation), &b.name)));
+        for relation in &mut all.relations {
+            relation.keys.sort_by(|a, b| a.name.cmp(&b.name));
+        }
+        all
+    }
+
+    fn oid(&mut self) -> u32 {
+        self.next += 1;
+        self.next
+    }
+
+    fn schema(&self, given: &str) -> String {
+        let first = || self.path.first().cloned().unwrap_or_else(|| "public".into());
+        if given.is_empty() { first() } else { given.to_owned() }
+    }
+
+    fn statement(&mut self, tree: &Value, whole: &str) -> Result<(), String> {
+        let node = inner(tree);
+        match ast::kind(tree) {
+            "CreateStmt" => self.table(node),
+            "CreateForeignTableStmt" => {
+                node.get("base_stmt").into_iter().for_each(|base| self.table(base));
+                self.last_made(node.get("base_stmt"), "f");
+            }
+            "ViewStmt" => self.view(node.get("view"), list(node, "aliases"), node.get("query"), "v"),
+            "CreateTableAsStmt" => {
+                let into = node.get("into");
+                let kind = if node.get("objtype").and_then(Value::as_i64) == Some(types::OBJECT_MATVIEW) { "m" } else { "r" };
+                self.view(into.and_then(|i| i.get("rel")), &[], node.get("query"), kind);
+            }
+            "AlterTableStmt" => self.alter(node)?,
+            "CreateSeqStmt" => {
+                let name = node.get("sequence").map(|s| text(s, "relname").to_owned());
+                self.sequences.extend(name);
+            }
+            "IndexStmt" => self.index(node),
+            "CreateFunctionStmt" => self.function(node, whole),
+            "AlterFunctionStmt" => self.alter_function(node),
+            "CreateTrigStmt" => self.trigger(node, whole)?,
+            "RuleStmt" => self.rule(node, whole),
+            "CommentStmt" => self.comment(node),
+            "RenameStmt" => self.rename(node),
+            "AlterObjectSchemaStmt" => self.set_schema(node),
+            "DropStmt" => self.drop(node),
+            "CreateEnumStmt" => self.new_type(list(node, "type_name"), "E", None),
+            "CreateDomainStmt" => {
+                let base = node.get("type_name").map(|t| self.types.of(Some(t)));
+                let base = base.map(|b| (b.base.unwrap_or(b.name), b.category));
+                let category = base.as_ref().map_or("U".to_owned(), |(_, c)| c.clone());
+                self.new_type(list(node, "domainname"), &category, base.map(|(name, _)| name));
+            }
+            "CompositeTypeStmt" => {
+                let range = node.get("typevar").cloned().unwrap_or_default();
+                let name = text(&range, "relname").to_owned();
+                let schema = self.schema(text(&range, "schemaname"));
+                self.types.add(schema, name, "C", None);
+            }
+            "CreateRangeStmt" => self.new_type(list(node, "type_name"), "R", None),
+            "VariableSetStmt" if text(node, "name") == "search_path" => self.set_path(node, false),
+            "AlterDatabaseSetStmt" | "AlterRoleSetStmt" => {
+                let set = node.get("setstmt").filter(|s| text(s, "name") == "search_path").cloned();
+                set.iter().for_each(|s| self.set_path(s, true));
+            }
+            "DoStmt" => self.block(node)?,
+            _ => {}
+        }
+        Ok(())
+    }
+
+    fn new_type(&mut self, name: &[Value], category: &str, base: Option<String>) {
+        let mut name = names(name);
+        let (Some(last), schema) = (name.pop(), name.pop().unwrap_or_default()) else { return };
+        let schema = self.schema(&schema);
+        self.types.add(schema, last, category, base);
+    }
+
+    /// A session's path says where things are made; functions are looked up in any schema that was ever on it.
+    fn set_path(&mut self, set: &Value, lasting: bool) {
+        let path: Vec<String> =
+            list(set, "args").iter().filter_map(ast::string_constant).filter(|s| !s.is_empty() && s != "$user").collect();
+        if path.is_empty() {
+            return;
+        }
+        if lasting {
+            self.catalogue.search_path = path;
+            return;
+        }
+        let known = &mut self.catalogue.search_path;
+        known.extend(path.iter().filter(|s| *s != "pg_catalog" && !known.contains(s)).cloned().collect::<Vec<_>>());
+        self.path = path;
+    }
+
+    /// DO: what it would make if every condition held.
+    fn block(&mut self, node: &Value) -> Result<(), String> {
+        let option = |name: &str| {
+            let options = list(node, "args").iter().filter_map(|o| ast::node(o, "DefElem"));
+            options.filter(|o| text(o, "defname") == name).find_map(|o| ast::node(o.get("arg")?, "String"))
+        };
+        let Some(source) = option("as").map(|s| text(s, "sval").to_owned()) else { return Ok(()) };
+        for statement in routines::statements_of_block(&source)? {
+            for tree in ast::parse(&statement).unwrap_or_default() {
+                self.statement(&tree, &statement)?;
+            }
+        }
+        Ok(())
+    }
+
+    fn relation(&mut self, range: &Value) -> Option<&mut Relation> {
+        let oid = self.find(range)?;
+        self.catalogue.relations.iter_mut().find(|r| r.oid == oid)
+    }
+
+    fn find(&self, range: &Value) -> Option<u32> {
+        let (schema, name) = (text(range, "schemaname"), text(range, "relname"));
+        let by = |path: &[String]| self.catalogue.resolve_relation(schema, name, path).map(|r| r.oid);
+        by(&self.path).or_else(|| by(&self.catalogue.search_path))
+    }
+
+    fn comment(&mut self, comment: &Value) {
+        let Some(object) = comment.get("object").and_then(|o| node(o, "List")) else { return };
+        let mut name = names(list(object, "items"));
+        let said = Some(text(comment, "comment").to_owned()).filter(|s| !s.is_empty());
+        let column = match comment.get("objtype").and_then(Value::as_i64) {
+            Some(types::OBJECT_COLUMN) => name.pop(),
+            Some(types::OBJECT_TABLE) => None,
+            _ => return,
+        };
+        let (Some(table), schema) = (name.pop(), name.pop().unwrap_or_default()) else { return };
+        let Some(relation) = self.relation(&range(&schema, &table)) else { return };
+        match column {
+            Some(column) => {
+                relation.columns.iter_mut().filter(|c| c.name == column).for_each(|c| c.comment = said.clone())
+            }
+            None => relation.comment = said,
+        }
+    }
+
+    fn drop(&mut self, drop: &Value) {
+        let kind = drop.get("remove_type").and_then(Value::as_i64);
+        for object in list(drop, "objects") {
+            let items = node(object, "List").map(|l| list(l, "items")).unwrap_or_default();
+            let with_args = node(object, "ObjectWithArgs");
+            let type_name = node(object, "TypeName").map(|t| names(list(t, "names")));
+            let plain = node(object, "String").map(|s| vec![text(s, "sval").to_owned()]);
+            let mut name = with_args
+                .map(|o| names(list(o, "objname")))
+                .or(type_name)
+                .or(plain)
+                .unwrap_or_else(|| names(items));
+            let Some(last) = name.pop() else { continue };
+            match kind {
+                Some(types::OBJECT_TABLE | types::OBJECT_VIEW | types::OBJECT_MATVIEW | types::OBJECT_FOREIGN_TABLE) => {
+                    if let Some(oid) = self.find(&range(&name.pop().unwrap_or_default(), &last)) {
+                        self.forget(oid);
+                    }
+                }
+                Some(types::OBJECT_FUNCTION | types::OBJECT_PROCEDURE | types::OBJECT_ROUTINE) => {
+                    self.drop_function(&name.pop().unwrap_or_default(), &last, with_args);
+                }
+                Some(types::OBJECT_TRIGGER | types::OBJECT_RULE) => {
+                    let (table, schema) = (name.pop().unwrap_or_default(), name.pop().unwrap_or_default());
+                    let Some(on) = self.find(&range(&schema, &table)) else { continue };
+                    if kind == Some(types::OBJECT_TRIGGER) {
+                        self.catalogue.triggers.retain(|t| t.name != last || t.relation != on);
+                    } else {
+                        self.catalogue.rules.retain(|r| r.name != last || r.relation != on);
+                    }
+                }
+                Some(types::OBJECT_SCHEMA) => {
+                    let gone: Vec<u32> =
+                        self.catalogue.relations.iter().filter(|r| r.schema == last).map(|r| r.oid).collect();
+                    gone.into_iter().for_each(|oid| self.forget(oid));
+                    self.catalogue.functions.retain(|f| f.schema != last);
+                }
+                _ => {}
+            }
+        }
+    }
+
+    /// A relation that is gone takes its triggers, rules and partitions along.
+    fn forget(&mut self, oid: u32) {
+        self.catalogue.relations.retain(|r| r.oid != oid && !(r.is_partition && r.root == oid));
+        self.catalogue.triggers.retain(|t| t.relation != oid);
+        self.catalogue.rules.retain(|r| r.relation != oid);
+    }
+}
+
+fn range(schema: &str, name: &str) -> Value {
+    serde_json::json!({"schemaname": schema, "relname": name})
+}
+
+fn inner(tree: &Value) -> &Value {
+    node(tree, ast::kind(tree)).unwrap_or(tree)
+}
+
+fn names(nodes: &[Value]) -> Vec<String> {
+    nodes.iter().filter_map(|n| node(n, "String")).map(|s| text(s, "sval").to_owned()).collect()
+}
