@@ -1,7 +1,6 @@
 -- The counter is read without a lock, and counted up later: two sessions read the same number.
--- must: port
+-- must: refuse
 -- source: max_plus_one
--- change: update visits set note = coalesce(note, '') || 'x'
 create table visitors (id int primary key, last_version int not null default 0);
 create table visits (id int primary key, visitor_id int not null references visitors, note text);
 create table visitor_events (visitor_id int not null, version int not null, event_type text not null, data jsonb not null, at timestamptz not null default now(), unique (visitor_id, version));

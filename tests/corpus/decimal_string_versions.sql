@@ -1,6 +1,6 @@
 -- Versions are texts, '1.0' and then a tenth more: nothing that counts a stream.
 -- must: refuse
--- source: dynamic literal
+-- source: literal max_plus_one
 create table policies (id int primary key, body text not null);
 create table policy_events (policy_id int not null, version varchar(10) not null, event_type text not null, data jsonb not null, at timestamptz not null default now(), unique (policy_id, version));
 create function policy_changed() returns trigger language plpgsql as $$

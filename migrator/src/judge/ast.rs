@@ -104,6 +104,12 @@ pub fn column(value: &Value) -> Option<Vec<String>> {
     Some(fields.iter().map(|f| node(f, "String").map_or("*", |s| text(s, "sval")).to_owned()).collect())
 }
 
+/// A reference to a field of a record.
+pub fn column_of(record: &str, field: &str) -> Value {
+    let part = |name: &str| serde_json::json!({"node": {"String": {"sval": name}}});
+    serde_json::json!({"node": {"ColumnRef": {"fields": [part(record), part(field)], "location": -1}}})
+}
+
 /// A constant as text; numbers, strings and booleans alike.
 pub fn constant(value: &Value) -> Option<String> {
     let constant = node(without_casts(value), "AConst")?;

@@ -27,6 +27,7 @@ codes! {
     COPIED = "EV104", "the version is copied from the row", "right as long as every change counts the row up by one";
     SEQUENCE = "EV105", "the version comes from a sequence", "unique, but with gaps in every stream";
     UNTRACEABLE = "EV106", "the version is made by something that cannot be followed", "a person has to look";
+    NOT_WHOLE = "EV107", "the version is no whole number", "texts and fractions do not count a stream";
     ASSIGNED = "EV110", "a trigger of the event table assigns the version", "graded as the expression it uses";
     MISSING = "EV120", "the event table has a version, the statement writes none", "the stream cannot be ordered";
     UNVERSIONED = "EV121", "the event table has no version", "an audit log: it can be captured, it need not be";

@@ -49,6 +49,8 @@ pub struct Write {
 pub struct Unread {
     /// The function.
     pub function: u32,
+    /// Its name, where nothing else is known of it.
+    pub name: Option<String>,
     /// A trigger that calls it.
     pub trigger: Option<u32>,
     /// Why.
@@ -174,17 +176,43 @@ impl Collector<'_> {
     }
 
     fn trigger(&mut self, trigger: &Trigger) {
-        let Some(function) = self.catalogue.function(trigger.function) else { return };
+        let Some(function) = self.catalogue.function(trigger.function) else {
+            self.unknown(trigger);
+            return;
+        };
         if let Some(reason) = self.errors.get(&function.oid) {
             let foreign = !matches!(function.language.as_str(), "plpgsql" | "sql");
-            let unread = Unread { function: function.oid, trigger: Some(trigger.oid), reason: reason.clone(), foreign };
-            self.out.unread.push(unread);
+            self.unread(function, Some(trigger.oid), reason.clone(), foreign);
             return;
         }
         let scope = self.scope(Some(function.oid), HashMap::new(), None);
         let visit =
             Visit { trigger: Some(trigger), operations: trigger.events.clone(), conditional: trigger.conditional };
         self.visit(function, scope, &visit, &mut vec![function.oid]);
+    }
+
+    /// The function comes with the server or an extension, or is missing from the files.
+    fn unknown(&mut self, trigger: &Trigger) {
+        let tree = ast::parse(&trigger.definition).unwrap_or_default();
+        let name = tree.first().and_then(|t| ast::node(t, "CreateTrigStmt")).map(ast::call_name);
+        let Some((schema, name)) = name.filter(|(schema, name)| {
+            // what the server brings along writes no event
+            schema != "pg_catalog" && !matches!(name.as_str(), "suppress_redundant_updates_trigger" | "tsvector_update_trigger" | "tsvector_update_trigger_column")
+        }) else {
+            return;
+        };
+        let name = if schema.is_empty() { name } else { format!("{schema}.{name}") };
+        self.out.unread.push(Unread {
+            function: 0,
+            name: Some(name),
+            trigger: Some(trigger.oid),
+            reason: "it belongs to an extension, or is missing from what was read".into(),
+            foreign: true,
+        });
+    }
+
+    fn unread(&mut self, function: &Function, trigger: Option<u32>, reason: String, foreign: bool) {
+        self.out.unread.push(Unread { function: function.oid, name: None, trigger, reason, foreign });
     }
 
     fn functions_of_the_application(&mut self) {
@@ -254,7 +282,9 @@ impl Collector<'_> {
                 match trees.first().map(|t| dynamic_text(t, statement)) {
                     Some(Text::Sql(text)) => {
                         for tree in ast::parse(&text).unwrap_or_default() {
-                            sql::inserts(&tree, self.catalogue, &path).into_iter().for_each(|i| push(Some(i), true));
+                            let inserts = sql::inserts(&tree, self.catalogue, &path).into_iter();
+                            // a table that was put into the text is not to be seen
+                            inserts.for_each(|i| push(Some(i).filter(|i| !i.written.contains(UNSEEN)), true));
                         }
                     }
                     Some(Text::Unseen) | None if visit.trigger.is_some() => push(None, true),
@@ -262,14 +292,16 @@ impl Collector<'_> {
                 }
                 continue;
             }
-            for tree in &trees {
-                sql::inserts(tree, self.catalogue, &path).into_iter().for_each(|i| push(Some(i), false));
+            let mut defaults = vec![];
+            for insert in trees.iter().flat_map(|t| sql::inserts(t, self.catalogue, &path)) {
+                defaults.extend(default_calls(&insert, self.catalogue));
+                push(Some(insert), false);
             }
             if chain.len() >= DEPTH {
                 continue;
             }
             let mut called = vec![];
-            for (schema, name, arguments) in trees.iter().flat_map(sql::calls) {
+            for (schema, name, arguments) in trees.iter().chain(&defaults).flat_map(sql::calls) {
                 if let Some(callee) = self.catalogue.resolve_function(&schema, &name, arguments.len(), &path)
                     && !chain.contains(&callee.oid)
                 {
@@ -279,13 +311,7 @@ impl Collector<'_> {
             for (callee, bindings) in called {
                 if let Some(reason) = self.errors.get(&callee.oid) {
                     let foreign = !matches!(callee.language.as_str(), "plpgsql" | "sql");
-                    let unread = Unread {
-                        function: callee.oid,
-                        trigger: visit.trigger.map(|t| t.oid),
-                        reason: reason.clone(),
-                        foreign,
-                    };
-                    self.out.unread.push(unread);
+                    self.unread(callee, visit.trigger.map(|t| t.oid), reason.clone(), foreign);
                     continue;
                 }
                 let inner = self.scope(Some(callee.oid), bindings, Some((scope, n)));
@@ -319,6 +345,13 @@ impl Collector<'_> {
     }
 }
 
+/// The defaults of columns that an insert does not give, where they call something.
+fn default_calls(insert: &Insert, catalogue: &Catalogue) -> Vec<Value> {
+    let Some(relation) = insert.relation.and_then(|oid| catalogue.relation(oid)) else { return vec![] };
+    let missing = relation.columns.iter().filter(|c| insert.takes_default(&c.name));
+    missing.filter_map(|c| ast::parse_expression(c.default.as_deref()?).ok()).collect()
+}
+
 fn bind(callee: &Function, arguments: &[Value]) -> HashMap<String, Value> {
     let mut bindings = HashMap::new();
     for (n, argument) in arguments.iter().enumerate() {
@@ -347,7 +380,7 @@ fn dynamic_text(expr: &Value, statement: &Statement) -> Text {
     let text = match ast::string_constant(expr) {
         Some(text) => text,
         None => match format_pattern(expr) {
-            Some(pattern) => fill(&pattern),
+            Some((pattern, arguments)) => fill(&pattern, &arguments),
             None => return if mentions_insert(expr) { Text::Unseen } else { opaque(expr) },
         },
     };
@@ -376,28 +409,48 @@ fn mentions_insert(expr: &Value) -> bool {
     })
 }
 
-/// The pattern of a call of format().
-fn format_pattern(expr: &Value) -> Option<String> {
+/// The pattern of a call of format(), and what is put into it as far as it is constant.
+fn format_pattern(expr: &Value) -> Option<(String, Vec<Option<String>>)> {
     let call = ast::node(expr, "FuncCall")?;
-    let (_, name) = ast::call_name(call);
-    (name == "format").then(|| ast::list(call, "args").first().and_then(ast::string_constant)).flatten()
+    let (pattern, arguments) = ast::list(call, "args").split_first()?;
+    let pattern = ast::string_constant(pattern).filter(|_| ast::call_name(call).1 == "format")?;
+    Some((pattern, arguments.iter().map(ast::constant).collect()))
 }
 
-/// A pattern of format() with something in each place that lets it parse: a name where a name is asked for.
-fn fill(pattern: &str) -> String {
-    let (mut text, mut chars) = (String::new(), pattern.chars());
+/// Stands for a name that is not constant.
+const UNSEEN: &str = "domain_events_unseen";
+
+/// A pattern of format() with its constants, and elsewhere something that lets it parse: a name where a name is asked for.
+fn fill(pattern: &str, arguments: &[Option<String>]) -> String {
+    let (mut text, mut chars, mut next) = (String::new(), pattern.chars(), 0);
     while let Some(c) = chars.next() {
         if c != '%' {
             text.push(c);
             continue;
         }
+        let mut position = String::new();
         for flag in chars.by_ref() {
-            match flag {
-                '%' => text.push('%'),
-                'L' => text.push_str("null"),
-                'I' | 's' => text.push_str("domain_events_unseen"),
-                _ => continue,
+            // %2$I takes the second, and those after it follow on
+            if flag == '$' {
+                next = position.parse().map_or(next, |n: usize| n.saturating_sub(1));
             }
+            if flag == '%' {
+                text.push('%');
+                break;
+            }
+            if !matches!(flag, 'I' | 's' | 'L') {
+                position.push(flag);
+                continue;
+            }
+            let given = arguments.get(next).cloned().flatten();
+            next += 1;
+            text.push_str(&match (flag, given) {
+                ('I', Some(name)) => crate::db::quote_ident(&name),
+                ('L', Some(value)) => crate::db::quote_literal(&value),
+                (_, Some(value)) => value,
+                ('L', None) => "null".into(),
+                (_, None) => UNSEEN.into(),
+            });
             break;
         }
     }

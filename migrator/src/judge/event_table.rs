@@ -20,6 +20,9 @@ pub struct Roles {
     pub id_column: Option<String>,
     /// The version within the stream.
     pub version_column: Option<String>,
+    /// A column that seems to count the stream, of a type that cannot.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub odd_version_column: Option<String>,
     /// What happened.
     pub event_type_column: Option<String>,
     /// A label for people.
@@ -292,7 +295,10 @@ impl Looker<'_> {
         if roles.version_column.is_some() {
             return;
         }
-        let version = self.relation.columns.iter().filter(|c| self.may_count(c)).max_by_key(|c| self.counts(c));
+        // unique by itself: a place in the whole log, not in a stream
+        let global = |c: &&Column| self.relation.keys.iter().any(|k| k.columns == [c.name.as_str()]);
+        let may = self.relation.columns.iter().filter(|c| self.may_count(c) && !global(c));
+        let version = may.max_by_key(|c| self.counts(c));
         // without a key, a constant alone does not make a stream version: schema versions and action codes are constants too
         roles.version_column = version.filter(|c| self.counts(c) >= 3).map(|c| c.name.clone());
         if roles.version_column.is_some() {
@@ -306,7 +312,18 @@ impl Looker<'_> {
                 self.relation.columns.iter().filter(|c| c.category == "S" && Some(&c.name) != roles.id_column.as_ref());
             let kind = kind.filter(|c| self.type_likeness(&c.name) >= 3).max_by_key(|c| self.type_likeness(&c.name));
             roles.type_column = kind.map(|c| c.name.clone());
+        } else {
+            let odd = self.relation.columns.iter().find(|c| !global(c) && self.counts_oddly(c));
+            roles.odd_version_column = odd.map(|c| c.name.clone());
         }
+    }
+
+    /// A text or a fraction that counts a stream: in a key with something else, or read by max(). A schema's version is
+    /// neither.
+    fn counts_oddly(&self, column: &Column) -> bool {
+        let counts = column.category == "S" || column.category == "N" && !column.is_integer();
+        let keyed = || self.relation.keys.iter().any(|k| k.columns.len() > 1 && k.columns.contains(&column.name));
+        counts && column.generated.is_empty() && self.counts(column) > 0 && (keyed() || self.counts(column) >= 3)
     }
 
     fn may_count(&self, column: &Column) -> bool {

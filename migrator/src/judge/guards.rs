@@ -50,6 +50,12 @@ impl Firing<'_> {
             None => self.value(right).map(|v| vec![v]),
         };
         let equal = among?.contains(&left);
+        // IS [NOT] DISTINCT FROM is written with "=" too: AEXPR_DISTINCT, AEXPR_NOT_DISTINCT
+        match test.get("kind").and_then(Value::as_i64) {
+            Some(4) => return Some(!equal),
+            Some(5) => return Some(equal),
+            _ => {}
+        }
         match ast::operator(test) {
             "=" => Some(equal),
             "<>" | "!=" => Some(!equal),
@@ -119,5 +125,8 @@ mod tests {
         assert_eq!(firing.decides("tg_op = 'INSERT' and old.x = 1"), Some(false));
         assert_eq!(firing.decides("tg_op = 'DELETE' and old.x = 1"), None);
         assert_eq!(firing.decides("old.x is null"), None);
+        assert_eq!(firing.decides("tg_op is distinct from 'DELETE'"), Some(false));
+        assert_eq!(firing.decides("tg_op is not distinct from 'DELETE'"), Some(true));
+        assert_eq!(firing.decides("tg_op = any (array['DELETE'])"), None);
     }
 }

@@ -254,7 +254,7 @@ impl Bench<'_> {
         let mut finding = self.finding(None, code, severity, VersionSource::Dynamic);
         finding.trigger = trigger.map(|t| t.name.clone());
         finding.table = trigger.and_then(|t| self.catalogue.relation(t.relation)).map(|r| r.quoted.clone());
-        finding.function = function.map(|f| f.identity.clone());
+        finding.function = function.map(|f| f.identity.clone()).or_else(|| unread.name.clone());
         finding.strategy = loud.then_some(Strategy::Manual);
         finding.event_table = named.first().map(|r| r.quoted.clone());
         finding.reasons.push(format!("the function is not read: {}", unread.reason));

@@ -64,6 +64,12 @@ impl Bench<'_> {
                 Strategy::Manual
             }
             _ if tied => Strategy::Manual,
+            _ if self.fires_for_replication(write) => {
+                ports.reasons.push(
+                    "the trigger is ENABLE ALWAYS or REPLICA: for rows that replication applies a shim does not fire; choose it yourself if this database subscribes to nothing".into(),
+                );
+                Strategy::Manual
+            }
             _ if allowed.contains(&Strategy::Shim) => Strategy::Shim,
             _ => Strategy::Manual,
         });
@@ -77,6 +83,10 @@ impl Bench<'_> {
             ));
         }
         ports
+    }
+
+    fn fires_for_replication(&self, write: &Write) -> bool {
+        write.trigger.and_then(|oid| self.trigger(oid)).is_some_and(|t| matches!(t.enabled.as_str(), "A" | "R"))
     }
 
     /// Whether an expression of another column is made from the variable that holds the version.
@@ -94,11 +104,42 @@ impl Bench<'_> {
             .iter()
             .filter(|c| *c != version_column)
             .any(|c| insert.values(c).into_iter().flatten().any(|v| names.iter().any(|n| version::mentions(v, n))));
+        elsewhere || names.iter().any(|n| self.told_later(write, n))
+    }
+
+    /// Whether a later statement does something with the variable, other than count it up or give it to the next event.
+    fn told_later(&self, write: &Write, name: &str) -> bool {
         let body = self.collected.body(write.scope);
-        elsewhere
-            || body.statements[write.statement + 1..]
-                .iter()
-                .any(|s| super::collect::trees(s).iter().any(|t| names.iter().any(|n| version::mentions(t, n))))
+        let guards = &body.statements[write.statement].guards;
+        for (n, later) in body.statements.iter().enumerate().skip(write.statement + 1) {
+            let trees = super::collect::trees(later);
+            let mentioned = trees.iter().any(|t| version::mentions(t, name));
+            if later.targets.iter().any(|t| t == name) {
+                // a new value, whichever way was taken to it
+                if !mentioned && guards.starts_with(&later.guards) && !later.looped {
+                    return false;
+                }
+                continue;
+            }
+            let next_event = || {
+                let own = self.collected.writes.iter().filter(|w| w.scope == write.scope && w.statement == n);
+                let own: Vec<bool> = own.map(|w| self.gives_version_alone(w, name)).collect();
+                !own.is_empty() && own.into_iter().all(|alone| alone)
+            };
+            if mentioned && !next_event() {
+                return true;
+            }
+        }
+        false
+    }
+
+    /// Whether a write puts the variable into the version and nowhere else.
+    fn gives_version_alone(&self, write: &Write, name: &str) -> bool {
+        let Some(insert) = &write.insert else { return false };
+        let target = insert.relation.and_then(|oid| self.targets.get(&oid)).filter(|t| t.is_event_table);
+        let Some(version) = target.and_then(|t| t.roles.version_column.as_ref()) else { return false };
+        let others = insert.columns.iter().filter(|c| *c != version);
+        !others.flat_map(|c| insert.values(c)).any(|v| v.is_none_or(|v| version::mentions(v, name)))
     }
 
     fn against_rewrite(&self, write: &Write, insert: &sql::Insert, target: &Target) -> Result<(), String> {

@@ -47,6 +47,18 @@ impl Insert {
     }
 }
 
+impl Insert {
+    /// Whether some row takes the default of a column.
+    pub fn takes_default(&self, column: &str) -> bool {
+        let Some(at) = self.columns.iter().position(|c| c == column) else { return true };
+        self.rows.iter().any(|row| match row.get(at) {
+            Some(value) => value.as_ref().is_some_and(is_default),
+            // positional: fewer values than columns
+            None => !row.is_empty(),
+        })
+    }
+}
+
 /// DEFAULT in a VALUES list.
 fn is_default(value: &Value) -> bool {
     ast::kind(value) == "SetToDefault"
@@ -63,41 +75,77 @@ pub struct Change {
 
 /// All inserts in a statement, those in WITH included.
 pub fn inserts(statement: &Value, catalogue: &Catalogue, path: &[String]) -> Vec<Insert> {
-    ast::find(statement, "InsertStmt").into_iter().filter_map(|i| insert(i, statement, catalogue, path)).collect()
+    let plain = ast::find(statement, "InsertStmt").into_iter().filter_map(|i| insert(i, statement, catalogue, path));
+    let merged = ast::find(statement, "MergeStmt").into_iter().flat_map(|m| merge(m, statement, catalogue, path));
+    plain.chain(merged).collect()
+}
+
+/// WHEN NOT MATCHED THEN INSERT of a MERGE.
+fn merge(node: &Value, statement: &Value, catalogue: &Catalogue, path: &[String]) -> Vec<Insert> {
+    let Some(range) = node.get("relation").filter(|r| r.is_object()) else { return vec![] };
+    let clauses = ast::list(node, "merge_when_clauses").iter().filter_map(|c| ast::node(c, "MergeWhenClause"));
+    // CMD_INSERT
+    let clauses = clauses.filter(|c| c.get("command_type").and_then(Value::as_i64) == Some(4));
+    let made = clauses.map(|clause| {
+        let (relation, columns) = target(range, ast::list(clause, "target_list"), catalogue, path);
+        let row = ast::list(clause, "values").iter().map(|v| Some(through_query(v, statement))).collect();
+        let rows = vec![row];
+        Insert { rows, from_query: true, conflict: Conflict::Error, ..unfilled(range, relation, columns) }
+    });
+    made.collect()
+}
+
+/// The table and the columns that are written.
+fn target(range: &Value, listed: &[Value], catalogue: &Catalogue, path: &[String]) -> (Option<u32>, Vec<String>) {
+    let relation = catalogue.resolve_relation(ast::text(range, "schemaname"), ast::text(range, "relname"), path);
+    let columns: Vec<String> =
+        listed.iter().filter_map(|c| ast::node(c, "ResTarget")).map(|t| ast::text(t, "name").to_owned()).collect();
+    match relation {
+        Some(relation) if columns.is_empty() => {
+            (Some(relation.oid), relation.columns.iter().map(|c| c.name.clone()).collect())
+        }
+        other => (other.map(|r| r.oid), columns),
+    }
+}
+
+fn unfilled(range: &Value, relation: Option<u32>, columns: Vec<String>) -> Insert {
+    let (schema, name) = (ast::text(range, "schemaname"), ast::text(range, "relname"));
+    Insert {
+        relation,
+        written: if schema.is_empty() { name.to_owned() } else { format!("{schema}.{name}") },
+        qualified: !schema.is_empty(),
+        columns,
+        rows: vec![],
+        from_query: false,
+        conflict: Conflict::Error,
+    }
 }
 
 fn insert(node: &Value, statement: &Value, catalogue: &Catalogue, path: &[String]) -> Option<Insert> {
     let range = node.get("relation").filter(|r| r.is_object())?;
-    let (schema, name) = (ast::text(range, "schemaname"), ast::text(range, "relname"));
-    let relation = catalogue.resolve_relation(schema, name, path);
-    let mut columns: Vec<String> = ast::list(node, "cols")
-        .iter()
-        .filter_map(|c| ast::node(c, "ResTarget"))
-        .map(|t| ast::text(t, "name").to_owned())
-        .collect();
-    if columns.is_empty()
-        && let Some(relation) = relation
-    {
-        columns = relation.columns.iter().map(|c| c.name.clone()).collect();
-    }
+    let (relation, columns) = target(range, ast::list(node, "cols"), catalogue, path);
     let (mut rows, mut from_query) = (vec![], false);
     if let Some(select) = node.get("select_stmt").and_then(|s| ast::node(s, "SelectStmt")) {
         collect_rows(select, statement, &mut rows, &mut from_query);
     }
+    rows.iter_mut().for_each(|row| spread(row, &columns));
     let action = node.pointer("/on_conflict_clause/action").and_then(Value::as_i64);
-    Some(Insert {
-        relation: relation.map(|r| r.oid),
-        written: if schema.is_empty() { name.to_owned() } else { format!("{schema}.{name}") },
-        qualified: !schema.is_empty(),
-        columns,
-        rows,
-        from_query,
-        conflict: match action {
-            Some(2) => Conflict::Nothing,
-            Some(3) => Conflict::Update,
-            _ => Conflict::Error,
-        },
-    })
+    let conflict = match action {
+        Some(2) => Conflict::Nothing,
+        Some(3) => Conflict::Update,
+        _ => Conflict::Error,
+    };
+    Some(Insert { rows, from_query, conflict, ..unfilled(range, relation, columns) })
+}
+
+/// `values (r.*)`: the fields of a variable of the table's row type, by name.
+fn spread(row: &mut Vec<Option<Value>>, columns: &[String]) {
+    let [Some(only)] = row.as_slice() else { return };
+    let Some([record, star]) = ast::column(only).and_then(|c| <[String; 2]>::try_from(c).ok()) else { return };
+    // the row of the trigger's table has other columns
+    if star == "*" && record != "new" && record != "old" {
+        *row = columns.iter().map(|c| Some(ast::column_of(&record, c))).collect();
+    }
 }
 
 fn collect_rows(select: &Value, statement: &Value, rows: &mut Vec<Vec<Option<Value>>>, from_query: &mut bool) {
@@ -117,29 +165,44 @@ fn collect_rows(select: &Value, statement: &Value, rows: &mut Vec<Vec<Option<Val
         *from_query |= !ast::list(select, "from_clause").is_empty();
         let mut row = vec![];
         for target in targets.iter().filter_map(|t| ast::node(t, "ResTarget")).filter_map(|t| t.get("val")) {
-            let star = ast::column(target).is_some_and(|c| c.last().is_some_and(|l| l == "*"));
-            // after a star nothing is in a known place
-            row.push(if star || row.contains(&None) { None } else { Some(through_query(target, statement)) });
+            row.push(Some(through_query(target, statement)));
+        }
+        // the fields of a record alone, else nothing is in a known place after a star
+        let star = |v: &Option<Value>| v.as_ref().and_then(ast::column).is_some_and(|c| c.last().is_some_and(|l| l == "*"));
+        if (row.len() > 1 || *from_query)
+            && let Some(at) = row.iter().position(star)
+        {
+            row[at..].fill(None);
         }
         rows.push(row);
     }
 }
 
-/// A column of a sub-query or WITH query in the same statement, as the expression it is made of.
+/// Columns of sub-queries and WITH queries in the same statement, as the expressions they are made of.
 fn through_query(target: &Value, statement: &Value) -> Value {
-    let Some(name) =
-        ast::column(target).filter(|c| !matches!(c[0].as_str(), "new" | "old")).and_then(|c| c.last().cloned())
-    else {
-        return target.clone();
+    fn replaced(tree: &Value, made: &dyn Fn(&str) -> Option<Value>) -> Value {
+        if let Some(column) = ast::column(tree) {
+            let of_row = matches!(column[0].as_str(), "new" | "old");
+            return column.last().filter(|_| !of_row).and_then(|name| made(name)).unwrap_or_else(|| tree.clone());
+        }
+        match tree {
+            // a query of its own has columns of its own
+            Value::Object(map) if !map.contains_key("SelectStmt") => {
+                Value::Object(map.iter().map(|(k, v)| (k.clone(), replaced(v, made))).collect())
+            }
+            Value::Array(items) => Value::Array(items.iter().map(|i| replaced(i, made)).collect()),
+            other => other.clone(),
+        }
+    }
+    let queries = || ast::find(statement, "CommonTableExpr").into_iter().chain(ast::find(statement, "RangeSubselect"));
+    let made = |name: &str| {
+        let targets = queries().flat_map(|q| ast::find(q, "ResTarget")).filter(|t| ast::text(t, "name") == name);
+        let mut values = targets.filter_map(|t| t.get("val")).filter(|v| v.is_object());
+        let only = values.next().filter(|_| values.next().is_none())?;
+        // with what it is read from, so that a max() in it is seen as one
+        Some(only.clone())
     };
-    let queries = ast::find(statement, "CommonTableExpr").into_iter().chain(ast::find(statement, "RangeSubselect"));
-    let made: Vec<&Value> = queries
-        .flat_map(|q| ast::find(q, "ResTarget"))
-        .filter(|t| ast::text(t, "name") == name)
-        .filter_map(|t| t.get("val"))
-        .filter(|v| v.is_object())
-        .collect();
-    if let [only] = made.as_slice() { (*only).clone() } else { target.clone() }
+    replaced(target, &made)
 }
 
 /// All updates, deletes and truncations in a statement.
@@ -166,8 +229,11 @@ pub fn changes(statement: &Value, catalogue: &Catalogue, path: &[String]) -> Vec
 
 /// The function calls in a tree: schema, name, arguments.
 pub fn calls(tree: &Value) -> Vec<(String, String, &[Value])> {
+    // CALL holds its call bare
+    let called = ast::find(tree, "CallStmt").into_iter().filter_map(|c| c.get("funccall").filter(|f| f.is_object()));
     ast::find(tree, "FuncCall")
         .into_iter()
+        .chain(called)
         .map(|call| {
             let (schema, name) = ast::call_name(call);
             (schema, name, ast::list(call, "args"))

@@ -1,5 +1,7 @@
 //! The grade of a version: where it comes from, and how bad that is.
 
+use serde_json::Value;
+
 use super::codes::{self, Code};
 use super::{Bench, Origin, Severity, Target, VersionSource, Write, ast, sql, version};
 use crate::source::{Relation, Trigger};
@@ -20,6 +22,13 @@ impl Verdict {
 
 impl Bench<'_> {
     pub(super) fn verdict(&self, write: &Write, insert: &sql::Insert, target: &Target, relation: &Relation) -> Verdict {
+        if let Some(odd) = &target.roles.odd_version_column {
+            let origin = self.given(write, insert, odd, relation);
+            let mut verdict = Verdict::new(codes::NOT_WHOLE, Severity::Warning, &origin);
+            let data_type = relation.column(odd).map(|c| c.data_type.as_str()).unwrap_or_default();
+            verdict.reasons.push(format!("column {odd} is of type {data_type}, where '10' comes before '9' or a version between two others is possible: make it a bigint first"));
+            return verdict;
+        }
         let Some(version) = &target.roles.version_column else {
             let origin = Origin::new(
                 VersionSource::None,
@@ -104,7 +113,8 @@ impl Bench<'_> {
             return Origin::new(VersionSource::None, format!("the statement gives no {version}"));
         };
         let mut origin = match ast::parse_expression(default) {
-            Ok(expr) => tracer.origin(&expr, write.scope, 0),
+            // its functions were followed from the statement that takes the default
+            Ok(expr) => tracer.origin(&expr, write.scope, write.statement),
             Err(_) => Origin::new(VersionSource::Dynamic, "the default cannot be parsed"),
         };
         origin.reason = format!("{} by the default of column {version}", origin.reason);
@@ -145,17 +155,21 @@ impl Bench<'_> {
     fn own_stream(&self, insert: &sql::Insert, target: &Target) -> bool {
         let Some(id) = &target.roles.id_column else { return false };
         let values = insert.values(id);
-        !values.is_empty()
-            && values.into_iter().all(|v| {
-                v.is_some_and(|v| {
-                    sql::calls(v).iter().any(|(_, name, _)| {
-                        matches!(
-                            name.as_str(),
-                            "gen_random_uuid" | "uuidv7" | "uuid_generate_v4" | "uuid_generate_v1" | "nextval"
-                        )
-                    })
-                })
+        let fresh = |v: &Value| {
+            sql::calls(v).iter().any(|(_, name, _)| {
+                matches!(
+                    name.as_str(),
+                    "gen_random_uuid" | "uuidv7" | "uuid_generate_v4" | "uuid_generate_v1" | "nextval"
+                )
             })
+        };
+        let default = || {
+            let column = self.catalogue.relation(target.relation).and_then(|r| r.column(id));
+            let expr = column.and_then(|c| ast::parse_expression(c.default.as_deref()?).ok());
+            expr.is_some_and(|e| fresh(&e)) || column.is_some_and(|c| !c.identity.is_empty())
+        };
+        let by_default = insert.takes_default(id);
+        (by_default || !values.is_empty()) && (!by_default || default()) && values.into_iter().all(|v| v.is_some_and(fresh))
     }
 
     /// Whether the stream is the very row that fires the trigger, so that its lock holds the stream.

@@ -120,6 +120,11 @@ impl<'a> Tracer<'a> {
                             let (schema, name) = ast::call_name(inner);
                             match self.call(&schema, &name, ast::list(inner, "args"), scope, statement, depth) {
                                 Some(origin) => found.push(origin),
+                                // what a function of nobody knows makes of its arguments is not known either
+                                None if !passes_on(&schema, &name) => found.push(Origin::new(
+                                    VersionSource::Dynamic,
+                                    format!("{name}() is no function that was read"),
+                                )),
                                 None => self.parts(inner, scope, statement, depth, found),
                             }
                         }
@@ -310,19 +315,28 @@ impl<'a> Tracer<'a> {
             let Some(target) = target else {
                 return Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed"));
             };
-            let plain = ast::column(target).is_some() && !ast::list(select, "from_clause").is_empty();
-            let row = ast::column(target).is_some_and(|c| c[0] == "new" || c[0] == "old");
-            if plain && !row {
-                let locked = !ast::list(select, "locking_clause").is_empty();
-                let reason = format!("the version is read from a table into {name}");
-                // a row that is locked by the reading statement holds its own counter
-                let source = if locked { VersionSource::MaxPlusOneLocked } else { VersionSource::MaxPlusOne };
-                return Origin::new(source, reason);
+            if self.reads_a_column(target, select, scope) {
+                return from_a_table(&tree, name);
             }
             return self.trace(target, scope, n, depth + 1);
         }
         // UPDATE counters SET n = n + 1 .. RETURNING n, or the same with INSERT .. ON CONFLICT: the row is held until commit
         Origin::new(VersionSource::MaxPlusOneLocked, format!("{name} is counted up in a row that stays locked"))
+    }
+
+    /// Whether an expression has a column of the tables it is selected from, and not only variables.
+    fn reads_a_column(&self, target: &Value, select: &Value, scope: usize) -> bool {
+        let body = self.collected.body(scope);
+        let is_variable = |name: &str| {
+            body.variables.iter().any(|v| v.name == name)
+                || self.function(scope).is_some_and(|f| f.arguments.iter().any(|a| a == name))
+        };
+        !ast::list(select, "from_clause").is_empty()
+            && ast::find(target, "ColumnRef").into_iter().any(|c| {
+                let fields = ast::list(c, "fields").iter().filter_map(|f| ast::node(f, "String"));
+                let first = fields.map(|s| ast::text(s, "sval")).next().unwrap_or_default();
+                first != "new" && first != "old" && !is_variable(first)
+            })
     }
 
     /// A field of a variable that a query fills: what the query puts there.
@@ -332,6 +346,9 @@ impl<'a> Tracer<'a> {
             return Origin::new(VersionSource::Dynamic, format!("{record}.{field} cannot be followed"));
         };
         for tree in trees(statement) {
+            if let Some(origin) = self.reads_newest(&tree, scope, n).filter(|_| statement.kind == Kind::Sql) {
+                return origin;
+            }
             for target in ast::find(&tree, "ResTarget") {
                 let Some(val) = target.get("val").filter(|v| v.is_object()) else { continue };
                 // a column that is passed on as it is says no more than the record does
@@ -339,6 +356,9 @@ impl<'a> Tracer<'a> {
                     return self.trace(val, scope, n, depth + 1);
                 }
             }
+        }
+        if let Some(tree) = trees(statement).first().filter(|_| statement.kind == Kind::Sql) {
+            return from_a_table(tree, &format!("{record}.{field}"));
         }
         Origin::new(VersionSource::CopiedFromRow, format!("the version is {record}.{field} of a row that is read"))
     }
@@ -361,6 +381,23 @@ impl<'a> Tracer<'a> {
             _ => Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed")),
         }
     }
+}
+
+/// A number that a table holds: a row that is locked by the reading statement holds its own counter.
+fn from_a_table(tree: &Value, name: &str) -> Origin {
+    let source = if lock_in(tree).is_some() { VersionSource::MaxPlusOneLocked } else { VersionSource::MaxPlusOne };
+    Origin::new(source, format!("the version is read from a table into {name}"))
+}
+
+/// Functions of the server whose result is as good as their arguments.
+fn passes_on(schema: &str, name: &str) -> bool {
+    const ARITHMETIC: [&str; 24] = [
+        "abs", "ceil", "ceiling", "floor", "round", "trunc", "mod", "div", "int2", "int4", "int8", "numeric", "float8",
+        "to_number", "substring", "substr", "split_part", "regexp_replace", "replace", "ltrim", "btrim", "cardinality",
+        "array_length", "jsonb_array_length",
+    ];
+    // aggregates over rows are graded before
+    matches!(schema, "" | "pg_catalog") && (ARITHMETIC.contains(&name) || matches!(name, "row_number" | "sum" | "min" | "lower"))
 }
 
 /// Whether an expression names a variable.

@@ -151,7 +151,7 @@ fn judged(schema: &Schema, engine: Engine) -> Outcome {
     let golden = fs::read_to_string(schema.golden()).unwrap_or_default();
     let golden: Value = serde_json::from_str(&golden).unwrap_or_default();
     if golden != made.golden {
-        outcome.failures.push(format!("the golden file differs\nexpected {golden:#}\nfound {:#}", made.golden));
+        outcome.failures.push(format!("the golden file differs: {}", first_difference(&golden, &made.golden)));
     }
     outcome
 }
@@ -168,13 +168,13 @@ fn compare_with_truth(schema: &Schema, findings: &[Value], golden: &Value, outco
         }
     }
     if !wanted.is_empty() || events.len() != outcome.wanted {
-        outcome.failures.push(format!("the truth is {:?}, found {findings:#?}", schema.truth("source")));
+        outcome.failures.push(format!("the truth is {:?}, found {}", schema.truth("source"), told(findings)));
     }
     let work: Vec<&Value> = findings.iter().filter(|f| f["severity"] != "info").collect();
     let manual = work.iter().filter(|f| f["strategy"] == "manual").count();
     let said = [("port", work.len() > manual), ("refuse", manual > 0), ("ignore", work.is_empty())];
     for (what, is) in said.into_iter().filter(|(what, is)| schema.must(what) != *is) {
-        outcome.failures.push(format!("must {what}: {}, is: {is}\n{findings:#?}", !is));
+        outcome.failures.push(format!("must {what}: {}, is: {is}; found {}", !is, told(findings)));
     }
     if !schema.must("port") && work.len() > manual {
         outcome.false_ported += 1;
@@ -188,4 +188,39 @@ fn compare_with_truth(schema: &Schema, findings: &[Value], golden: &Value, outco
     };
     outcome.strategies = words("strategy", &json!(work));
     outcome.verified = words("verdict", &golden["checks"]);
+}
+
+/// Findings in a line each.
+fn told(findings: &[Value]) -> String {
+    let line = |f: &Value| {
+        let text = |key: &str| f[key].as_str().unwrap_or("-").to_owned();
+        let reasons: Vec<&str> = f["reasons"].as_array().into_iter().flatten().filter_map(Value::as_str).collect();
+        format!(
+            "\n  {} {} {} {}: {}",
+            text("code"),
+            f["trigger"].as_str().or(f["function"].as_str()).unwrap_or("-"),
+            text("version_source"),
+            text("strategy"),
+            reasons.join("; ")
+        )
+    };
+    findings.iter().map(line).collect()
+}
+
+/// Where two documents part.
+fn first_difference(expected: &Value, found: &Value) -> String {
+    let empty = vec![];
+    for part in ["findings", "checks", "problems"] {
+        let of = |v: &Value| v[part].as_array().unwrap_or(&empty).clone();
+        let (expected, found) = (of(expected), of(found));
+        if expected.len() != found.len() {
+            return format!("{part}: {} expected, {} found {}", expected.len(), found.len(), told(&found));
+        }
+        for (e, f) in expected.iter().zip(&found).filter(|(e, f)| e != f) {
+            let keys = f.as_object().into_iter().flatten().filter(|(k, v)| e[k.as_str()] != **v);
+            let differ: Vec<String> = keys.map(|(k, v)| format!("{k} is {v}, expected {}", e[k.as_str()])).collect();
+            return format!("{part}: {}", differ.join("; "));
+        }
+    }
+    "a key is missing".into()
 }

@@ -56,7 +56,6 @@ pub fn ported(schema: &Schema, engine: Engine) -> Made {
     if let Some(role) = &role {
         let text = made.golden.to_string().replace(role, "{role}");
         made.golden = serde_json::from_str(&text).expect("JSON");
-        db.admin().run(&format!("drop owned by {role}; drop role {role}"));
     }
     made
 }
