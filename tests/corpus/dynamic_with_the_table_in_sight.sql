@@ -1,4 +1,5 @@
 -- EXECUTE format() with constants for every name: the table can be seen, the replay cannot follow it.
+-- unverified: EXECUTE is not replayed on copies
 -- must: port
 -- source: literal
 -- change: update flags set up = not up

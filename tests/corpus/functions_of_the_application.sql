@@ -1,4 +1,5 @@
 -- No trigger at all: the application calls functions, in SQL, in SQL-standard form and in PL/pgSQL.
+-- unverified: no trigger calls them
 -- must: port
 -- source: literal max_plus_one max_plus_one
 -- change: select open_ticket(7); select answer_ticket(7, 'hm'); select close_ticket(7)

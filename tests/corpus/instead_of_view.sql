@@ -1,4 +1,5 @@
 -- An INSTEAD OF trigger of a view writes the table and the event.
+-- unverified: a view is not copied
 -- must: port
 -- source: literal
 -- change: update people set name = name || 'x'

@@ -1,4 +1,5 @@
 -- A rule and a procedure of the application write events, no trigger does.
+-- unverified: rules and procedures of the application are not replayed
 -- must: port
 -- source: literal max_plus_one
 -- change: update config set value = value || 'x'; call review('a')

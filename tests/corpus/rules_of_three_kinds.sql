@@ -1,4 +1,5 @@
 -- Rules: an INSERT with a condition, an INSERT .. SELECT, and one that writes another table.
+-- unverified: rules are not replayed
 -- must: port
 -- source: literal max_plus_one
 -- change: update prices set cents = cents + 1; delete from prices where sku = 'zz'

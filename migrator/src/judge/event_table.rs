@@ -229,7 +229,9 @@ impl Looker<'_> {
             let fed = self.values(&column.name);
             if is_payload(column) || fed.iter().any(|v| builds_json(v)) {
                 roles.data_columns.push(column.name.clone());
-            } else if is_time(column) || column.data_type == "uuid" && !self.fed_by_row(&column.name) {
+            } else if is_time(column)
+                || (column.data_type == "uuid" || is_made_up(column, &fed)) && !self.fed_by_row(&column.name)
+            {
                 roles.time_columns.push(column.name.clone());
             } else if fed.iter().any(|v| is_actor(v))
                 || ["user", "actor", "caused_by", "changed_by", "performed_by"].iter().any(|w| name.contains(w))
@@ -392,6 +394,13 @@ impl Looker<'_> {
         }
         points
     }
+}
+
+/// Whether every event gets a random value of its own there.
+fn is_made_up(column: &Column, fed: &[&Value]) -> bool {
+    let random = |name: &str| name.starts_with("gen_random_") || name.starts_with("uuid_generate_") || name == "uuidv7";
+    let given = fed.iter().any(|v| sql::calls(v).iter().any(|(_, name, _)| random(name)));
+    given || column.default.as_deref().is_some_and(|d| d.contains("gen_random_uuid(") || d.contains("uuid_generate_"))
 }
 
 fn is_actor_name(name: &str) -> bool {

@@ -244,7 +244,9 @@ impl Bench<'_> {
             self.targets.values().filter(|t| t.is_event_table).filter_map(|t| self.catalogue.relation(t.relation));
         let named: Vec<&Relation> = tables.filter(|r| source.contains(&r.name)).collect();
         let enabled = trigger.is_none_or(|t| t.enabled != "D");
-        let loud = enabled && (!named.is_empty() || !unread.foreign);
+        // on a server such a function is an extension's; a file should hold it
+        let missing = unread.name.is_some() && self.catalogue.server_version == 0;
+        let loud = enabled && (!named.is_empty() || !unread.foreign || missing);
         let (code, severity) = match (unread.foreign, loud) {
             (true, true) => (codes::LANGUAGE, Severity::Warning),
             (true, false) => (codes::LANGUAGE, Severity::Info),

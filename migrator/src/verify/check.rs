@@ -1,10 +1,11 @@
 //! What is needed to replay one trigger: its old and new definitions, its tables, the terms of comparison.
 
 use super::replay::{CaptureTerms, Terms};
-use super::retarget::Names;
+use super::retarget::{self, Names};
 use super::scratch;
 use crate::error::Error;
 use crate::judge::{Report, Roles, Strategy, ast, plpgsql, sql};
+use crate::plan::splice::{self, Cut};
 use crate::plan::{EventTable, Kind, Plan, Port, State};
 use crate::source::{Catalogue, Function, Relation};
 
@@ -111,6 +112,35 @@ impl<'a> Case<'a> {
             .map(|s| s.sql.clone())
             .next();
         rewritten.unwrap_or_else(|| function.definition.clone())
+    }
+
+    /// The old text of a function, where an event gives way to another of its number. The copy lacks the key that would
+    /// tell so, and ON CONFLICT with it.
+    pub fn without_conflict(&self, function: &Function) -> Result<String, Error> {
+        if function.language != "plpgsql" || !retarget::words(&function.source).contains("conflict") {
+            return Ok(function.definition.clone());
+        }
+        let path = self.catalogue.path_of(function);
+        let body = plpgsql::parse(function, self.catalogue).map_err(unverified)?;
+        let mut cuts = vec![];
+        for statement in body.statements.iter().filter(|s| s.kind == plpgsql::Kind::Sql) {
+            let trees = ast::parse(&statement.sql).unwrap_or_default();
+            let mut inserts = trees.iter().flat_map(|t| sql::inserts(t, self.catalogue, path));
+            let gives_way = inserts.any(|i| {
+                i.relation == Some(self.event_table.oid) && i.conflict == sql::Conflict::Nothing
+            });
+            if gives_way {
+                let at = splice::locate(&function.source, statement).map_err(unverified)?;
+                cuts.extend(retarget::conflict(&statement.sql).map_err(unverified)?.map(|cut| Cut {
+                    start: at + cut.start,
+                    end: at + cut.end,
+                    text: cut.text,
+                }));
+            }
+        }
+        let source = splice::apply(&function.source, cuts).map_err(unverified)?;
+        plpgsql::replace_source(&function.definition, &function.source, &source)
+            .ok_or_else(|| unverified(format!("the text of {} cannot be replaced", function.identity)))
     }
 
     pub fn terms(&self) -> Terms {

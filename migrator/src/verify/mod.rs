@@ -3,6 +3,7 @@
 
 mod changes;
 mod check;
+mod lint;
 pub mod replay;
 mod retarget;
 mod scratch;

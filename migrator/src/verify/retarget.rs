@@ -3,8 +3,9 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::db::quote_ident;
+use crate::db::{quote_ident, quote_literal};
 use crate::plan::splice::{Cut, apply};
+use crate::source::Relation;
 
 /// Schema and name, unquoted, of what is copied.
 pub type Names = BTreeSet<(String, String)>;
@@ -35,6 +36,38 @@ pub fn retarget(text: &str, copied: &Names, scratch: &str) -> Result<String, Str
         }
     }
     apply(text, cuts)
+}
+
+/// Where an INSERT says ON CONFLICT .. DO NOTHING; none if it says so of a query inside it.
+pub fn conflict(sql: &str) -> Result<Option<Cut>, String> {
+    let scan = pg_query::scan(sql).map_err(|e| e.to_string())?;
+    let words: Vec<(usize, usize, &str)> = scan
+        .tokens
+        .iter()
+        .filter_map(|t| Some((t.start as usize, t.end as usize, sql.get(t.start as usize..t.end as usize)?)))
+        .collect();
+    let says = |n: usize, word: &str| words.get(n).is_some_and(|w| w.2.eq_ignore_ascii_case(word));
+    let mut starts = (0..words.len()).filter(|&n| says(n, "on") && says(n + 1, "conflict"));
+    let (Some(start), None) = (starts.next(), starts.next()) else {
+        return Err("it says ON CONFLICT more than once in one statement".into());
+    };
+    let end = (start..words.len()).find(|&n| says(n, "do") && says(n + 1, "nothing"));
+    Ok(end.map(|end| Cut { start: words[start].0, end: words[end + 1].1, text: String::new() }))
+}
+
+/// The body of a trigger's function with what TG_TABLE_SCHEMA and TG_RELID say of the table itself, not of its copy.
+pub fn firing(body: &str, table: &Relation) -> Result<String, String> {
+    let scan = pg_query::scan(body).map_err(|e| e.to_string())?;
+    let ranges = scan.tokens.iter().map(|t| (t.start as usize, t.end as usize));
+    let cuts = ranges.filter_map(|(start, end)| {
+        let text = match body.get(start..end)?.to_lowercase().as_str() {
+            "tg_table_schema" => format!("{}::pg_catalog.name", quote_literal(&table.schema)),
+            "tg_relid" => format!("'{}'::pg_catalog.oid", table.oid),
+            _ => return None,
+        };
+        Some(Cut { start, end, text: format!("({text})") })
+    });
+    apply(body, cuts.collect())
 }
 
 fn string(word: &str, start: usize, end: usize, copied: &Names, scratch: &str) -> Result<Option<Cut>, String> {

@@ -17,6 +17,8 @@ pub struct Scratch<'a> {
     pub copied: &'a Names,
     /// Where unqualified names are looked for behind it.
     pub path: &'a [String],
+    /// The table whose trigger is replayed.
+    pub table: &'a Relation,
 }
 
 impl Scratch<'_> {
@@ -90,7 +92,7 @@ impl Scratch<'_> {
         let path: Vec<String> = std::iter::once(&self.schema).chain(own).map(|s| quote_ident(s)).collect();
         let (_, arguments) = function.identity.split_once('(').unwrap_or(("", ")"));
         let sql = format!(
-            "alter function {}.{}({arguments} set search_path = {}",
+            "alter routine {}.{}({arguments} set search_path = {}",
             quote_ident(&self.schema),
             quote_ident(&function.name),
             path.join(", ")
@@ -102,6 +104,7 @@ impl Scratch<'_> {
         // the body is one token of the definition: head and body are done apart
         let source = body_of(definition).ok_or("its body cannot be told from its head")?;
         let body = retarget::retarget(source, self.copied, &self.schema)?;
+        let body = if function.is_trigger { retarget::firing(&body, self.table)? } else { body };
         let whole = replace_source(definition, source, &body).ok_or("its body cannot be replaced")?;
         let mut names = self.copied.clone();
         names.insert((function.schema.clone(), function.name.clone()));

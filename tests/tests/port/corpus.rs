@@ -2,7 +2,8 @@
 //! changes, and can be taken back afterwards.
 //!
 //! tests/corpus/NAME.sql begins with the truth, written by hand: `-- must: port|refuse|ignore ..`, `-- source: ..` with the
-//! version source of every statement that writes an event, and `-- change: SQL` to run twice once it is ported. A line
+//! version source of every statement that writes an event, and `-- change: SQL` to run twice once it is ported, and
+//! `-- unverified: why` where no replay can prove it. A line
 //! `-- as superuser` or `-- as owner` says who runs what follows; `{role}` is a role of its own. NAME.json holds every finding
 //! and every check to the letter; CORPUS=write makes these files anew, for a person to review. A directory is a folder of
 //! migrations, and `-- offline` a file that no server would take: both are only judged from the files.
@@ -178,6 +179,14 @@ fn compare_with_truth(schema: &Schema, findings: &[Value], golden: &Value, outco
     }
     if !schema.must("port") && work.len() > manual {
         outcome.false_ported += 1;
+    }
+    let verdicts = || golden["checks"].as_array().into_iter().flatten().map(|c| &c["verdict"]);
+    if verdicts().any(|v| v == "different") {
+        outcome.false_ported += 1;
+        outcome.failures.push(format!("old and new differ: {:#}", golden["checks"]));
+    }
+    if verdicts().any(|v| v != "equal") == schema.lines("unverified").is_empty() {
+        outcome.failures.push(format!("what cannot be verified must be said, with the reason: {:#}", golden["checks"]));
     }
     let words = |key: &str, list: &Value| {
         let mut all: Vec<String> =

@@ -1,0 +1,79 @@
+//! The extension plpgsql_check, where the server has it, sees what no replay reaches: the branches that were not run.
+
+use sqlx::PgConnection;
+
+use super::check::Case;
+use super::scratch::Scratch;
+use crate::db::{quote_ident, quote_literal};
+use crate::error::{Doing, Error};
+use crate::judge::ast;
+use crate::source::Relation;
+
+/// Errors that the new functions have and the old ones had not.
+pub async fn differences(
+    conn: &mut PgConnection,
+    case: &Case<'_>,
+    old: &Scratch<'_>,
+    new: &Scratch<'_>,
+) -> Result<Vec<String>, Error> {
+    let schema: Option<String> = sqlx::query_scalar(
+        "select n.nspname::text from pg_catalog.pg_extension e join pg_catalog.pg_namespace n on n.oid = e.extnamespace \
+         where e.extname = 'plpgsql_check'",
+    )
+    .fetch_optional(&mut *conn)
+    .await
+    .doing("looking for plpgsql_check")?;
+    let Some(extension) = schema else { return Ok(vec![]) };
+    let mut found = vec![];
+    for (n, function) in case.functions.iter().enumerate().filter(|(_, f)| f.language == "plpgsql") {
+        let table = (n == 0).then_some(case.table);
+        let (_, arguments) = function.identity.split_once('(').unwrap_or(("", ")"));
+        let mut sides = vec![];
+        for scratch in [old, new] {
+            let name = (function.name.as_str(), arguments.trim_end_matches(')'));
+            let lines = run(conn, &extension, scratch, name, table, &transitions(case)).await?;
+            sides.push(lines.into_iter().map(|l| l.replace(&scratch.schema, "scratch")).collect::<Vec<_>>());
+        }
+        let fresh = sides[1].iter().filter(|l| !sides[0].contains(l));
+        found.extend(fresh.map(|l| format!("plpgsql_check of {}: {l}", function.identity)));
+    }
+    // the shim is new altogether
+    let shim = run(conn, &extension, new, ("shim", ""), Some(case.event_table), &[]).await?;
+    found.extend(shim.into_iter().map(|l| format!("plpgsql_check of the shim: {l}")));
+    Ok(found)
+}
+
+async fn run(
+    conn: &mut PgConnection,
+    extension: &str,
+    scratch: &Scratch<'_>,
+    (name, arguments): (&str, &str),
+    table: Option<&Relation>,
+    transitions: &[String],
+) -> Result<Vec<String>, Error> {
+    let table = table.map_or("0".to_owned(), |t| format!("{}::pg_catalog.regclass", quote_literal(&scratch.name(t))));
+    let sql = format!(
+        "select r from pg_catalog.pg_proc p cross join lateral {}.plpgsql_check_function(p.oid, {table}, fatal_errors => false{}) r \
+          where p.pronamespace = pg_catalog.to_regnamespace({}) and p.proname = {} \
+            and pg_catalog.pg_get_function_identity_arguments(p.oid) = {}",
+        quote_ident(extension),
+        transitions.concat(),
+        quote_literal(&quote_ident(&scratch.schema)),
+        quote_literal(name),
+        quote_literal(arguments),
+    );
+    let lines: Vec<String> = sqlx::query_scalar(&sql).fetch_all(conn).await.doing("running plpgsql_check")?;
+    Ok(lines.into_iter().filter(|l| l.starts_with("error:")).collect())
+}
+
+/// The names of the trigger's transition tables, as arguments.
+fn transitions(case: &Case<'_>) -> Vec<String> {
+    let definition = case.trigger.definition.as_deref().unwrap_or_default();
+    let trees = ast::parse(definition).unwrap_or_default();
+    let all = trees.iter().flat_map(|t| ast::find(t, "TriggerTransition"));
+    all.map(|t| {
+        let new = t.get("is_new").and_then(serde_json::Value::as_bool).unwrap_or(false);
+        format!(", {} => {}", if new { "newtable" } else { "oldtable" }, quote_literal(ast::text(t, "name")))
+    })
+    .collect()
+}
