@@ -1,7 +1,6 @@
 -- A version made of the clock, at random, or of the transaction: no number in a stream.
--- must: port
+-- must: refuse
 -- source: dynamic dynamic dynamic
--- change: update ticks set n = n + 1
 create table ticks (id int primary key, n int not null);
 create table tick_events (tick_id int not null, version bigint not null, event_type text not null, data jsonb not null, at timestamptz not null default now(), unique (tick_id, version));
 create function ticked() returns trigger language plpgsql as $$

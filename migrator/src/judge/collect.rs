@@ -1,6 +1,6 @@
 //! Every write of every trigger, function and rule, with the way to it.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 
 use serde_json::Value;
 
@@ -215,16 +215,35 @@ impl Collector<'_> {
         self.out.unread.push(Unread { function: function.oid, name: None, trigger, reason, foreign });
     }
 
+    /// Functions that no trigger leads to. One that another calls is looked at from there, with what it is given.
     fn functions_of_the_application(&mut self) {
-        let reached: Vec<u32> = self.out.writes.iter().filter_map(|w| self.out.scopes[w.scope].function).collect();
-        for function in self.catalogue.functions.iter().filter(|f| !f.is_trigger && !reached.contains(&f.oid)) {
-            if self.out.bodies.contains_key(&function.oid) {
-                let scope = self.scope(Some(function.oid), HashMap::new(), None);
-                let visit = Visit { trigger: None, operations: vec![], conditional: false };
-                // its own statements only: what it calls is looked at by itself
-                self.visit(function, scope, &visit, &mut vec![function.oid; DEPTH]);
+        let reached: BTreeSet<u32> = self.out.scopes.iter().filter_map(|s| s.function).collect();
+        let own = |f: &&Function| !f.is_trigger && !reached.contains(&f.oid) && self.out.bodies.contains_key(&f.oid);
+        let functions: Vec<&Function> = self.catalogue.functions.iter().filter(own).collect();
+        let called: BTreeSet<u32> = functions.iter().flat_map(|f| self.calls_of(f)).collect();
+        let (inner, roots): (Vec<_>, Vec<_>) = functions.into_iter().partition(|f| called.contains(&f.oid));
+        // the inner ones last: what a root led to is known by then, and only a circle is left
+        for function in roots.into_iter().chain(inner) {
+            if self.out.scopes.iter().any(|s| s.function == Some(function.oid)) {
+                continue;
             }
+            let scope = self.scope(Some(function.oid), HashMap::new(), None);
+            let visit = Visit { trigger: None, operations: vec![], conditional: false };
+            self.visit(function, scope, &visit, &mut vec![function.oid]);
         }
+    }
+
+    /// The functions that a function calls, itself left out.
+    fn calls_of(&self, function: &Function) -> Vec<u32> {
+        let Some(body) = self.out.bodies.get(&function.oid) else { return vec![] };
+        let path = self.catalogue.path_of(function);
+        let trees: Vec<Value> = body.statements.iter().flat_map(trees).collect();
+        let called = trees.iter().flat_map(sql::calls);
+        called
+            .filter_map(|(schema, name, arguments)| self.catalogue.resolve_function(&schema, &name, arguments.len(), path))
+            .map(|f| f.oid)
+            .filter(|oid| *oid != function.oid)
+            .collect()
     }
 
     fn rules(&mut self) {
@@ -291,6 +310,10 @@ impl Collector<'_> {
                     _ => {}
                 }
                 continue;
+            }
+            // what is sent to another database is a text too
+            if visit.trigger.is_some() && trees.iter().flat_map(sql::calls).any(|c| sends_insert(&c)) {
+                push(None, true);
             }
             let mut defaults = vec![];
             for insert in trees.iter().flat_map(|t| sql::inserts(t, self.catalogue, &path)) {
@@ -407,6 +430,10 @@ fn mentions_insert(expr: &Value) -> bool {
                 .any(|t| text.get(t.start as usize..t.end as usize).is_some_and(|w| w.eq_ignore_ascii_case("insert")))
         })
     })
+}
+
+fn sends_insert((_, name, arguments): &(String, String, &[Value])) -> bool {
+    name.starts_with("dblink") && arguments.iter().any(mentions_insert)
 }
 
 /// The pattern of a call of format(), and what is put into it as far as it is constant.

@@ -8,7 +8,7 @@ use serde_json::Value;
 
 use super::collect::{Collected, Write, trees};
 use super::sql::Conflict;
-use super::{ast, sql, version};
+use super::{ast, sql, texts, version};
 use crate::source::{Catalogue, Column, Relation};
 
 /// The columns of an event table.
@@ -58,7 +58,7 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
         .filter(|w| w.insert.as_ref().is_some_and(|i| i.relation == Some(relation.oid)))
         .collect();
     let read_by_max = read_by_max(&uses, collected);
-    let looker = Looker { relation, uses, collected, read_by_max };
+    let looker = Looker { relation, uses, catalogue, collected, read_by_max };
     let mut target = Target { relation: relation.oid, ..Target::default() };
     let mut points = 0i32;
     let mut add = |n: i32, reason: String| {
@@ -124,6 +124,7 @@ fn is_time(column: &Column) -> bool {
 struct Looker<'a> {
     relation: &'a Relation,
     uses: Vec<&'a Write>,
+    catalogue: &'a Catalogue,
     collected: &'a Collected,
     /// Columns whose max() is read by a function that writes the table.
     read_by_max: BTreeSet<String>,
@@ -190,23 +191,11 @@ impl Looker<'_> {
 
     /// Whether a column is always a text constant, or one of several.
     fn fed_by_constants(&self, column: &str) -> bool {
-        let values = self.values(column);
-        !values.is_empty()
-            && values.iter().all(|v| constants(v).is_some_and(|c| !c.is_empty()) || self.bound_constant(v))
-    }
-
-    fn bound_constant(&self, value: &Value) -> bool {
-        let Some(column) = ast::column(ast::without_casts(value)) else { return false };
-        let [name] = column.as_slice() else { return false };
-        self.uses.iter().any(|w| {
-            let bound =
-                self.collected.scopes[w.scope].bindings.get(name).is_some_and(|b| ast::string_constant(b).is_some());
-            let assigned = self.collected.body(w.scope).statements.iter().any(|s| {
-                s.targets.contains(name)
-                    && ast::parse_expression(&s.sql).is_ok_and(|e| constants(&e).is_some_and(|c| !c.is_empty()))
-            });
-            bound || assigned
-        })
+        let mut given = self.uses.iter().filter_map(|w| Some((w, w.insert.as_ref()?.values(column))));
+        let constant = |w: &Write, v: Option<&Value>| {
+            v.is_some_and(|v| !texts::of_write(self.catalogue, self.collected, w, v).is_empty())
+        };
+        !self.values(column).is_empty() && given.all(|(w, values)| values.into_iter().all(|v| constant(w, v)))
     }
 
     fn mentions_operation(&self) -> bool {
@@ -438,21 +427,4 @@ fn session_user(value: &Value) -> bool {
     ast::find(value, "SqlvalueFunction")
         .iter()
         .any(|f| f.get("op").and_then(Value::as_i64).is_some_and(|op| (10..=13).contains(&op)))
-}
-
-/// The text constants that an expression may come to, if it is one or a CASE over some.
-pub fn constants(value: &Value) -> Option<Vec<String>> {
-    let value = ast::without_casts(value);
-    if let Some(constant) = ast::string_constant(value) {
-        return Some(vec![constant]);
-    }
-    let case = ast::node(value, "CaseExpr")?;
-    let mut all = vec![];
-    for when in ast::list(case, "args").iter().filter_map(|w| ast::node(w, "CaseWhen")) {
-        all.extend(constants(when.get("result")?)?);
-    }
-    if let Some(default) = case.get("defresult").filter(|d| d.is_object() && !ast::is_null(d)) {
-        all.extend(constants(default)?);
-    }
-    Some(all)
 }

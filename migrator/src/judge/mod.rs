@@ -8,6 +8,7 @@ mod guards;
 pub mod plpgsql;
 mod ports;
 pub mod sql;
+mod texts;
 #[cfg(test)]
 mod tests;
 mod verdict;
@@ -19,7 +20,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use collect::{Collected, Write};
-pub use event_table::{Roles, Target, constants, is_actor, recognise};
+pub use event_table::{Roles, Target, is_actor, recognise};
+pub use texts::constants;
 pub use version::{Origin, VersionSource};
 
 use crate::source::{Catalogue, Relation, Trigger};
@@ -219,8 +221,7 @@ impl Bench<'_> {
         let column = self.targets.get(&insert.relation?)?.roles.event_type_column.as_ref()?;
         let mut types: Vec<String> = vec![];
         for value in insert.values(column).into_iter().flatten() {
-            let bound = self.through_binding(value, write.scope);
-            let more = constants(bound).unwrap_or_default();
+            let more = texts::of_write(self.catalogue, self.collected, write, value);
             types.extend(more.into_iter().filter(|t| !types.contains(t)).collect::<Vec<_>>());
         }
         (!types.is_empty()).then(|| types.join("|"))
@@ -240,9 +241,10 @@ impl Bench<'_> {
         let trigger = unread.trigger.and_then(|oid| self.trigger(oid));
         let source = function.map(|f| f.source.as_str()).unwrap_or_default();
         // a name in a text proves nothing; it only decides how loudly to speak
-        let tables =
-            self.targets.values().filter(|t| t.is_event_table).filter_map(|t| self.catalogue.relation(t.relation));
-        let named: Vec<&Relation> = tables.filter(|r| source.contains(&r.name)).collect();
+        let inserts = source.to_ascii_lowercase().contains("insert");
+        let worth = |r: &&Relation| inserts || self.targets.get(&r.oid).is_some_and(|t| t.is_event_table);
+        let named: Vec<&Relation> =
+            self.catalogue.relations.iter().filter(|r| source.contains(&r.name)).filter(worth).collect();
         let enabled = trigger.is_none_or(|t| t.enabled != "D");
         // on a server such a function is an extension's; a file should hold it
         let missing = unread.name.is_some() && self.catalogue.server_version == 0;
@@ -295,7 +297,7 @@ impl Bench<'_> {
             let mut finding = self.finding(Some(n), codes::LOOK_ALIKE, Severity::Info, VersionSource::NotAnEvent);
             finding.reasons.push(match target {
                 Some(t) if !t.reasons.is_empty() => {
-                    format!("{} is no event table, although it {}", insert.written, t.reasons.join("; "))
+                    format!("{} is no event table; seen of it: {}", insert.written, t.reasons.join("; "))
                 }
                 Some(_) => format!("{} is no event table", insert.written),
                 None => format!("{} is not a table that can be found", insert.written),

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::plpgsql::Kind;
 use super::{Bench, Finding, Severity, Strategy, Target, VersionSource, ast, is_actor, sql, version};
 use crate::judge::Write;
-use crate::source::Relation;
+use crate::source::{Key, Relation};
 
 /// The strategies for a statement.
 #[derive(Debug, Default)]
@@ -64,6 +64,11 @@ impl Bench<'_> {
                 Strategy::Manual
             }
             _ if tied => Strategy::Manual,
+            // a clock, a hash, the number that a caller expects: it means something to somebody
+            VersionSource::Dynamic => {
+                ports.reasons.push("what makes the version cannot be followed: choose shim yourself if nothing relies on its value".into());
+                Strategy::Manual
+            }
             _ if self.fires_for_replication(write) => {
                 ports.reasons.push(
                     "the trigger is ENABLE ALWAYS or REPLICA: for rows that replication applies a shim does not fire; choose it yourself if this database subscribes to nothing".into(),
@@ -76,11 +81,17 @@ impl Bench<'_> {
         if !keyed && version.is_some() {
             let columns = [&target.roles.type_column, &target.roles.id_column, &target.roles.version_column];
             let columns: Vec<&str> = columns.into_iter().flatten().map(String::as_str).collect();
-            ports.reasons.push(format!(
-                "{} has no unique key over ({}): repair the data and add it first",
-                relation.quoted,
-                columns.join(", ")
-            ));
+            ports.reasons.push(match wide_key(relation, version) {
+                Some(key) => format!(
+                    "unique key {} of {} has more columns than a stream, which is a type, an id and a version",
+                    key.name, relation.quoted
+                ),
+                None => format!(
+                    "{} has no unique key over ({}) that is whole and checked at once: repair the data and add it first",
+                    relation.quoted,
+                    columns.join(", ")
+                ),
+            });
         }
         ports
     }
@@ -200,7 +211,7 @@ impl Bench<'_> {
             .flatten()
             .any(|v| is_actor(v) && !ast::find(v, "FuncCall").is_empty());
         if lost {
-            return Some("its actor is read from a setting of the session and would be lost".into());
+            return Some("its actor is read from the session and would be lost".into());
         }
         let id = target.roles.id_column.as_ref();
         let on_column = id.is_some_and(|id| {
@@ -219,6 +230,11 @@ impl Bench<'_> {
         }
         None
     }
+}
+
+/// A unique key in which the version stands beside more than a stream.
+fn wide_key<'r>(relation: &'r Relation, version: Option<&str>) -> Option<&'r Key> {
+    relation.keys.iter().find(|k| k.columns.len() > 3 && k.columns.iter().any(|c| Some(c.as_str()) == version))
 }
 
 /// Whether an expression gives the same value when it is evaluated again.

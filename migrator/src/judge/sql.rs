@@ -145,6 +145,8 @@ fn spread(row: &mut Vec<Option<Value>>, columns: &[String]) {
     // the row of the trigger's table has other columns
     if star == "*" && record != "new" && record != "old" {
         *row = columns.iter().map(|c| Some(ast::column_of(&record, c))).collect();
+    } else if star == "*" {
+        *row = vec![None];
     }
 }
 

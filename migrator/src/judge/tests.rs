@@ -149,8 +149,8 @@ fn other_sources() {
         "domain_events.next_aggregate_version('User', new.id::text, 'domain_events')",
         "EV190 max_plus_one_locked -",
     );
-    version("execute 'select 7' into v;", "v", "EV106 dynamic shim");
-    version("", "current_setting('app.version')::bigint", "EV106 dynamic shim");
+    version("execute 'select 7' into v;", "v", "EV106 dynamic manual");
+    version("", "current_setting('app.version')::bigint", "EV106 dynamic manual");
     version("", "null", "EV120 none shim");
 }
 
@@ -247,11 +247,17 @@ fn statements_made_at_run_time() {
         &body(&format!(
             "execute format('insert into domain_events {columns} values (%L, %L, %L, %L, %L)', 'User', new.id, 3, 'UserUpdated', to_jsonb(new))"
         )),
-        &["EV201 dynamic shim"],
+        &["EV101 literal shim"],
+    );
+    expect(
+        &body(&format!(
+            "execute format('insert into domain_events {columns} values (%L, %L, %L, %L, %L)', 'User', new.id, new.version, 'UserUpdated', to_jsonb(new))"
+        )),
+        &["EV201 dynamic manual"],
     );
     expect(
         &body("execute format('insert into %I values ($1)', tg_argv[0]) using new.id"),
-        &["EV100 not_an_event manual"],
+        &["EV201 dynamic manual"],
     );
     expect(&body("execute tg_argv[0]"), &["EV201 dynamic manual"]);
     expect(&body("execute 'analyze users'"), &[]);
@@ -366,12 +372,12 @@ fn other_languages_and_functions_of_the_application() {
         "{TABLES} create function f() returns trigger language plpython3u as 'plpy.execute(\"insert into domain_events ...\")';
          create trigger t after update on users for each row execute function f();"
     );
-    expect(&foreign, &["EV202 dynamic -"]);
+    expect(&foreign, &["EV202 dynamic manual"]);
     let application = format!(
         "{TABLES} create function note(i bigint, v bigint) returns void language sql as $n$
            insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data) values ('User', i::text, v, 'UserNoted', '{{}}') $n$;"
     );
-    let f = expect(&application, &["EV106 dynamic shim"]);
+    let f = expect(&application, &["EV106 dynamic manual"]);
     assert_eq!((f[0].trigger.as_deref(), f[0].function.as_deref()), (None, Some("public.note(i bigint, v bigint)")));
 }
 

@@ -22,6 +22,12 @@ impl Verdict {
 
 impl Bench<'_> {
     pub(super) fn verdict(&self, write: &Write, insert: &sql::Insert, target: &Target, relation: &Relation) -> Verdict {
+        if !matches!(relation.kind.as_str(), "r" | "p") {
+            let what = if relation.kind == "f" { "foreign table" } else { "view" };
+            let reason = format!("{} is a {what}: where its rows end is not followed", relation.quoted);
+            let origin = Origin::new(VersionSource::Dynamic, reason);
+            return Verdict::new(codes::UNTRACEABLE, Severity::Warning, &origin);
+        }
         if let Some(odd) = &target.roles.odd_version_column {
             let origin = self.given(write, insert, odd, relation);
             let mut verdict = Verdict::new(codes::NOT_WHOLE, Severity::Warning, &origin);
