@@ -1,8 +1,6 @@
 -- The application calls a function that calls helpers; one takes the expected version from its caller.
--- must: port refuse
+-- must: refuse
 -- source: max_plus_one dynamic
--- unverified: no trigger calls them
--- change: select rename_club(1, 'x')
 create table clubs (id int primary key, name text);
 create table club_events (club_id int not null, version int not null, event_type text not null, data jsonb not null, at timestamptz not null default now(), unique (club_id, version));
 create function next_club_version(p_id int) returns int language sql stable as $$ select coalesce(max(version), 0) + 1 from club_events where club_id = p_id $$;

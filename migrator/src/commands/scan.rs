@@ -23,7 +23,12 @@ pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
     let report = judge::judge(&catalogue);
     let findings = report.findings();
     if ctx.out.is_json() {
-        let mut document = json!({ "findings": findings });
+        let told = findings.iter().map(|f| {
+            let mut told = json!(f);
+            told["action"] = f.action().into();
+            told
+        });
+        let mut document = json!({ "findings": told.collect::<Vec<_>>() });
         if args.from.is_some() {
             document["problems"] = json!(problems);
             document["missing"] = json!(source::MISSING);
@@ -80,6 +85,7 @@ fn print(findings: &[&Finding], ctx: &Context) -> Result<(), Error> {
         for reason in &finding.reasons {
             ctx.out.line(format!("  {reason}"))?;
         }
+        ctx.out.line(format!("  plan: {}", finding.action()))?;
     }
     Ok(())
 }

@@ -109,6 +109,35 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// The statement, in words.
+    pub fn place(&self) -> String {
+        let line = self.line.map(|l| format!(", line {l}")).unwrap_or_default();
+        match (&self.function, &self.trigger, &self.table) {
+            (Some(function), ..) => format!("{function}{line}"),
+            (None, Some(name), Some(table)) => format!("trigger {name} of {table}"),
+            (None, None, Some(table)) => format!("a rule of {table}"),
+            _ => "a statement".into(),
+        }
+    }
+
+    /// What a plan will do about it.
+    pub fn action(&self) -> String {
+        let table = self.event_table.as_deref().unwrap_or("its table");
+        match self.strategy {
+            None if self.code == "EV103" => "nothing: it stays right as long as every writer takes the lock".into(),
+            None => "nothing".into(),
+            Some(Strategy::Shim) => format!(
+                "a BEFORE INSERT trigger on {table} assigns 1, 2, 3 .. within each stream, whoever inserts; nothing else changes"
+            ),
+            Some(Strategy::Rewrite) => "the function gets next_aggregate_version() in the place of its version".into(),
+            Some(Strategy::Capture) => "the generic trigger takes over; the legacy trigger is disabled".into(),
+            Some(Strategy::Manual) if self.allowed.contains(&Strategy::Shim) => {
+                "nothing unless you choose: --strategy NAME=shim".into()
+            }
+            Some(Strategy::Manual) => "nothing: a person has to change it".into(),
+        }
+    }
+
     /// Whether somebody has to do something.
     pub fn needs_work(&self) -> bool {
         self.severity > Severity::Info
@@ -162,8 +191,29 @@ pub fn judge(catalogue: &Catalogue) -> Report {
     let bench = Bench { catalogue, collected: &collected, targets: &targets };
     let mut judged: Vec<Judged> = collected.writes.iter().enumerate().filter_map(|(n, w)| bench.write(n, w)).collect();
     judged.extend(collected.unread.iter().map(|u| bench.unread(u)));
+    together(&mut judged);
     judged.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
     Report { judged, targets, collected }
+}
+
+/// A shim serves a whole table: where one statement's own number has to stay, the shim is nobody's proposal.
+fn together(judged: &mut [Judged]) {
+    let left: Vec<(u32, String)> = judged
+        .iter()
+        .filter(|j| j.finding.needs_work() && j.finding.strategy == Some(Strategy::Manual))
+        .filter(|j| j.finding.allowed.contains(&Strategy::Shim))
+        .filter_map(|j| Some((j.event_table?, j.finding.place())))
+        .collect();
+    for one in judged.iter_mut().filter(|j| j.finding.strategy == Some(Strategy::Shim)) {
+        let place = one.finding.place();
+        let other = left.iter().find(|(table, other)| Some(*table) == one.event_table && *other != place);
+        if let Some((_, other)) = other {
+            one.finding.strategy = Some(Strategy::Manual);
+            one.finding.reasons.push(format!(
+                "a shim would also renumber what {other} writes into the same table: choose it yourself if that may be"
+            ));
+        }
+    }
 }
 
 type Order<'a> = (std::cmp::Reverse<Severity>, [&'a Option<String>; 3], Option<usize>);

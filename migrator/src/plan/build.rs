@@ -54,6 +54,16 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
     };
     let event_tables = event_tables(&draft, &chosen, choices)?;
     let mut ports: Vec<Port> = chosen.iter().map(port).collect();
+    for (choice, port) in chosen.iter().zip(&mut ports).filter(|(c, _)| c.strategy == Strategy::Shim) {
+        let others = report.judged.iter().filter(|j| j.event_table == choice.judged.event_table);
+        let kept = others.filter(|j| {
+            let same = chosen.iter().any(|c| c.judged.write == j.write && c.strategy == Strategy::Manual);
+            same && j.finding.needs_work()
+        });
+        port.declared_differences.extend(
+            kept.map(|j| format!("the shim also assigns the version of what {} writes", j.finding.place())),
+        );
+    }
     for choice in &chosen {
         draft.rely_on(choice);
     }

@@ -15,6 +15,16 @@ pub const COMMENT: &str = "Assigns the version of every event of";
 /// Adds the shim of an event table to the plan.
 pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
     let table = draft.root(oid)?.clone();
+    let last = draft.catalogue.triggers.iter().find(|t| {
+        let fires = t.relation == table.oid && t.timing == "BEFORE" && t.row && t.enabled != "D";
+        fires && t.events.iter().any(|e| e == "INSERT") && t.name.as_str() > TRIGGER
+    });
+    if let Some(last) = last {
+        return Err(Error::usage(
+            format!("trigger {} of {} fires after the shim would, and has the last word", last.name, table.quoted),
+            format!("Rename it so that it sorts before {TRIGGER}, or leave its writers to strategy manual."),
+        ));
+    }
     register(draft, oid, &table)?;
     draft.event_locks.insert(table.quoted.clone());
     rewrite::may_ask(draft, &table, &plain(&table.owner))?;
