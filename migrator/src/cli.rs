@@ -310,6 +310,13 @@ pub struct VerifyArgs {
     /// reported as unverified. The transaction is rolled back there too.
     #[arg(long, value_name = "URL")]
     pub against: Option<String>,
+    /// Replay recorded changes too
+    ///
+    /// A file with statements as the application runs them, with their values: INSERT, UPDATE, DELETE, MERGE, TRUNCATE, and SET for
+    /// the settings that the trigger reads. They are replayed in their order before the changes that the tool makes up. Without
+    /// --against they find the first 10,000 rows of the table by its key.
+    #[arg(long, value_name = "FILE")]
+    pub changes: Option<PathBuf>,
 }
 
 /// Arguments of `repair`.

@@ -8,7 +8,7 @@ use crate::cli::VerifyArgs;
 use crate::db;
 use crate::error::{Error, Exit};
 use crate::plan::{self, Plan};
-use crate::verify::{self, Check, Verdict};
+use crate::verify::{self, Check, Verdict, recorded};
 
 /// Runs the verb.
 pub async fn run(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -30,10 +30,17 @@ pub async fn run(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Error> {
         None => db::connect(ctx).await?,
     };
     journal::expect(&mut conn).await?;
+    let recorded = match &args.changes {
+        Some(path) => {
+            let text = std::fs::read_to_string(path).map_err(|e| Error::io(path.display().to_string(), e))?;
+            recorded::read(&text, &path.display().to_string())?
+        }
+        None => vec![],
+    };
     let mut checks = vec![];
     for plan in &plans {
         plan::check_decided(plan)?;
-        checks.extend(verify::verify(&mut conn, plan, args.against.is_some(), ctx).await?);
+        checks.extend(verify::verify(&mut conn, plan, args.against.is_some(), &recorded, ctx).await?);
     }
     tell(&checks, ctx)?;
     let bad = checks.iter().filter(|c| c.verdict != Verdict::Equal).count();

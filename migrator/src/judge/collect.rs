@@ -197,7 +197,11 @@ impl Collector<'_> {
         let name = tree.first().and_then(|t| ast::node(t, "CreateTrigStmt")).map(ast::call_name);
         let Some((schema, name)) = name.filter(|(schema, name)| {
             // what the server brings along writes no event
-            schema != "pg_catalog" && !matches!(name.as_str(), "suppress_redundant_updates_trigger" | "tsvector_update_trigger" | "tsvector_update_trigger_column")
+            schema != "pg_catalog"
+                && !matches!(
+                    name.as_str(),
+                    "suppress_redundant_updates_trigger" | "tsvector_update_trigger" | "tsvector_update_trigger_column"
+                )
         }) else {
             return;
         };
@@ -240,7 +244,9 @@ impl Collector<'_> {
         let trees: Vec<Value> = body.statements.iter().flat_map(trees).collect();
         let called = trees.iter().flat_map(sql::calls);
         called
-            .filter_map(|(schema, name, arguments)| self.catalogue.resolve_function(&schema, &name, arguments.len(), path))
+            .filter_map(|(schema, name, arguments)| {
+                self.catalogue.resolve_function(&schema, &name, arguments.len(), path)
+            })
             .map(|f| f.oid)
             .filter(|oid| *oid != function.oid)
             .collect()

@@ -8,9 +8,9 @@ mod guards;
 pub mod plpgsql;
 mod ports;
 pub mod sql;
-mod texts;
 #[cfg(test)]
 mod tests;
+mod texts;
 mod verdict;
 mod version;
 

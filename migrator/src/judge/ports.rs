@@ -66,7 +66,10 @@ impl Bench<'_> {
             _ if tied => Strategy::Manual,
             // a clock, a hash, the number that a caller expects: it means something to somebody
             VersionSource::Dynamic => {
-                ports.reasons.push("what makes the version cannot be followed: choose shim yourself if nothing relies on its value".into());
+                ports.reasons.push(
+                    "what makes the version cannot be followed: choose shim yourself if nothing relies on its value"
+                        .into(),
+                );
                 Strategy::Manual
             }
             _ if self.fires_for_replication(write) => {

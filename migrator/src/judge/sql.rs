@@ -170,7 +170,8 @@ fn collect_rows(select: &Value, statement: &Value, rows: &mut Vec<Vec<Option<Val
             row.push(Some(through_query(target, statement)));
         }
         // the fields of a record alone, else nothing is in a known place after a star
-        let star = |v: &Option<Value>| v.as_ref().and_then(ast::column).is_some_and(|c| c.last().is_some_and(|l| l == "*"));
+        let star =
+            |v: &Option<Value>| v.as_ref().and_then(ast::column).is_some_and(|c| c.last().is_some_and(|l| l == "*"));
         if (row.len() > 1 || *from_query)
             && let Some(at) = row.iter().position(star)
         {

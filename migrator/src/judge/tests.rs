@@ -255,10 +255,7 @@ fn statements_made_at_run_time() {
         )),
         &["EV201 dynamic manual"],
     );
-    expect(
-        &body("execute format('insert into %I values ($1)', tg_argv[0]) using new.id"),
-        &["EV201 dynamic manual"],
-    );
+    expect(&body("execute format('insert into %I values ($1)', tg_argv[0]) using new.id"), &["EV201 dynamic manual"]);
     expect(&body("execute tg_argv[0]"), &["EV201 dynamic manual"]);
     expect(&body("execute 'analyze users'"), &[]);
     let rule = format!(

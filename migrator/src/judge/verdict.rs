@@ -175,7 +175,9 @@ impl Bench<'_> {
             expr.is_some_and(|e| fresh(&e)) || column.is_some_and(|c| !c.identity.is_empty())
         };
         let by_default = insert.takes_default(id);
-        (by_default || !values.is_empty()) && (!by_default || default()) && values.into_iter().all(|v| v.is_some_and(fresh))
+        (by_default || !values.is_empty())
+            && (!by_default || default())
+            && values.into_iter().all(|v| v.is_some_and(fresh))
     }
 
     /// Whether the stream is the very row that fires the trigger, so that its lock holds the stream.

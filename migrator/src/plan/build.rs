@@ -60,9 +60,8 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
             let same = chosen.iter().any(|c| c.judged.write == j.write && c.strategy == Strategy::Manual);
             same && j.finding.needs_work()
         });
-        port.declared_differences.extend(
-            kept.map(|j| format!("the shim also assigns the version of what {} writes", j.finding.place())),
-        );
+        port.declared_differences
+            .extend(kept.map(|j| format!("the shim also assigns the version of what {} writes", j.finding.place())));
     }
     for choice in &chosen {
         draft.rely_on(choice);

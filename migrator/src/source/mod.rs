@@ -6,6 +6,7 @@ pub(crate) mod types;
 
 use serde::{Deserialize, Serialize};
 
+pub(crate) use offline::Statements;
 pub use offline::{MISSING, Problem, from_sql, read as read_files};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};

@@ -126,9 +126,8 @@ impl<'a> Case<'a> {
         for statement in body.statements.iter().filter(|s| s.kind == plpgsql::Kind::Sql) {
             let trees = ast::parse(&statement.sql).unwrap_or_default();
             let mut inserts = trees.iter().flat_map(|t| sql::inserts(t, self.catalogue, path));
-            let gives_way = inserts.any(|i| {
-                i.relation == Some(self.event_table.oid) && i.conflict == sql::Conflict::Nothing
-            });
+            let gives_way =
+                inserts.any(|i| i.relation == Some(self.event_table.oid) && i.conflict == sql::Conflict::Nothing);
             if gives_way {
                 let at = splice::locate(&function.source, statement).map_err(unverified)?;
                 cuts.extend(retarget::conflict(&statement.sql).map_err(unverified)?.map(|cut| Cut {

@@ -4,6 +4,7 @@
 mod changes;
 mod check;
 mod lint;
+pub mod recorded;
 pub mod replay;
 mod retarget;
 mod scratch;
@@ -11,6 +12,8 @@ mod stage;
 
 use serde::Serialize;
 use sqlx::PgConnection;
+
+use recorded::Recorded;
 
 use crate::Context;
 use crate::apply::{self, journal};
@@ -22,6 +25,9 @@ use crate::source::{self, Catalogue};
 
 /// Existing rows that are replayed.
 const ROWS: i64 = 20;
+
+/// Existing rows that recorded changes may find.
+const ROWS_FOR_RECORDED: i64 = 10_000;
 
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,14 +83,22 @@ struct Tried {
     pub changes: usize,
     pub events: usize,
     pub differences: Vec<String>,
+    /// What a person should know, though nothing differs.
+    pub notes: Vec<String>,
 }
 
 /// Checks every port of a plan. `real` replays on the tables themselves: only for a copy of the database.
-pub async fn verify(conn: &mut PgConnection, plan: &Plan, real: bool, ctx: &Context) -> Result<Vec<Check>, Error> {
+pub async fn verify(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    real: bool,
+    recorded: &[Recorded],
+    ctx: &Context,
+) -> Result<Vec<Check>, Error> {
     let ports: Vec<&Port> = plan.ports.iter().filter(|p| p.strategy != Strategy::Manual).collect();
     let catalogue = source::read(conn).await?;
     let report = judge::judge(&catalogue);
-    let ground = Ground { plan, catalogue: &catalogue, report: &report, real };
+    let ground = Ground { plan, catalogue: &catalogue, report: &report, real, recorded };
     let bar = ctx.out.progress(ports.len() as u64, "replaying");
     let mut checks: Vec<Check> = vec![];
     for port in ports {
@@ -109,6 +123,7 @@ struct Ground<'a> {
     catalogue: &'a Catalogue,
     report: &'a Report,
     real: bool,
+    recorded: &'a [Recorded],
 }
 
 async fn one(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Result<Check, Error> {
@@ -140,16 +155,21 @@ async fn one(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Resul
         changes: tried.changes,
         events: tried.events,
         differences: tried.differences,
-        declared: port.declared_differences.clone(),
+        declared: port.declared_differences.iter().cloned().chain(tried.notes).collect(),
     })
 }
 
 async fn tried(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Result<Tried, Error> {
-    let Ground { plan, catalogue, report, real } = *ground;
+    let Ground { plan, catalogue, report, real, recorded } = *ground;
     let applied = matches!(journal::state_of(conn, &plan.plan_id).await?.as_deref(), Some("applied" | "finished"));
     let case = check::Case::new(catalogue, report, plan, port, real)?;
+    let recorded: Vec<_> = recorded.iter().filter_map(|r| r.change(case.table, catalogue)).collect();
     let changed = if applied && !real { apply::changed_since(conn, plan).await? } else { vec![] };
-    let mut tried = if real { stage::on_real_tables(conn, &case).await } else { stage::on_copies(conn, &case).await }?;
+    let mut tried = if real {
+        stage::on_real_tables(conn, &case, recorded).await
+    } else {
+        stage::on_copies(conn, &case, recorded).await
+    }?;
     // what was proven must also be what is there
     tried.differences.extend(changed.into_iter().map(|c| format!("changed since the plan was applied: {c}")));
     Ok(tried)

@@ -40,6 +40,8 @@ impl Side {
 pub struct Outcome {
     /// SQLSTATE if it failed.
     pub error: Option<String>,
+    /// Rows that it changed.
+    pub rows: u64,
     /// The events it wrote.
     pub events: Vec<BTreeMap<String, Value>>,
 }
@@ -53,8 +55,12 @@ pub async fn run(conn: &mut PgConnection, side: &Side, changes: &[Change]) -> Re
         // what waits for the commit is run now: there will be none
         let sql = format!("{};\nset constraints all immediate", change.sql.replace(TABLE, &side.table));
         let ran = sqlx::raw_sql(&sql).execute(&mut *conn).await;
+        let mut rows = 0;
         let error = match ran {
-            Ok(_) => None,
+            Ok(done) => {
+                rows = done.rows_affected();
+                None
+            }
             Err(error) => {
                 let Some(server) = crate::error::server_error(&error) else {
                     return Err(error).doing("replaying a change");
@@ -75,7 +81,7 @@ pub async fn run(conn: &mut PgConnection, side: &Side, changes: &[Change]) -> Re
             .map(|t| serde_json::from_str(t))
             .collect::<Result<_, _>>()
             .map_err(|e| Error::json("an event", e))?;
-        outcomes.push(Outcome { error, events });
+        outcomes.push(Outcome { error, rows, events });
     }
     Ok(outcomes)
 }
@@ -154,7 +160,7 @@ mod tests {
     use super::*;
 
     fn outcome(json: &str) -> Outcome {
-        Outcome { error: None, events: vec![serde_json::from_str(json).unwrap()] }
+        Outcome { error: None, rows: 1, events: vec![serde_json::from_str(json).unwrap()] }
     }
 
     #[test]
@@ -170,7 +176,7 @@ mod tests {
             0
         );
         assert_eq!(run(r#"{"version": 1, "at": "1", "data": 1}"#, r#"{"version": 2, "at": null, "data": 2}"#), 2);
-        let lost = Outcome { error: None, events: vec![] };
+        let lost = Outcome { error: None, rows: 1, events: vec![] };
         assert_eq!(compare(&[change], &[outcome("{}")], &[lost], &terms).len(), 1);
     }
 }

@@ -7,7 +7,7 @@ use super::check::Case;
 use super::lint;
 use super::replay::{self, Outcome, Side};
 use super::scratch::{Scratch, drop_version_keys};
-use super::{ROWS, Tried};
+use super::{ROWS, ROWS_FOR_RECORDED, Tried};
 use crate::db::{self, quote_ident, quote_literal};
 use crate::error::{Doing, Error};
 use crate::judge::Strategy;
@@ -18,7 +18,7 @@ use crate::source::{Column, Relation};
 const SHIM: &str = "~domain_events_version";
 
 /// On copies in scratch schemas: nothing of the user's is locked above ACCESS SHARE.
-pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>) -> Result<Tried, Error> {
+pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<Change>) -> Result<Tried, Error> {
     let path = &case.catalogue.search_path;
     let pid: i32 =
         sqlx::query_scalar("select pg_catalog.pg_backend_pid()").fetch_one(&mut *conn).await.doing("preparing")?;
@@ -33,7 +33,8 @@ pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>) -> Result<Tried
             scratch.table(conn, written, without_key.filter(|_| legacy)).await?;
         }
     }
-    let rows = copy_rows(conn, case.table, &old.name(case.table), &new.name(case.table)).await?;
+    let limit = if recorded.is_empty() { ROWS } else { ROWS_FOR_RECORDED };
+    let rows = copy_rows(conn, case.table, &old.name(case.table), &new.name(case.table), limit).await?;
     for function in &case.functions {
         old.function(conn, function, &case.without_conflict(function)?).await?;
         new.function(conn, function, &case.new_text(function)).await?;
@@ -42,7 +43,7 @@ pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>) -> Result<Tried
     old.trigger(conn, definition, &case.names).await?;
     let old_side = Side::legacy(old.name(case.table), &old.name(case.event_table));
     let new_side = new_side(conn, case, &new, definition).await?;
-    let changes = changes::changes(case.table, &rows, &case.operations);
+    let changes = [recorded, changes::changes(case.table, &rows, &case.operations)].concat();
     let old_outcomes = replay::run(conn, &old_side, &changes).await?;
     let new_outcomes = replay::run(conn, &new_side, &changes).await?;
     let mut tried = compared(case, &changes, &old_outcomes, &new_outcomes, vec![]);
@@ -132,10 +133,10 @@ fn capture_sql(case: &Case<'_>, copy: &str, kind: &str) -> String {
 }
 
 /// On the tables themselves, old first; for a copy of the database, where nobody waits.
-pub async fn on_real_tables(conn: &mut PgConnection, case: &Case<'_>) -> Result<Tried, Error> {
+pub async fn on_real_tables(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<Change>) -> Result<Tried, Error> {
     let (table, events) = (&case.table.quoted, &case.event_table.quoted);
     let rows = row_conditions(conn, case.table, table).await?;
-    let changes = changes::changes(case.table, &rows, &case.operations);
+    let changes = [recorded, changes::changes(case.table, &rows, &case.operations)].concat();
     db::execute(conn, "savepoint sides", "preparing").await?;
     let version = case.known.version_column.as_deref().unwrap_or_default();
     drop_version_keys(conn, events, version).await?;
@@ -167,6 +168,13 @@ pub async fn on_real_tables(conn: &mut PgConnection, case: &Case<'_>) -> Result<
     Ok(tried)
 }
 
+/// Recorded changes that found no row: they prove nothing.
+fn missed(changes: &[Change], old: &[Outcome]) -> Vec<String> {
+    let recorded = changes.iter().zip(old).filter(|(c, _)| c.what.starts_with("recorded") && c.operation != "SET");
+    let none = recorded.filter(|(_, o)| o.error.is_none() && o.rows == 0);
+    none.map(|(c, _)| format!("{}: no row was there to change", c.what)).collect()
+}
+
 fn compared(case: &Case<'_>, changes: &[Change], old: &[Outcome], new: &[Outcome], moving: Vec<String>) -> Tried {
     let mut terms = case.terms();
     terms.moving.extend(moving);
@@ -174,6 +182,7 @@ fn compared(case: &Case<'_>, changes: &[Change], old: &[Outcome], new: &[Outcome
         changes: changes.len(),
         events: old.iter().map(|o| o.events.len()).sum(),
         differences: replay::compare(changes, old, new, &terms),
+        notes: missed(changes, old),
     }
 }
 
@@ -209,7 +218,13 @@ async fn gaps(conn: &mut PgConnection, case: &Case<'_>, side: &Side, events: &st
 }
 
 /// Copies the first rows into both sides; makes some where there are none. Returns one condition per row.
-async fn copy_rows(conn: &mut PgConnection, table: &Relation, old: &str, new: &str) -> Result<Vec<String>, Error> {
+async fn copy_rows(
+    conn: &mut PgConnection,
+    table: &Relation,
+    old: &str,
+    new: &str,
+    limit: i64,
+) -> Result<Vec<String>, Error> {
     let key: Vec<String> = changes::primary(table).iter().map(|c| quote_ident(c)).collect();
     if !matches!(table.kind.as_str(), "r" | "p") {
         let why = format!("{} is no table: only a copy of the database can replay it (--against)", table.quoted);
@@ -220,7 +235,7 @@ async fn copy_rows(conn: &mut PgConnection, table: &Relation, old: &str, new: &s
     let columns = columns.join(", ");
     let copy = |from: &str, to: &str| {
         format!(
-            "insert into {to} ({columns}) overriding system value select {columns} from {from} order by {} limit {ROWS}",
+            "insert into {to} ({columns}) overriding system value select {columns} from {from} order by {} limit {limit}",
             if key.is_empty() { "1".to_owned() } else { key.join(", ") }
         )
     };

@@ -119,7 +119,13 @@ fn corpus(engine: Engine) {
 }
 
 fn print(engine: Engine, outcomes: &BTreeMap<&String, Outcome>) {
-    let mut table = format!("\n{:52} {:>6} {:>6}  {:22} VERIFIED\n", format!("SCHEMA ({})", engine.name()), "FOUND", "SOURCE", "STRATEGY");
+    let mut table = format!(
+        "\n{:52} {:>6} {:>6}  {:22} VERIFIED\n",
+        format!("SCHEMA ({})", engine.name()),
+        "FOUND",
+        "SOURCE",
+        "STRATEGY"
+    );
     let mut sum = Outcome::default();
     for (name, o) in outcomes {
         let of = |n: usize| format!("{n}/{}", o.wanted);

@@ -8,6 +8,7 @@ mod locks;
 mod story;
 mod strategies;
 mod traffic;
+mod verified;
 
 use std::{fs, path::PathBuf};
 

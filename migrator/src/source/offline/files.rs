@@ -93,7 +93,10 @@ mod tests {
     fn files_come_in_the_order_of_their_numbers() {
         let mut names = ["m/R__v.sql", "m/V10__a.sql", "m/V1_10__b.sql", "m/V1_9__c.sql", "m/V1__d.sql", "m/V2__e.sql"];
         names.sort_by(|a, b| by_number(&key(Path::new(a)), &key(Path::new(b))));
-        assert_eq!(names, ["m/V1__d.sql", "m/V1_9__c.sql", "m/V1_10__b.sql", "m/V2__e.sql", "m/V10__a.sql", "m/R__v.sql"]);
+        assert_eq!(
+            names,
+            ["m/V1__d.sql", "m/V1_9__c.sql", "m/V1_10__b.sql", "m/V2__e.sql", "m/V10__a.sql", "m/R__v.sql"]
+        );
     }
 
     #[test]

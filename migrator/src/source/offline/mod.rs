@@ -9,6 +9,7 @@ mod tables;
 use serde_json::Value;
 
 pub use files::read;
+pub(crate) use split::Statements;
 
 use super::types::{self, Types};
 use super::{Catalogue, Relation};
@@ -127,7 +128,8 @@ impl Fold {
             "ViewStmt" => self.view(node.get("view"), list(node, "aliases"), node.get("query"), "v"),
             "CreateTableAsStmt" => {
                 let into = node.get("into");
-                let kind = if node.get("objtype").and_then(Value::as_i64) == Some(types::OBJECT_MATVIEW) { "m" } else { "r" };
+                let kind =
+                    if node.get("objtype").and_then(Value::as_i64) == Some(types::OBJECT_MATVIEW) { "m" } else { "r" };
                 self.view(into.and_then(|i| i.get("rel")), &[], node.get("query"), kind);
             }
             "AlterTableStmt" => self.alter(node)?,
@@ -178,8 +180,11 @@ impl Fold {
 
     /// A session's path says where things are made; functions are looked up in any schema that was ever on it.
     fn set_path(&mut self, set: &Value, lasting: bool) {
-        let path: Vec<String> =
-            list(set, "args").iter().filter_map(ast::string_constant).filter(|s| !s.is_empty() && s != "$user").collect();
+        let path: Vec<String> = list(set, "args")
+            .iter()
+            .filter_map(ast::string_constant)
+            .filter(|s| !s.is_empty() && s != "$user")
+            .collect();
         if path.is_empty() {
             return;
         }
@@ -244,14 +249,13 @@ impl Fold {
             let with_args = node(object, "ObjectWithArgs");
             let type_name = node(object, "TypeName").map(|t| names(list(t, "names")));
             let plain = node(object, "String").map(|s| vec![text(s, "sval").to_owned()]);
-            let mut name = with_args
-                .map(|o| names(list(o, "objname")))
-                .or(type_name)
-                .or(plain)
-                .unwrap_or_else(|| names(items));
+            let mut name =
+                with_args.map(|o| names(list(o, "objname"))).or(type_name).or(plain).unwrap_or_else(|| names(items));
             let Some(last) = name.pop() else { continue };
             match kind {
-                Some(types::OBJECT_TABLE | types::OBJECT_VIEW | types::OBJECT_MATVIEW | types::OBJECT_FOREIGN_TABLE) => {
+                Some(
+                    types::OBJECT_TABLE | types::OBJECT_VIEW | types::OBJECT_MATVIEW | types::OBJECT_FOREIGN_TABLE,
+                ) => {
                     if let Some(oid) = self.find(&range(&name.pop().unwrap_or_default(), &last)) {
                         self.forget(oid);
                     }

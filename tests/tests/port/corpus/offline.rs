@@ -24,7 +24,8 @@ pub fn scanned(schema: &Schema) -> Made {
 
 /// What differs between the findings of the server and those of a dump of it.
 pub fn same_from_a_dump(db: &Db, live: &Value) -> Option<String> {
-    let file = Temporary(std::env::temp_dir().join(format!("domain-events-dump-{}-{}.sql", std::process::id(), db.name)));
+    let file =
+        Temporary(std::env::temp_dir().join(format!("domain-events-dump-{}-{}.sql", std::process::id(), db.name)));
     fs::write(&file.0, dump(db)).expect("the dump");
     let run = run(domain_events().args(["scan", "--format", "json", "--from", file.0.to_str().expect("a path")]));
     if !matches!(run.code, 0 | 3) {
