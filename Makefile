@@ -69,7 +69,7 @@ bench-capture: install ## Measure capture beside the bare statement, the cheapes
 	cargo bench -p domain_events_tests --profile release --locked --bench capture
 
 corpus: deps ## The table over the legacy schemas of tests/corpus: found, right source, strategy, verified
-	cargo test $(REST) --test port corpus -- --nocapture
+	cargo test $(REST) --test port corpus
 
 soak: install ## Random sessions, kills and crashes on both engines, every event accounted for (SOAK_SECONDS=600, SOAK_SEED=n)
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test $(REST) --test soak -- --nocapture --test-threads=1

@@ -96,6 +96,7 @@ pub enum Verb {
     ///
     /// Reads triggers and functions from the catalogue in a READ ONLY transaction, parses them, and reports one finding per
     /// statement that writes an event: where its version comes from, and which strategy can port it. Exits 3 with findings.
+    #[command(after_long_help = crate::judge::codes::help())]
     Scan(ScanArgs),
     /// Write a plan that ports the findings
     ///
@@ -247,7 +248,8 @@ pub struct ScanArgs {
     /// Read SQL files instead of a database
     ///
     /// A file, such as the output of pg_dump --schema-only, or a directory whose *.sql files are folded in the order of their
-    /// names, as migrations are. Nothing is known then of privileges and of what the files do not hold.
+    /// numbers, as migrations are; what takes migrations back is left out. A statement that cannot be read is reported with its
+    /// line and does not stop the rest. What files do not tell is said.
     #[arg(long, value_name = "FILE|DIR")]
     pub from: Option<PathBuf>,
 }

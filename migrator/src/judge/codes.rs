@@ -39,6 +39,12 @@ codes! {
     LOST = "EV301", "an event that cannot be written is dropped in silence", "ON CONFLICT DO NOTHING or a handler hides it";
 }
 
+/// All codes for the help text.
+pub fn help() -> String {
+    let lines: Vec<String> = ALL.iter().map(|c| format!("  {}  {}: {}", c.code, c.meaning, c.why)).collect();
+    format!("Codes of findings:\n{}", lines.join("\n"))
+}
+
 #[cfg(test)]
 mod tests {
     use super::ALL;

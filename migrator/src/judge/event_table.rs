@@ -228,7 +228,11 @@ impl Looker<'_> {
                 roles.actor_columns.push(column.name.clone());
             }
         }
-        let texts = self.relation.columns.iter().filter(|c| c.category == "S" && !taken.contains(&c.name));
+        let texts = self
+            .relation
+            .columns
+            .iter()
+            .filter(|c| matches!(c.category.as_str(), "S" | "E") && !taken.contains(&c.name));
         let mut said: Vec<&Column> =
             texts.filter(|c| self.fed_by_constants(&c.name) || self.is_operation(&c.name)).collect();
         // among several, the one whose name speaks of a type comes first, a label last

@@ -123,7 +123,7 @@ impl<'a> Tracer<'a> {
                                 // what a function of nobody knows makes of its arguments is not known either
                                 None if !passes_on(&schema, &name) => found.push(Origin::new(
                                     VersionSource::Dynamic,
-                                    format!("the version is made by {name}(), which cannot be followed"),
+                                    format!("the version is made by {name}(), none of the functions that were read"),
                                 )),
                                 None => self.parts(inner, scope, statement, depth, found),
                             }

@@ -12,6 +12,7 @@ mod offline;
 mod ported;
 
 use std::collections::BTreeMap;
+use std::io::Write;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
@@ -136,7 +137,9 @@ fn print(engine: Engine, outcomes: &BTreeMap<&String, Outcome>) {
         sum.false_ported += o.false_ported;
     }
     let wanted = sum.wanted;
-    println!(
+    // past the test's capture, so that `make test` shows it too
+    let _ = writeln!(
+        std::io::stderr(),
         "{table}{} schemas, {}/{wanted} found, {}/{wanted} with the right source, {} ported falsely",
         outcomes.len(),
         sum.found,

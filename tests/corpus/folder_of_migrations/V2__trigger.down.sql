@@ -1,0 +1,2 @@
+drop trigger log_member on members;
+drop function log_member();
