@@ -10,7 +10,8 @@
 --
 -- What an old event looks like as an event is told by a function of the legacy table's owner that runs with that owner's rights:
 -- the privileged part here only inserts finished events, and only into the block. Whoever tells or moves an old event gives its
--- place among the old ones instead of a position (a serial number of theirs does), which becomes its position in the block.
+-- place among the old ones instead of a position, which becomes its position in the block. A serial number of theirs will do, as
+-- long as places rise with the versions within a stream.
 
 create table domain_events.adoptions (
   adoption_id    bigint generated always as identity,
@@ -43,7 +44,7 @@ comment on column domain_events.adoptions.first_position is 'First position rese
 comment on column domain_events.adoptions.last_position is 'Last position reserved for the old events';
 comment on column domain_events.adoptions.first_place is 'The place among the old events that first_position belongs to';
 comment on column domain_events.adoptions.head_function is 'Function (aggregate_type text, aggregate_id text, last_place bigint) that returns the newest event of a stream up to a place; null when nobody writes these streams meanwhile';
-comment on column domain_events.adoptions.moved_up_to is 'The last place that was moved';
+comment on column domain_events.adoptions.moved_up_to is 'How far the mover came, in its own count';
 comment on column domain_events.adoptions.moved is 'Events moved so far';
 comment on column domain_events.adoptions.events is 'Events at its positions when it ended: none is added or removed later';
 comment on column domain_events.adoptions.began_by is 'Who began it';
@@ -172,7 +173,7 @@ $$;
 comment on function domain_events._begin_adoption(text, regclass, bigint, bigint, text, text) is
   'Reserves a block of positions for the old events between two places, none if they are null, and from now on counts those that are not moved yet, as head_function tells them. Locks domain_events.events against writers until the transaction ends: keep it short.';
 
-create function domain_events._adopt_events(adoption_id bigint, batch domain_events.events[]) returns bigint
+create function domain_events._adopt_events(adoption_id bigint, batch domain_events.events[], up_to bigint) returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -218,13 +219,13 @@ begin
     end if;
   end if;
   update domain_events.adoptions a
-     set moved = a.moved + stored, moved_up_to = greatest(a.moved_up_to, (select max(b.global_position) from unnest(batch) as b))
+     set moved = a.moved + stored, moved_up_to = coalesce(_adopt_events.up_to, a.moved_up_to)
    where a.adoption_id = _adopt_events.adoption_id;
   return stored;
 end
 $$;
 
-comment on function domain_events._adopt_events(bigint, domain_events.events[]) is
+comment on function domain_events._adopt_events(bigint, domain_events.events[], bigint) is
   'Stores old events, with their places for positions, and notes how far the mover came; returns how many were new. An event of the same stream, version and content that is there already is passed over, another one raises 23505.';
 
 create function domain_events._end_adoption(adoption_id bigint, state text, events bigint) returns void

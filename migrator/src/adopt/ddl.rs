@@ -275,15 +275,17 @@ impl Legacy {
             "create or replace function {name} returns domain_events.events\n\
              language plpgsql volatile security definer set search_path = pg_catalog, pg_temp\n\
              as $adopted$\n\
-             declare\n  old_row record;\n\
+             declare\n  old_row record;\n  place bigint;\n\
              begin\n  \
-               select s.* into old_row from {} s\n   \
-                where {kind} and {} and s.{} <= $3\n   \
+               select s.* into old_row from {side} s\n   \
+                where {kind} and {id} and s.{order} <= $3\n   \
                 order by s.{} desc limit 1;\n  \
                -- The text is the stream's only if the value is spelt like that.\n  \
                if not found or {} <> $1 or {} <> $2 then\n    \
                  return null;\n  \
                end if;\n  \
+               -- Places rise with the versions: the newest has the last of the stream's.\n  \
+               select max(s.{order}) into place from {side} s where {kind} and {id} and s.{order} <= $3;\n  \
                return {};\n\
              exception when data_exception then\n  \
                return null;  -- no value of the column: the stream is not one of these\n\
@@ -292,16 +294,16 @@ impl Legacy {
              revoke all on function {identity} from public;\n\
              comment on function {identity} is {};{}\n\
              grant execute on function {identity} to {};",
-            self.side_name(),
-            condition(&self.mapping.aggregate_id, "$2"),
-            quoted(&self.mapping.order_by),
             quoted(&self.mapping.aggregate_version),
             self.type_of("old_row"),
             self.id_of("old_row"),
-            self.event_row("old_row"),
+            self.event_row("old_row", "place"),
             quote_literal(&format!("{COMMENT} tells the newest old event of a stream of {}", self.view_name())),
             self.owned("function", &identity),
             quoted(store_owner),
+            side = self.side_name(),
+            id = condition(&self.mapping.aggregate_id, "$2"),
+            order = quoted(&self.mapping.order_by),
         )
     }
 }

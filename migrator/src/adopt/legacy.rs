@@ -221,9 +221,9 @@ impl Legacy {
         }
     }
 
-    /// The row `row` of the legacy columns as an event, with its place among the old ones for a position. Of type
-    /// domain_events.events; transaction_id is left to the server.
-    pub fn event_row(&self, row: &str) -> String {
+    /// The row `row` of the legacy columns as an event, with its place among the old ones (an SQL expression) for a position.
+    /// Of type domain_events.events; transaction_id is left to the server.
+    pub fn event_row(&self, row: &str, place: &str) -> String {
         let m = &self.mapping;
         let occurred = self.time_of(row, &m.occurred_at);
         let recorded = self.time_of(row, &m.recorded_at);
@@ -235,7 +235,7 @@ impl Legacy {
             format!("coalesce({})", times.join(", "))
         };
         let columns = [
-            format!("({})::bigint", Self::of(row, &m.order_by)),
+            format!("({place})::bigint"),
             "null".into(),
             self.event_id_of(row),
             self.type_of(row),

@@ -19,8 +19,8 @@
 //! | [`end`] | the adoption is complete |
 //!
 //! An import calls `side_table`, `reserve(.., head_function: None)`, then per batch COPY into a staging table with all legacy
-//! columns and a place (1, 2, 3 .. in legacy order), `move_batch` from it, `insert into` the side table from it, and in the end
-//! `insert_function`, `view`, `guards` and `end`. The place is the column named by [`Mapping::order_by`].
+//! columns and a number (1, 2, 3 .., rising with the versions of each stream; else `places` puts them in order), `move_batch` from it, `insert into` the side table from it, and in the end
+//! `insert_function`, `view`, `guards` and `end`. The number is the column named by [`Mapping::order_by`].
 
 mod ddl;
 mod legacy;

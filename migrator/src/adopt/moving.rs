@@ -157,26 +157,63 @@ pub async fn count(conn: &mut PgConnection, adoption: &Adoption) -> Result<i64, 
 }
 
 impl Legacy {
-    /// Stores the next rows of `from` (qualified; it has the legacy columns) behind the place `after`, at most `rows`.
+    /// Finds the rows whose number among the inserts is not in the order of their versions: sessions draw the one before they
+    /// are told the other. Their places go to a temporary table, whose name is returned. Reads every row of `from` up to `last`.
+    pub async fn places(&self, conn: &mut PgConnection, from: &str, last: i64) -> Result<&'static str, Error> {
+        const TABLE: &str = "pg_temp.domain_events_places";
+        let (order, version) = (quoted(&self.mapping.order_by), quoted(&self.mapping.aggregate_version));
+        let mut stream: Vec<String> = self.mapping.aggregate_type.iter().map(|c| quoted(c)).collect();
+        stream.push(quoted(&self.mapping.aggregate_id));
+        let stream = stream.join(", ");
+        crate::db::execute(
+            conn,
+            &format!(
+                "drop table if exists {TABLE}; create temporary table domain_events_places as
+                 with numbered as (
+                   select {stream}, t.{order} as number,
+                          pg_catalog.row_number() over (partition by {stream} order by t.{order}) as by_number,
+                          pg_catalog.row_number() over (partition by {stream} order by t.{version}) as by_version
+                     from {from} t where t.{order} <= {last}
+                 ), astray as (
+                   select * from numbered n where n.by_number <> n.by_version
+                 )
+                 select a.number, b.number as place from astray a join astray b using ({stream}) where b.by_number = a.by_version;
+                 create unique index on {TABLE} (number); analyze {TABLE}"
+            ),
+            &format!("putting the events of {} in order", self.view_name()),
+        )
+        .await?;
+        Ok(TABLE)
+    }
+
+    /// Stores the next rows of `from` (qualified; it has the legacy columns) whose number is above `after`, at most `rows`.
+    /// `places` is what [`Legacy::places`] gave, or none if the numbers themselves rise with the versions of each stream.
     pub async fn move_batch(
         &self,
         conn: &mut PgConnection,
         adoption: &Adoption,
         from: &str,
+        places: Option<&str>,
         after: i64,
         rows: i64,
     ) -> Result<Moved, Error> {
-        let place = quoted(&self.mapping.order_by);
+        let order = quoted(&self.mapping.order_by);
+        let (join, place) = match places {
+            Some(places) => {
+                (format!("left join {places} p on p.number = part.{order}"), format!("coalesce(p.place, part.{order})"))
+            }
+            None => (String::new(), format!("part.{order}")),
+        };
         let (stored, rows, up_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
             "with part as materialized (
-               select t.* from {from} t where t.{place} > {after} and t.{place} <= {} order by t.{place} limit {rows}
+               select t.* from {from} t where t.{order} > {after} and t.{order} <= {} order by t.{order} limit {rows}
              )
              select case when pg_catalog.count(*) > 0
-                         then domain_events._adopt_events($1, pg_catalog.array_agg({} order by part.{place})) else 0 end,
-                    pg_catalog.count(*), pg_catalog.max(part.{place})::bigint
-               from part",
+                         then domain_events._adopt_events($1, pg_catalog.array_agg({} order by part.{order}), pg_catalog.max(part.{order})) else 0 end,
+                    pg_catalog.count(*), pg_catalog.max(part.{order})::bigint
+               from part {join}",
             adoption.last_place(),
-            self.event_row("part"),
+            self.event_row("part", &place),
         ))
         .bind(adoption.adoption_id)
         .fetch_one(conn)
