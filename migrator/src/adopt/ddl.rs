@@ -193,23 +193,6 @@ impl Legacy {
     /// The function and the triggers that keep the side table in step with the store.
     pub fn guards(&self) -> String {
         let (side, name) = (self.side_name(), self.guard_function_name());
-        let held: Vec<&Column> = {
-            let names: Vec<&str> = self.mapping.held().into_iter().chain(self.key.iter().map(String::as_str)).collect();
-            self.side_columns().filter(|c| names.contains(&c.name.as_str())).collect()
-        };
-        let list: Vec<String> = held.iter().map(|c| quoted(&c.name)).collect();
-        let changed: Vec<String> = held
-            .iter()
-            .map(|c| {
-                let (old, new) = (Self::of("old", &c.name), Self::of("new", &c.name));
-                // json, xml and others have no equality
-                if c.category == "U" && !matches!(c.data_type.as_str(), "jsonb" | "uuid") {
-                    format!("({old})::text is distinct from ({new})::text")
-                } else {
-                    format!("{old} is distinct from {new}")
-                }
-            })
-            .collect();
         let view = self.view_name().replace('\'', "''");
         format!(
             "create or replace function {name}() returns trigger\n\
@@ -232,7 +215,7 @@ impl Legacy {
              revoke all on function {name}() from public;\n\
              comment on function {name}() is {};{}\n\
              create trigger {} before insert on {side}\n  for each row execute function {name}();\n\
-             create trigger {} before update of {} on {side}\n  for each row when ({})\n  execute function {name}();\n\
+             {}\n\
              create trigger {} before delete on {side}\n  for each row execute function {name}();\n\
              create trigger {} before truncate on {side}\n  for each statement execute function {name}();",
             self.type_of("new"),
@@ -243,12 +226,53 @@ impl Legacy {
             quote_literal(&format!("{COMMENT} keeps what the store holds of {}", self.view_name())),
             self.owned("function", &format!("{name}()")),
             quote_ident(WRITTEN),
-            quote_ident(HELD),
-            list.join(", "),
-            changed.join(" or "),
+            self.held_trigger(),
             quote_ident(KEPT),
             quote_ident(&format!("{KEPT}_all")),
         )
+    }
+
+    fn held_trigger(&self) -> String {
+        let held: Vec<&Column> = {
+            let names: Vec<&str> = self.mapping.held().into_iter().chain(self.key.iter().map(String::as_str)).collect();
+            self.side_columns().filter(|c| names.contains(&c.name.as_str())).collect()
+        };
+        let list: Vec<String> = held.iter().map(|c| quoted(&c.name)).collect();
+        let changed: Vec<String> = held
+            .iter()
+            .map(|c| {
+                let (old, new) = (Self::of("old", &c.name), Self::of("new", &c.name));
+                // json, xml and others have no equality
+                if c.category == "U" && !matches!(c.data_type.as_str(), "jsonb" | "uuid") {
+                    format!("({old})::text is distinct from ({new})::text")
+                } else {
+                    format!("{old} is distinct from {new}")
+                }
+            })
+            .collect();
+        format!(
+            "create trigger {} before update of {} on {}\n  for each row when ({})\n  execute function {}();",
+            quote_ident(HELD),
+            list.join(", "),
+            self.side_name(),
+            changed.join(" or "),
+            self.guard_function_name(),
+        )
+    }
+
+    /// Takes the guards back.
+    pub fn drop_guards(&self) -> String {
+        let side = self.side_name();
+        let triggers = [WRITTEN.to_owned(), HELD.into(), KEPT.into(), format!("{KEPT}_all")];
+        let mut sql: Vec<String> =
+            triggers.iter().map(|t| format!("drop trigger {} on {side};", quote_ident(t))).collect();
+        sql.push(format!("drop function {}();", self.guard_function_name()));
+        sql.join("\n")
+    }
+
+    /// The trigger that keeps held columns, made anew for the columns that the side table has left.
+    pub fn reset_held_trigger(&self) -> String {
+        format!("drop trigger {} on {};\n{}", quote_ident(HELD), self.side_name(), self.held_trigger())
     }
 
     /// Columns that may be changed through the view.

@@ -106,7 +106,9 @@ pub async fn reserve(
 /// The adoptions of a plan.
 pub async fn of_plan(conn: &mut PgConnection, plan_id: &str) -> Result<Vec<(Adoption, Option<String>)>, Error> {
     let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
-        "select a.adoption_id, a.event_table::text from domain_events.adoptions a where a.plan_id = $1 order by 1",
+        "select a.adoption_id, pg_catalog.format('%I.%I', n.nspname, c.relname) from domain_events.adoptions a \
+           left join (pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace) on c.oid = a.event_table \
+          where a.plan_id = $1 order by 1",
     )
     .bind(plan_id)
     .fetch_all(&mut *conn)

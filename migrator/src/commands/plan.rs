@@ -22,7 +22,7 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
     let catalogue = source::read(&mut conn).await?;
     let report = judge::judge(&catalogue);
     let strategies = args.strategies.iter().map(|(name, chosen)| (name.clone(), strategy(*chosen))).collect();
-    let choices = Choices { strategies, adopt: args.adopt, earlier, ..Choices::default() };
+    let choices = Choices { strategies, adopt: args.adopt.clone(), earlier, ..Choices::default() };
     let plan_id = format!("{now}-{:04x}", rand::rng().random::<u16>());
     let made = plan::build(&catalogue, &report, &choices, &plan_id)?;
     plan::write(&made, &args.out)?;
