@@ -44,7 +44,9 @@ impl Legacy {
             let name = kind.map_or(id.clone(), |k| format!("{k}, {id}"));
             return Err(Error::refused(
                 "55000",
-                format!("stream ({name}) of {table} has {events} events and newest version {newest}: it does not count 1, 2, 3 .."),
+                format!(
+                    "stream ({name}) of {table} has {events} events and newest version {newest}: it does not count 1, 2, 3 .."
+                ),
                 "Port its writers by shim, then repair it: domain-events repair; nothing was changed.",
             ));
         }

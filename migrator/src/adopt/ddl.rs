@@ -15,6 +15,11 @@ const WRITTEN: &str = "~domain_events_written";
 /// The view's.
 const INSERT: &str = "~domain_events_insert";
 
+/// A name inside the text of a RAISE.
+fn in_message(name: &str) -> String {
+    name.replace('\'', "''").replace('%', "%%")
+}
+
 impl Legacy {
     /// A name made from the old one, in its schema, qualified.
     fn made(&self, suffix: &str) -> String {
@@ -128,8 +133,8 @@ impl Legacy {
                     "  if new.{0} is null then\n    raise exception 'null value in column {1} of {2}'\n      \
                      using errcode = '23502', hint = 'An event belongs to a stream: give its type and its id.';\n  end if;\n",
                     quoted(c),
-                    quoted(c).replace('\'', "''"),
-                    self.view_name().replace('\'', "''")
+                    in_message(&quoted(c)),
+                    in_message(&self.view_name())
                 )
             })
             .collect();
@@ -183,7 +188,7 @@ impl Legacy {
             format!(
                 "  if new.{name} is not null then\n    raise exception 'cannot insert a value into column {}'\n      \
                  using errcode = '428C9', hint = 'The column is numbered by the server: leave it out.';\n  end if;\n  {next}\n",
-                name.replace('\'', "''")
+                in_message(&name)
             )
         } else {
             format!("  if new.{name} is null then\n    {next}\n  end if;\n")
@@ -193,7 +198,7 @@ impl Legacy {
     /// The function and the triggers that keep the side table in step with the store.
     pub fn guards(&self) -> String {
         let (side, name) = (self.side_name(), self.guard_function_name());
-        let view = self.view_name().replace('\'', "''");
+        let view = in_message(&self.view_name());
         format!(
             "create or replace function {name}() returns trigger\n\
              language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
@@ -221,7 +226,7 @@ impl Legacy {
             self.type_of("new"),
             self.id_of("new"),
             quoted(&self.mapping.aggregate_version),
-            side.replace('\'', "''"),
+            in_message(&side),
             self.free_columns().join(", ").replace('\'', "''"),
             quote_literal(&format!("{COMMENT} keeps what the store holds of {}", self.view_name())),
             self.owned("function", &format!("{name}()")),
@@ -281,6 +286,11 @@ impl Legacy {
         let free: Vec<String> =
             self.side_columns().filter(|c| !held.contains(&c.name.as_str())).map(|c| quoted(&c.name)).collect();
         if free.is_empty() { vec!["none".into()] } else { free }
+    }
+
+    /// Drops the function that tells of old events.
+    pub fn drop_head_function(&self) -> String {
+        format!("drop function if exists {}(text, text, bigint);", self.head_function_name())
     }
 
     /// The function that tells the newest old event of a stream. It runs with the rights of the legacy table's owner.

@@ -45,7 +45,7 @@ pub async fn complete(
 ) -> Result<i64, Error> {
     let mut moved = 0;
     for (adoption, table) in adopt::of_plan(conn, &plan.plan_id).await? {
-        if adoption.state != "moving" {
+        if adoption.state == state || adoption.state == "withdrawn" {
             moved += adoption.moved;
             continue;
         }
@@ -59,7 +59,13 @@ pub async fn complete(
         let events = adopt::count(conn, &adoption).await?;
         db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
             prepare(conn).await?;
-            adopt::end(conn, &adoption, state, events).await
+            adopt::end(conn, &adoption, state, events).await?;
+            if state == "withdrawn" {
+                // the plan is rolled back: nothing is left of it
+                db::execute(conn, &legacy.drop_head_function(), "dropping the function that told of old events")
+                    .await?;
+            }
+            Ok(())
         })
         .await?;
     }
@@ -99,7 +105,8 @@ async fn rows(
                 tries += 1;
                 size = (size / 2).max(10);
                 if tries % 20 == 0 {
-                    ctx.out.note(format!("{error}; an open transaction holds an event that is to be moved; trying again"));
+                    ctx.out
+                        .note(format!("{error}; an open transaction holds an event that is to be moved; trying again"));
                 }
                 tokio::time::sleep(Duration::from_millis(20 * u64::from(tries.min(50)))).await;
             }

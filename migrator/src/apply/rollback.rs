@@ -24,7 +24,12 @@ pub async fn rollback(
 }
 
 /// Stored events stay: what was adopted in part is completed, so that no stream of the store is left with gaps.
-pub async fn leave_whole(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<(), Error> {
+pub async fn leave_whole(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    lock_timeout_ms: u32,
+    ctx: &Context,
+) -> Result<(), Error> {
     if plan.adoptions.is_empty() {
         return Ok(());
     }

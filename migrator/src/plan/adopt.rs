@@ -68,8 +68,8 @@ fn legacy(draft: &Draft<'_>, relation: &Relation, roles: &Roles, known: Option<&
     let mapping = match known {
         Some(known) => known.clone(),
         None => {
-            let mut mapping = Mapping::propose(&relation.columns, &relation.keys, roles, &relation.name)
-                .map_err(|e| {
+            let mut mapping =
+                Mapping::propose(&relation.columns, &relation.keys, roles, &relation.name).map_err(|e| {
                     let hint = e.hint().unwrap_or_default();
                     Error::usage(format!("{} cannot be adopted: {e}", relation.quoted), hint)
                 })?;
@@ -104,7 +104,8 @@ fn legacy(draft: &Draft<'_>, relation: &Relation, roles: &Roles, known: Option<&
 
 /// Refuses a table that a view could not stand in for.
 fn refuse(draft: &Draft<'_>, oid: u32, relation: &Relation, roles: &Roles, legacy: &Legacy) -> Result<(), Error> {
-    let why = |why: String, hint: &str| Err(Error::usage(format!("{} cannot be adopted: {why}", relation.quoted), hint));
+    let why =
+        |why: String, hint: &str| Err(Error::usage(format!("{} cannot be adopted: {why}", relation.quoted), hint));
     if relation.kind != "r" {
         return why("it is no plain table".into(), "Choose shim: it serves partitioned tables too.");
     }
@@ -157,7 +158,9 @@ pub(super) fn declare(port: &mut Port, choice: &Choice<'_>) -> Result<(), Error>
                 "Choose shim: the view assigns the version, whoever inserts.",
             ));
         }
-        Strategy::Capture => port.declared_differences.push("the view of the old name does not show captured events".into()),
+        Strategy::Capture => {
+            port.declared_differences.push("the view of the old name does not show captured events".into())
+        }
         _ => {}
     }
     port.declared_differences.extend([
@@ -193,7 +196,8 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, legacy: &Legacy, plan_id: &st
     statements.push(lockless(Kind::Function, &insert, legacy.insert_function(), Some(drop(&insert))));
     // it still serves the old events that are left when the plan is taken back in between
     statements.push(lockless(Kind::Function, &head, legacy.head_function(&store_owner), None));
-    let shim = draft.catalogue.triggers.iter().find(|t| t.relation == oid && t.name == shim::TRIGGER && t.enabled != "D");
+    let shim =
+        draft.catalogue.triggers.iter().find(|t| t.relation == oid && t.name == shim::TRIGGER && t.enabled != "D");
     if let Some(shim) = shim {
         draft.objects.push(trigger_object(shim, &relation));
     }
@@ -205,7 +209,7 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, legacy: &Legacy, plan_id: &st
         sql: switch(draft, &relation, legacy, &store_owner, shim.is_some(), plan_id),
         undo: Some(switch_back(draft, &relation, legacy, shim.is_some())),
     });
-    finish(draft, &relation, legacy, object, &head);
+    finish(draft, &relation, legacy, object, &insert, &head);
     Ok(Step {
         title: format!("let {} become a view over the event store", relation.quoted),
         transaction: number,
@@ -336,7 +340,7 @@ fn switch_back(draft: &Draft<'_>, relation: &Relation, legacy: &Legacy, shimmed:
 
 /// What is no longer needed: the payload that the store holds exactly, where nothing names its column, and the function that
 /// told of old events.
-fn finish(draft: &mut Draft<'_>, relation: &Relation, legacy: &Legacy, object: ObjectName, head: &str) {
+fn finish(draft: &mut Draft<'_>, relation: &Relation, legacy: &Legacy, object: ObjectName, insert: &str, head: &str) {
     let drop = lockless(Kind::Function, head, format!("drop function if exists {head};"), None);
     let exact: Vec<String> =
         legacy.exact().into_iter().filter(|c| relation.column(c).is_some_and(|c| !c.used)).collect();
@@ -344,6 +348,8 @@ fn finish(draft: &mut Draft<'_>, relation: &Relation, legacy: &Legacy, object: O
         let (view, side) = (legacy.view_name(), legacy.side_name());
         let later = Legacy { only_in_store: exact.clone(), ..legacy.clone() };
         let columns: Vec<String> = exact.iter().map(|c| format!("drop column {}", plain(c))).collect();
+        // it goes on for the columns that are left
+        draft.finish.push(lockless(Kind::Function, insert, later.insert_function(), None));
         draft.finish.push(Statement {
             object,
             lock: format!("ACCESS EXCLUSIVE on {view} and {side}: readers wait too, for a moment"),
@@ -357,6 +363,5 @@ fn finish(draft: &mut Draft<'_>, relation: &Relation, legacy: &Legacy, object: O
             undo: None,
         });
     }
-    draft.finish.push(drop.clone());
-    draft.clear.push(drop);
+    draft.finish.push(drop);
 }

@@ -2,7 +2,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, capture, rewrite, shim};
+use super::{
+    EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, capture, rewrite, shim,
+};
 use crate::adopt::Legacy;
 use crate::error::Error;
 use crate::judge::{Judged, Report, Strategy, recognise};

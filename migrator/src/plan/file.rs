@@ -95,7 +95,10 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
         port(out, one)?;
     }
     if !plan.adoptions.is_empty() {
-        heading(out, "The event tables whose rows move into the store, under traffic, after their step was carried out");
+        heading(
+            out,
+            "The event tables whose rows move into the store, under traffic, after their step was carried out",
+        );
     }
     for one in &plan.adoptions {
         adoption(out, one)?;
@@ -326,7 +329,13 @@ mod tests {
     fn legacy(text: &str) -> Legacy {
         let column = crate::source::Column { name: text.into(), default: Some(text.into()), ..Default::default() };
         let mapping = crate::adopt::Mapping { constant_type: Some(text.into()), ..Default::default() };
-        Legacy { name: text.into(), columns: vec![column.clone(), column], key: vec![text.into()], mapping, ..Legacy::default() }
+        Legacy {
+            name: text.into(),
+            columns: vec![column.clone(), column],
+            key: vec![text.into()],
+            mapping,
+            ..Legacy::default()
+        }
     }
 
     fn plan(text: &str) -> Plan {

@@ -1,5 +1,6 @@
 //! Porting a legacy database: scan, plan, apply, verify, rollback, as a user runs them.
 
+mod adopt;
 mod constructs;
 mod corpus;
 mod drift;
