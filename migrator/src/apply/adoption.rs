@@ -16,6 +16,8 @@ use crate::repair::RENDERING;
 
 /// How long a batch may take: so long a writer may wait for an event that is just being moved.
 const BATCH: Duration = Duration::from_millis(100);
+/// Rows of a batch that are never too many.
+const FEW: i64 = 250;
 /// Waits of a batch for events that a writer's open transaction has moved: well below deadlock_timeout, so that it is never
 /// the writer who has to give way.
 const WAIT_MS: u32 = 200;
@@ -89,21 +91,23 @@ async fn rows(
     bar.finish_and_clear();
     let total = adoption.last_position - adoption.first_position + 1;
     let bar = ctx.out.progress(total.max(0) as u64, format!("moving the events of {}", legacy.view_name()));
-    let (mut after, mut size, mut moved, mut tries) = (adoption.after(), 200, adoption.moved, 0);
-    bar.set_position((after - adoption.first_place + 1).max(0) as u64);
+    let (mut before, mut size, mut moved, mut tries) = (adoption.before(), 200, adoption.moved, 0);
+    let done = |before: i64| (adoption.last_place() + 1 - before).max(0) as u64;
+    bar.set_position(done(before));
     loop {
         let begun = Instant::now();
-        match batch(conn, legacy, adoption, table, places, after, size).await {
+        match batch(conn, legacy, adoption, table, places, before, size).await {
             Ok(None) => break,
-            Ok(Some((stored, up_to))) => {
-                (after, tries, moved) = (up_to, 0, moved + stored);
-                bar.set_position((after - adoption.first_place + 1).max(0) as u64);
+            Ok(Some((stored, down_to))) => {
+                (before, tries, moved) = (down_to, 0, moved + stored);
+                bar.set_position(done(before));
                 let took = begun.elapsed();
-                size = if took > BATCH { (size / 2).max(10) } else { (size * 2).min(5000) };
+                // a busy server is slow with few rows too
+                size = if took > BATCH { (size / 2).max(FEW) } else { (size * 2).min(5000) };
             }
             Err(error) if db::is_lock_failure(&error) && tries < TRIES => {
                 tries += 1;
-                size = (size / 2).max(10);
+                size = (size / 4).max(10);
                 if tries % 20 == 0 {
                     ctx.out
                         .note(format!("{error}; an open transaction holds an event that is to be moved; trying again"));
@@ -125,16 +129,16 @@ async fn batch(
     adoption: &Adoption,
     table: &str,
     places: &str,
-    after: i64,
+    before: i64,
     size: i64,
 ) -> Result<Option<(i64, i64)>, Error> {
     db::execute(conn, &format!("begin; set local lock_timeout = {WAIT_MS}"), "beginning a transaction").await?;
     let done = async {
         prepare(conn).await?;
         db::execute(conn, RENDERING, "pinning the settings").await?;
-        let moved = legacy.move_batch(conn, adoption, table, Some(places), after, size).await?;
+        let moved = legacy.move_batch(conn, adoption, table, Some(places), before, size).await?;
         db::execute(conn, "commit", "committing").await?;
-        Ok(moved.up_to.map(|up_to| (moved.stored, up_to)))
+        Ok(moved.down_to.map(|down_to| (moved.stored, down_to)))
     }
     .await;
     if done.is_err() {
