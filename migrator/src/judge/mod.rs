@@ -3,6 +3,7 @@
 pub mod ast;
 pub mod codes;
 mod collect;
+mod dynamic;
 mod event_table;
 mod guards;
 pub mod plpgsql;
