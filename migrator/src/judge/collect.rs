@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::plpgsql::{self, Body, Kind, Statement};
 use super::sql::{self, Change, Insert};
-use super::{ast, guards};
+use super::{ast, dynamic, guards};
 use crate::source::{Catalogue, Function, Trigger};
 
 /// Calls are followed this deep.
@@ -306,21 +306,21 @@ impl Collector<'_> {
             };
             let trees = trees(statement);
             if statement.kind == Kind::Dynamic {
-                match trees.first().map(|t| dynamic_text(t, statement)) {
-                    Some(Text::Sql(text)) => {
+                match trees.first().map(|t| dynamic::text_of(t, statement)) {
+                    Some(dynamic::Text::Sql(text)) => {
                         for tree in ast::parse(&text).unwrap_or_default() {
                             let inserts = sql::inserts(&tree, self.catalogue, &path).into_iter();
                             // a table that was put into the text is not to be seen
-                            inserts.for_each(|i| push(Some(i).filter(|i| !i.written.contains(UNSEEN)), true));
+                            inserts.for_each(|i| push(Some(i).filter(|i| !i.written.contains(dynamic::UNSEEN)), true));
                         }
                     }
-                    Some(Text::Unseen) | None if visit.trigger.is_some() => push(None, true),
+                    Some(dynamic::Text::Unseen) | None if visit.trigger.is_some() => push(None, true),
                     _ => {}
                 }
                 continue;
             }
             // what is sent to another database is a text too
-            if visit.trigger.is_some() && trees.iter().flat_map(sql::calls).any(|c| sends_insert(&c)) {
+            if visit.trigger.is_some() && trees.iter().flat_map(sql::calls).any(|c| dynamic::sends_insert(&c)) {
                 push(None, true);
             }
             let mut defaults = vec![];
@@ -395,113 +395,4 @@ fn bind(callee: &Function, arguments: &[Value]) -> HashMap<String, Value> {
         }
     }
     bindings
-}
-
-enum Text {
-    /// The text, with placeholders for what is put in at run time.
-    Sql(String),
-    /// It cannot be told whether it inserts.
-    Unseen,
-    /// It is seen, and inserts nothing.
-    Harmless,
-}
-
-/// The text that EXECUTE runs, as far as its constants tell.
-fn dynamic_text(expr: &Value, statement: &Statement) -> Text {
-    let text = match ast::string_constant(expr) {
-        Some(text) => text,
-        None => match format_pattern(expr) {
-            Some((pattern, arguments)) => fill(&pattern, &arguments),
-            None => return if mentions_insert(expr) { Text::Unseen } else { opaque(expr) },
-        },
-    };
-    let text = with_parameters(text, statement);
-    match ast::parse(&text) {
-        Ok(trees) if trees.iter().any(|t| !ast::find(t, "InsertStmt").is_empty()) => Text::Sql(text),
-        Ok(_) => Text::Harmless,
-        Err(_) if mentions_insert(expr) => Text::Unseen,
-        Err(_) => Text::Harmless,
-    }
-}
-
-/// Constants that cannot begin an INSERT are harmless; a text of variables alone is unseen.
-fn opaque(expr: &Value) -> Text {
-    if ast::find(expr, "Sval").is_empty() { Text::Unseen } else { Text::Harmless }
-}
-
-fn mentions_insert(expr: &Value) -> bool {
-    ast::find(expr, "Sval").iter().any(|s| {
-        let text = ast::text(s, "sval");
-        pg_query::scan(text).is_ok_and(|scan| {
-            scan.tokens
-                .iter()
-                .any(|t| text.get(t.start as usize..t.end as usize).is_some_and(|w| w.eq_ignore_ascii_case("insert")))
-        })
-    })
-}
-
-fn sends_insert((_, name, arguments): &(String, String, &[Value])) -> bool {
-    name.starts_with("dblink") && arguments.iter().any(mentions_insert)
-}
-
-/// The pattern of a call of format(), and what is put into it as far as it is constant.
-fn format_pattern(expr: &Value) -> Option<(String, Vec<Option<String>>)> {
-    let call = ast::node(expr, "FuncCall")?;
-    let (pattern, arguments) = ast::list(call, "args").split_first()?;
-    let pattern = ast::string_constant(pattern).filter(|_| ast::call_name(call).1 == "format")?;
-    Some((pattern, arguments.iter().map(ast::constant).collect()))
-}
-
-/// Stands for a name that is not constant.
-const UNSEEN: &str = "domain_events_unseen";
-
-/// A pattern of format() with its constants, and elsewhere something that lets it parse: a name where a name is asked for.
-fn fill(pattern: &str, arguments: &[Option<String>]) -> String {
-    let (mut text, mut chars, mut next) = (String::new(), pattern.chars(), 0);
-    while let Some(c) = chars.next() {
-        if c != '%' {
-            text.push(c);
-            continue;
-        }
-        let mut position = String::new();
-        for flag in chars.by_ref() {
-            // %2$I takes the second, and those after it follow on
-            if flag == '$' {
-                next = position.parse().map_or(next, |n: usize| n.saturating_sub(1));
-            }
-            if flag == '%' {
-                text.push('%');
-                break;
-            }
-            if !matches!(flag, 'I' | 's' | 'L') {
-                position.push(flag);
-                continue;
-            }
-            let given = arguments.get(next).cloned().flatten();
-            next += 1;
-            text.push_str(&match (flag, given) {
-                ('I', Some(name)) => crate::db::quote_ident(&name),
-                ('L', Some(value)) => crate::db::quote_literal(&value),
-                (_, Some(value)) => value,
-                ('L', None) => "null".into(),
-                (_, None) => UNSEEN.into(),
-            });
-            break;
-        }
-    }
-    text
-}
-
-/// `$1` of the dynamic text is the first expression of USING.
-fn with_parameters(text: String, statement: &Statement) -> String {
-    let Ok(scan) = pg_query::scan(&text) else { return text };
-    let mut filled = text.clone();
-    for token in scan.tokens.iter().rev() {
-        let range = token.start as usize..token.end as usize;
-        let number = text.get(range.clone()).and_then(|w| w.strip_prefix('$')).and_then(|n| n.parse::<usize>().ok());
-        if let Some(parameter) = number.and_then(|n| statement.parameters.get(n.wrapping_sub(1))) {
-            filled.replace_range(range, &format!("({parameter})"));
-        }
-    }
-    filled
 }

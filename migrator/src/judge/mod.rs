@@ -3,6 +3,7 @@
 pub mod ast;
 pub mod codes;
 mod collect;
+mod dynamic;
 mod event_table;
 mod guards;
 pub mod plpgsql;
@@ -200,7 +201,11 @@ pub fn judge(catalogue: &Catalogue) -> Report {
 fn together(judged: &mut [Judged]) {
     let left: Vec<(u32, String)> = judged
         .iter()
-        .filter(|j| j.finding.needs_work() && j.finding.strategy == Some(Strategy::Manual))
+        .filter(|j| {
+            let left = j.finding.needs_work() && j.finding.strategy == Some(Strategy::Manual);
+            // right under its lock, and told elsewhere: a shim takes another lock
+            left || j.finding.code == codes::LOCKED.code && !j.declared.is_empty()
+        })
         .filter(|j| j.finding.allowed.contains(&Strategy::Shim))
         .filter_map(|j| Some((j.event_table?, j.finding.place())))
         .collect();

@@ -206,6 +206,9 @@ fn port(choice: &Choice<'_>) -> Port {
                 f.reasons.first().cloned().unwrap_or_default()
             ),
         );
+        if choice.strategy == Strategy::Shim {
+            declared.insert(1, "an INSERT that gives a version of its own, taken or not, gets the next one".into());
+        }
     } else {
         declared.clear();
     }

@@ -104,14 +104,15 @@ impl<'a> Case<'a> {
         })
     }
 
-    /// The text of a function after the plan.
+    /// The text of a function after the plan: what the plan makes of it, else what is there now.
     pub fn new_text(&self, function: &Function) -> String {
         let statements = self.plan.steps.iter().flat_map(|s| &s.statements);
         let rewritten = statements
             .filter(|s| s.object.kind == Kind::Function && s.object.name == function.identity)
             .map(|s| s.sql.clone())
             .next();
-        rewritten.unwrap_or_else(|| function.definition.clone())
+        let now = || self.catalogue.function(function.oid).unwrap_or(function).definition.clone();
+        rewritten.unwrap_or_else(now)
     }
 
     /// The old text of a function, where an event gives way to another of its number. The copy lacks the key that would

@@ -1,0 +1,117 @@
+//! Statements made at run time: the text that EXECUTE runs, as far as its constants tell.
+
+use serde_json::Value;
+
+use super::ast;
+use super::plpgsql::Statement;
+
+/// What EXECUTE runs, as far as can be told.
+pub enum Text {
+    /// The text, with placeholders for what is put in at run time.
+    Sql(String),
+    /// It cannot be told whether it inserts.
+    Unseen,
+    /// It is seen, and inserts nothing.
+    Harmless,
+}
+
+/// The text that EXECUTE runs, as far as its constants tell.
+pub fn text_of(expr: &Value, statement: &Statement) -> Text {
+    let text = match ast::string_constant(expr) {
+        Some(text) => text,
+        None => match format_pattern(expr) {
+            Some((pattern, arguments)) => fill(&pattern, &arguments),
+            None => return if mentions_insert(expr) { Text::Unseen } else { opaque(expr) },
+        },
+    };
+    let text = with_parameters(text, statement);
+    match ast::parse(&text) {
+        Ok(trees) if trees.iter().any(|t| !ast::find(t, "InsertStmt").is_empty()) => Text::Sql(text),
+        Ok(_) => Text::Harmless,
+        Err(_) if mentions_insert(expr) => Text::Unseen,
+        Err(_) => Text::Harmless,
+    }
+}
+
+/// Constants that cannot begin an INSERT are harmless; a text of variables alone is unseen.
+fn opaque(expr: &Value) -> Text {
+    if ast::find(expr, "Sval").is_empty() { Text::Unseen } else { Text::Harmless }
+}
+
+fn mentions_insert(expr: &Value) -> bool {
+    ast::find(expr, "Sval").iter().any(|s| {
+        let text = ast::text(s, "sval");
+        pg_query::scan(text).is_ok_and(|scan| {
+            scan.tokens
+                .iter()
+                .any(|t| text.get(t.start as usize..t.end as usize).is_some_and(|w| w.eq_ignore_ascii_case("insert")))
+        })
+    })
+}
+
+/// Whether a call sends an INSERT to another database.
+pub fn sends_insert((_, name, arguments): &(String, String, &[Value])) -> bool {
+    name.starts_with("dblink") && arguments.iter().any(mentions_insert)
+}
+
+/// The pattern of a call of format(), and what is put into it as far as it is constant.
+fn format_pattern(expr: &Value) -> Option<(String, Vec<Option<String>>)> {
+    let call = ast::node(expr, "FuncCall")?;
+    let (pattern, arguments) = ast::list(call, "args").split_first()?;
+    let pattern = ast::string_constant(pattern).filter(|_| ast::call_name(call).1 == "format")?;
+    Some((pattern, arguments.iter().map(ast::constant).collect()))
+}
+
+/// Stands for a name that is not constant.
+pub const UNSEEN: &str = "domain_events_unseen";
+
+/// A pattern of format() with its constants, and elsewhere something that lets it parse: a name where a name is asked for.
+fn fill(pattern: &str, arguments: &[Option<String>]) -> String {
+    let (mut text, mut chars, mut next) = (String::new(), pattern.chars(), 0);
+    while let Some(c) = chars.next() {
+        if c != '%' {
+            text.push(c);
+            continue;
+        }
+        let mut position = String::new();
+        for flag in chars.by_ref() {
+            // %2$I takes the second, and those after it follow on
+            if flag == '$' {
+                next = position.parse().map_or(next, |n: usize| n.saturating_sub(1));
+            }
+            if flag == '%' {
+                text.push('%');
+                break;
+            }
+            if !matches!(flag, 'I' | 's' | 'L') {
+                position.push(flag);
+                continue;
+            }
+            let given = arguments.get(next).cloned().flatten();
+            next += 1;
+            text.push_str(&match (flag, given) {
+                ('I', Some(name)) => crate::db::quote_ident(&name),
+                ('L', Some(value)) => crate::db::quote_literal(&value),
+                (_, Some(value)) => value,
+                ('L', None) => "null".into(),
+                (_, None) => UNSEEN.into(),
+            });
+            break;
+        }
+    }
+    text
+}
+
+/// `$1` of the dynamic text is the first expression of USING.
+fn with_parameters(text: String, statement: &Statement) -> String {
+    let Ok(scan) = pg_query::scan(&text) else { return text };
+    let mut filled = text.clone();
+    for token in scan.tokens.iter().rev() {
+        let range = token.start as usize..token.end as usize;
+        let number = text.get(range.clone()).and_then(|w| w.strip_prefix('$')).and_then(|n| n.parse::<usize>().ok());
+        if let Some(parameter) = number.and_then(|n| statement.parameters.get(n.wrapping_sub(1))) {
+            filled.replace_range(range, &format!("({parameter})"));
+        }
+    }
+    filled
+}
