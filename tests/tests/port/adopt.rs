@@ -68,6 +68,11 @@ fn an_adopted_table_works_as_before_and_is_right(db: &Db) {
     assert_eq!(findings.len(), 1);
     assert_eq!(findings[0]["code"], "EV190");
     nothing_is_found(db);
+    let run = legacy.cli(&["verify", legacy.file()]).expect(0);
+    assert!(run.stdout.contains("2506") && run.stdout.contains("equal"), "{}", run.stdout);
+    db.admin().run("alter table domain_events_adopted disable trigger user; update domain_events_adopted set event_data = '{}' where id = 2");
+    let run = legacy.cli(&["verify", legacy.file()]).expect(3);
+    assert!(run.stdout.contains("event_data differs"), "{}", run.stdout);
 }
 
 fn rows_become_events_column_by_column(db: &Db) {
