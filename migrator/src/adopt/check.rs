@@ -21,6 +21,19 @@ impl Legacy {
         let doing = || format!("checking the events of {table}");
         let stream = self.stream_columns("t");
         let (version, order) = (quoted(&self.mapping.aggregate_version), quoted(&self.mapping.order_by));
+        let may_read: bool =
+            sqlx::query_scalar("select pg_catalog.has_table_privilege($1::text, 'domain_events.events', 'select')")
+                .bind(&self.owner)
+                .fetch_one(&mut *conn)
+                .await
+                .doing(doing())?;
+        if !may_read {
+            return Err(Error::refused(
+                "42501",
+                format!("role {} owns {table} and may not read the event store", self.owner),
+                format!("Let an administrator run: grant domain_events_reader to {};", quoted(&self.owner)),
+            ));
+        }
         let missing: Vec<String> = stream.iter().map(|c| format!("{c} is null")).collect();
         let broken: Option<(Option<String>, Option<String>, i64, Option<i64>)> = sqlx::query_as(&format!(
             "select ({})::text, ({})::text, pg_catalog.count(*), pg_catalog.max(t.{version})::bigint from {table} t group by {stream}
