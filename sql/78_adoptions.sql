@@ -50,6 +50,7 @@ comment on column domain_events.adoptions.events is 'Events at its positions whe
 comment on column domain_events.adoptions.began_by is 'Who began it';
 comment on column domain_events.adoptions.began_at is 'When it began';
 comment on column domain_events.adoptions.ended_at is 'When the last old event was moved';
+comment on sequence domain_events.adoptions_adoption_id_seq is 'Numbers of adoptions';
 comment on constraint adoptions_pkey on domain_events.adoptions is 'An adoption has a number';
 comment on constraint adoptions_state_check on domain_events.adoptions is 'moving, moved or withdrawn';
 comment on constraint adoptions_positions_check on domain_events.adoptions is 'A block of positions, which may be empty';
