@@ -39,8 +39,8 @@ fn a_log_without_a_key_is_ported_repaired_and_keyed_under_traffic(db: &Db) {
                 }
             });
         }
-        let finished = (|| {
-            thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
+        let finished = {
             let runs = [
                 vec!["plan", "--out", &plan, "--strategy", "log_user=shim"],
                 vec!["apply", "--yes", &plan],
@@ -49,7 +49,7 @@ fn a_log_without_a_key_is_ported_repaired_and_keyed_under_traffic(db: &Db) {
                 vec!["verify", &plan],
             ];
             runs.into_iter().map(|args| (args.join(" "), legacy.cli(&args))).collect::<Vec<_>>()
-        })();
+        };
         thread::sleep(Duration::from_millis(200));
         stop.store(true, Ordering::SeqCst);
         for (what, run) in finished {
@@ -70,11 +70,9 @@ fn a_log_without_a_key_is_ported_repaired_and_keyed_under_traffic(db: &Db) {
     );
     let key = "select count(*) from pg_index where indrelid = 'public.domain_events'::regclass and indisunique and indisvalid and indnkeyatts = 3";
     assert_eq!(owner.number(key), 1);
-    assert!(
-        legacy.findings("public.domain_events").iter().all(|f| f.starts_with("RP3") || f.starts_with("RP2")),
-        "{:?}",
-        legacy.findings("public.domain_events")
-    );
+    // sessions draw the number of a row before they are told its version, so that the one may contradict the other
+    let findings = legacy.findings("public.domain_events");
+    assert!(findings.iter().all(|f| f.starts_with("RP104") || f.starts_with("RP105")), "{findings:?}");
 }
 
 fn a_trigger_that_reads_max_needs_no_key_to_be_ported(db: &Db) {
