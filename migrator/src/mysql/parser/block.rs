@@ -74,10 +74,10 @@ impl Parser<'_> {
 
     /// The label that may stand after an END.
     pub(super) fn end_label(&mut self, label: Option<&String>) {
-        if let (Some(label), Some(Token::Word(word))) = (label, self.token(0)) {
-            if word.value.eq_ignore_ascii_case(label) {
-                self.at += 1;
-            }
+        if let (Some(label), Some(Token::Word(word))) = (label, self.token(0))
+            && word.value.eq_ignore_ascii_case(label)
+        {
+            self.at += 1;
         }
     }
 
@@ -100,16 +100,19 @@ impl Parser<'_> {
         while self.sees(&["DECLARE"]) {
             let from = self.at;
             let position = self.position();
-            let kind = self.declaration().and_then(|kind| {
-                if self.token(0) == Some(&Token::SemiColon) { Ok(kind) } else { Err(self.expected(";")) }
-            });
-            let kind = kind.unwrap_or_else(|why| {
+            let kind = self.declaration().unwrap_or_else(|why| {
                 self.at = from;
                 self.skip_statement();
                 DeclarationKind::Unread(why)
             });
             declarations.push(Declaration { position, span: self.span(from), kind });
-            self.take_token(&Token::SemiColon);
+            if !self.take_token(&Token::SemiColon) {
+                let (from, why) = (self.at, self.expected(";"));
+                self.skip_statement();
+                let kind = DeclarationKind::Unread(why);
+                declarations.push(Declaration { position: self.position(), span: self.span(from), kind });
+                self.take_token(&Token::SemiColon);
+            }
         }
         let mut body = self.statements(&["END"]);
         self.end(&["END"], &mut body);

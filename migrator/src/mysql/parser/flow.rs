@@ -2,7 +2,7 @@
 
 use sqlparser::tokenizer::Token;
 
-use super::super::ast::{Branch, ForRange, Kind, Statement};
+use super::super::ast::{Branch, Expression, ForRange, Kind, Statement};
 use super::super::leaf;
 use super::{Parser, Read};
 
@@ -71,8 +71,10 @@ impl Parser<'_> {
     pub(super) fn repeat(&mut self, label: Option<String>) -> Read<Kind> {
         self.expect(&["REPEAT"])?;
         let mut body = self.statements(&["UNTIL", "END"]);
-        self.expect(&["UNTIL"])?;
-        let until = self.expression(&["END"], false);
+        let until = match self.expect(&["UNTIL"]) {
+            Ok(()) => self.expression(&["END"], false),
+            Err(why) => Expression { position: why.position, span: self.span(self.at), tree: Err(why) },
+        };
         self.end(&["END", "REPEAT"], &mut body);
         self.end_label(label.as_ref());
         Ok(Kind::Repeat { label, body, until })
@@ -101,7 +103,7 @@ impl Parser<'_> {
                 parser.at = to;
                 let position = parser.tokens.get(from).map_or_else(|| parser.position(), |l| l.position);
                 let tree = leaf::expression(&parser.tokens[from..to], parser.mode, parser.position());
-                super::super::ast::Expression { position, span: parser.span(from), tree }
+                Expression { position, span: parser.span(from), tree }
             };
             let from = numbers(self, from, first);
             let to = numbers(self, last, to);

@@ -170,11 +170,11 @@ impl Parser<'_> {
             comment: None,
         };
         if function {
+            self.expect(&["RETURNS"])?;
+            routine.returns = Some(self.data_type()?);
             if self.sees(&["SONAME"]) {
                 return Err(self.expected("a function in SQL, not one of a library"));
             }
-            self.expect(&["RETURNS"])?;
-            routine.returns = Some(self.data_type()?);
         }
         while self.characteristic(&mut routine)? {}
         Ok(routine)
@@ -182,11 +182,11 @@ impl Parser<'_> {
 
     fn parameters(&mut self) -> Read<Vec<Parameter>> {
         let mut parameters = vec![];
-        // RETURNS STRING SONAME, and Oracle's style, have none
-        if self.token(0) != Some(&Token::LParen) {
-            return if self.sees(&["RETURNS", "STRING", "SONAME"]) { Ok(parameters) } else { Err(self.expected("(")) };
+        // a function of a library has none
+        if self.sees(&["RETURNS"]) && self.peek(2).is_some_and(|l| l.is("SONAME")) {
+            return Ok(parameters);
         }
-        self.at += 1;
+        self.expect_token(&Token::LParen)?;
         if self.take_token(&Token::RParen) {
             return Ok(parameters);
         }
@@ -244,7 +244,11 @@ impl Parser<'_> {
         }
         let body = self.statement();
         while self.take_token(&Token::SemiColon) {}
-        if self.peek(0).is_none() && self.source.broken.is_none() {
+        let said = match &body.kind {
+            Kind::Block(block) => block.body.last().is_some_and(|s| matches!(s.kind, Kind::Unread { .. })),
+            kind => matches!(kind, Kind::Unread { .. }),
+        };
+        if self.peek(0).is_none() && (said || self.source.broken.is_none()) {
             return body;
         }
         let why = self.expected("the end of the program");

@@ -148,7 +148,8 @@ impl<'s> Parser<'s> {
 
     /// The bytes from a token to the last one taken, within the program.
     fn span(&self, from: usize) -> std::ops::Range<usize> {
-        let start = self.tokens.get(from).map_or(self.source.text.len(), |l| l.start);
+        let last = self.tokens.last().map_or(self.source.text.len(), |l| l.end);
+        let start = self.tokens.get(from).map_or(last, |l| l.start);
         let end = self.at.checked_sub(1).and_then(|at| self.tokens.get(at)).map_or(start, |l| l.end);
         start.saturating_sub(self.base)..end.max(start).saturating_sub(self.base)
     }
@@ -246,7 +247,8 @@ impl<'s> Parser<'s> {
                 continue;
             }
             statements.push(self.statement());
-            if !self.take_token(&Token::SemiColon) && !(self.peek(0).is_none() && self.source.broken.is_none()) {
+            let ended = self.take_token(&Token::SemiColon) || self.peek(0).is_none() && self.source.broken.is_none();
+            if !ended {
                 let why = self.expected(";");
                 let bad = self.at;
                 self.skip_statement();
