@@ -3,4 +3,8 @@
 //! Nothing here connects to PostgreSQL or judges: what is read is translated to PostgreSQL's text and judged as such.
 
 pub mod ast;
+pub mod ddl;
 pub mod dump;
+pub mod portable;
+pub mod schema;
+pub mod types;

@@ -92,7 +92,7 @@ impl<R: Read> Dump<R> {
                 }
                 open.line = self.bytes.line();
                 open.column = self.bytes.column();
-            } else if self.fresh && byte.to_ascii_uppercase() == b'D' && self.resets_delimiter()? {
+            } else if self.fresh && byte.eq_ignore_ascii_case(&b'D') && self.resets_delimiter()? {
                 return Ok(self.finish(open));
             }
             if self.takes_delimiter()? {
