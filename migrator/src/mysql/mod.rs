@@ -12,6 +12,7 @@ pub mod parser;
 pub mod php;
 pub mod portable;
 pub mod schema;
+pub mod server;
 pub mod source;
 pub mod types;
 pub mod walk;

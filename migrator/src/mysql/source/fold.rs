@@ -213,10 +213,27 @@ impl Fold {
         if tokens.len() > 3 && tokens[0].is("IF") {
             tokens = &tokens[3..];
         }
-        if let Some(name) = names(tokens).into_iter().next()
-            && !self.source.views.contains(&name.name)
-        {
-            self.source.views.push(name.name);
+        if let Some(name) = names(tokens).into_iter().next() {
+            self.view_named(name.name);
+        }
+    }
+
+    /// Takes a view by name.
+    pub fn view_named(&mut self, name: String) {
+        if !self.source.views.contains(&name) {
+            self.source.views.push(name);
+        }
+    }
+
+    /// How many programs there are.
+    pub fn programs(&self) -> usize {
+        self.source.programs.len()
+    }
+
+    /// The rank that the server gives the trigger taken last.
+    pub fn order_last(&mut self, order: Option<u64>) {
+        if let Some(ProgramKind::Trigger(trigger)) = self.source.programs.last_mut().map(|p| &mut p.program.kind) {
+            trigger.action_order = order;
         }
     }
 
