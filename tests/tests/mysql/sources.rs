@@ -100,7 +100,7 @@ fn live_and_from_a_dump_the_same_comes_out() {
     let orders: Vec<_> = live.triggers().map(|(p, t)| (p.program.name.name.as_str(), t.action_order)).collect();
     assert_eq!(orders, [("first_of_two", Some(1)), ("second_of_two", Some(2)), ("quoted", Some(1))]);
     assert!(!shape(&live).iter().any(|line| line.contains("Unread")), "{:#?}", shape(&live));
-    assert_eq!(shape(&live).len(), 10);
+    assert_eq!(shape(&live).len(), 9);
 
     let file = std::env::temp_dir().join(format!("domain-events-{}-{}.sql", std::process::id(), db.name));
     for options in [&["--routines", "--events"] as &[&str], &["--routines", "--events", "--databases"]] {
