@@ -3,3 +3,4 @@
 //! Nothing here connects to PostgreSQL or judges: what is read is translated to PostgreSQL's text and judged as such.
 
 pub mod ast;
+pub mod translate;
