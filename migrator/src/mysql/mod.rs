@@ -3,4 +3,13 @@
 //! Nothing here connects to PostgreSQL or judges: what is read is translated to PostgreSQL's text and judged as such.
 
 pub mod ast;
+pub mod ddl;
+pub mod dialect;
+pub mod dump;
+pub mod leaf;
+pub mod lexer;
+pub mod parser;
+pub mod portable;
+pub mod schema;
 pub mod translate;
+pub mod types;
