@@ -13,3 +13,4 @@ pub mod portable;
 pub mod schema;
 pub mod translate;
 pub mod types;
+pub mod world;

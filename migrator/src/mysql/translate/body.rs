@@ -208,15 +208,17 @@ impl<'t, 'a> Writer<'t, 'a> {
                 self.put(&format!("perform {};", refused.text));
             }
             Kind::Unread { why, writes } => {
-                let construct = writes.as_ref().map_or("statement".to_owned(), |w| format!("statement that writes {w}"));
+                let names: Vec<String> = writes.iter().map(ToString::to_string).collect();
+                let construct = if names.is_empty() { "statement".into() } else { format!("statement that writes {}", names.join(", ")) };
                 let refused = self.t.refuse(&construct, format!("it is not read: {why}"));
-                match writes.as_ref().and_then(|w| self.t.known.table(&w.name)) {
+                let tables: Vec<String> =
+                    writes.iter().filter_map(|w| self.t.known.table(&w.name)).map(|t| t.quoted.clone()).collect();
+                if tables.is_empty() {
+                    self.put(&format!("perform {};", refused.text));
+                }
+                for target in tables {
                     // whoever reads the text must see that the table is written
-                    Some(table) => {
-                        let target = table.quoted.clone();
-                        self.put(&format!("insert into {target} select {}.*;", refused.text));
-                    }
-                    None => self.put(&format!("perform {};", refused.text)),
+                    self.put(&format!("insert into {target} select q.* from {} q;", refused.text));
                 }
             }
         }

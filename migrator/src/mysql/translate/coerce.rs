@@ -173,6 +173,10 @@ impl Translator<'_> {
                 "0" => Sql::atom("false", Ty::Bool),
                 _ => self.condition(value),
             },
+            "bit" => {
+                let number = self.number(value);
+                Sql::atom(format!("{}::bigint::{}", number.operand(), into.postgres), Ty::Int)
+            }
             "smallint" | "integer" | "bigint" | "numeric" | "real" | "double precision" => match value.ty {
                 Ty::Bool => self.number(value),
                 Ty::Text if value.setting => value.cast(&into.postgres, into.ty),
@@ -230,7 +234,11 @@ impl Translator<'_> {
             Ty::Int | Ty::Decimal(_) | Ty::Double | Ty::Bool | Ty::Json | Ty::Bytes | Ty::Uuid => {
                 self.refuse(&value.text, "a number or bytes as a date or time")
             }
-            // to_char and back would round otherwise than MySQL
+            // a point in time stays one: no zone is asked
+            _ if into.postgres.contains("with time zone") && value.text.contains("_timestamp()::timestamp") => {
+                let text = value.text.replace("_timestamp()::timestamp", "_timestamp()");
+                Sql { text, ..value.clone() }
+            }
             _ => value.clone(),
         }
     }

@@ -43,7 +43,7 @@ impl<'a> Translator<'a> {
         }
         let slots = self.slots(table, &names);
         let quoted: Vec<String> = names.iter().map(|n| self.column_name(table, n)).collect();
-        let columns = if quoted.is_empty() { String::new() } else { format!(" ({})", quoted.join(", ")) };
+        let columns = if quoted.is_empty() { String::new() } else { format!(" ({})", listed(&quoted)) };
         let body = if insert.assignments.is_empty() {
             match insert.source.as_deref() {
                 Some(query) => {
@@ -66,7 +66,7 @@ impl<'a> Translator<'a> {
                     None => value.text,
                 });
             }
-            format!("values ({})", values.join(", "))
+            format!("values ({})", listed(&values))
         };
         let mut text = format!("insert into {target}{columns}\n{body}");
         if insert.replace_into {
@@ -283,6 +283,12 @@ impl<'a> Translator<'a> {
         self.from.pop();
         text
     }
+}
+
+/// A list in one line if it is short, else one item a line.
+pub fn listed(items: &[String]) -> String {
+    let length: usize = items.iter().map(|i| i.len() + 2).sum();
+    if length <= 100 { items.join(", ") } else { format!("\n  {}", items.join(",\n  ")) }
 }
 
 fn target_name(assignment: &Assignment) -> String {

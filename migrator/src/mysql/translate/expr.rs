@@ -662,6 +662,9 @@ fn of_column(text: &str, column: &super::context::Column, indexed: bool) -> Sql 
         value.truth = Some(text.to_owned());
         value.text = format!("{text}::int");
     }
+    if column.postgres.starts_with("bit") {
+        value.text = format!("{text}::bigint");
+    }
     value.postgres = Some(column.postgres.split('(').next().unwrap_or_default().to_owned());
     value
 }

@@ -12,6 +12,7 @@ mod expr;
 mod functions;
 mod handlers;
 pub mod helpers;
+mod known;
 pub mod notes;
 pub mod program;
 mod query;

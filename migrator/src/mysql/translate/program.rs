@@ -82,13 +82,20 @@ pub fn user_variables(program: &Program) -> Vec<(String, bool)> {
     found
 }
 
+/// When a trigger fires in PostgreSQL: one that changes no row of its own but writes others fires when its row is there.
+pub fn timing(program: &Program, trigger: &Trigger) -> Timing {
+    if trigger.timing == Timing::Before && !assigns_new(&program.body) && writes(&program.body) {
+        return Timing::After;
+    }
+    trigger.timing
+}
+
 fn trigger(program: &Program, trigger: &Trigger, known: &Known, trigger_name: &str, function_name: &str) -> Translated {
     let table = known.table(&trigger.table.name);
-    let mut timing = trigger.timing;
+    let timing = self::timing(program, trigger);
     let event = trigger.events.first().copied().unwrap_or(TriggerEvent::Insert);
     let mut early = vec![];
-    if timing == Timing::Before && !assigns_new(&program.body) && writes(&program.body) {
-        timing = Timing::After;
+    if timing != trigger.timing {
         early.push((
             "BEFORE",
             "it fires AFTER the row is written, so that a change which does not come about leaves no event; it does not change the row itself",
@@ -103,7 +110,7 @@ fn trigger(program: &Program, trigger: &Trigger, known: &Known, trigger_name: &s
     let fn_name = quoted(function_name);
     let schema = quoted(&known.schema);
     let head = format!(
-        "create or replace function {schema}.{fn_name}() returns trigger\nlanguage plpgsql security definer set search_path = {schema}, pg_temp\nas $mysql$"
+        "create or replace function {schema}.{fn_name}() returns trigger\nlanguage plpgsql security definer set search_path = pg_catalog, pg_temp\nas $mysql$"
     );
     // a trigger of MySQL runs with its definer's rights
     let owner = match &program.definer {
@@ -217,7 +224,7 @@ fn routine(program: &Program, routine: &Routine, known: &Known, function_name: &
             text: "it runs with the rights of the role that applies the plan, and that role alone may call it until it grants EXECUTE".into(),
             line: program.position.line,
         });
-        format!(" security definer set search_path = {schema}, pg_temp")
+        format!(" security definer set search_path = pg_catalog, pg_temp")
     };
     let volatility = if kind == "function" { " volatile" } else { "" };
     let comment = literal(&match &routine.comment {

@@ -124,7 +124,7 @@ impl<'a> Translator<'a> {
                             }
                         })
                         .collect();
-                    rows.push(format!("({})", cells.join(", ")));
+                    rows.push(format!("({})", super::dml::listed(&cells)));
                 }
                 (format!("values {}", rows.join(", ")), vec![])
             }

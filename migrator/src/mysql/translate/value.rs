@@ -133,9 +133,25 @@ impl Sql {
     }
 }
 
-/// A quoted literal. A backslash stays one: `standard_conforming_strings` is on wherever plpgsql is written by this tool.
+/// A quoted literal of one line: the text is indented later. A backslash alone stays one, as `standard_conforming_strings` is on.
 pub fn literal(text: &str) -> String {
-    format!("'{}'", text.replace('\'', "''"))
+    let quoted = text.replace('\'', "''");
+    if !quoted.contains(char::is_control) {
+        return format!("'{quoted}'");
+    }
+    let mut escaped = String::from("E'");
+    for c in quoted.chars() {
+        match c {
+            '\\' => escaped.push_str("\\\\"),
+            '\n' => escaped.push_str("\\n"),
+            '\r' => escaped.push_str("\\r"),
+            '\t' => escaped.push_str("\\t"),
+            c if c.is_control() => escaped.push_str(&format!("\\u{:04x}", c as u32)),
+            c => escaped.push(c),
+        }
+    }
+    escaped.push('\'');
+    escaped
 }
 
 /// What a type is to MySQL, and PostgreSQL's type for a variable of it.
@@ -230,6 +246,13 @@ pub fn of_postgres(data_type: &str) -> Ty {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_literal_has_one_line() {
+        assert_eq!(literal("it's"), "'it''s'");
+        assert_eq!(literal("a\\b"), "'a\\b'");
+        assert_eq!(literal("a\n\\\tb"), "E'a\\n\\\\\\tb'");
+    }
 
     #[test]
     fn types_of_postgres_are_told_from_their_names() {
