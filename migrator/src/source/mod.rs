@@ -1,5 +1,6 @@
 //! What the judge needs to know of a database, as plain data: read once, in one READ ONLY snapshot.
 
+pub mod files;
 mod offline;
 mod read;
 pub(crate) mod types;
