@@ -10,6 +10,7 @@ pub mod leaf;
 pub mod lexer;
 pub mod parser;
 pub mod php;
+pub mod port;
 pub mod portable;
 pub mod schema;
 pub mod source;

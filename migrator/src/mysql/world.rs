@@ -273,6 +273,11 @@ fn rename(world: &World, finding: &mut Finding, trigger: Option<&Item>, function
     }
 }
 
+/// The user variables of all programs and the settings they become.
+pub fn session_variables(world: &World) -> BTreeMap<String, String> {
+    world.items.iter().flat_map(|i| i.made.settings.clone()).collect()
+}
+
 /// User variables that a program reads before it assigns them: somebody else does.
 fn shared_variables(source: &Source) -> BTreeSet<String> {
     let mut shared = BTreeSet::new();

@@ -1,3 +1,7 @@
 //! MySQL's triggers and functions beside what they are translated to: MariaDB runs the one, PostgreSQL the other.
 
+mod equivalence;
+mod expressions;
+mod port;
 mod server;
+mod worlds;

@@ -74,3 +74,17 @@ END";
     assert_eq!(made.fate(), Fate::Declared, "{:#?}", made.notes);
     insta::assert_snapshot!("seed_trigger", format!("{}\n{}", made.create, made.trigger.expect("a trigger").1));
 }
+
+#[test]
+fn every_construct_of_the_table_is_read_and_its_translation_is_sql() {
+    use super::constructs;
+    let known = constructs::known(Flavor::MySql);
+    for example in constructs::EXPRESSIONS {
+        let shown = constructs::expression(&known, example.text).unwrap_or_else(|e| panic!("{}: {e}", example.text));
+        pg_query::parse(&format!("select {}, {}", shown.sql, shown.shown)).unwrap_or_else(|e| panic!("{}: {e}\n{}", example.text, shown.sql));
+    }
+    for (name, body) in constructs::STATEMENTS {
+        let made = constructs::trigger(&known, body).unwrap_or_else(|e| panic!("{name}: {e}"));
+        pg_query::parse_plpgsql(&made.create).unwrap_or_else(|e| panic!("{name}: {e}\n{}", made.create));
+    }
+}
