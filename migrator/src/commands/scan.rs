@@ -1,34 +1,43 @@
 //! `scan`.
 
-use std::fs;
-use std::path::{Path, PathBuf};
+use serde_json::{Value, json};
 
-use serde_json::json;
-
+use super::from::{self, Origin};
 use crate::Context;
 use crate::cli::ScanArgs;
 use crate::db;
 use crate::error::{Error, Exit};
 use crate::judge::{self, Finding, Severity};
-use crate::source::{self, Catalogue, Problem};
+use crate::mysql::source::Source;
+use crate::mysql::world::{self, Terms, World};
+use crate::source;
 
 /// Runs the verb.
 pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
-    let (catalogue, problems) = match &args.from {
-        Some(path) => read_files(path)?,
-        None => (source::read(&mut db::connect(ctx).await?).await?, vec![]),
+    let origin = match &args.from {
+        Some(from) => from::read(from, args.dialect, ctx).await?,
+        None => Origin::Postgres(Box::new(source::read(&mut db::connect(ctx).await?).await?), vec![]),
     };
-    for problem in &problems {
-        ctx.out.warn(format!("{}:{}: not read: {}", problem.file, problem.line, problem.reason));
-    }
-    let report = judge::judge(&catalogue);
-    let findings = report.findings();
-    if ctx.out.is_json() {
-        let mut document = json!({ "findings": findings });
-        if args.from.is_some() {
-            document["problems"] = json!(problems);
+    let (findings, document) = match origin {
+        Origin::Postgres(catalogue, problems) => {
+            for problem in &problems {
+                ctx.out.warn(format!("{}:{}: not read: {}", problem.file, problem.line, problem.reason));
+            }
+            let report = judge::judge(&catalogue);
+            let findings: Vec<Finding> = report.findings().into_iter().cloned().collect();
+            (findings, args.from.is_some().then(|| json!({ "problems": problems })))
         }
-        ctx.out.json(&document)?;
+        Origin::MySql(source) => {
+            let (findings, document) = of_mysql(&source, ctx);
+            (findings, Some(document))
+        }
+    };
+    if ctx.out.is_json() {
+        let mut whole = json!({ "findings": findings });
+        if let (Some(whole), Some(Value::Object(more))) = (whole.as_object_mut(), document) {
+            whole.extend(more);
+        }
+        ctx.out.json(&whole)?;
     } else {
         print(&findings, ctx)?;
     }
@@ -38,40 +47,41 @@ pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
         return Ok(Exit::Clean);
     }
     ctx.out.note(format!("{work} of {} event-writing statements need work", findings.len()));
-    ctx.out.hint("Write a plan for them: domain-events plan --out plan.toml");
+    ctx.out.hint(match &args.from {
+        Some(from) if document_is_mysql(&findings) => {
+            format!("Write a plan for them, with PostgreSQL in DATABASE_URL: domain-events plan --from {from} --out plan.toml")
+        }
+        _ => "Write a plan for them: domain-events plan --out plan.toml".into(),
+    });
     Ok(Exit::Pending)
 }
 
-/// A file, or the SQL files of a directory in the order of their names.
-fn read_files(path: &Path) -> Result<(Catalogue, Vec<Problem>), Error> {
-    let io = |path: &Path, e| Error::io(path.display().to_string(), e);
-    let mut files: Vec<PathBuf> = vec![];
-    if path.is_dir() {
-        for entry in fs::read_dir(path).map_err(|e| io(path, e))? {
-            let file = entry.map_err(|e| io(path, e))?.path();
-            if file.extension().is_some_and(|e| e.eq_ignore_ascii_case("sql")) {
-                files.push(file);
-            }
-        }
-        files.sort();
-        if files.is_empty() {
-            return Err(Error::usage(
-                format!("{} holds no .sql file", path.display()),
-                "Name a file, or a directory of migrations.",
-            ));
-        }
-    } else {
-        files.push(path.to_owned());
-    }
-    let mut texts = vec![];
-    for file in files {
-        let text = fs::read_to_string(&file).map_err(|e| io(&file, e))?;
-        texts.push((file.display().to_string(), text));
-    }
-    Ok(source::from_sql(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))))
+/// Findings of files and of MySQL name the file.
+fn document_is_mysql(findings: &[Finding]) -> bool {
+    findings.iter().any(|f| f.file.is_some())
 }
 
-fn print(findings: &[&Finding], ctx: &Context) -> Result<(), Error> {
+/// What is found in a source of MySQL, and what else is to be said of it.
+fn of_mysql(source: &Source, ctx: &Context) -> (Vec<Finding>, Value) {
+    for problem in &source.problems {
+        ctx.out.warn(format!("not read: {problem}"));
+    }
+    for missing in &source.missing {
+        ctx.out.warn(missing.to_string());
+    }
+    let world = World::new(source, &Terms { ignoring: true, ..Terms::default() });
+    let findings = world::findings(source, &world);
+    let variables = world::session_variables(&world);
+    for (variable, setting) in &variables {
+        ctx.out.warn(format!(
+            "{variable} is read from the session: in PostgreSQL it is the setting {setting}, which the application has to set"
+        ));
+    }
+    let document = json!({ "problems": source.problems, "missing": source.missing, "session_variables": variables });
+    (findings, document)
+}
+
+fn print(findings: &[Finding], ctx: &Context) -> Result<(), Error> {
     if findings.is_empty() {
         return ctx.out.line("No trigger or function writes events.");
     }
@@ -92,6 +102,10 @@ fn print(findings: &[&Finding], ctx: &Context) -> Result<(), Error> {
     ctx.out.table(&header, rows)?;
     for finding in findings.iter().filter(|f| f.severity > Severity::Info) {
         let place = match (&finding.function, finding.line) {
+            (function, Some(line)) if finding.file.is_some() => {
+                let name = finding.trigger.as_ref().or(function.as_ref());
+                format!("{}:{line}, {}", dash(&finding.file), name.map_or("-", String::as_str))
+            }
             (Some(function), Some(line)) => format!("{function}, line {line}"),
             (Some(function), None) => function.clone(),
             _ => dash(&finding.table),
@@ -99,6 +113,9 @@ fn print(findings: &[&Finding], ctx: &Context) -> Result<(), Error> {
         ctx.out.line(format!("\n{} {place}", finding.code))?;
         for reason in &finding.reasons {
             ctx.out.line(format!("  {reason}"))?;
+        }
+        for difference in &finding.declared {
+            ctx.out.line(format!("  declared: {difference}"))?;
         }
     }
     Ok(())

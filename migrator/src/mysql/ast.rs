@@ -140,7 +140,7 @@ pub struct Trigger {
 }
 
 /// When a trigger runs.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Timing {
     /// Before the row is written.
     Before,

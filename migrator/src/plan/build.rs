@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, capture, rewrite, shim};
+use super::{Brought, EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, bring, capture, rewrite, shim};
 use crate::error::Error;
 use crate::judge::{Judged, Report, Strategy};
 use crate::source::{Catalogue, Function, Relation, Trigger};
@@ -16,6 +16,8 @@ pub struct Choices {
     pub adopt: bool,
     /// Decisions of an earlier plan file; what it does not mention is decided anew.
     pub earlier: Option<Plan>,
+    /// What was translated from another dialect and is created here; the catalogue holds it already.
+    pub brought: Vec<Brought>,
     /// Leave out event tables that the earlier plan does not name.
     pub only_earlier_tables: bool,
 }
@@ -76,6 +78,7 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         ports[n].declared_differences = declared.differences;
         ports[n].not_compared = declared.not_compared;
     }
+    bring::add(&mut draft, &chosen, &choices.brought);
     let mut locks: Vec<String> = draft.source_locks.iter().cloned().collect();
     // sources first, as every writer takes them: it holds the row's table when its trigger comes to the event table
     locks.extend(draft.event_locks.iter().filter(|t| !draft.source_locks.contains(*t)).cloned());
@@ -83,7 +86,11 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         vec![]
     } else {
         vec![Step {
-            title: "switch from the old version source to the new one".into(),
+            title: if choices.brought.is_empty() {
+                "switch from the old version source to the new one".into()
+            } else {
+                "create what was translated, and what gives its events their versions".into()
+            },
             transaction: 1,
             locks,
             statements: draft.statements,
@@ -100,6 +107,7 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         content: String::new(),
         event_tables,
         ports,
+        translated: choices.brought.clone(),
         objects: draft.objects,
         steps,
         finish: draft.finish,
@@ -363,7 +371,7 @@ pub(super) fn trigger_object(trigger: &Trigger, relation: &Relation) -> Object {
     }
 }
 
-fn table_object(relation: &Relation) -> Object {
+pub(super) fn table_object(relation: &Relation) -> Object {
     Object {
         kind: Kind::Table,
         name: relation.quoted.clone(),

@@ -43,6 +43,7 @@ fn as_plan(repair: &Repair) -> Plan {
         objects: header.tables.iter().map(object).collect(),
         steps: vec![],
         finish: vec![],
+        translated: vec![],
         clear: vec![],
     };
     plan.decisions = plan.digest_of_decisions();

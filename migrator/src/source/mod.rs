@@ -7,7 +7,7 @@ pub(crate) mod types;
 
 use serde::{Deserialize, Serialize};
 
-pub use offline::{Problem, from_sql};
+pub use offline::{Problem, fold_into, from_sql};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};
 

@@ -40,6 +40,21 @@ pub fn from_sql<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Cat
     (fold.catalogue, problems)
 }
 
+/// Folds statements into a catalogue that is there already, up to the first that cannot be read.
+pub fn fold_into(catalogue: &mut Catalogue, sql: &str) -> Result<(), String> {
+    let ids = catalogue.relations.iter().map(|r| r.oid);
+    let ids = ids.chain(catalogue.functions.iter().map(|f| f.oid)).chain(catalogue.triggers.iter().map(|t| t.oid));
+    let next = ids.max().unwrap_or(1);
+    let mut fold = Fold { catalogue: std::mem::take(catalogue), next, enums: vec![] };
+    let folded = pg_query::split_with_scanner(sql).map_err(|e| e.to_string()).and_then(|statements| {
+        statements.into_iter().try_for_each(|statement| {
+            ast::parse(statement)?.iter().try_for_each(|tree| fold.statement(tree, statement.trim()))
+        })
+    });
+    *catalogue = fold.catalogue;
+    folded
+}
+
 struct Fold {
     catalogue: Catalogue,
     next: u32,
