@@ -1,6 +1,5 @@
 -- about: numbers that are codes and no versions
 -- must: ignore
--- source: none
 -- loads: yes
 
 CREATE TABLE users (

@@ -1,6 +1,7 @@
 -- about: versions are texts: 1.0, 1.1, 1.2
 -- must: refuse
 -- source: max_plus_one
+-- fault: the table is taken for none of events
 -- loads: yes
 
 CREATE TABLE users (
@@ -13,12 +14,12 @@ CREATE TABLE users (
     updated_at TIMESTAMP NULL
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
-CREATE TABLE user_revisions (user_id BIGINT UNSIGNED NOT NULL, version VARCHAR(10) NOT NULL, name VARCHAR(100), PRIMARY KEY (user_id, version));
+CREATE TABLE user_revisions (user_id BIGINT UNSIGNED NOT NULL, version VARCHAR(10) NOT NULL, name VARCHAR(100), made_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (user_id, version));
 DELIMITER $$
 CREATE TRIGGER users_au AFTER UPDATE ON users FOR EACH ROW
 BEGIN
     DECLARE last_version VARCHAR(10) DEFAULT '1.0';
     SELECT MAX(version) INTO last_version FROM user_revisions WHERE user_id = NEW.id;
-    INSERT INTO user_revisions VALUES (NEW.id, CAST(IFNULL(last_version, '1.0') + 0.1 AS DECIMAL(4,1)), NEW.name);
+    INSERT INTO user_revisions (user_id, version, name) VALUES (NEW.id, CAST(IFNULL(last_version, '1.0') + 0.1 AS DECIMAL(4,1)), NEW.name);
 END$$
 DELIMITER ;

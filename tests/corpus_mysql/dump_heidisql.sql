@@ -22,6 +22,7 @@ CREATE TABLE IF NOT EXISTS `account_events` (
   `account_id` int(11) NOT NULL,
   `seq` int(11) NOT NULL,
   `amount` decimal(12,2) NOT NULL,
+  `booked_at` datetime NOT NULL,
   PRIMARY KEY (`account_id`,`seq`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
 
@@ -29,7 +30,7 @@ SET @OLDTMP_SQL_MODE=@@SQL_MODE, SQL_MODE='STRICT_TRANS_TABLES,NO_ENGINE_SUBSTIT
 DELIMITER //
 CREATE TRIGGER `account_au` AFTER UPDATE ON `accounts` FOR EACH ROW BEGIN
   SET @next = (SELECT MAX(seq) FROM account_events WHERE account_id = NEW.id);
-  INSERT INTO account_events VALUES (NEW.id, IFNULL(@next, 0) + 1, NEW.balance - OLD.balance);
+  INSERT INTO account_events VALUES (NEW.id, IFNULL(@next, 0) + 1, NEW.balance - OLD.balance, NOW());
 END//
 DELIMITER ;
 SET SQL_MODE=@OLDTMP_SQL_MODE;

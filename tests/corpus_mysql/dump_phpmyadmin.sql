@@ -48,7 +48,8 @@ CREATE TABLE `ticket_events` (
   `id` int(11) NOT NULL,
   `ticket_id` int(11) NOT NULL,
   `version` int(11) NOT NULL,
-  `kind` varchar(20) NOT NULL
+  `kind` varchar(20) NOT NULL,
+  `created_at` timestamp NOT NULL DEFAULT current_timestamp()
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4 COLLATE=utf8mb4_general_ci;
 
 ALTER TABLE `tickets`

@@ -24,6 +24,7 @@ CREATE TABLE `price_history` (
   `revision` int(11) NOT NULL,
   `old_price` decimal(10,2) DEFAULT NULL,
   `new_price` decimal(10,2) DEFAULT NULL,
+  `changed_at` timestamp NOT NULL DEFAULT CURRENT_TIMESTAMP,
   PRIMARY KEY (`id`),
   UNIQUE KEY `product_revision` (`product_id`,`revision`)
 ) ENGINE=InnoDB DEFAULT CHARSET=utf8;

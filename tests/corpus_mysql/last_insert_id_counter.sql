@@ -1,6 +1,6 @@
 -- about: the version from a counter table through LAST_INSERT_ID
 -- must: refuse
--- source: dynamic
+-- source: sequence
 -- loads: yes
 
 CREATE TABLE users (

@@ -1,5 +1,6 @@
 -- about: sql_mode=ORACLE of MariaDB: another block language
 -- must: refuse
+-- source: dynamic
 -- loads: yes
 
 CREATE TABLE users (

@@ -1,6 +1,7 @@
 -- about: one procedure serves four tables
 -- must: port
 -- source: dynamic
+-- fault: the version is said to be the constant that a loop begins with
 -- loads: yes
 
 CREATE TABLE domain_events (

@@ -13,13 +13,13 @@ final class AddUserEvents extends AbstractMigration
     public function up(): void
     {
         $this->execute('CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(50))');
-        $this->execute('CREATE TABLE ' . self::TABLE . ' (user_id INT NOT NULL, version INT NOT NULL, PRIMARY KEY (user_id, version))');
+        $this->execute('CREATE TABLE ' . self::TABLE . ' (user_id INT NOT NULL, version INT NOT NULL, at TIMESTAMP DEFAULT NOW(), PRIMARY KEY (user_id, version))');
         $this->addTrigger();
     }
 
     private function addTrigger(): void
     {
-        $this->execute("CREATE TRIGGER users_au AFTER UPDATE ON users FOR EACH ROW INSERT INTO " . self::TABLE . " VALUES (NEW.id, 1)");
+        $this->execute("CREATE TRIGGER users_au AFTER UPDATE ON users FOR EACH ROW INSERT INTO " . self::TABLE . " (user_id, version) VALUES (NEW.id, 1)");
     }
 
     public function down(): void

@@ -4,7 +4,7 @@
 -- loads: yes
 
 CREATE TABLE documents (id INT AUTO_INCREMENT PRIMARY KEY, title VARCHAR(100), version INT NOT NULL DEFAULT 1);
-CREATE TABLE document_events (document_id INT NOT NULL, version INT NOT NULL, title VARCHAR(100), PRIMARY KEY (document_id, version));
+CREATE TABLE document_events (document_id INT NOT NULL, version INT NOT NULL, title VARCHAR(100), saved_at TIMESTAMP DEFAULT CURRENT_TIMESTAMP, PRIMARY KEY (document_id, version));
 DELIMITER $$
 CREATE TRIGGER documents_bu BEFORE UPDATE ON documents FOR EACH ROW SET NEW.version = OLD.version + 1$$
 CREATE TRIGGER documents_au AFTER UPDATE ON documents FOR EACH ROW

@@ -1,6 +1,5 @@
 -- about: the events go to another database
 -- must: refuse
--- source: dynamic
 -- loads: yes
 
 CREATE TABLE users (
