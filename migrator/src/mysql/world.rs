@@ -86,7 +86,9 @@ impl World {
                 }
                 None => (own.clone(), own.to_lowercase()),
             };
-            let Some(mut made) = program::translate(&sourced.program, &known, &trigger_name, &function_name) else { continue };
+            let Some(mut made) = program::translate(&sourced.program, &known, &trigger_name, &function_name) else {
+                continue;
+            };
             made.notes.extend(cascades(source, sourced));
             let table = match &sourced.program.kind {
                 ProgramKind::Trigger(trigger) => Some(trigger.table.name.clone()),
@@ -141,9 +143,9 @@ impl World {
 
     /// A trigger's item, by its name in PostgreSQL and its table there.
     pub fn of_trigger(&self, name: &str, table: &str) -> Option<&Item> {
-        self.items.iter().find(|i| {
-            i.made.trigger.as_ref().is_some_and(|(n, _)| n == name) && i.made.table.as_deref() == Some(table)
-        })
+        self.items
+            .iter()
+            .find(|i| i.made.trigger.as_ref().is_some_and(|(n, _)| n == name) && i.made.table.as_deref() == Some(table))
     }
 
     /// The item of a function in PostgreSQL.
@@ -205,7 +207,9 @@ pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
         })
     }));
     findings.sort_by(|a, b| {
-        let key = |f: &Finding| (std::cmp::Reverse(f.severity), f.table.clone(), f.trigger.clone(), f.function.clone(), f.line);
+        let key = |f: &Finding| {
+            (std::cmp::Reverse(f.severity), f.table.clone(), f.trigger.clone(), f.function.clone(), f.line)
+        };
         key(a).cmp(&key(b))
     });
     findings
@@ -215,10 +219,8 @@ pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
 pub fn told(world: &World, report: &Report, judged: &Judged) -> Finding {
     let mut finding = judged.finding.clone();
     let trigger = finding.trigger.as_ref().zip(finding.table.as_ref()).and_then(|(n, t)| world.of_trigger(n, t));
-    let function = judged
-        .function
-        .and_then(|oid| world.catalogue.function(oid))
-        .and_then(|f| world.of_function(&f.name));
+    let function =
+        judged.function.and_then(|oid| world.catalogue.function(oid)).and_then(|f| world.of_function(&f.name));
     let place = function.or(trigger);
     if let Some(item) = place {
         finding.line = match finding.line.and_then(|l| item.made.source_line(l)) {
@@ -233,7 +235,8 @@ pub fn told(world: &World, report: &Report, judged: &Judged) -> Finding {
             notes.extend(reached.made.notes.iter().filter(|n| !notes.contains(n)).cloned().collect::<Vec<_>>());
         }
     }
-    finding.declared = notes.iter().filter(|n| n.fate == Fate::Declared).map(|n| format!("{}: {}", n.construct, n.text)).collect();
+    finding.declared =
+        notes.iter().filter(|n| n.fate == Fate::Declared).map(|n| format!("{}: {}", n.construct, n.text)).collect();
     let refused: Vec<&Note> = notes.iter().filter(|n| n.fate == Fate::Refused).collect();
     let writes_events = judged.event_table.is_some() || finding.needs_work();
     if !refused.is_empty() && writes_events {
@@ -249,7 +252,8 @@ pub fn told(world: &World, report: &Report, judged: &Judged) -> Finding {
 
 fn rename(world: &World, finding: &mut Finding, trigger: Option<&Item>, function: Option<&Item>) {
     let schema = quoted(&world.known.schema);
-    let mut names: Vec<(String, String)> = world.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
+    let mut names: Vec<(String, String)> =
+        world.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
     for item in &world.items {
         names.push((format!("{schema}.{}", quoted(&item.made.function)), item.made.name.clone()));
     }

@@ -64,7 +64,9 @@ fn nothing_is_planned_where_the_tables_are_missing(db: &Db) {
     let world = World::new(SEED);
     let file = plan_file("missing");
     let path = file.to_str().expect("UTF-8");
-    db.cli("app_owner", &["plan", "--from", world.path(), "--out", path]).expect_error(1, "42P01").saying("import --from");
+    db.cli("app_owner", &["plan", "--from", world.path(), "--out", path])
+        .expect_error(1, "42P01")
+        .saying("import --from");
     assert!(!file.exists());
 }
 
@@ -76,24 +78,34 @@ fn a_plan_is_stale_when_a_table_changes(db: &Db) {
     db.cli("app_owner", &["plan", "--from", world.path(), "--out", path]).expect(3);
     db.owner().run("alter table users add column more text");
     db.cli("app_owner", &["apply", path]).expect(4);
-    db.owner().run("alter table users drop column more; create function log_user_changes() returns int language sql as 'select 1'");
+    db.owner().run(
+        "alter table users drop column more; create function log_user_changes() returns int language sql as 'select 1'",
+    );
     db.cli("app_owner", &["apply", path]).expect(4).saying("exists already");
     fs::remove_file(file).ok();
 }
 
 fn what_cannot_be_translated_is_left_to_a_person(db: &Db) {
-    let script = SEED.replace("json_object('name', new.name, ", "json_object('name', json_search(new.name, 'one', 'x'), ");
+    let script =
+        SEED.replace("json_object('name', new.name, ", "json_object('name', json_search(new.name, 'one', 'x'), ");
     assert_ne!(script, SEED);
     let world = World::new(&script);
     world.create_tables(db);
     let file = plan_file("refused");
     let path = file.to_str().expect("UTF-8");
-    let plan = db.cli("app_owner", &["plan", "--from", world.path(), "--out", path, "--format", "json"]).expect(3).json();
-    let port = plan["ports"].as_array().expect("ports").iter().find(|p| p["trigger"] == "user_created").expect("its port");
+    let plan =
+        db.cli("app_owner", &["plan", "--from", world.path(), "--out", path, "--format", "json"]).expect(3).json();
+    let port =
+        plan["ports"].as_array().expect("ports").iter().find(|p| p["trigger"] == "user_created").expect("its port");
     assert_eq!(port["strategy"], "manual");
-    assert!(port["reasons"].to_string().contains("JSON_SEARCH") || port["reasons"].to_string().contains("json_search"), "{port:#}");
+    assert!(
+        port["reasons"].to_string().contains("JSON_SEARCH") || port["reasons"].to_string().contains("json_search"),
+        "{port:#}"
+    );
     db.cli("app_owner", &["apply", path]).expect(0);
-    let triggers = db.owner().rows("select tgname from pg_trigger where tgrelid = 'users'::regclass and not tgisinternal order by 1");
+    let triggers = db
+        .owner()
+        .rows("select tgname from pg_trigger where tgrelid = 'users'::regclass and not tgisinternal order by 1");
     assert_eq!(triggers, [[Some("log_user_changes".to_owned())]]);
     fs::remove_file(file).ok();
 }

@@ -7,8 +7,8 @@ use super::handlers::{Active, Handlers};
 use super::value::{Collation, Sql, Ty, literal};
 use super::{Translator, UNTRANSLATED};
 use crate::mysql::ast::{
-    Assignment, Block, Branch, Condition, Declaration, DeclarationKind, Expression, ForRange, Kind, Signal, Statement, Target,
-    Type, TypeKind,
+    Assignment, Block, Branch, Condition, Declaration, DeclarationKind, Expression, ForRange, Kind, Signal, Statement,
+    Target, Type, TypeKind,
 };
 use crate::source::types::quoted;
 
@@ -124,7 +124,13 @@ impl<'t, 'a> Writer<'t, 'a> {
         // a handler that goes on goes on after the innermost statement
         let leaf = matches!(
             statement.kind,
-            Kind::Sql(_) | Kind::SelectInto { .. } | Kind::Set(_) | Kind::Call { .. } | Kind::Do(_) | Kind::Signal(_) | Kind::Fetch { .. }
+            Kind::Sql(_)
+                | Kind::SelectInto { .. }
+                | Kind::Set(_)
+                | Kind::Call { .. }
+                | Kind::Do(_)
+                | Kind::Signal(_)
+                | Kind::Fetch { .. }
         );
         match self.continuing().filter(|_| leaf) {
             Some(handlers) => self.wrapped(statement, &handlers),
@@ -141,7 +147,9 @@ impl<'t, 'a> Writer<'t, 'a> {
                 self.block(block, handlers);
             }
             Kind::Set(assignments) => assignments.iter().for_each(|a| self.assign(a)),
-            Kind::If { branches, otherwise } => self.branches("if", "elsif", "end if;", branches, otherwise.as_deref(), None),
+            Kind::If { branches, otherwise } => {
+                self.branches("if", "elsif", "end if;", branches, otherwise.as_deref(), None)
+            }
             Kind::Case { operand, branches, otherwise } => {
                 self.put("case");
                 self.branches("when", "when", "end case;", branches, otherwise.as_deref(), operand.as_ref());
@@ -209,7 +217,11 @@ impl<'t, 'a> Writer<'t, 'a> {
             }
             Kind::Unread { why, writes } => {
                 let names: Vec<String> = writes.iter().map(ToString::to_string).collect();
-                let construct = if names.is_empty() { "statement".into() } else { format!("statement that writes {}", names.join(", ")) };
+                let construct = if names.is_empty() {
+                    "statement".into()
+                } else {
+                    format!("statement that writes {}", names.join(", "))
+                };
                 let refused = self.t.refuse(&construct, format!("it is not read: {why}"));
                 let tables: Vec<String> =
                     writes.iter().filter_map(|w| self.t.known.table(&w.name)).map(|t| t.quoted.clone()).collect();
@@ -238,9 +250,10 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
         let construct = sql.to_string();
         let refused = match sql {
-            sqlparser::ast::Statement::Query(_) => {
-                self.t.refuse(&construct, "a query whose rows go to the client; PostgreSQL's functions return them by their type")
-            }
+            sqlparser::ast::Statement::Query(_) => self.t.refuse(
+                &construct,
+                "a query whose rows go to the client; PostgreSQL's functions return them by their type",
+            ),
             _ => self.t.refuse(&construct, "this statement in a program"),
         };
         self.put(&format!("perform {};", refused.text));
@@ -279,7 +292,10 @@ impl<'t, 'a> Writer<'t, 'a> {
                         self.put(&format!("new.{name} := {};", value.text));
                     }
                     None => {
-                        self.t.refuse(&format!("NEW.{column}"), "the trigger's table has no such column, or is not known");
+                        self.t.refuse(
+                            &format!("NEW.{column}"),
+                            "the trigger's table has no such column, or is not known",
+                        );
                         self.put(&format!("new.{} := {};", quoted(column), value.text));
                     }
                 }
@@ -313,8 +329,14 @@ impl<'t, 'a> Writer<'t, 'a> {
     fn setting(&mut self, name: &str, scope: Option<&str>) {
         let written = format!("SET {}{name}", scope.map_or(String::new(), |s| format!("{} ", s.to_uppercase())));
         match name.to_lowercase().as_str() {
-            "sql_mode" | "sql_notes" | "sql_warnings" | "character_set_client" | "collation_connection" | "time_zone"
-            | "sql_safe_updates" | "max_sp_recursion_depth" => {
+            "sql_mode"
+            | "sql_notes"
+            | "sql_warnings"
+            | "character_set_client"
+            | "collation_connection"
+            | "time_zone"
+            | "sql_safe_updates"
+            | "max_sp_recursion_depth" => {
                 self.t.declare(&written, "left out: PostgreSQL has no such variable");
                 self.put("null;");
             }
@@ -410,7 +432,8 @@ impl<'t, 'a> Writer<'t, 'a> {
 
     fn call(&mut self, name: &str, arguments: &[Expression]) {
         let Some(routine) = self.t.known.routine(name).cloned() else {
-            let reason = format!("procedure {name} is not in the source; mysqldump writes procedures with --routines only");
+            let reason =
+                format!("procedure {name} is not in the source; mysqldump writes procedures with --routines only");
             self.t.refuse(&format!("CALL {name}"), reason);
             let arguments: Vec<String> = arguments.iter().map(|a| self.value(a).text).collect();
             let called = format!("{}.{}", self.t.schema(), quoted(&name.to_lowercase()));
@@ -473,14 +496,18 @@ impl<'t, 'a> Writer<'t, 'a> {
                             let setting = self.t.setting(&bare);
                             let variable = format!("mysql_{}", setting.trim_start_matches("app."));
                             self.extra.insert(variable.clone(), "text".into());
-                            after.push(format!("perform set_config({}, coalesce({variable}, ''), false);", literal(&setting)));
+                            after.push(format!(
+                                "perform set_config({}, coalesce({variable}, ''), false);",
+                                literal(&setting)
+                            ));
                             Variable { quoted: variable, slot: slot(Ty::Text, "text") }
                         }
                     }
                 }
-                Target::Field { variable, field } => {
-                    Variable { quoted: format!("{}.{}", quoted(&variable.to_lowercase()), quoted(field)), slot: slot(Ty::Unknown, "") }
-                }
+                Target::Field { variable, field } => Variable {
+                    quoted: format!("{}.{}", quoted(&variable.to_lowercase()), quoted(field)),
+                    slot: slot(Ty::Unknown, ""),
+                },
                 Target::System { name, .. } => {
                     self.t.refuse(name, "a variable of MySQL's server");
                     Variable { quoted: quoted(name), slot: slot(Ty::Unknown, "") }
@@ -513,7 +540,8 @@ impl<'t, 'a> Writer<'t, 'a> {
         let mut restore = vec![];
         for (n, name) in kept.iter().enumerate() {
             let before = format!("mysql_before_{}", n + 1);
-            let postgres = variables.iter().find(|v| v.quoted == *name).map(|v| v.slot.postgres.clone()).unwrap_or_default();
+            let postgres =
+                variables.iter().find(|v| v.quoted == *name).map(|v| v.slot.postgres.clone()).unwrap_or_default();
             let before = format!("{before}_{}", postgres.split(['(', ' ']).next().unwrap_or("text"));
             self.extra.insert(before.clone(), if postgres.is_empty() { "text".into() } else { postgres });
             self.put(&format!("{before} := {name};"));
@@ -554,7 +582,9 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
         match &state[..2] {
             "00" | "02" => {
-                let refused = self.t.refuse(&format!("SIGNAL SQLSTATE '{state}'"), "PostgreSQL cannot raise that no row was found");
+                let refused = self
+                    .t
+                    .refuse(&format!("SIGNAL SQLSTATE '{state}'"), "PostgreSQL cannot raise that no row was found");
                 self.put(&format!("perform {};", refused.text));
             }
             "01" => self.put(&format!("raise warning using message = {message}, errcode = '{state}';")),
@@ -666,7 +696,10 @@ fn is_aggregate(query: &sqlparser::ast::Query) -> bool {
     let grouped = !matches!(&select.group_by, sqlparser::ast::GroupByExpr::Expressions(by, _) if by.is_empty());
     let text: Vec<String> = select.projection.iter().map(|p| p.to_string().to_uppercase()).collect();
     let aggregates = ["COUNT(", "MAX(", "MIN(", "SUM(", "AVG(", "GROUP_CONCAT(", "JSON_ARRAYAGG(", "JSON_OBJECTAGG("];
-    !grouped && select.having.is_none() && !text.is_empty() && text.iter().any(|t| aggregates.iter().any(|a| t.contains(a)))
+    !grouped
+        && select.having.is_none()
+        && !text.is_empty()
+        && text.iter().any(|t| aggregates.iter().any(|a| t.contains(a)))
 }
 
 fn query_has_no_table(query: &sqlparser::ast::Query) -> bool {

@@ -1,7 +1,8 @@
 //! Expressions: names, constants, operators.
 
 use sqlparser::ast::{
-    BinaryOperator as Op, CastKind, DataType, DateTimeField, Expr, Ident, Interval, TrimWhereField, UnaryOperator, Value,
+    BinaryOperator as Op, CastKind, DataType, DateTimeField, Expr, Ident, Interval, TrimWhereField, UnaryOperator,
+    Value,
 };
 
 use super::Translator;
@@ -159,7 +160,8 @@ impl Translator<'_> {
 
     /// CASE over conditions; one result more than conditions is ELSE.
     pub fn cases(&mut self, tests: &[Sql], results: Vec<Sql>) -> Sql {
-        let collation = results.iter().map(|r| r.collation).find(|c| *c == Collation::Exact).unwrap_or(Collation::Neutral);
+        let collation =
+            results.iter().map(|r| r.collation).find(|c| *c == Collation::Exact).unwrap_or(Collation::Neutral);
         let (results, ty) = self.unify(results);
         let mut text = "case".to_owned();
         for (test, result) in tests.iter().zip(&results) {
@@ -301,9 +303,7 @@ impl Translator<'_> {
                 let number = self.number(&value);
                 let text = format!("-{}", number.operand());
                 match number.literal {
-                    Some(digits) => {
-                        Sql { literal: Some(format!("-{digits}")), ..Sql::compound(text, number.ty) }
-                    }
+                    Some(digits) => Sql { literal: Some(format!("-{digits}")), ..Sql::compound(text, number.ty) },
                     None => Sql::compound(text, number.ty),
                 }
             }
@@ -332,8 +332,15 @@ impl Translator<'_> {
                     // the same junction needs no parentheses
                     let nested = matches!(side, Expr::Nested(_));
                     let same = matches!(side, Expr::BinaryOp { op: inner, .. } if inner == op) && !nested;
-                    let plain = matches!(side, Expr::BinaryOp { op: Op::Eq | Op::NotEq | Op::Lt | Op::Gt | Op::LtEq | Op::GtEq, .. });
-                    let bare = condition.atom || same || plain || condition.text.ends_with(" is null") || condition.text.ends_with(" is not null");
+                    let plain = matches!(
+                        side,
+                        Expr::BinaryOp { op: Op::Eq | Op::NotEq | Op::Lt | Op::Gt | Op::LtEq | Op::GtEq, .. }
+                    );
+                    let bare = condition.atom
+                        || same
+                        || plain
+                        || condition.text.ends_with(" is null")
+                        || condition.text.ends_with(" is not null");
                     if bare { condition.text } else { format!("({})", condition.text) }
                 })
                 .collect();
@@ -434,13 +441,19 @@ impl Translator<'_> {
         if never_zero {
             return (a, b.operand());
         }
-        self.declare(op, "division by zero gives NULL; under strict modes MySQL raises an error in statements that write");
+        self.declare(
+            op,
+            "division by zero gives NULL; under strict modes MySQL raises an error in statements that write",
+        );
         (a, format!("nullif({}, 0)", b.text))
     }
 
     fn bits(&mut self, a: &Sql, op: &str, b: &Sql) -> Sql {
         let (a, b) = (self.number(a), self.number(b));
-        self.declare("bit operators", "64 bits with a sign; MySQL's have none, so that results from 2^63 on are negative");
+        self.declare(
+            "bit operators",
+            "64 bits with a sign; MySQL's have none, so that results from 2^63 on are negative",
+        );
         let wide = |s: &Sql| if s.literal.is_some() { s.operand() } else { format!("{}::bigint", s.operand()) };
         let right = if op == "<<" || op == ">>" { format!("{}::int", b.operand()) } else { wide(&b) };
         let left = if a.literal.is_some() { format!("{}::bigint", a.operand()) } else { wide(&a) };
@@ -485,18 +498,24 @@ impl Translator<'_> {
             _ => None,
         };
         match to {
-            DataType::Char(length) | DataType::Character(length) | DataType::Nvarchar(length) | DataType::Varchar(length) => {
+            DataType::Char(length)
+            | DataType::Character(length)
+            | DataType::Nvarchar(length)
+            | DataType::Varchar(length) => {
                 let text = self.text(value);
                 match length {
-                    Some(sqlparser::ast::CharacterLength::IntegerLength { length, .. }) => {
-                        Sql { collation: text.collation, ..Sql::atom(format!("left({}, {length})", text.text), Ty::Text) }
-                    }
+                    Some(sqlparser::ast::CharacterLength::IntegerLength { length, .. }) => Sql {
+                        collation: text.collation,
+                        ..Sql::atom(format!("left({}, {length})", text.text), Ty::Text)
+                    },
                     _ => text,
                 }
             }
-            DataType::Signed | DataType::SignedInteger | DataType::Int(_) | DataType::Integer(_) | DataType::BigInt(_) => {
-                self.whole(value)
-            }
+            DataType::Signed
+            | DataType::SignedInteger
+            | DataType::Int(_)
+            | DataType::Integer(_)
+            | DataType::BigInt(_) => self.whole(value),
             DataType::Unsigned | DataType::UnsignedInteger => {
                 self.declare("CAST AS UNSIGNED", "a negative number stays negative; MySQL adds 2^64");
                 self.whole(value)
@@ -524,7 +543,9 @@ impl Translator<'_> {
             DataType::Time(n, _) => {
                 let digits = n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0).min(6);
                 match value.ty {
-                    Ty::Time(_) | Ty::DateTime(_) | Ty::Text | Ty::Null => value.cast(&format!("time({digits})"), Ty::Time(digits)),
+                    Ty::Time(_) | Ty::DateTime(_) | Ty::Text | Ty::Null => {
+                        value.cast(&format!("time({digits})"), Ty::Time(digits))
+                    }
                     _ => self.refuse(&whole.to_string(), "a number as a time"),
                 }
             }
@@ -549,7 +570,11 @@ impl Translator<'_> {
             Ty::Int => value.clone(),
             Ty::Text if !value.setting => {
                 let number = self.number(value);
-                if number.ty == Ty::Int { number } else { Sql::atom(format!("trunc({})::bigint", number.text), Ty::Int) }
+                if number.ty == Ty::Int {
+                    number
+                } else {
+                    Sql::atom(format!("trunc({})::bigint", number.text), Ty::Int)
+                }
             }
             Ty::Text => value.cast("bigint", Ty::Int),
             Ty::Date | Ty::DateTime(_) | Ty::Time(_) => self.number(value),
@@ -598,7 +623,13 @@ impl Translator<'_> {
         };
         let of_days = matches!(
             field,
-            Some(DateTimeField::Day | DateTimeField::Month | DateTimeField::Year | DateTimeField::Week(_) | DateTimeField::Quarter)
+            Some(
+                DateTimeField::Day
+                    | DateTimeField::Month
+                    | DateTimeField::Year
+                    | DateTimeField::Week(_)
+                    | DateTimeField::Quarter
+            )
         );
         let op = if back { "-" } else { "+" };
         let moment = if let Ty::Time(_) = value.ty { value.clone() } else { self.moment(value) };
@@ -682,7 +713,8 @@ fn negate(condition: &Sql) -> Option<Sql> {
         return Some(Sql::compound(format!("{left} is not null"), Ty::Bool));
     }
     let parts: Vec<&str> = condition.text.split(" is not distinct from ").collect();
-    let simple = |p: &str| !p.contains([' ', '\'']) || p.starts_with('\'') && p.matches('\'').count() == 2 && p.ends_with('\'');
+    let simple =
+        |p: &str| !p.contains([' ', '\'']) || p.starts_with('\'') && p.matches('\'').count() == 2 && p.ends_with('\'');
     match parts.as_slice() {
         [a, b] if simple(a) && simple(b) => Some(Sql::compound(format!("{a} is distinct from {b}"), Ty::Bool)),
         _ => None,

@@ -4,12 +4,12 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use sqlparser::ast::{Expr, Visit, Visitor};
 
+use super::Translator;
 use super::body::{Ending, Writer, slot, slot_of};
 use super::context::{Known, Routine as Called, Slot, Table, Variable};
 use super::helpers::Helper;
 use super::notes::{Fate, Note};
 use super::value::{Ty, literal};
-use super::Translator;
 use crate::mysql::ast::{
     Definer, Kind, ParameterMode, Program, ProgramKind, Routine, Statement, Target, Timing, Trigger, TriggerEvent,
 };
@@ -215,19 +215,15 @@ fn routine(program: &Program, routine: &Routine, known: &Known, function_name: &
         t.refuse("AGGREGATE FUNCTION", "not translated");
     }
     let ending = returns.clone().map_or(Ending::Procedure, Ending::Function);
-    let names: Vec<(String, Slot)> = routine
-        .parameters
-        .iter()
-        .map(|p| (p.name.clone(), slot_of(&mut t, &p.data_type)))
-        .collect();
+    let names: Vec<(String, Slot)> =
+        routine.parameters.iter().map(|p| (p.name.clone(), slot_of(&mut t, &p.data_type))).collect();
     let mut made = body(program, known, None, ending, &names, &[]);
     made.notes.splice(0..0, t.notes);
     let schema = quoted(&known.schema);
     let name = format!("{schema}.{}", quoted(function_name));
     let kind = if returns.is_some() { "function" } else { "procedure" };
-    let result = returns.map_or(String::new(), |r| {
-        format!(" returns {}", r.postgres.split('(').next().unwrap_or_default().trim())
-    });
+    let result = returns
+        .map_or(String::new(), |r| format!(" returns {}", r.postgres.split('(').next().unwrap_or_default().trim()));
     if routine.deterministic == Some(true) && returns_reads(program) {
         made.notes.push(Note {
             fate: Fate::Declared,
@@ -323,7 +319,10 @@ fn body(
             let ty = types.get(name).copied().unwrap_or(Ty::Text);
             let variable = Variable { quoted: quoted(&format!("user_{name}")), slot: slot(ty, postgres_of(ty)) };
             t.locals.insert(name.clone(), variable);
-            t.declare(&format!("@{name}"), "a variable of this program: it assigns it before it reads it, and nothing else reads it");
+            t.declare(
+                &format!("@{name}"),
+                "a variable of this program: it assigns it before it reads it, and nothing else reads it",
+            );
         }
         let missing = missing_row(program);
         if let Some((construct, text)) = missing {
@@ -343,11 +342,14 @@ fn body(
             .filter(|(n, _)| locals.contains(n))
             .map(|(n, types)| {
                 let ty = types.into_iter().fold(Ty::Null, super::coerce::common);
-                (n, match ty {
-                    Ty::Bool => Ty::Int,
-                    Ty::Null | Ty::Unknown | Ty::Interval => Ty::Text,
-                    ty => ty,
-                })
+                (
+                    n,
+                    match ty {
+                        Ty::Bool => Ty::Int,
+                        Ty::Null | Ty::Unknown | Ty::Interval => Ty::Text,
+                        ty => ty,
+                    },
+                )
             })
             .collect();
         if found != types && types.is_empty() || t.counts_rows != counts_rows {
@@ -400,7 +402,11 @@ fn local_variables(program: &Program, known: &Known) -> BTreeSet<String> {
     for (name, assigned) in user_variables(program) {
         first.entry(name).or_insert(assigned);
     }
-    first.into_iter().filter(|(n, assigned)| *assigned && !known.session_variables.contains(n)).map(|(n, _)| n).collect()
+    first
+        .into_iter()
+        .filter(|(n, assigned)| *assigned && !known.session_variables.contains(n))
+        .map(|(n, _)| n)
+        .collect()
 }
 
 /// NEW under DELETE, OLD under INSERT: PostgreSQL gives NULL, MySQL refuses the trigger.
@@ -408,10 +414,16 @@ fn missing_row(program: &Program) -> Option<(&'static str, &'static str)> {
     let ProgramKind::Trigger(trigger) = &program.kind else { return None };
     let text = program.text.to_uppercase();
     if trigger.events == [TriggerEvent::Delete] && text.contains("NEW.") {
-        return Some(("NEW under DELETE", "it is NULL, as there is no new row: a fault of the trigger that is left as it is"));
+        return Some((
+            "NEW under DELETE",
+            "it is NULL, as there is no new row: a fault of the trigger that is left as it is",
+        ));
     }
     if trigger.events == [TriggerEvent::Insert] && text.contains("OLD.") {
-        return Some(("OLD under INSERT", "it is NULL, as there is no old row: a fault of the trigger that is left as it is"));
+        return Some((
+            "OLD under INSERT",
+            "it is NULL, as there is no old row: a fault of the trigger that is left as it is",
+        ));
     }
     None
 }
@@ -433,7 +445,9 @@ pub fn walk<'s>(statement: &'s Statement, visit: &mut dyn FnMut(&'s Statement)) 
             branches.iter().for_each(|b| all(&b.body));
             otherwise.iter().for_each(|b| all(b));
         }
-        Kind::Loop { body, .. } | Kind::While { body, .. } | Kind::Repeat { body, .. } | Kind::For { body, .. } => all(body),
+        Kind::Loop { body, .. } | Kind::While { body, .. } | Kind::Repeat { body, .. } | Kind::For { body, .. } => {
+            all(body)
+        }
         _ => {}
     }
 }
@@ -459,7 +473,9 @@ fn writes(body: &Statement) -> bool {
         found |= match &s.kind {
             Kind::Sql(sql) => matches!(
                 sql.as_ref(),
-                sqlparser::ast::Statement::Insert(_) | sqlparser::ast::Statement::Update(_) | sqlparser::ast::Statement::Delete(_)
+                sqlparser::ast::Statement::Insert(_)
+                    | sqlparser::ast::Statement::Update(_)
+                    | sqlparser::ast::Statement::Delete(_)
             ),
             Kind::Call { .. } => true,
             _ => false,
@@ -540,7 +556,8 @@ fn in_statement(statement: &Statement, found: &mut Vec<(String, bool)>) {
         Kind::ExecuteImmediate { text, .. } => read(text, found),
         Kind::Block(block) => {
             for declaration in &block.declarations {
-                if let crate::mysql::ast::DeclarationKind::Variables { default: Some(default), .. } = &declaration.kind {
+                if let crate::mysql::ast::DeclarationKind::Variables { default: Some(default), .. } = &declaration.kind
+                {
                     read(default, found);
                 }
             }

@@ -1,9 +1,9 @@
 //! Queries.
 
 use sqlparser::ast::{
-    Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, LockType, ObjectName, ObjectNamePart, OrderByExpr,
-    OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableFactor,
-    TableWithJoins,
+    Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, LockType, ObjectName, ObjectNamePart,
+    OrderByExpr, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator,
+    SetQuantifier, TableFactor, TableWithJoins,
 };
 
 use super::Translator;
@@ -206,9 +206,10 @@ impl<'a> Translator<'a> {
 
     fn join(&mut self, join: &Join) -> String {
         let (word, constraint) = match &join.join_operator {
-            JoinOperator::Join(c) | JoinOperator::Inner(c) | JoinOperator::CrossJoin(c) | JoinOperator::StraightJoin(c) => {
-                ("join", c)
-            }
+            JoinOperator::Join(c)
+            | JoinOperator::Inner(c)
+            | JoinOperator::CrossJoin(c)
+            | JoinOperator::StraightJoin(c) => ("join", c),
             JoinOperator::Left(c) | JoinOperator::LeftOuter(c) => ("left join", c),
             JoinOperator::Right(c) | JoinOperator::RightOuter(c) => ("right join", c),
             other => {
@@ -236,7 +237,8 @@ impl<'a> Translator<'a> {
                 }
                 let own = last(name);
                 let alias = alias.as_ref().map(|a| a.name.value.clone());
-                let from_query = self.from.iter().rev().skip(1).any(|s| s.iter().any(|(a, t)| t.is_none() && *a == own));
+                let from_query =
+                    self.from.iter().rev().skip(1).any(|s| s.iter().any(|(a, t)| t.is_none() && *a == own));
                 let (text, table) =
                     if from_query { (crate::source::types::quoted(&own), None) } else { self.table(name) };
                 self.in_scope(alias.clone().unwrap_or(own), table);
@@ -282,7 +284,10 @@ impl<'a> Translator<'a> {
         {
             let whole = words.join(".");
             self.refuse(&whole, "a table of another database");
-            return (format!("{}.{}", crate::source::types::quoted(&words[0]), crate::source::types::quoted(&own)), None);
+            return (
+                format!("{}.{}", crate::source::types::quoted(&words[0]), crate::source::types::quoted(&own)),
+                None,
+            );
         }
         let known: &'a super::Known = self.known;
         match known.table(&own) {

@@ -81,7 +81,8 @@ fn every_construct_of_the_table_is_read_and_its_translation_is_sql() {
     let known = constructs::known(Flavor::MySql);
     for example in constructs::EXPRESSIONS {
         let shown = constructs::expression(&known, example.text).unwrap_or_else(|e| panic!("{}: {e}", example.text));
-        pg_query::parse(&format!("select {}, {}", shown.sql, shown.shown)).unwrap_or_else(|e| panic!("{}: {e}\n{}", example.text, shown.sql));
+        pg_query::parse(&format!("select {}, {}", shown.sql, shown.shown))
+            .unwrap_or_else(|e| panic!("{}: {e}\n{}", example.text, shown.sql));
     }
     for (name, body) in constructs::STATEMENTS {
         let made = constructs::trigger(&known, body).unwrap_or_else(|e| panic!("{name}: {e}"));

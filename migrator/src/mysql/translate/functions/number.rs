@@ -29,7 +29,10 @@ impl Translator<'_> {
                 match value.ty {
                     Ty::Int if digits.is_some_and(|d| d >= 0) => value.clone(),
                     Ty::Double => {
-                        self.declare("ROUND of a floating number", "halves are rounded away from zero, after the number's shortest text");
+                        self.declare(
+                            "ROUND of a floating number",
+                            "halves are rounded away from zero, after the number's shortest text",
+                        );
                         Sql::atom(format!("round({}::numeric{place})::double precision", value.operand()), Ty::Double)
                     }
                     ty => {
@@ -41,8 +44,12 @@ impl Translator<'_> {
                             }
                             (_, scale) => scale,
                         };
-                        let operand = if ty == Ty::Int { format!("{}::numeric", value.operand()) } else { value.text.clone() };
-                        Sql::atom(format!("round({operand}{place})"), if ty == Ty::Int { Ty::Int } else { Ty::Decimal(scale) })
+                        let operand =
+                            if ty == Ty::Int { format!("{}::numeric", value.operand()) } else { value.text.clone() };
+                        Sql::atom(
+                            format!("round({operand}{place})"),
+                            if ty == Ty::Int { Ty::Int } else { Ty::Decimal(scale) },
+                        )
                     }
                 }
             }
