@@ -9,7 +9,7 @@ use super::translate::context::{Flavor, Known};
 use super::translate::helpers::Helper;
 use super::translate::notes::{Fate, Note};
 use super::translate::program::{self, Translated};
-use crate::judge::{self, Finding, Judged, Report, Severity, Strategy, VersionSource, codes};
+use crate::judge::{self, Finding, Judged, Severity, Strategy, VersionSource, codes};
 use crate::source::{Catalogue, Relation, fold_into, types::quoted};
 
 /// The schema that a source is judged in.
@@ -177,7 +177,7 @@ impl World {
 /// What is found in a source, in MySQL's names.
 pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
     let report = judge::judge(&world.catalogue);
-    let mut findings: Vec<Finding> = report.judged.iter().map(|j| told(world, &report, j)).collect();
+    let mut findings: Vec<Finding> = report.judged.iter().map(|j| told(world, j)).collect();
     findings.extend(source.problems.iter().filter_map(|problem| {
         // a program whose head could not be read may write events
         let object = problem.object.as_deref()?;
@@ -212,7 +212,7 @@ pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
 }
 
 /// A finding in MySQL's names; what was refused on the way makes it a person's work.
-pub fn told(world: &World, report: &Report, judged: &Judged) -> Finding {
+pub fn told(world: &World, judged: &Judged) -> Finding {
     let mut finding = judged.finding.clone();
     let trigger = finding.trigger.as_ref().zip(finding.table.as_ref()).and_then(|(n, t)| world.of_trigger(n, t));
     let function = judged
@@ -242,7 +242,18 @@ pub fn told(world: &World, report: &Report, judged: &Judged) -> Finding {
         finding.severity = finding.severity.max(Severity::Warning);
         finding.reasons.extend(refused.iter().map(|n| format!("not translated: {n}")));
     }
-    let _ = report;
+    for reason in &mut finding.reasons {
+        if let Some(rest) = reason.strip_prefix("ON CONFLICT DO NOTHING") {
+            *reason = format!("INSERT IGNORE{rest}");
+        }
+        // MySQL's default isolation is REPEATABLE READ, where even the row's own lock does not help
+        if reason.starts_with("the stream is the updated row") {
+            *reason = "the stream is the updated row, whose lock serialises it under READ COMMITTED only: under REPEATABLE READ, \
+                       MySQL's default, the function reads the transaction's old snapshot, and the second update fails"
+                .into();
+            finding.severity = Severity::Error;
+        }
+    }
     rename(world, &mut finding, trigger, function);
     finding
 }
@@ -250,6 +261,11 @@ pub fn told(world: &World, report: &Report, judged: &Judged) -> Finding {
 fn rename(world: &World, finding: &mut Finding, trigger: Option<&Item>, function: Option<&Item>) {
     let schema = quoted(&world.known.schema);
     let mut names: Vec<(String, String)> = world.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
+    for function in &world.catalogue.functions {
+        if let Some(item) = world.of_function(&function.name) {
+            names.push((function.identity.clone(), item.made.name.clone()));
+        }
+    }
     for item in &world.items {
         names.push((format!("{schema}.{}", quoted(&item.made.function)), item.made.name.clone()));
     }

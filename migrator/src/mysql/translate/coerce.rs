@@ -134,9 +134,6 @@ impl Translator<'_> {
                 self.declare("bytes in JSON", "written as hexadecimal text; MySQL writes base64 with a prefix, MariaDB the bytes");
                 Sql::atom(format!("encode({}, 'hex')", value.text), Ty::Text)
             }
-            Ty::Bool if self.known.flavor == Flavor::MariaDb && !matches!(value.text.as_str(), "true" | "false") => {
-                self.number(value)
-            }
             _ => value.clone(),
         }
     }

@@ -3,6 +3,7 @@
 //! reads the text still sees the statement round it.
 
 mod body;
+mod cast;
 mod coerce;
 mod compare;
 pub mod constructs;
@@ -12,8 +13,11 @@ mod expr;
 mod functions;
 mod handlers;
 pub mod helpers;
+mod interval;
 mod known;
+mod names;
 pub mod notes;
+mod operators;
 pub mod program;
 mod query;
 #[cfg(test)]

@@ -2,6 +2,7 @@
 
 use super::super::Translator;
 use super::super::coerce::array_of;
+use super::super::context::Flavor;
 use super::super::helpers::Helper;
 use super::super::value::{Collation, Sql, Ty};
 use super::Call;
@@ -62,7 +63,9 @@ impl Translator<'_> {
                 for pair in rest.chunks(2) {
                     let Some(path) = self.path(&pair[0]) else { return Some(self.refused_path(it)) };
                     let value = self.json_value(&pair[1]);
-                    document = changed(&it.name, &document, &path, &value);
+                    // where there is nothing MySQL leaves the document, MariaDB gives NULL
+                    let absent = if self.known.flavor == Flavor::MariaDb { "null" } else { "d" };
+                    document = changed(&it.name, &document, &path, &value, absent);
                 }
                 document
             }
@@ -93,6 +96,7 @@ impl Translator<'_> {
             }
             ("JSON_KEYS", [document]) => {
                 let document = self.document(document);
+                self.ordered(2);
                 keys(&document)
             }
             ("JSON_KEYS", [document, path]) => {
@@ -104,8 +108,15 @@ impl Translator<'_> {
                 Sql::compound(format!("{} @> {}", target.operand(), candidate.operand()), Ty::Bool)
             }
             ("JSON_CONTAINS", [target, candidate, path]) => {
+                let whole = self.document(target);
                 let (target, candidate) = (self.json_extract(target, path, false), self.document(candidate));
-                Sql::compound(format!("{} @> {}", target.operand(), candidate.operand()), Ty::Bool)
+                let contains = format!("{} @> {}", target.operand(), candidate.operand());
+                if self.known.flavor == Flavor::MariaDb {
+                    let found = format!("coalesce({contains}, false)");
+                    Sql::atom(format!("case when {} is not null then {found} end", whole.operand()), Ty::Bool)
+                } else {
+                    Sql::compound(contains, Ty::Bool)
+                }
             }
             ("JSON_CONTAINS_PATH", [document, how, paths @ ..]) if !paths.is_empty() => {
                 let all = match how.constant().map(str::to_lowercase).as_deref() {
@@ -154,7 +165,7 @@ impl Translator<'_> {
     }
 
     fn ordered(&mut self, keys: usize) {
-        if keys > 1 && self.known.flavor == super::super::context::Flavor::MariaDb {
+        if keys > 1 && self.known.flavor == Flavor::MariaDb {
             self.declare("JSON_OBJECT", "keys are ordered by their length, then by their bytes; MariaDB keeps the order written");
         }
     }
@@ -237,7 +248,7 @@ fn parse(path: &str) -> Option<Vec<String>> {
     Some(parts)
 }
 
-fn changed(name: &str, document: &Sql, path: &Path, value: &Sql) -> Sql {
+fn changed(name: &str, document: &Sql, path: &Path, value: &Sql, absent: &str) -> Sql {
     let (d, p, v) = (&document.text, &path.text, &value.text);
     let text = match name {
         "JSON_SET" if path.root => v.clone(),
@@ -250,7 +261,7 @@ fn changed(name: &str, document: &Sql, path: &Path, value: &Sql) -> Sql {
         }
         // what is no array becomes one first
         _ => format!(
-            "(select case when d #> {p} is null then d else jsonb_set(jsonb_build_object('d', d), array['d'] || {p}::text[], \
+            "(select case when d #> {p} is null then {absent} else jsonb_set(jsonb_build_object('d', d), array['d'] || {p}::text[], \
              case jsonb_typeof(d #> {p}) when 'array' then d #> {p} else jsonb_build_array(d #> {p}) end \
              || jsonb_build_array({v})) -> 'd' end from (select {d} as d) j)"
         ),
