@@ -7,6 +7,7 @@ use super::ddl;
 use super::source::{Source, Sourced};
 use super::translate::context::{Flavor, Known};
 use super::translate::helpers::Helper;
+use super::translate::look;
 use super::translate::notes::{Fate, Note};
 use super::translate::program::{self, Translated};
 use crate::judge::{self, Finding, Judged, Severity, Strategy, VersionSource, codes};
@@ -299,7 +300,7 @@ fn shared_variables(source: &Source) -> BTreeSet<String> {
     let mut shared = BTreeSet::new();
     for sourced in &source.programs {
         let mut seen = BTreeSet::new();
-        for (name, assigned) in program::user_variables(&sourced.program) {
+        for (name, assigned) in look::user_variables(&sourced.program) {
             if seen.insert(name.clone()) && !assigned {
                 shared.insert(name);
             }

@@ -2,7 +2,9 @@
 //! note; what cannot be translated is refused in one, and stands in the text as a call of [`UNTRANSLATED`], so that whoever
 //! reads the text still sees the statement round it.
 
+mod assign;
 mod body;
+mod calls;
 mod cast;
 mod coerce;
 mod compare;
@@ -15,6 +17,7 @@ mod handlers;
 pub mod helpers;
 mod interval;
 mod known;
+pub mod look;
 mod names;
 pub mod notes;
 mod operators;
