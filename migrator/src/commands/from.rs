@@ -8,6 +8,7 @@ use crate::Context;
 use crate::cli;
 use crate::db;
 use crate::error::Error;
+use crate::mysql::server;
 use crate::mysql::source::{self as mysql, Dialect};
 use crate::source::{self, Catalogue, Problem};
 
@@ -28,8 +29,8 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
         let catalogue = source::read(&mut db::connect_to(from, ctx).await?).await?;
         return Ok(Origin::Postgres(Box::new(catalogue), vec![]));
     }
-    if from.starts_with("mysql://") || from.starts_with("mariadb://") {
-        return Err(Error::usage("a live MySQL is not read yet", "Dump it with mysqldump --no-data --routines --triggers."));
+    if server::is_url(from) {
+        return Ok(Origin::MySql(Box::new(server::from_url(from).await?)));
     }
     if let Some((scheme, _)) = from.split_once("://") {
         return Err(Error::usage(

@@ -13,6 +13,7 @@ pub mod php;
 pub mod port;
 pub mod portable;
 pub mod schema;
+pub mod server;
 pub mod source;
 pub mod translate;
 pub mod types;

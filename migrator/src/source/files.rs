@@ -71,7 +71,9 @@ fn natural(a: &str, b: &str) -> Ordering {
             }
             (a, b) = (&a[m..], &b[n..]);
         } else if x != y {
-            return x.cmp(&y);
+            // the second underscore of `V1__a` ends a version: it comes before `V1_1__b`
+            let rank = |c: char| if c == '_' { '\0' } else { c };
+            return rank(x).cmp(&rank(y));
         } else {
             (a, b) = (&a[x.len_utf8()..], &b[y.len_utf8()..]);
         }
@@ -119,6 +121,7 @@ mod tests {
         for name in [
             "V10__b.sql",
             "V9__a.sql",
+            "V1__z.sql",
             "V1_96__c.sql",
             "V1_97__d.sql",
             "U9__a.sql",
@@ -135,7 +138,15 @@ mod tests {
             files.iter().map(|f| f.strip_prefix(&directory).expect("below").display().to_string()).collect();
         assert_eq!(
             names,
-            ["later/V11__x.SQL", "V1_96__c.sql", "V1_97__d.sql", "V9__a.sql", "V10__b.sql", "R__views.sql"]
+            [
+                "later/V11__x.SQL",
+                "V1__z.sql",
+                "V1_96__c.sql",
+                "V1_97__d.sql",
+                "V9__a.sql",
+                "V10__b.sql",
+                "R__views.sql"
+            ]
         );
         assert!(migrations(&directory.join("later/deep"), &["sql"]).is_err());
         std::fs::remove_dir_all(&directory).expect("removed");

@@ -84,7 +84,10 @@ impl Parser<'_> {
     /// The words that end a loop or an IF. Where they are missing, that is said in place of the statement that they would
     /// follow, and what was read stays.
     pub(super) fn end(&mut self, words: &[&str], body: &mut Vec<Statement>) {
-        if !self.take(words) {
+        if self.take(words) {
+            return;
+        }
+        if self.peek(0).is_some() || self.says_of_end() {
             let why = self.expected(&words.join(" "));
             body.push(Statement {
                 position: why.position,

@@ -176,7 +176,7 @@ fn modes() -> impl Strategy<Value = SqlMode> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 1500, failure_persistence: None, ..ProptestConfig::default() })]
+    #![proptest_config(ProptestConfig { cases: 800, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
     fn soups_of_tokens(words in prop::collection::vec(prop::sample::select(WORDS), 0..80), mode in modes()) {

@@ -244,10 +244,7 @@ impl Parser<'_> {
         }
         let body = self.statement();
         while self.take_token(&Token::SemiColon) {}
-        let said = match &body.kind {
-            Kind::Block(block) => block.body.last().is_some_and(|s| matches!(s.kind, Kind::Unread { .. })),
-            kind => matches!(kind, Kind::Unread { .. }),
-        };
+        let said = self.said_of_end || matches!(&body.kind, Kind::Unread { .. });
         if self.peek(0).is_none() && (said || self.source.broken.is_none()) {
             return body;
         }

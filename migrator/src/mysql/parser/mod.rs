@@ -71,11 +71,13 @@ struct Parser<'s> {
     depth: usize,
     /// Where the program begins in the text: spans are relative to it.
     base: usize,
+    /// Whether it was said that something is missing at the end of the text.
+    said_of_end: bool,
 }
 
 impl<'s> Parser<'s> {
     fn new(source: &'s Source<'s>, mode: SqlMode) -> Self {
-        Self { source, tokens: &source.tokens, at: 0, mode, depth: 0, base: 0 }
+        Self { source, tokens: &source.tokens, at: 0, mode, depth: 0, base: 0, said_of_end: false }
     }
 
     fn peek(&self, ahead: usize) -> Option<&'s Lexeme> {
@@ -253,7 +255,7 @@ impl<'s> Parser<'s> {
                 let bad = self.at;
                 self.skip_statement();
                 self.take_token(&Token::SemiColon);
-                if self.at > bad || self.peek(0).is_none() {
+                if self.at > bad || self.says_of_end() {
                     statements.push(self.unread(bad, why));
                 }
             }
@@ -262,6 +264,11 @@ impl<'s> Parser<'s> {
             }
         }
         statements
+    }
+
+    /// Whether the text is at its end and nothing was said of that yet.
+    fn says_of_end(&mut self) -> bool {
+        self.peek(0).is_none() && !std::mem::replace(&mut self.said_of_end, true)
     }
 
     /// One statement, without its semicolon.

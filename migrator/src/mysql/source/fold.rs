@@ -6,6 +6,7 @@ use super::super::ast::{Name, Position, ProgramKind, SqlMode};
 use super::super::dump::{Dump, Piece, Session, Statement};
 use super::super::lexer::{Lexeme, Source as Lexed};
 use super::super::parser::{self, Text};
+use super::super::schema::Table;
 use super::{Problem, Server, Source, Sourced, kind_of, missing};
 
 /// Schemas of the server itself.
@@ -58,6 +59,7 @@ impl Fold {
                     return;
                 }
                 self.view(&statement.text, position, mode);
+                self.like(&statement.text, position, mode);
             }
             _ => {}
         }
@@ -213,10 +215,51 @@ impl Fold {
         if tokens.len() > 3 && tokens[0].is("IF") {
             tokens = &tokens[3..];
         }
-        if let Some(name) = names(tokens).into_iter().next()
-            && !self.source.views.contains(&name.name)
-        {
-            self.source.views.push(name.name);
+        if let Some(name) = names(tokens).into_iter().next() {
+            self.view_named(name.name);
+        }
+    }
+
+    /// `CREATE TABLE a LIKE b`: the columns and keys of b, without its foreign keys and triggers.
+    fn like(&mut self, text: &str, position: Position, mode: SqlMode) {
+        let lexed = Lexed::new(text, position, mode);
+        let mut tokens = lexed.tokens.get(1..).unwrap_or_default();
+        if !tokens.first().is_some_and(|l| l.is("TABLE")) || tokens.len() > 16 {
+            return;
+        }
+        tokens = &tokens[1..];
+        if tokens.len() > 3 && tokens[0].is("IF") {
+            tokens = &tokens[3..];
+        }
+        let Some(at) = tokens.iter().position(|l| l.is("LIKE")) else { return };
+        let names = |tokens| names(tokens).into_iter().next();
+        let (Some(new), Some(old)) = (names(&tokens[..at]), names(&tokens[at + 1..])) else { return };
+        let Some(model) = self.source.schema.table(&old.name) else { return };
+        let line = position.line;
+        let foreign_keys = vec![];
+        let copy =
+            Table { name: new.name, database: new.database, line, foreign_keys, auto_increment: None, ..model.clone() };
+        if !self.source.schema.tables.iter().any(|t| t.name == copy.name) {
+            self.source.schema.tables.push(copy);
+        }
+    }
+
+    /// Takes a view by name.
+    pub fn view_named(&mut self, name: String) {
+        if !self.source.views.contains(&name) {
+            self.source.views.push(name);
+        }
+    }
+
+    /// How many programs there are.
+    pub fn programs(&self) -> usize {
+        self.source.programs.len()
+    }
+
+    /// The rank that the server gives the trigger taken last.
+    pub fn order_last(&mut self, order: Option<u64>) {
+        if let Some(ProgramKind::Trigger(trigger)) = self.source.programs.last_mut().map(|p| &mut p.program.kind) {
+            trigger.action_order = order;
         }
     }
 

@@ -126,6 +126,16 @@ fn one_bad_statement_costs_no_other() {
 }
 
 #[test]
+fn a_table_like_another_has_its_columns() {
+    let source = from(
+        "CREATE TABLE a (id INT PRIMARY KEY, b INT); CREATE TABLE IF NOT EXISTS `c` LIKE `a`; CREATE TABLE d (LIKE a);",
+    );
+    let tables: Vec<_> =
+        source.schema.tables.iter().map(|t| (t.name.as_str(), t.columns.len(), t.keys.len())).collect();
+    assert_eq!(tables, [("a", 2, 1), ("c", 2, 1), ("d", 2, 1)]);
+}
+
+#[test]
 fn the_servers_own_schemas_are_left_alone() {
     let source = from(
         "USE `mysql`; CREATE TABLE `user` (a INT); CREATE PROCEDURE p() SET @a = 1;\nUSE `shop`; CREATE TABLE u (a INT);\n\

@@ -256,7 +256,7 @@ impl<'t, 'a> Writer<'t, 'a> {
 
     fn condition(&mut self, expression: &Expression) -> String {
         let value = self.value(expression);
-        self.t.condition(&value).text
+        enclosed(self.t.condition(&value).text)
     }
 
     fn branches(
@@ -272,7 +272,7 @@ impl<'t, 'a> Writer<'t, 'a> {
             let condition = match operand {
                 Some(operand) => {
                     let (operand, value) = (self.value(operand), self.value(&branch.condition));
-                    self.t.compare(&operand, "=", &value).text
+                    enclosed(self.t.compare(&operand, "=", &value).text)
                 }
                 None => self.condition(&branch.condition),
             };
@@ -441,3 +441,7 @@ pub fn slot(ty: Ty, postgres: &str) -> Slot {
     Slot { ty, postgres: postgres.to_owned(), collation: Collation::Neutral }
 }
 
+/// PL/pgSQL reads a condition up to THEN, also where that belongs to a CASE outside of parentheses.
+fn enclosed(condition: String) -> String {
+    if condition.to_lowercase().contains("case") { format!("({condition})") } else { condition }
+}

@@ -60,8 +60,29 @@ pub fn translate(program: &Program, known: &Known, trigger_name: &str, function_
     match &program.kind {
         ProgramKind::Trigger(trigger) => Some(self::trigger(program, trigger, known, trigger_name, function_name)),
         ProgramKind::Routine(routine) => Some(self::routine(program, routine, known, function_name)),
-        ProgramKind::Event => None,
+        ProgramKind::Event => Some(event(program, known, function_name)),
     }
+}
+
+/// An event of the scheduler: what it does can be judged, when it does it cannot be kept.
+fn event(program: &Program, known: &Known, function_name: &str) -> Translated {
+    let head = Routine {
+        returns: None,
+        parameters: vec![],
+        deterministic: None,
+        data_access: None,
+        security_invoker: false,
+        aggregate: false,
+        comment: None,
+    };
+    let mut made = routine(program, &head, known, function_name);
+    made.notes.push(Note {
+        fate: Fate::Refused,
+        construct: format!("EVENT {}", program.name.name),
+        text: "PostgreSQL has no scheduler: make a procedure of it, for pg_cron or the system's cron to call".into(),
+        line: program.position.line,
+    });
+    made
 }
 
 /// What other programs need to know of a routine to call it.
