@@ -7,9 +7,10 @@ use super::ddl;
 use super::source::{Source, Sourced};
 use super::translate::context::{Flavor, Known};
 use super::translate::helpers::Helper;
+use super::translate::look;
 use super::translate::notes::{Fate, Note};
 use super::translate::program::{self, Translated};
-use crate::judge::{self, Finding, Judged, Report, Severity, Strategy, VersionSource, codes};
+use crate::judge::{self, Finding, Judged, Severity, Strategy, VersionSource, codes};
 use crate::source::{Catalogue, Relation, fold_into, types::quoted};
 
 /// The schema that a source is judged in.
@@ -86,9 +87,7 @@ impl World {
                 }
                 None => (own.clone(), own.to_lowercase()),
             };
-            let Some(mut made) = program::translate(&sourced.program, &known, &trigger_name, &function_name) else {
-                continue;
-            };
+            let Some(mut made) = program::translate(&sourced.program, &known, &trigger_name, &function_name) else { continue };
             made.notes.extend(cascades(source, sourced));
             let table = match &sourced.program.kind {
                 ProgramKind::Trigger(trigger) => Some(trigger.table.name.clone()),
@@ -143,9 +142,9 @@ impl World {
 
     /// A trigger's item, by its name in PostgreSQL and its table there.
     pub fn of_trigger(&self, name: &str, table: &str) -> Option<&Item> {
-        self.items
-            .iter()
-            .find(|i| i.made.trigger.as_ref().is_some_and(|(n, _)| n == name) && i.made.table.as_deref() == Some(table))
+        self.items.iter().find(|i| {
+            i.made.trigger.as_ref().is_some_and(|(n, _)| n == name) && i.made.table.as_deref() == Some(table)
+        })
     }
 
     /// The item of a function in PostgreSQL.
@@ -179,7 +178,7 @@ impl World {
 /// What is found in a source, in MySQL's names.
 pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
     let report = judge::judge(&world.catalogue);
-    let mut findings: Vec<Finding> = report.judged.iter().map(|j| told(world, &report, j)).collect();
+    let mut findings: Vec<Finding> = report.judged.iter().map(|j| told(world, j)).collect();
     findings.extend(source.problems.iter().filter_map(|problem| {
         // a program whose head could not be read may write events
         let object = problem.object.as_deref()?;
@@ -207,20 +206,20 @@ pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
         })
     }));
     findings.sort_by(|a, b| {
-        let key = |f: &Finding| {
-            (std::cmp::Reverse(f.severity), f.table.clone(), f.trigger.clone(), f.function.clone(), f.line)
-        };
+        let key = |f: &Finding| (std::cmp::Reverse(f.severity), f.table.clone(), f.trigger.clone(), f.function.clone(), f.line);
         key(a).cmp(&key(b))
     });
     findings
 }
 
 /// A finding in MySQL's names; what was refused on the way makes it a person's work.
-pub fn told(world: &World, report: &Report, judged: &Judged) -> Finding {
+pub fn told(world: &World, judged: &Judged) -> Finding {
     let mut finding = judged.finding.clone();
     let trigger = finding.trigger.as_ref().zip(finding.table.as_ref()).and_then(|(n, t)| world.of_trigger(n, t));
-    let function =
-        judged.function.and_then(|oid| world.catalogue.function(oid)).and_then(|f| world.of_function(&f.name));
+    let function = judged
+        .function
+        .and_then(|oid| world.catalogue.function(oid))
+        .and_then(|f| world.of_function(&f.name));
     let place = function.or(trigger);
     if let Some(item) = place {
         finding.line = match finding.line.and_then(|l| item.made.source_line(l)) {
@@ -235,8 +234,7 @@ pub fn told(world: &World, report: &Report, judged: &Judged) -> Finding {
             notes.extend(reached.made.notes.iter().filter(|n| !notes.contains(n)).cloned().collect::<Vec<_>>());
         }
     }
-    finding.declared =
-        notes.iter().filter(|n| n.fate == Fate::Declared).map(|n| format!("{}: {}", n.construct, n.text)).collect();
+    finding.declared = notes.iter().filter(|n| n.fate == Fate::Declared).map(|n| format!("{}: {}", n.construct, n.text)).collect();
     let refused: Vec<&Note> = notes.iter().filter(|n| n.fate == Fate::Refused).collect();
     let writes_events = judged.event_table.is_some() || finding.needs_work();
     if !refused.is_empty() && writes_events {
@@ -245,15 +243,30 @@ pub fn told(world: &World, report: &Report, judged: &Judged) -> Finding {
         finding.severity = finding.severity.max(Severity::Warning);
         finding.reasons.extend(refused.iter().map(|n| format!("not translated: {n}")));
     }
-    let _ = report;
+    for reason in &mut finding.reasons {
+        if let Some(rest) = reason.strip_prefix("ON CONFLICT DO NOTHING") {
+            *reason = format!("INSERT IGNORE{rest}");
+        }
+        // MySQL's default isolation is REPEATABLE READ, where even the row's own lock does not help
+        if reason.starts_with("the stream is the updated row") {
+            *reason = "the stream is the updated row, whose lock serialises it under READ COMMITTED only: under REPEATABLE READ, \
+                       MySQL's default, the function reads the transaction's old snapshot, and the second update fails"
+                .into();
+            finding.severity = Severity::Error;
+        }
+    }
     rename(world, &mut finding, trigger, function);
     finding
 }
 
 fn rename(world: &World, finding: &mut Finding, trigger: Option<&Item>, function: Option<&Item>) {
     let schema = quoted(&world.known.schema);
-    let mut names: Vec<(String, String)> =
-        world.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
+    let mut names: Vec<(String, String)> = world.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
+    for function in &world.catalogue.functions {
+        if let Some(item) = world.of_function(&function.name) {
+            names.push((function.identity.clone(), item.made.name.clone()));
+        }
+    }
     for item in &world.items {
         names.push((format!("{schema}.{}", quoted(&item.made.function)), item.made.name.clone()));
     }
@@ -287,7 +300,7 @@ fn shared_variables(source: &Source) -> BTreeSet<String> {
     let mut shared = BTreeSet::new();
     for sourced in &source.programs {
         let mut seen = BTreeSet::new();
-        for (name, assigned) in program::user_variables(&sourced.program) {
+        for (name, assigned) in look::user_variables(&sourced.program) {
             if seen.insert(name.clone()) && !assigned {
                 shared.insert(name);
             }

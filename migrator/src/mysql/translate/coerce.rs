@@ -137,9 +137,6 @@ impl Translator<'_> {
                 );
                 Sql::atom(format!("encode({}, 'hex')", value.text), Ty::Text)
             }
-            Ty::Bool if self.known.flavor == Flavor::MariaDb && !matches!(value.text.as_str(), "true" | "false") => {
-                self.number(value)
-            }
             _ => value.clone(),
         }
     }

@@ -50,9 +50,9 @@ examples! {
     "+ - *": "NEW.n + NEW.m * 2", "NEW.d - 1", "-NEW.n", "2147483647 + NEW.n";
     "/": "NEW.n / NEW.m", "NEW.d / 3", "7 / 2", "NEW.f / 4";
     "DIV, %, MOD": "NEW.n DIV NEW.m", "NEW.n % NEW.m", "NEW.n MOD 3", "MOD(NEW.n, 4)", "7 DIV 2";
-    "& | ^ << >>": "NEW.n & 6", "NEW.n | 8", "NEW.n ^ 5", "NEW.n << 2", "NEW.n >> 1";
+    "& | ^ << >>": "NEW.m & 6", "NEW.m | 8", "NEW.m ^ 5", "NEW.m << 2", "NEW.m >> 1";
     "~": "~NEW.n";
-    "JSON_OBJECT": "JSON_OBJECT('n', NEW.n, 's', NEW.s, 'f', NEW.flag, 'd', NEW.d, 'j', NEW.j)", "JSON_OBJECT('at', NEW.dt, 'at6', NEW.dt6, 'day', NEW.day, 'tm', NEW.tm)", "JSON_OBJECT()", "JSON_OBJECT('t', TRUE, 'x', NULL)";
+    "JSON_OBJECT": "JSON_OBJECT('n', NEW.n, 's', NEW.s, 'f', NEW.flag, 'd', NEW.d, 'j', NEW.j)", "JSON_OBJECT('at', NEW.dt, 'at6', NEW.dt6, 'day', NEW.day, 'tm', NEW.tm)", "JSON_OBJECT()", "JSON_OBJECT('t', TRUE, 'x', NULL, 'c', NEW.n > NEW.m, 'i', NEW.s IS NULL)";
     "JSON_ARRAY": "JSON_ARRAY(NEW.n, NEW.s, NULL)", "JSON_ARRAY(CASE WHEN NEW.n != NEW.m THEN 'n' END, IF(NEW.s <> NEW.s2, 's', NULL))", "JSON_ARRAY()";
     "JSON_SET": "JSON_SET(NEW.j, '$.a', 5)", "JSON_SET(NEW.j, '$.new', NEW.s)", "JSON_SET(JSON_OBJECT(), CONCAT('$.', 'k'), NEW.n)", "JSON_SET(NEW.j, '$.a', 1, '$.b', NULL)";
     "JSON_INSERT": "JSON_INSERT(NEW.j, '$.a', 5)", "JSON_INSERT(NEW.j, '$.zz', 5)";
@@ -120,7 +120,7 @@ examples! {
     "GET_LOCK()": "GET_LOCK('x', 1)";
     "queries in expressions": "(SELECT COUNT(*) FROM t x WHERE x.n = NEW.n)", "(SELECT MAX(x.id) FROM t x)", "EXISTS (SELECT 1 FROM t x WHERE x.id = NEW.id + 1)", "NEW.id IN (SELECT x.id FROM t x WHERE x.flag)", "(SELECT x.s FROM t x WHERE x.s IS NOT NULL ORDER BY x.n DESC, x.id LIMIT 1)";
     "GROUP_CONCAT": "(SELECT GROUP_CONCAT(x.id ORDER BY x.id DESC SEPARATOR ';') FROM t x)";
-    "JSON_ARRAYAGG": "(SELECT JSON_ARRAYAGG(x.id) FROM t x)";
+    "JSON_ARRAYAGG": "(SELECT JSON_ARRAYAGG(x.n) FROM t x WHERE x.id = 2)";
 }
 
 /// A trigger's body on table t, under the name of the construct that it shows.

@@ -2,7 +2,10 @@
 //! note; what cannot be translated is refused in one, and stands in the text as a call of [`UNTRANSLATED`], so that whoever
 //! reads the text still sees the statement round it.
 
+mod assign;
 mod body;
+mod calls;
+mod cast;
 mod coerce;
 mod compare;
 pub mod constructs;
@@ -12,8 +15,12 @@ mod expr;
 mod functions;
 mod handlers;
 pub mod helpers;
+mod interval;
 mod known;
+pub mod look;
+mod names;
 pub mod notes;
+mod operators;
 pub mod program;
 mod query;
 #[cfg(test)]

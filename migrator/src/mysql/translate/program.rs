@@ -2,16 +2,15 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use sqlparser::ast::{Expr, Visit, Visitor};
-
-use super::Translator;
 use super::body::{Ending, Writer, slot, slot_of};
 use super::context::{Known, Routine as Called, Slot, Table, Variable};
 use super::helpers::Helper;
+use super::look::{assigns_new, calls, local_variables, missing_row, returns_reads, writes};
 use super::notes::{Fate, Note};
 use super::value::{Ty, literal};
+use super::Translator;
 use crate::mysql::ast::{
-    Definer, Kind, ParameterMode, Program, ProgramKind, Routine, Statement, Target, Timing, Trigger, TriggerEvent,
+    Definer, ParameterMode, Program, ProgramKind, Routine, Timing, Trigger, TriggerEvent,
 };
 use crate::source::types::quoted;
 
@@ -94,13 +93,6 @@ pub fn signature(program: &Program, known: &Known) -> Option<Called> {
     let returns = routine.returns.as_ref().map(|r| slot_of(&mut t, r));
     let name = format!("{}.{}", quoted(&known.schema), quoted(&program.name.name.to_lowercase()));
     Some(Called { quoted: name, parameters, returns })
-}
-
-/// User variables in the order of the text: name in lower case, and whether it is assigned there.
-pub fn user_variables(program: &Program) -> Vec<(String, bool)> {
-    let mut found = vec![];
-    walk(&program.body, &mut |statement| in_statement(statement, &mut found));
-    found
 }
 
 /// When a trigger fires in PostgreSQL: one that changes no row of its own but writes others fires when its row is there.
@@ -215,15 +207,19 @@ fn routine(program: &Program, routine: &Routine, known: &Known, function_name: &
         t.refuse("AGGREGATE FUNCTION", "not translated");
     }
     let ending = returns.clone().map_or(Ending::Procedure, Ending::Function);
-    let names: Vec<(String, Slot)> =
-        routine.parameters.iter().map(|p| (p.name.clone(), slot_of(&mut t, &p.data_type))).collect();
+    let names: Vec<(String, Slot)> = routine
+        .parameters
+        .iter()
+        .map(|p| (p.name.clone(), slot_of(&mut t, &p.data_type)))
+        .collect();
     let mut made = body(program, known, None, ending, &names, &[]);
     made.notes.splice(0..0, t.notes);
     let schema = quoted(&known.schema);
     let name = format!("{schema}.{}", quoted(function_name));
     let kind = if returns.is_some() { "function" } else { "procedure" };
-    let result = returns
-        .map_or(String::new(), |r| format!(" returns {}", r.postgres.split('(').next().unwrap_or_default().trim()));
+    let result = returns.map_or(String::new(), |r| {
+        format!(" returns {}", r.postgres.split('(').next().unwrap_or_default().trim())
+    });
     if routine.deterministic == Some(true) && returns_reads(program) {
         made.notes.push(Note {
             fate: Fate::Declared,
@@ -319,10 +315,7 @@ fn body(
             let ty = types.get(name).copied().unwrap_or(Ty::Text);
             let variable = Variable { quoted: quoted(&format!("user_{name}")), slot: slot(ty, postgres_of(ty)) };
             t.locals.insert(name.clone(), variable);
-            t.declare(
-                &format!("@{name}"),
-                "a variable of this program: it assigns it before it reads it, and nothing else reads it",
-            );
+            t.declare(&format!("@{name}"), "a variable of this program: it assigns it before it reads it, and nothing else reads it");
         }
         let missing = missing_row(program);
         if let Some((construct, text)) = missing {
@@ -342,14 +335,11 @@ fn body(
             .filter(|(n, _)| locals.contains(n))
             .map(|(n, types)| {
                 let ty = types.into_iter().fold(Ty::Null, super::coerce::common);
-                (
-                    n,
-                    match ty {
-                        Ty::Bool => Ty::Int,
-                        Ty::Null | Ty::Unknown | Ty::Interval => Ty::Text,
-                        ty => ty,
-                    },
-                )
+                (n, match ty {
+                    Ty::Bool => Ty::Int,
+                    Ty::Null | Ty::Unknown | Ty::Interval => Ty::Text,
+                    ty => ty,
+                })
             })
             .collect();
         if found != types && types.is_empty() || t.counts_rows != counts_rows {
@@ -396,172 +386,3 @@ fn postgres_of(ty: Ty) -> &'static str {
     }
 }
 
-/// User variables that are assigned before they are read, and that nothing else reads.
-fn local_variables(program: &Program, known: &Known) -> BTreeSet<String> {
-    let mut first: BTreeMap<String, bool> = BTreeMap::new();
-    for (name, assigned) in user_variables(program) {
-        first.entry(name).or_insert(assigned);
-    }
-    first
-        .into_iter()
-        .filter(|(n, assigned)| *assigned && !known.session_variables.contains(n))
-        .map(|(n, _)| n)
-        .collect()
-}
-
-/// NEW under DELETE, OLD under INSERT: PostgreSQL gives NULL, MySQL refuses the trigger.
-fn missing_row(program: &Program) -> Option<(&'static str, &'static str)> {
-    let ProgramKind::Trigger(trigger) = &program.kind else { return None };
-    let text = program.text.to_uppercase();
-    if trigger.events == [TriggerEvent::Delete] && text.contains("NEW.") {
-        return Some((
-            "NEW under DELETE",
-            "it is NULL, as there is no new row: a fault of the trigger that is left as it is",
-        ));
-    }
-    if trigger.events == [TriggerEvent::Insert] && text.contains("OLD.") {
-        return Some((
-            "OLD under INSERT",
-            "it is NULL, as there is no old row: a fault of the trigger that is left as it is",
-        ));
-    }
-    None
-}
-
-/// Calls `visit` for a statement and all in it.
-pub fn walk<'s>(statement: &'s Statement, visit: &mut dyn FnMut(&'s Statement)) {
-    visit(statement);
-    let mut all = |list: &'s [Statement]| list.iter().for_each(|s| walk(s, visit));
-    match &statement.kind {
-        Kind::Block(block) => {
-            all(&block.body);
-            for declaration in &block.declarations {
-                if let crate::mysql::ast::DeclarationKind::Handler { body, .. } = &declaration.kind {
-                    all(std::slice::from_ref(body));
-                }
-            }
-        }
-        Kind::If { branches, otherwise } | Kind::Case { branches, otherwise, .. } => {
-            branches.iter().for_each(|b| all(&b.body));
-            otherwise.iter().for_each(|b| all(b));
-        }
-        Kind::Loop { body, .. } | Kind::While { body, .. } | Kind::Repeat { body, .. } | Kind::For { body, .. } => {
-            all(body)
-        }
-        _ => {}
-    }
-}
-
-fn assigns_new(body: &Statement) -> bool {
-    let mut found = false;
-    walk(body, &mut |s| {
-        let row = |t: &Target| matches!(t, Target::Row { .. });
-        found |= match &s.kind {
-            Kind::Set(assignments) => assignments.iter().any(|a| row(&a.target)),
-            Kind::SelectInto { targets, .. } | Kind::Fetch { into: targets, .. } => targets.iter().any(row),
-            // what is not read may do anything
-            Kind::Unread { .. } => true,
-            _ => false,
-        };
-    });
-    found
-}
-
-fn writes(body: &Statement) -> bool {
-    let mut found = false;
-    walk(body, &mut |s| {
-        found |= match &s.kind {
-            Kind::Sql(sql) => matches!(
-                sql.as_ref(),
-                sqlparser::ast::Statement::Insert(_)
-                    | sqlparser::ast::Statement::Update(_)
-                    | sqlparser::ast::Statement::Delete(_)
-            ),
-            Kind::Call { .. } => true,
-            _ => false,
-        };
-    });
-    found
-}
-
-fn returns_reads(program: &Program) -> bool {
-    program.text.to_uppercase().contains("SELECT")
-}
-
-/// Routines of the source whose names are called.
-fn calls(program: &Program, known: &Known) -> BTreeSet<String> {
-    let text = program.text.to_lowercase();
-    let words: BTreeSet<&str> = text.split(|c: char| !c.is_alphanumeric() && c != '_' && c != '$').collect();
-    let own = program.name.name.to_lowercase();
-    known.routines.keys().filter(|n| words.contains(n.as_str()) && **n != own).cloned().collect()
-}
-
-struct Variables<'v>(&'v mut Vec<(String, bool)>);
-
-impl Visitor for Variables<'_> {
-    type Break = ();
-
-    fn pre_visit_expr(&mut self, expr: &Expr) -> std::ops::ControlFlow<()> {
-        if let Expr::Identifier(name) = expr
-            && let Some(bare) = name.value.strip_prefix('@').filter(|b| !b.starts_with('@'))
-        {
-            self.0.push((bare.trim_matches('`').to_lowercase(), false));
-        }
-        std::ops::ControlFlow::Continue(())
-    }
-}
-
-fn in_statement(statement: &Statement, found: &mut Vec<(String, bool)>) {
-    let read = |e: &crate::mysql::ast::Expression, found: &mut Vec<(String, bool)>| {
-        if let Ok(tree) = &e.tree {
-            let _ = tree.visit(&mut Variables(found));
-        }
-    };
-    let written = |targets: &[Target], found: &mut Vec<(String, bool)>| {
-        found.extend(targets.iter().filter_map(|t| match t {
-            Target::User(name) => Some((name.to_lowercase(), true)),
-            _ => None,
-        }));
-    };
-    match &statement.kind {
-        Kind::Set(assignments) => {
-            for assignment in assignments {
-                read(&assignment.value, found);
-                written(std::slice::from_ref(&assignment.target), found);
-            }
-        }
-        Kind::SelectInto { query, targets } => {
-            let _ = query.visit(&mut Variables(found));
-            written(targets, found);
-        }
-        Kind::Fetch { into, .. } => written(into, found),
-        Kind::GetDiagnostics(diagnostics) => {
-            let targets: Vec<Target> = diagnostics.items.iter().map(|(t, _)| t.clone()).collect();
-            written(&targets, found);
-        }
-        Kind::Sql(sql) => {
-            let _ = sql.visit(&mut Variables(found));
-        }
-        Kind::If { branches, .. } => branches.iter().for_each(|b| read(&b.condition, found)),
-        Kind::Case { operand, branches, .. } => {
-            operand.iter().for_each(|o| read(o, found));
-            branches.iter().for_each(|b| read(&b.condition, found));
-        }
-        Kind::While { condition, .. } => read(condition, found),
-        Kind::Repeat { until, .. } => read(until, found),
-        Kind::Return(value) => read(value, found),
-        Kind::Do(values) | Kind::Call { arguments: values, .. } => values.iter().for_each(|v| read(v, found)),
-        Kind::Signal(signal) | Kind::Resignal(signal) => signal.items.iter().for_each(|(_, v)| read(v, found)),
-        Kind::Prepare { from, .. } => read(from, found),
-        Kind::ExecuteImmediate { text, .. } => read(text, found),
-        Kind::Block(block) => {
-            for declaration in &block.declarations {
-                if let crate::mysql::ast::DeclarationKind::Variables { default: Some(default), .. } = &declaration.kind
-                {
-                    read(default, found);
-                }
-            }
-        }
-        _ => {}
-    }
-}

@@ -2,6 +2,7 @@
 
 use super::super::Translator;
 use super::super::coerce::array_of;
+use super::super::context::Flavor;
 use super::super::helpers::Helper;
 use super::super::value::{Collation, Sql, Ty};
 use super::Call;
@@ -33,18 +34,12 @@ impl Translator<'_> {
             ("JSON_EXTRACT", [document, path]) => self.json_extract(document, path, false),
             ("JSON_EXTRACT", [document, paths @ ..]) if paths.len() > 1 => {
                 let found: Vec<String> = paths.iter().map(|p| self.json_extract(document, p, false).text).collect();
-                Sql::atom(
-                    format!("(select jsonb_agg(v) from unnest(array[{}]) v where v is not null)", found.join(", ")),
-                    Ty::Json,
-                )
+                Sql::atom(format!("(select jsonb_agg(v) from unnest(array[{}]) v where v is not null)", found.join(", ")), Ty::Json)
             }
             ("JSON_VALUE", [document, path]) => {
                 let document = self.document(document);
                 let Some(path) = self.path(path) else { return Some(self.refused_path(it)) };
-                Sql {
-                    collation: Collation::Exact,
-                    ..Sql::compound(format!("{} #>> {}", document.operand(), path.text), Ty::Text)
-                }
+                Sql { collation: Collation::Exact, ..Sql::compound(format!("{} #>> {}", document.operand(), path.text), Ty::Text) }
             }
             ("JSON_UNQUOTE", [value]) => match value.ty {
                 Ty::Json => self.unquoted(value),
@@ -68,7 +63,9 @@ impl Translator<'_> {
                 for pair in rest.chunks(2) {
                     let Some(path) = self.path(&pair[0]) else { return Some(self.refused_path(it)) };
                     let value = self.json_value(&pair[1]);
-                    document = changed(&it.name, &document, &path, &value);
+                    // where there is nothing MySQL leaves the document, MariaDB gives NULL
+                    let absent = if self.known.flavor == Flavor::MariaDb { "null" } else { "d" };
+                    document = changed(&it.name, &document, &path, &value, absent);
                 }
                 document
             }
@@ -99,6 +96,7 @@ impl Translator<'_> {
             }
             ("JSON_KEYS", [document]) => {
                 let document = self.document(document);
+                self.ordered(2);
                 keys(&document)
             }
             ("JSON_KEYS", [document, path]) => {
@@ -110,8 +108,15 @@ impl Translator<'_> {
                 Sql::compound(format!("{} @> {}", target.operand(), candidate.operand()), Ty::Bool)
             }
             ("JSON_CONTAINS", [target, candidate, path]) => {
+                let whole = self.document(target);
                 let (target, candidate) = (self.json_extract(target, path, false), self.document(candidate));
-                Sql::compound(format!("{} @> {}", target.operand(), candidate.operand()), Ty::Bool)
+                let contains = format!("{} @> {}", target.operand(), candidate.operand());
+                if self.known.flavor == Flavor::MariaDb {
+                    let found = format!("coalesce({contains}, false)");
+                    Sql::atom(format!("case when {} is not null then {found} end", whole.operand()), Ty::Bool)
+                } else {
+                    Sql::compound(contains, Ty::Bool)
+                }
             }
             ("JSON_CONTAINS_PATH", [document, how, paths @ ..]) if !paths.is_empty() => {
                 let all = match how.constant().map(str::to_lowercase).as_deref() {
@@ -150,9 +155,7 @@ impl Translator<'_> {
                 self.plain("jsonb_pretty", &[document], Ty::Text)
             }
             ("JSON_COMPACT" | "JSON_LOOSE", [document]) => self.document(document),
-            (name, _) if name.starts_with("JSON_") => {
-                self.refuse(&it.whole, "PostgreSQL has no such function built in")
-            }
+            (name, _) if name.starts_with("JSON_") => self.refuse(&it.whole, "PostgreSQL has no such function built in"),
             _ => return None,
         })
     }
@@ -162,11 +165,8 @@ impl Translator<'_> {
     }
 
     fn ordered(&mut self, keys: usize) {
-        if keys > 1 && self.known.flavor == super::super::context::Flavor::MariaDb {
-            self.declare(
-                "JSON_OBJECT",
-                "keys are ordered by their length, then by their bytes; MariaDB keeps the order written",
-            );
+        if keys > 1 && self.known.flavor == Flavor::MariaDb {
+            self.declare("JSON_OBJECT", "keys are ordered by their length, then by their bytes; MariaDB keeps the order written");
         }
     }
 
@@ -191,9 +191,7 @@ impl Translator<'_> {
     fn unquoted(&mut self, value: &Sql) -> Sql {
         self.declare("JSON_UNQUOTE", "JSON's null becomes NULL; MySQL gives the text 'null'");
         let text = match value.text.split_once(" #> ") {
-            Some((document, path)) if !value.atom && value.text.matches(" #> ").count() == 1 => {
-                format!("{document} #>> {path}")
-            }
+            Some((document, path)) if !value.atom && value.text.matches(" #> ").count() == 1 => format!("{document} #>> {path}"),
             _ => format!("{} #>> '{{}}'", value.operand()),
         };
         Sql { collation: Collation::Exact, ..Sql::compound(text, Ty::Text) }
@@ -250,7 +248,7 @@ fn parse(path: &str) -> Option<Vec<String>> {
     Some(parts)
 }
 
-fn changed(name: &str, document: &Sql, path: &Path, value: &Sql) -> Sql {
+fn changed(name: &str, document: &Sql, path: &Path, value: &Sql, absent: &str) -> Sql {
     let (d, p, v) = (&document.text, &path.text, &value.text);
     let text = match name {
         "JSON_SET" if path.root => v.clone(),
@@ -259,13 +257,11 @@ fn changed(name: &str, document: &Sql, path: &Path, value: &Sql) -> Sql {
         "JSON_REPLACE" => format!("jsonb_set({d}, {p}, {v}, false)"),
         "JSON_INSERT" if path.root => d.clone(),
         "JSON_INSERT" => {
-            format!(
-                "(select case when d #> {p} is null then jsonb_set(d, {p}, {v}) else d end from (select {d} as d) j)"
-            )
+            format!("(select case when d #> {p} is null then jsonb_set(d, {p}, {v}) else d end from (select {d} as d) j)")
         }
         // what is no array becomes one first
         _ => format!(
-            "(select case when d #> {p} is null then d else jsonb_set(jsonb_build_object('d', d), array['d'] || {p}::text[], \
+            "(select case when d #> {p} is null then {absent} else jsonb_set(jsonb_build_object('d', d), array['d'] || {p}::text[], \
              case jsonb_typeof(d #> {p}) when 'array' then d #> {p} else jsonb_build_array(d #> {p}) end \
              || jsonb_build_array({v})) -> 'd' end from (select {d} as d) j)"
         ),

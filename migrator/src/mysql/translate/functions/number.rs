@@ -28,6 +28,12 @@ impl Translator<'_> {
                 let place = values.get(1).map_or(String::new(), |n| format!(", {}", n.text));
                 match value.ty {
                     Ty::Int if digits.is_some_and(|d| d >= 0) => value.clone(),
+                    // both round a half to the even neighbour
+                    Ty::Double if digits == Some(0) => self.plain("round", &values[..1], Ty::Double),
+                    Ty::Double if digits.is_some_and(|d| (1..=15).contains(&d)) => {
+                        let power = digits.unwrap_or(0);
+                        Sql::compound(format!("round({} * 1e{power}) / 1e{power}", value.operand()), Ty::Double)
+                    }
                     Ty::Double => {
                         self.declare(
                             "ROUND of a floating number",

@@ -1,7 +1,7 @@
 //! Who and where: users, connection, variables of session and server.
 
 use super::super::Translator;
-use super::super::expr::of_variable;
+use super::super::names::of_variable;
 use super::super::value::{Sql, Ty, literal};
 use super::Call;
 
