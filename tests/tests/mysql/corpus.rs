@@ -138,7 +138,10 @@ fn what_loads_comes_back_from_a_real_server() {
                 live.join("\n  ")
             ));
         }
-        let (file, live) = (judged(&schema.scan()), judged(&schema.scan_from(&db.url())));
+        let golden: Value =
+            serde_json::from_str(&fs::read_to_string(schema.path.with_extension("json")).unwrap_or_default())
+                .unwrap_or_default();
+        let (file, live) = (judged(&golden["scan"]), judged(&schema.scan_from(&db.url())));
         if file != live {
             failures.push(format!(
                 "{}: of the file is said\n  {}\nof the server\n  {}",
