@@ -245,13 +245,27 @@ pub struct StatusArgs {}
 /// Arguments of `scan`.
 #[derive(Debug, Args)]
 pub struct ScanArgs {
-    /// Read SQL files instead of a database
+    /// Read this instead of the database
     ///
-    /// A file, such as the output of pg_dump --schema-only, or a directory whose *.sql files are folded in the order of their
-    /// numbers, as migrations are; what takes migrations back is left out. A statement that cannot be read is reported with its
-    /// line and does not stop the rest. What files do not tell is said.
-    #[arg(long, value_name = "FILE|DIR")]
-    pub from: Option<PathBuf>,
+    /// A file, such as the output of pg_dump --schema-only, mysqldump or mariadb-dump; a directory of migrations, .sql or .php,
+    /// folded in the order in which their tool runs them, without what takes migrations back; or the URL of a database:
+    /// postgres://.. or mysql://USER@HOST/DATABASE (?socket=PATH too). A statement that cannot be read is reported with its line
+    /// and does not stop the rest; what files do not tell is said. Triggers of MySQL and MariaDB are judged as they would be in
+    /// PostgreSQL.
+    #[arg(long, value_name = "FILE|DIR|URL")]
+    pub from: Option<String>,
+    /// Whose SQL the files hold [default: what they look like]
+    #[arg(long, value_enum, value_name = "DIALECT", requires = "from")]
+    pub dialect: Option<Dialect>,
+}
+
+/// Whose SQL a file holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Dialect {
+    /// PostgreSQL
+    Postgres,
+    /// MySQL and MariaDB
+    Mysql,
 }
 
 /// Arguments of `plan`.
@@ -260,6 +274,16 @@ pub struct PlanArgs {
     /// Where to write the plan
     #[arg(long, short = 'o', value_name = "FILE")]
     pub out: PathBuf,
+    /// Move triggers and functions of MySQL or MariaDB into the database
+    ///
+    /// A dump, a directory of migrations or a mysql:// URL, as scan reads it. The plan creates in the database what was
+    /// translated, and tells for each trigger and function what is not as it was, what was not translated and why, and which
+    /// session variables became settings. The tables must be there: import makes them.
+    #[arg(long, value_name = "FILE|DIR|URL", conflicts_with = "revise")]
+    pub from: Option<String>,
+    /// Whose SQL the files hold [default: what they look like]
+    #[arg(long, value_enum, value_name = "DIALECT", requires = "from")]
+    pub dialect: Option<Dialect>,
     /// Take the decisions of an edited plan
     ///
     /// Reads strategies and statements from FILE, and makes the SQL anew from the database as it is now.

@@ -151,11 +151,15 @@ pub fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
 }
 
 fn server_message(error: &sqlx::Error) -> String {
-    server_error(error).map_or_else(|| error.to_string(), |e| e.message().to_owned())
+    error.as_database_error().map_or_else(|| error.to_string(), |e| e.message().to_owned())
 }
 
 fn database_hint(error: &sqlx::Error) -> Option<String> {
     let Some(server) = server_error(error) else {
+        // MySQL's errors have no hints
+        if error.as_database_error().is_some() {
+            return None;
+        }
         return Some("The connection broke; nothing of an open transaction was kept. Run the command again.".into());
     };
     server.hint().map(str::to_owned).or_else(|| {

@@ -10,6 +10,7 @@ pub mod engine_sql;
 pub mod error;
 pub mod judge;
 pub mod monitor;
+pub mod mysql;
 pub mod output;
 pub mod plan;
 pub mod repair;

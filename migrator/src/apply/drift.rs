@@ -19,10 +19,15 @@ pub async fn check(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
 }
 
 async fn checked(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
-    let catalogue = source::read_in_transaction(conn).await?;
+    let mut catalogue = source::read_in_transaction(conn).await?;
     state::expect_before(conn, plan).await?;
-    let report = judge::judge(&catalogue);
-    let choices = Choices { earlier: Some(plan.clone()), only_earlier_tables: true, ..Choices::default() };
+    let report = if plan.translated.is_empty() {
+        judge::judge(&catalogue)
+    } else {
+        plan::bring::judged(&mut catalogue, &plan.translated)?
+    };
+    let brought = plan.translated.clone();
+    let choices = Choices { earlier: Some(plan.clone()), only_earlier_tables: true, brought, ..Choices::default() };
     let hint = "Nothing was touched. Make the plan again: domain-events plan --revise FILE --out FILE";
     let stale = |why: String| Error::drift(format!("the plan is stale: {why}"), hint);
     let now = plan::build(&catalogue, &report, &choices, &plan.plan_id).map_err(|e| stale(e.to_string()))?;

@@ -5,10 +5,13 @@ use serde_json::json;
 
 use crate::Context;
 use crate::cli::{PlanArgs, Strategy as Chosen};
+use crate::commands::from::Origin;
+use crate::db;
 use crate::error::{Doing, Error, Exit};
 use crate::judge::{self, Strategy};
-use crate::plan::{self, Choices, Plan};
-use crate::{db, source};
+use crate::mysql;
+use crate::plan::{self, Brought, Choices, Plan, bring};
+use crate::source::{self, Catalogue};
 
 /// Runs the verb.
 pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -19,10 +22,19 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
             .fetch_one(&mut conn)
             .await
             .doing("asking for the time")?;
-    let catalogue = source::read(&mut conn).await?;
-    let report = judge::judge(&catalogue);
+    let mut catalogue = source::read(&mut conn).await?;
+    let brought = match &args.from {
+        Some(from) => from_mysql(from, args, &catalogue, ctx).await?,
+        None => earlier.as_ref().map(|p| p.translated.clone()).unwrap_or_default(),
+    };
+    let report = if brought.is_empty() {
+        judge::judge(&catalogue)
+    } else {
+        bring::expect_absent(&catalogue, &brought)?;
+        bring::judged(&mut catalogue, &brought)?
+    };
     let strategies = args.strategies.iter().map(|(name, chosen)| (name.clone(), strategy(*chosen))).collect();
-    let choices = Choices { strategies, adopt: args.adopt.clone(), earlier, ..Choices::default() };
+    let choices = Choices { strategies, adopt: args.adopt.clone(), earlier, brought, ..Choices::default() };
     let plan_id = format!("{now}-{:04x}", rand::rng().random::<u16>());
     let made = plan::build(&catalogue, &report, &choices, &plan_id)?;
     plan::write(&made, &args.out)?;
@@ -32,6 +44,32 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
         ctx.out.hint("Run: domain-events install");
     }
     Ok(if made.ports.is_empty() && !made.has_steps() { Exit::Clean } else { Exit::Pending })
+}
+
+/// Everything of a source that is to be created in this database.
+async fn from_mysql(from: &str, args: &PlanArgs, target: &Catalogue, ctx: &Context) -> Result<Vec<Brought>, Error> {
+    let Origin::MySql(source) = super::from::read(from, args.dialect, ctx).await? else {
+        return Err(Error::usage(
+            "a plan for triggers of PostgreSQL is made from their database",
+            "Leave --from out and name the database with DATABASE_URL or --database-url.",
+        ));
+    };
+    for problem in &source.problems {
+        ctx.out.warn(format!("not read: {problem}"));
+    }
+    for missing in &source.missing {
+        ctx.out.warn(missing.to_string());
+    }
+    let moved = mysql::port::port(&source, target, from)?;
+    for note in &moved.left_out {
+        ctx.out.note(note);
+    }
+    for (variable, setting) in &moved.settings {
+        ctx.out.warn(format!(
+            "{variable} becomes the setting {setting}: the application has to SET it, or its value is lost"
+        ));
+    }
+    Ok(moved.brought)
 }
 
 fn strategy(chosen: Chosen) -> Strategy {
@@ -49,11 +87,12 @@ fn tell(made: &Plan, args: &PlanArgs, ctx: &Context) -> Result<(), Error> {
             "file": args.out.display().to_string(),
             "ports": made.ports,
             "adoptions": made.adoptions,
+            "translated": made.translated,
             "steps": made.steps,
         }));
     }
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-    if made.ports.is_empty() && made.adoptions.is_empty() {
+    if made.ports.is_empty() && made.adoptions.is_empty() && made.translated.is_empty() {
         ctx.out.line("Nothing needs work; the plan is empty.")?;
     } else if !made.ports.is_empty() {
         let header = ["CODE", "TRIGGER", "TABLE", "EVENT TABLE", "STRATEGY"];
@@ -74,6 +113,13 @@ fn tell(made: &Plan, args: &PlanArgs, ctx: &Context) -> Result<(), Error> {
             legacy.view_name(),
             legacy.free_columns().join(", ")
         ))?;
+    }
+    for one in made.translated.iter().filter(|b| b.kind != "helper") {
+        let fate = if one.refused.is_empty() { "translated" } else { "NOT translated" };
+        ctx.out.line(format!("{} {}: {fate}", one.kind, one.name))?;
+        for difference in one.declared.iter().chain(&one.refused) {
+            ctx.out.line(format!("  {difference}"))?;
+        }
     }
     for port in made.ports.iter().filter(|p| p.strategy == Strategy::Manual) {
         let name = port.trigger.as_ref().or(port.function.as_ref()).or(port.event_table.as_ref());

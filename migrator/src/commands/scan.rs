@@ -1,39 +1,49 @@
 //! `scan`.
 
-use std::path::Path;
+use serde_json::{Value, json};
 
-use serde_json::json;
-
+use super::from::{self, Origin};
 use crate::Context;
 use crate::cli::ScanArgs;
 use crate::db;
 use crate::error::{Error, Exit};
 use crate::judge::{self, Finding, Severity};
-use crate::source::{self, Catalogue, Problem};
+use crate::mysql::source::Source;
+use crate::mysql::world::{self, Terms, World};
+use crate::source;
 
 /// Runs the verb.
 pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
-    let (catalogue, problems) = match &args.from {
-        Some(path) => read_files(path)?,
-        None => (source::read(&mut db::connect(ctx).await?).await?, vec![]),
+    let origin = match &args.from {
+        Some(from) => from::read(from, args.dialect, ctx).await?,
+        None => Origin::Postgres(Box::new(source::read(&mut db::connect(ctx).await?).await?), vec![]),
     };
-    for problem in &problems {
-        ctx.out.warn(format!("{}:{}: not read: {}", problem.file, problem.line, problem.reason));
-    }
-    let report = judge::judge(&catalogue);
-    let findings = report.findings();
+    let (findings, document) = match origin {
+        Origin::Postgres(catalogue, problems) => {
+            for problem in &problems {
+                ctx.out.warn(format!("{}:{}: not read: {}", problem.file, problem.line, problem.reason));
+            }
+            let report = judge::judge(&catalogue);
+            let findings: Vec<Finding> = report.findings().into_iter().cloned().collect();
+            let document = json!({ "problems": problems, "missing": source::MISSING });
+            (findings, args.from.is_some().then_some(document))
+        }
+        Origin::MySql(source) => {
+            let (findings, document) = of_mysql(&source, ctx);
+            (findings, Some(document))
+        }
+    };
     if ctx.out.is_json() {
         let told = findings.iter().map(|f| {
             let mut told = json!(f);
             told["action"] = f.action().into();
             told
         });
-        let mut document = json!({ "findings": told.collect::<Vec<_>>() });
-        if args.from.is_some() {
-            document["problems"] = json!(problems);
-            document["missing"] = json!(source::MISSING);
+        let mut whole = json!({ "findings": told.collect::<Vec<_>>() });
+        if let (Some(whole), Some(Value::Object(more))) = (whole.as_object_mut(), document) {
+            whole.extend(more);
         }
-        ctx.out.json(&document)?;
+        ctx.out.json(&whole)?;
     } else {
         print(&findings, ctx)?;
     }
@@ -46,17 +56,41 @@ pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
         return Ok(Exit::Clean);
     }
     ctx.out.note(format!("{work} of {} event-writing statements need work", findings.len()));
-    ctx.out.hint("Write a plan for them: domain-events plan --out plan.toml");
+    ctx.out.hint(match &args.from {
+        Some(from) if document_is_mysql(&findings) => {
+            format!("Write a plan for them, with PostgreSQL in DATABASE_URL: domain-events plan --from {from} --out plan.toml")
+        }
+        _ => "Write a plan for them: domain-events plan --out plan.toml".into(),
+    });
     Ok(Exit::Pending)
 }
 
-/// A file, or the SQL files of a directory in the order of their numbers.
-fn read_files(path: &Path) -> Result<(Catalogue, Vec<Problem>), Error> {
-    let texts = source::read_files(path)?;
-    Ok(source::from_sql(texts.iter().map(|(name, text)| (name.as_str(), text.as_str()))))
+/// Findings of files and of MySQL name the file.
+fn document_is_mysql(findings: &[Finding]) -> bool {
+    findings.iter().any(|f| f.file.is_some())
 }
 
-fn print(findings: &[&Finding], ctx: &Context) -> Result<(), Error> {
+/// What is found in a source of MySQL, and what else is to be said of it.
+fn of_mysql(source: &Source, ctx: &Context) -> (Vec<Finding>, Value) {
+    for problem in &source.problems {
+        ctx.out.warn(format!("not read: {problem}"));
+    }
+    for missing in &source.missing {
+        ctx.out.warn(missing.to_string());
+    }
+    let world = World::new(source, &Terms { ignoring: true, ..Terms::default() });
+    let findings = world::findings(source, &world);
+    let variables = world::session_variables(&world);
+    for (variable, setting) in &variables {
+        ctx.out.warn(format!(
+            "{variable} is read from the session: in PostgreSQL it is the setting {setting}, which the application has to set"
+        ));
+    }
+    let document = json!({ "problems": source.problems, "missing": source.missing, "session_variables": variables });
+    (findings, document)
+}
+
+fn print(findings: &[Finding], ctx: &Context) -> Result<(), Error> {
     if findings.is_empty() {
         return ctx.out.line("No trigger or function writes events.");
     }
@@ -77,6 +111,10 @@ fn print(findings: &[&Finding], ctx: &Context) -> Result<(), Error> {
     ctx.out.table(&header, rows)?;
     for finding in findings.iter().filter(|f| f.severity > Severity::Info) {
         let place = match (&finding.function, finding.line) {
+            (function, Some(line)) if finding.file.is_some() => {
+                let name = finding.trigger.as_ref().or(function.as_ref());
+                format!("{}:{line}, {}", dash(&finding.file), name.map_or("-", String::as_str))
+            }
             (Some(function), Some(line)) => format!("{function}, line {line}"),
             (Some(function), None) => function.clone(),
             _ => dash(&finding.table),
@@ -86,6 +124,9 @@ fn print(findings: &[&Finding], ctx: &Context) -> Result<(), Error> {
             ctx.out.line(format!("  {reason}"))?;
         }
         ctx.out.line(format!("  plan: {}", finding.action()))?;
+        for difference in &finding.declared {
+            ctx.out.line(format!("  declared: {difference}"))?;
+        }
     }
     Ok(())
 }

@@ -107,6 +107,12 @@ pub struct Finding {
     pub allowed: Vec<Strategy>,
     /// Why.
     pub reasons: Vec<String>,
+    /// The file that it was read from; the line is one of the file then.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// What translation from another dialect does not keep.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub declared: Vec<String>,
 }
 
 impl Finding {
@@ -263,6 +269,8 @@ impl Bench<'_> {
             strategy: None,
             allowed: vec![],
             reasons: vec![],
+            file: None,
+            declared: vec![],
         }
     }
 

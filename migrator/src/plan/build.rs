@@ -3,7 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, capture, rewrite, shim,
+    Brought, EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, bring, capture, rewrite,
+    shim,
 };
 use crate::adopt::Legacy;
 use crate::error::Error;
@@ -19,6 +20,8 @@ pub struct Choices {
     pub adopt: Vec<String>,
     /// Decisions of an earlier plan file; what it does not mention is decided anew.
     pub earlier: Option<Plan>,
+    /// What was translated from another dialect and is created here; the catalogue holds it already.
+    pub brought: Vec<Brought>,
     /// Leave out event tables that the earlier plan does not name.
     pub only_earlier_tables: bool,
 }
@@ -92,13 +95,18 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         ports[n].declared_differences = declared.differences;
         ports[n].not_compared = declared.not_compared;
     }
+    bring::add(&mut draft, &chosen, &choices.brought);
     let mut locks: Vec<String> = draft.source_locks.iter().cloned().collect();
     // sources first, as every writer takes them: it holds the row's table when its trigger comes to the event table
     locks.extend(draft.event_locks.iter().filter(|t| !draft.source_locks.contains(*t)).cloned());
     let mut steps = vec![];
     if !draft.statements.is_empty() {
         steps.push(Step {
-            title: "switch from the old version source to the new one".into(),
+            title: if choices.brought.is_empty() {
+                "switch from the old version source to the new one".into()
+            } else {
+                "create what was translated, and what gives its events their versions".into()
+            },
             transaction: 1,
             locks,
             exclusive: vec![],
@@ -119,6 +127,7 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         content: String::new(),
         event_tables,
         ports,
+        translated: choices.brought.clone(),
         objects: draft.objects,
         steps,
         adoptions: adopted.into_iter().map(|(_, legacy)| legacy).collect(),

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use super::{EventTable, FORMAT, Object, Plan, Port, Statement, Step};
+use super::{Brought, EventTable, FORMAT, Object, Plan, Port, Statement, Step};
 use crate::adopt::Legacy;
 use crate::error::Error;
 
@@ -93,6 +93,12 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
     }
     for one in &plan.ports {
         port(out, one)?;
+    }
+    if !plan.translated.is_empty() {
+        heading(out, "What was translated: what it does otherwise than before, and what the application has to set");
+    }
+    for one in &plan.translated {
+        translated(out, one)?;
     }
     if !plan.adoptions.is_empty() {
         heading(
@@ -216,6 +222,30 @@ fn port(out: &mut String, port: &Port) -> std::fmt::Result {
     list(out, "allowed", &names)?;
     list(out, "declared_differences", &port.declared_differences)?;
     list(out, "not_compared", &port.not_compared)
+}
+
+fn translated(out: &mut String, brought: &Brought) -> std::fmt::Result {
+    out.push_str("\n[[translated]]\n");
+    field(out, "kind", &brought.kind)?;
+    field(out, "name", &brought.name)?;
+    optional(out, "file", brought.file.as_deref())?;
+    if let Some(line) = brought.line {
+        writeln!(out, "line = {line}")?;
+    }
+    list(out, "declared", &brought.declared)?;
+    if !brought.refused.is_empty() {
+        out.push_str("# not created: a person has to write it\n");
+        list(out, "refused", &brought.refused)?;
+    }
+    if !brought.settings.is_empty() {
+        out.push_str("# the application has to SET these where it set the variables\n");
+        list(out, "settings", &brought.settings)?;
+    }
+    field(out, "function", &brought.function)?;
+    optional(out, "trigger", brought.trigger.as_deref())?;
+    optional(out, "table", brought.table.as_deref())?;
+    field(out, "sql", &brought.sql)?;
+    optional(out, "trigger_sql", brought.trigger_sql.as_deref())
 }
 
 fn step(out: &mut String, step: &Step) -> std::fmt::Result {
@@ -382,6 +412,20 @@ mod tests {
             adoptions: vec![legacy(text)],
             finish: vec![statement],
             clear: vec![],
+            translated: vec![Brought {
+                kind: "trigger".into(),
+                name: text.into(),
+                file: Some(text.into()),
+                line: Some(7),
+                declared: vec![text.into()],
+                refused: vec![text.into()],
+                settings: vec![text.into()],
+                function: text.into(),
+                trigger: Some(text.into()),
+                table: Some(text.into()),
+                sql: text.into(),
+                trigger_sql: Some(text.into()),
+            }],
         };
         plan.decisions = plan.digest_of_decisions();
         plan.content = plan.digest_of_content();

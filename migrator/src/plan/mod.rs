@@ -1,6 +1,7 @@
 //! From findings to a plan: a sequence of steps with everything that is needed to carry them out and to take them back.
 
 mod adopt;
+pub mod bring;
 mod build;
 mod capture;
 mod file;
@@ -13,6 +14,7 @@ mod tests;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
+pub use bring::Brought;
 pub use build::{Choices, build};
 pub use file::{check_decided, read, text, write};
 
@@ -43,6 +45,9 @@ pub struct Plan {
     /// One per event-writing statement that needs work.
     #[serde(default, rename = "port")]
     pub ports: Vec<Port>,
+    /// What was translated from another dialect; the steps create it.
+    #[serde(default)]
+    pub translated: Vec<Brought>,
     /// Everything the plan relies on or replaces, as it is before.
     #[serde(default, rename = "object")]
     pub objects: Vec<Object>,
@@ -265,7 +270,10 @@ impl Plan {
 
     /// Digest of what is derived from the database and the decisions.
     pub fn digest_of_content(&self) -> String {
-        digest(&(&self.objects, &self.steps, &self.finish, &self.clear))
+        if self.translated.is_empty() {
+            return digest(&(&self.objects, &self.steps, &self.finish, &self.clear));
+        }
+        digest(&(&self.objects, &self.steps, &self.finish, &self.clear, &self.translated))
     }
 
     /// Whether apply has anything to do.

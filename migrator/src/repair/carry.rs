@@ -44,6 +44,7 @@ fn as_plan(repair: &Repair) -> Plan {
         steps: vec![],
         adoptions: vec![],
         finish: vec![],
+        translated: vec![],
         clear: vec![],
     };
     plan.decisions = plan.digest_of_decisions();

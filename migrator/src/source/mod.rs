@@ -1,5 +1,6 @@
 //! What the judge needs to know of a database, as plain data: read once, in one READ ONLY snapshot.
 
+pub mod files;
 mod offline;
 mod read;
 pub(crate) mod types;
@@ -7,7 +8,7 @@ pub(crate) mod types;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use offline::Statements;
-pub use offline::{MISSING, Problem, from_sql, read as read_files};
+pub use offline::{MISSING, Problem, fold_into, from_sql, read as read_files};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};
 

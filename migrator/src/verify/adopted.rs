@@ -77,5 +77,5 @@ pub async fn compare(conn: &mut PgConnection, legacy: &Legacy) -> Result<Tried, 
     .fetch_all(conn)
     .await
     .doing("comparing the rows")?;
-    Ok(Tried { changes: 0, events: events as usize, differences: found })
+    Ok(Tried { changes: 0, events: events as usize, differences: found, notes: vec![] })
 }

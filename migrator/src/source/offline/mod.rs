@@ -46,6 +46,20 @@ pub fn from_sql<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Cat
     (fold.finished(), problems)
 }
 
+/// Folds statements into a catalogue that is there already; the first that cannot be read is the error.
+pub fn fold_into(catalogue: &mut Catalogue, sql: &str) -> Result<(), String> {
+    let ids = catalogue.relations.iter().map(|r| r.oid);
+    let ids = ids.chain(catalogue.functions.iter().map(|f| f.oid)).chain(catalogue.triggers.iter().map(|t| t.oid));
+    let next = ids.max().unwrap_or(1);
+    let path = catalogue.search_path.clone();
+    let catalogue_so_far = std::mem::take(catalogue);
+    let mut fold = Fold { catalogue: catalogue_so_far, path, next, types: Types::default(), sequences: vec![] };
+    let mut problems = vec![];
+    fold.file("", sql, &mut problems);
+    *catalogue = fold.catalogue;
+    problems.into_iter().next().map_or(Ok(()), |problem| Err(problem.reason))
+}
+
 /// A catalogue in the making.
 struct Fold {
     catalogue: Catalogue,

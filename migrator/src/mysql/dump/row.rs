@@ -1,0 +1,92 @@
+//! One row of values, whose memory is used again.
+
+use super::charset::Charset;
+
+/// One value of a row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Value<'a> {
+    /// `NULL`
+    Null,
+    /// `DEFAULT`
+    Default,
+    /// A string, its escapes undone, in the character set given.
+    Text(&'a [u8], Charset),
+    /// `_binary '..'`, `0x..`, `x'..'`, `b'..'`
+    Binary(&'a [u8]),
+    /// A number, or TRUE and FALSE as 1 and 0.
+    Number(&'a str),
+    /// Anything else, as written: `now()`.
+    Expression(&'a [u8]),
+}
+
+/// What a value is, beside its bytes.
+#[derive(Debug, Clone, Copy)]
+pub(super) enum Kind {
+    Null,
+    Default,
+    Text(Charset),
+    Binary,
+    Number,
+    Expression,
+}
+
+/// A row; its memory is used again for the next one.
+#[derive(Debug, Default)]
+pub struct Row {
+    line: u64,
+    pub(super) data: Vec<u8>,
+    pub(super) fields: Vec<(Kind, usize, usize)>,
+}
+
+impl Row {
+    /// An empty row, to be filled.
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// Line of its opening parenthesis.
+    pub fn line(&self) -> u64 {
+        self.line
+    }
+
+    /// How many values it has.
+    pub fn len(&self) -> usize {
+        self.fields.len()
+    }
+
+    /// Whether it has no value.
+    pub fn is_empty(&self) -> bool {
+        self.fields.is_empty()
+    }
+
+    /// A value by its place.
+    pub fn get(&self, index: usize) -> Option<Value<'_>> {
+        let (kind, start, end) = *self.fields.get(index)?;
+        let bytes = self.data.get(start..end)?;
+        Some(match kind {
+            Kind::Null => Value::Null,
+            Kind::Default => Value::Default,
+            Kind::Text(charset) => Value::Text(bytes, charset),
+            Kind::Binary => Value::Binary(bytes),
+            Kind::Number => Value::Number(std::str::from_utf8(bytes).unwrap_or_default()),
+            Kind::Expression => Value::Expression(bytes),
+        })
+    }
+
+    /// All values in order.
+    pub fn values(&self) -> impl Iterator<Item = Value<'_>> {
+        (0..self.fields.len()).filter_map(|i| self.get(i))
+    }
+
+    /// Memory it holds.
+    #[cfg(test)]
+    pub fn capacity(&self) -> usize {
+        self.data.capacity()
+    }
+
+    pub(super) fn clear(&mut self, line: u64) {
+        self.line = line;
+        self.data.clear();
+        self.fields.clear();
+    }
+}

@@ -1,0 +1,21 @@
+//! The front end for MySQL and MariaDB: their schemas and stored programs are read into the trees of [`ast`].
+//!
+//! Nothing here connects to PostgreSQL or judges: what is read is translated to PostgreSQL's text and judged as such.
+
+pub mod ast;
+pub mod ddl;
+pub mod dialect;
+pub mod dump;
+pub mod leaf;
+pub mod lexer;
+pub mod parser;
+pub mod php;
+pub mod port;
+pub mod portable;
+pub mod schema;
+pub mod server;
+pub mod source;
+pub mod translate;
+pub mod types;
+pub mod walk;
+pub mod world;

@@ -1,0 +1,400 @@
+//! A MySQL schema as PostgreSQL would have it, judged by the judge of PostgreSQL's own triggers, and told in MySQL's names.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::ast::{ProgramKind, Timing};
+use super::ddl;
+use super::source::{Source, Sourced};
+use super::translate::context::{Flavor, Known};
+use super::translate::helpers::Helper;
+use super::translate::look;
+use super::translate::notes::{Fate, Note};
+use super::translate::program::{self, Translated};
+use crate::judge::{self, Finding, Judged, Severity, Strategy, VersionSource, codes};
+use crate::source::{Catalogue, Relation, fold_into, types::quoted};
+
+/// The schema that a source is judged in.
+pub const SCHEMA: &str = "public";
+
+/// A program and its translation.
+#[derive(Debug, Clone)]
+pub struct Item {
+    /// The file, or the server.
+    pub file: String,
+    /// Line of its CREATE.
+    pub line: u64,
+    /// The table of a trigger, by its name in the source.
+    pub table: Option<String>,
+    /// Its translation.
+    pub made: Translated,
+}
+
+/// A source in PostgreSQL's terms.
+#[derive(Debug)]
+pub struct World {
+    /// Tables, triggers and functions.
+    pub catalogue: Catalogue,
+    /// What was translated.
+    pub items: Vec<Item>,
+    /// Tables and routines by their names in the source.
+    pub known: Known,
+}
+
+/// How translation goes.
+#[derive(Debug, Clone, Default)]
+pub struct Terms {
+    /// The schema in PostgreSQL; [`SCHEMA`] if empty.
+    pub schema: String,
+    /// Tables as they are in PostgreSQL already.
+    pub relations: Vec<Relation>,
+    /// INSERT IGNORE is shown to the judge as what it is.
+    pub ignoring: bool,
+}
+
+impl World {
+    /// Translates a source.
+    pub fn new(source: &Source, terms: &Terms) -> Self {
+        let schema = if terms.schema.is_empty() { SCHEMA } else { &terms.schema };
+        let flavor = match &source.server {
+            Some(server) if server.mariadb => Flavor::MariaDb,
+            _ => Flavor::MySql,
+        };
+        let mut known = Known::new(schema, flavor, &source.schema.tables);
+        known.database = source.database.clone().or(known.database);
+        known.ignoring = terms.ignoring;
+        for relation in terms.relations.iter().filter(|r| r.schema == schema) {
+            known.as_in(relation);
+        }
+        for sourced in &source.programs {
+            if let Some(signature) = program::signature(&sourced.program, &known) {
+                known.routines.insert(sourced.program.name.name.to_lowercase(), signature);
+            }
+        }
+        known.session_variables = shared_variables(source);
+        let names = trigger_names(source);
+        let mut functions = BTreeSet::new();
+        for sourced in source.programs.iter().filter(|s| matches!(s.program.kind, ProgramKind::Routine(_))) {
+            functions.insert(sourced.program.name.name.to_lowercase());
+        }
+        let mut items = vec![];
+        for (n, sourced) in source.programs.iter().enumerate() {
+            let own = &sourced.program.name.name;
+            let (trigger_name, function_name) = match names.get(&n) {
+                Some(name) => {
+                    let base = shortened(&own.to_lowercase());
+                    let free = if functions.insert(base.clone()) { base } else { format!("{base}_trigger") };
+                    (name.clone(), free)
+                }
+                None => (own.clone(), own.to_lowercase()),
+            };
+            let Some(mut made) = program::translate(&sourced.program, &known, &trigger_name, &function_name) else { continue };
+            made.notes.extend(cascades(source, sourced));
+            let table = match &sourced.program.kind {
+                ProgramKind::Trigger(trigger) => Some(trigger.table.name.clone()),
+                _ => None,
+            };
+            items.push(Item { file: sourced.file.clone(), line: sourced.program.position.line, table, made });
+        }
+        let mut world = Self { catalogue: Catalogue::default(), items, known };
+        world.catalogue = world.judged_catalogue(source, schema);
+        world
+    }
+
+    /// The tables as they would be made, with the translated programs. A text that PostgreSQL's parser refuses is a refusal.
+    fn judged_catalogue(&mut self, source: &Source, schema: &str) -> Catalogue {
+        let mut catalogue = Catalogue {
+            database: source.database.clone().unwrap_or_default(),
+            search_path: vec![schema.to_owned()],
+            ..Catalogue::default()
+        };
+        for table in &source.schema.tables {
+            let made = ddl::ddl(table, schema);
+            let foreign = made.foreign_keys.iter().map(|(_, sql)| sql);
+            for sql in made.table.iter().chain(&made.keys).chain(foreign) {
+                // the tool's own text: what is not kept of it is not judged
+                let _ = fold_into(&mut catalogue, sql);
+            }
+        }
+        for item in &mut self.items {
+            let why = fold_into(&mut catalogue, &item.made.create)
+                .and_then(|()| pg_query::parse_plpgsql(&item.made.create).map(drop).map_err(|e| e.to_string()));
+            if let Err(why) = why {
+                item.made.notes.push(Note {
+                    fate: Fate::Refused,
+                    construct: item.made.name.clone(),
+                    text: format!("its translation is not understood by PostgreSQL's parser: {why}"),
+                    line: item.line,
+                });
+            }
+        }
+        for item in &self.items {
+            if let Some((_, sql)) = &item.made.trigger {
+                let _ = fold_into(&mut catalogue, sql);
+            }
+        }
+        catalogue
+    }
+
+    /// The helpers that items need.
+    pub fn helpers<'i>(items: impl IntoIterator<Item = &'i Item>) -> BTreeSet<Helper> {
+        items.into_iter().flat_map(|i| i.made.helpers.iter().copied()).collect()
+    }
+
+    /// A trigger's item, by its name in PostgreSQL and its table there.
+    pub fn of_trigger(&self, name: &str, table: &str) -> Option<&Item> {
+        self.items.iter().find(|i| {
+            i.made.trigger.as_ref().is_some_and(|(n, _)| n == name) && i.made.table.as_deref() == Some(table)
+        })
+    }
+
+    /// The item of a function in PostgreSQL.
+    pub fn of_function(&self, name: &str) -> Option<&Item> {
+        self.items.iter().find(|i| i.made.function == name)
+    }
+
+    /// A routine and all that it calls.
+    pub fn reached<'w>(&'w self, item: &'w Item) -> Vec<&'w Item> {
+        let mut found: Vec<&Item> = vec![item];
+        let mut at = 0;
+        while at < found.len() {
+            for name in &found[at].made.calls {
+                let next = self.items.iter().find(|i| i.made.trigger.is_none() && i.made.function == *name);
+                if let Some(next) = next.filter(|n| !found.iter().any(|f| std::ptr::eq(*f, *n))) {
+                    found.push(next);
+                }
+            }
+            at += 1;
+        }
+        found
+    }
+
+    /// The name in the source of a table that is qualified and quoted for PostgreSQL.
+    pub fn table_name(&self, quoted: &str) -> String {
+        let table = self.known.tables.values().find(|t| t.quoted == quoted);
+        table.map_or_else(|| quoted.to_owned(), |t| t.name.clone())
+    }
+}
+
+/// What is found in a source, in MySQL's names.
+pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
+    let report = judge::judge(&world.catalogue);
+    let mut findings: Vec<Finding> = report.judged.iter().map(|j| told(world, j)).collect();
+    findings.extend(source.problems.iter().filter_map(|problem| {
+        // a program whose head could not be read may write events
+        let object = problem.object.as_deref()?;
+        let (kind, name) = object.split_once(' ')?;
+        if !matches!(kind, "trigger" | "function" | "procedure") {
+            return None;
+        }
+        let named = |wanted: bool| wanted.then(|| name.to_owned());
+        Some(Finding {
+            code: codes::UNPARSED.code.to_owned(),
+            severity: Severity::Warning,
+            trigger: named(kind == "trigger"),
+            table: None,
+            function: named(kind != "trigger"),
+            line: usize::try_from(problem.line).ok().filter(|l| *l > 0),
+            operations: vec![],
+            event_table: None,
+            event_type: None,
+            version_source: VersionSource::Dynamic,
+            strategy: Some(Strategy::Manual),
+            allowed: vec![Strategy::Manual],
+            reasons: vec![problem.reason.clone()],
+            file: Some(problem.file.clone()),
+            declared: vec![],
+        })
+    }));
+    findings.sort_by(|a, b| {
+        let key = |f: &Finding| (std::cmp::Reverse(f.severity), f.table.clone(), f.trigger.clone(), f.function.clone(), f.line);
+        key(a).cmp(&key(b))
+    });
+    findings
+}
+
+/// A finding in MySQL's names; what was refused on the way makes it a person's work.
+pub fn told(world: &World, judged: &Judged) -> Finding {
+    let mut finding = judged.finding.clone();
+    let trigger = finding.trigger.as_ref().zip(finding.table.as_ref()).and_then(|(n, t)| world.of_trigger(n, t));
+    let function = judged
+        .function
+        .and_then(|oid| world.catalogue.function(oid))
+        .and_then(|f| world.of_function(&f.name));
+    let place = function.or(trigger);
+    if let Some(item) = place {
+        finding.line = match finding.line.and_then(|l| item.made.source_line(l)) {
+            Some(line) => usize::try_from(line).ok(),
+            None => usize::try_from(item.line).ok(),
+        };
+        finding.file = Some(item.file.clone());
+    }
+    let mut notes: Vec<Note> = vec![];
+    for item in [trigger, function].into_iter().flatten() {
+        for reached in world.reached(item) {
+            notes.extend(reached.made.notes.iter().filter(|n| !notes.contains(n)).cloned().collect::<Vec<_>>());
+        }
+    }
+    finding.declared = notes.iter().filter(|n| n.fate == Fate::Declared).map(|n| format!("{}: {}", n.construct, n.text)).collect();
+    let refused: Vec<&Note> = notes.iter().filter(|n| n.fate == Fate::Refused).collect();
+    let writes_events = judged.event_table.is_some() || finding.needs_work();
+    if !refused.is_empty() && writes_events {
+        finding.strategy = Some(Strategy::Manual);
+        finding.allowed = vec![Strategy::Manual];
+        finding.severity = finding.severity.max(Severity::Warning);
+        finding.reasons.extend(refused.iter().map(|n| format!("not translated: {n}")));
+    }
+    for reason in &mut finding.reasons {
+        if let Some(rest) = reason.strip_prefix("ON CONFLICT DO NOTHING") {
+            *reason = format!("INSERT IGNORE{rest}");
+        }
+        // MySQL's default isolation is REPEATABLE READ, where even the row's own lock does not help
+        if reason.starts_with("the stream is the updated row") {
+            *reason = "the stream is the updated row, whose lock serialises it under READ COMMITTED only: under REPEATABLE READ, \
+                       MySQL's default, the function reads the transaction's old snapshot, and the second update fails"
+                .into();
+            finding.severity = Severity::Error;
+        }
+    }
+    rename(world, &mut finding, trigger, function);
+    finding
+}
+
+fn rename(world: &World, finding: &mut Finding, trigger: Option<&Item>, function: Option<&Item>) {
+    let schema = quoted(&world.known.schema);
+    let mut names: Vec<(String, String)> = world.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
+    for function in &world.catalogue.functions {
+        if let Some(item) = world.of_function(&function.name) {
+            names.push((function.identity.clone(), item.made.name.clone()));
+        }
+    }
+    for item in &world.items {
+        names.push((format!("{schema}.{}", quoted(&item.made.function)), item.made.name.clone()));
+    }
+    // the longest first: one name may be the beginning of another
+    names.sort_by_key(|(q, _)| std::cmp::Reverse(q.len()));
+    for reason in &mut finding.reasons {
+        for (quoted, name) in &names {
+            *reason = reason.replace(quoted, name);
+        }
+    }
+    if let Some(item) = trigger {
+        finding.trigger = Some(item.made.name.clone());
+    }
+    finding.function = match function {
+        Some(item) if item.made.trigger.is_some() => None,
+        Some(item) => Some(item.made.name.clone()),
+        None => finding.function.take(),
+    };
+    for table in [&mut finding.table, &mut finding.event_table].into_iter().flatten() {
+        *table = world.table_name(table);
+    }
+}
+
+/// The user variables of all programs and the settings they become.
+pub fn session_variables(world: &World) -> BTreeMap<String, String> {
+    world.items.iter().flat_map(|i| i.made.settings.clone()).collect()
+}
+
+/// User variables that a program reads before it assigns them: somebody else does.
+fn shared_variables(source: &Source) -> BTreeSet<String> {
+    let mut shared = BTreeSet::new();
+    for sourced in &source.programs {
+        let mut seen = BTreeSet::new();
+        for (name, assigned) in look::user_variables(&sourced.program) {
+            if seen.insert(name.clone()) && !assigned {
+                shared.insert(name);
+            }
+        }
+    }
+    shared
+}
+
+/// Names for the triggers, by the number of their program. PostgreSQL fires by name, MySQL in the order of creation unless
+/// FOLLOWS or PRECEDES say otherwise: where that differs, a number goes in front.
+fn trigger_names(source: &Source) -> BTreeMap<usize, String> {
+    let mut groups: BTreeMap<(String, Timing, String), Vec<usize>> = BTreeMap::new();
+    let mut triggers: Vec<(usize, &Sourced)> =
+        source.programs.iter().enumerate().filter(|(_, s)| matches!(s.program.kind, ProgramKind::Trigger(_))).collect();
+    // one that was BEFORE and became AFTER still goes first
+    triggers.sort_by_key(|(_, s)| match &s.program.kind {
+        ProgramKind::Trigger(t) => (t.timing, t.action_order.unwrap_or(0)),
+        _ => (Timing::After, 0),
+    });
+    for (n, sourced) in &triggers {
+        let ProgramKind::Trigger(trigger) = &sourced.program.kind else { continue };
+        let timing = program::timing(&sourced.program, trigger);
+        let key = (trigger.table.name.to_lowercase(), timing, format!("{:?}", trigger.events));
+        groups.entry(key).or_default().push(*n);
+    }
+    let name_of = |n: usize| source.programs[n].program.name.name.clone();
+    let mut names = BTreeMap::new();
+    for group in groups.into_values() {
+        let ordered = in_order(group, source);
+        let alphabetical = ordered.windows(2).all(|w| name_of(w[0]) < name_of(w[1]));
+        for (place, n) in ordered.iter().enumerate() {
+            let name = if alphabetical { name_of(*n) } else { format!("{:02}_{}", place + 1, name_of(*n)) };
+            names.insert(*n, shortened(&name));
+        }
+    }
+    names
+}
+
+/// FOLLOWS and PRECEDES move a trigger beside the one they name.
+fn in_order(group: Vec<usize>, source: &Source) -> Vec<usize> {
+    use super::ast::TriggerOrder;
+    let mut ordered: Vec<usize> = vec![];
+    for n in group {
+        let ProgramKind::Trigger(trigger) = &source.programs[n].program.kind else { continue };
+        let find = |name: &str, ordered: &[usize]| {
+            ordered.iter().position(|o| source.programs[*o].program.name.name.eq_ignore_ascii_case(name))
+        };
+        let at = match &trigger.order {
+            _ if trigger.action_order.is_some() => None,
+            Some(TriggerOrder::Follows(other)) => find(other, &ordered).map(|p| p + 1),
+            Some(TriggerOrder::Precedes(other)) => find(other, &ordered),
+            None => None,
+        };
+        ordered.insert(at.unwrap_or(ordered.len()), n);
+    }
+    ordered
+}
+
+/// At most 63 bytes.
+fn shortened(name: &str) -> String {
+    let mut end = name.len().min(63);
+    while !name.is_char_boundary(end) {
+        end -= 1;
+    }
+    name[..end].to_owned()
+}
+
+/// Foreign keys whose actions change rows of the trigger's table: in PostgreSQL they fire it, in MySQL they do not.
+fn cascades(source: &Source, sourced: &Sourced) -> Vec<Note> {
+    use super::ast::TriggerEvent;
+    let ProgramKind::Trigger(trigger) = &sourced.program.kind else { return vec![] };
+    let Some(table) = source.schema.table(&trigger.table.name) else { return vec![] };
+    let mut notes = vec![];
+    for key in &table.foreign_keys {
+        for (when, action) in [("DELETE", &key.on_delete), ("UPDATE", &key.on_update)] {
+            let fires = match action.as_deref() {
+                Some("CASCADE") if when == "DELETE" => TriggerEvent::Delete,
+                Some("CASCADE" | "SET NULL") => TriggerEvent::Update,
+                _ => continue,
+            };
+            if trigger.events.contains(&fires) {
+                let action = action.as_deref().unwrap_or_default();
+                let name = key.name.clone().unwrap_or_else(|| key.columns.join(", "));
+                notes.push(Note {
+                    fate: Fate::Declared,
+                    construct: format!("FOREIGN KEY {name}"),
+                    text: format!(
+                        "ON {when} {action} from {}: the rows of {} that it changes fire this trigger in PostgreSQL and not in MySQL, so that there are more events",
+                        key.table, table.name
+                    ),
+                    line: sourced.program.position.line,
+                });
+            }
+        }
+    }
+    notes
+}

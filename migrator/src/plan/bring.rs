@@ -1,0 +1,203 @@
+//! What a plan brings along: functions and triggers translated from another dialect. They do not exist before; apply
+//! creates them, rollback drops the functions at once and disables the triggers, which `apply --finish` then drops.
+
+use serde::{Deserialize, Serialize};
+
+use super::build::{Choice, Draft, locking, lockless, table_object};
+use super::{Kind, Object, Statement};
+use crate::db::quote_ident;
+use crate::error::Error;
+use crate::judge::{Report, Severity, Strategy};
+use crate::source::{Catalogue, fold_into};
+
+/// A translated program.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Brought {
+    /// trigger, function, procedure, or helper: a function that PostgreSQL lacks.
+    pub kind: String,
+    /// Its name in the source.
+    pub name: String,
+    /// The file, or the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Line in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What it does otherwise than before.
+    #[serde(default)]
+    pub declared: Vec<String>,
+    /// Why it cannot be created as it is, its routines included.
+    #[serde(default)]
+    pub refused: Vec<String>,
+    /// `@x -> app.x`: variables of the session and the settings they became.
+    #[serde(default)]
+    pub settings: Vec<String>,
+    /// The function, as the catalogue spells it.
+    pub function: String,
+    /// The trigger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
+    /// Its table, quoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// What creates the function.
+    pub sql: String,
+    /// What creates the trigger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger_sql: Option<String>,
+}
+
+impl Brought {
+    fn drop_function(&self) -> String {
+        let kind = if self.kind == "procedure" { "procedure" } else { "function" };
+        format!("drop {kind} {};", self.function)
+    }
+
+    fn is(&self, trigger: &str, table: &str) -> bool {
+        self.trigger.as_deref() == Some(trigger) && self.table.as_deref() == Some(table)
+    }
+}
+
+/// Refuses where something of the name is there already.
+pub fn expect_absent(catalogue: &Catalogue, brought: &[Brought]) -> Result<(), Error> {
+    let mut found = vec![];
+    for one in brought.iter().filter(|b| b.kind != "helper" && b.refused.is_empty()) {
+        if catalogue.functions.iter().any(|f| f.identity == one.function) {
+            found.push(format!("function {}", one.function));
+        }
+        if let (Some(trigger), Some(table)) = (&one.trigger, &one.table)
+            && catalogue
+                .triggers
+                .iter()
+                .any(|t| t.name == *trigger && catalogue.relation(t.relation).is_some_and(|r| r.quoted == *table))
+        {
+            found.push(format!("trigger {trigger} on {table}"));
+        }
+    }
+    if found.is_empty() {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "42710",
+        format!("exists already in the target: {}", found.join(", ")),
+        "It was ported before, or it is somebody else's. A plan that was rolled back leaves it disabled: `domain-events apply --finish FILE` drops it.",
+    ))
+}
+
+/// The catalogue as it will be once everything is there, and the report on what was brought alone.
+pub fn judged(catalogue: &mut Catalogue, brought: &[Brought]) -> Result<Report, Error> {
+    let unread = |name: &str, why: String| {
+        Error::refused("42601", format!("the translation of {name} cannot be read: {why}"), "Please report this.")
+    };
+    for one in brought {
+        fold_into(catalogue, &one.sql).map_err(|why| unread(&one.name, why))?;
+        // as the server will spell it, and owned by whoever applies the plan
+        let bare = one.function.split('(').next().unwrap_or_default().to_owned();
+        let role = catalogue.role.clone();
+        let made = catalogue.functions.iter_mut().rev().find(|f| f.identity.split('(').next() == Some(bare.as_str()));
+        if let Some(function) = made {
+            function.identity.clone_from(&one.function);
+            function.owner = role;
+        }
+    }
+    for one in brought {
+        if let Some(sql) = &one.trigger_sql {
+            fold_into(catalogue, sql).map_err(|why| unread(&one.name, why))?;
+        }
+    }
+    let mut report = crate::judge::judge(catalogue);
+    report.judged.retain(|judged| {
+        let f = &judged.finding;
+        brought.iter().any(|b| match (&f.trigger, &f.table) {
+            (Some(trigger), Some(table)) => b.is(trigger, table),
+            _ => b.trigger.is_none() && f.function.as_deref() == Some(b.function.as_str()),
+        })
+    });
+    for judged in &mut report.judged {
+        let finding = &mut judged.finding;
+        let own = brought.iter().find(|b| match (&finding.trigger, &finding.table) {
+            (Some(trigger), Some(table)) => b.is(trigger, table),
+            _ => finding.function.as_deref() == Some(b.function.as_str()),
+        });
+        let Some(own) = own else { continue };
+        finding.declared.clone_from(&own.declared);
+        // a view of the store assigns the version itself
+        let view = judged.event_table.and_then(|oid| catalogue.relation(oid)).is_some_and(|r| r.kind == "v");
+        if view && own.refused.is_empty() {
+            finding.severity = Severity::Info;
+            finding.strategy = None;
+            finding.allowed = vec![Strategy::Manual];
+            finding.reasons.push("the event table is a view, whose INSTEAD OF trigger gives the version".into());
+        }
+        if !own.refused.is_empty() && (judged.event_table.is_some() || finding.needs_work()) {
+            finding.severity = finding.severity.max(Severity::Warning);
+            finding.strategy = Some(Strategy::Manual);
+            finding.allowed = vec![Strategy::Manual];
+            finding.reasons.extend(own.refused.iter().map(|r| format!("not translated: {r}")));
+        }
+    }
+    Ok(report)
+}
+
+/// Adds the creation of everything that is not refused and not replaced by capture.
+pub(super) fn add(draft: &mut Draft<'_>, chosen: &[Choice<'_>], brought: &[Brought]) {
+    if brought.is_empty() {
+        return;
+    }
+    let captured = |b: &Brought| {
+        chosen.iter().any(|c| {
+            let f = &c.judged.finding;
+            c.strategy == Strategy::Capture
+                && f.trigger.as_deref().zip(f.table.as_deref()).is_some_and(|(trigger, table)| b.is(trigger, table))
+        })
+    };
+    let created: Vec<&Brought> = brought.iter().filter(|b| b.refused.is_empty() && !captured(b)).collect();
+    // what capture would do to a trigger that will not be there
+    let absent = |s: &Statement| {
+        s.object.kind == Kind::Trigger
+            && brought.iter().any(|b| s.object.table.as_deref().is_some_and(|table| b.is(&s.object.name, table)))
+    };
+    draft.statements.retain(|s| !absent(s));
+    draft.finish.retain(|s| !absent(s));
+    draft.objects.retain(|o| {
+        !brought.iter().any(|b| match o.kind {
+            Kind::Trigger => o.table.as_deref().is_some_and(|table| b.is(&o.name, table)),
+            Kind::Function => o.name == b.function,
+            _ => false,
+        })
+    });
+    let mut functions = vec![];
+    for one in &created {
+        draft.objects.push(Object { kind: Kind::Function, name: one.function.clone(), table: None, before: None });
+        // a trigger's function goes with the trigger
+        let undo = one.trigger.is_none().then(|| one.drop_function());
+        functions.push(lockless(Kind::Function, &one.function, one.sql.clone(), undo));
+    }
+    draft.statements.splice(0..0, functions);
+    for one in &created {
+        let (Some(trigger), Some(table), Some(sql)) = (&one.trigger, &one.table, &one.trigger_sql) else { continue };
+        draft.source_locks.insert(table.clone());
+        if let Some(relation) = draft.catalogue.relations.iter().find(|r| r.quoted == *table) {
+            draft.objects.push(table_object(relation));
+        }
+        draft.objects.push(Object {
+            kind: Kind::Trigger,
+            name: trigger.clone(),
+            table: Some(table.clone()),
+            before: None,
+        });
+        let name = quote_ident(trigger);
+        let disable = format!("alter table {table} disable trigger {name};");
+        draft.statements.push(locking(Kind::Trigger, trigger, table, sql.clone(), Some(disable)));
+        draft.clear.push(Statement {
+            lock: format!("ACCESS EXCLUSIVE on {table}: readers wait too, for a moment"),
+            ..locking(
+                Kind::Trigger,
+                trigger,
+                table,
+                format!("drop trigger {name} on {table};\n{}", one.drop_function()),
+                None,
+            )
+        });
+    }
+}

@@ -1,0 +1,41 @@
+-- about: ELT, FIELD, FIND_IN_SET, SUBSTRING_INDEX, IF, IFNULL, CONCAT with NULL, MOD, DIV, XOR
+-- must: port
+-- source: literal
+-- loads: yes
+
+CREATE TABLE users (
+    id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    email VARCHAR(190) NOT NULL,
+    name VARCHAR(100) NULL,
+    status ENUM('active', 'blocked') NOT NULL DEFAULT 'active',
+    is_admin TINYINT(1) NOT NULL DEFAULT 0,
+    last_login_at DATETIME NULL,
+    updated_at TIMESTAMP NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+CREATE TABLE domain_events (
+    id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    event_id CHAR(36) NOT NULL,
+    aggregate_type VARCHAR(100) NOT NULL,
+    aggregate_id VARCHAR(100) NOT NULL,
+    aggregate_version BIGINT UNSIGNED NOT NULL,
+    event_type VARCHAR(150) NOT NULL,
+    event_data JSON NOT NULL,
+    caused_by_user_id BIGINT UNSIGNED NULL,
+    occurred_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    UNIQUE KEY event_id (event_id),
+    UNIQUE KEY uk_aggregate_version (aggregate_type, aggregate_id, aggregate_version)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+DELIMITER $$
+CREATE TRIGGER users_au AFTER UPDATE ON users FOR EACH ROW
+BEGIN
+    DECLARE label VARCHAR(200) CHARACTER SET utf8mb4 COLLATE utf8mb4_bin DEFAULT '';
+    SET label = CONCAT(IFNULL(NEW.name, ''), ELT(1 + NEW.is_admin, 'user', 'admin'), FIELD(NEW.status, 'active', 'blocked'));
+    IF FIND_IN_SET(NEW.status, 'active,blocked') > 0 XOR NEW.id MOD 2 = 1 && NEW.id DIV 10 < 3 THEN
+        INSERT INTO domain_events (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
+        VALUES (UUID(), 'User', LPAD(NEW.id, 8, '0'), 1, CONCAT('User', IF(NEW.is_admin, 'Admin', ''), 'Updated'),
+            JSON_OBJECT('domain', SUBSTRING_INDEX(NEW.email, '@', -1), 'label', TRIM(BOTH ' ' FROM label), 'n', CAST(NEW.id AS CHAR)));
+    END IF;
+END$$
+DELIMITER ;

@@ -1,0 +1,35 @@
+-- about: INSERT .. SET
+-- must: port
+-- source: literal
+-- loads: yes
+
+CREATE TABLE users (
+    id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    email VARCHAR(190) NOT NULL,
+    name VARCHAR(100) NULL,
+    status ENUM('active', 'blocked') NOT NULL DEFAULT 'active',
+    is_admin TINYINT(1) NOT NULL DEFAULT 0,
+    last_login_at DATETIME NULL,
+    updated_at TIMESTAMP NULL
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+CREATE TABLE domain_events (
+    id BIGINT UNSIGNED NOT NULL AUTO_INCREMENT PRIMARY KEY,
+    event_id CHAR(36) NOT NULL,
+    aggregate_type VARCHAR(100) NOT NULL,
+    aggregate_id VARCHAR(100) NOT NULL,
+    aggregate_version BIGINT UNSIGNED NOT NULL,
+    event_type VARCHAR(150) NOT NULL,
+    event_data JSON NOT NULL,
+    caused_by_user_id BIGINT UNSIGNED NULL,
+    occurred_at TIMESTAMP NOT NULL DEFAULT CURRENT_TIMESTAMP,
+    UNIQUE KEY event_id (event_id),
+    UNIQUE KEY uk_aggregate_version (aggregate_type, aggregate_id, aggregate_version)
+) ENGINE=InnoDB DEFAULT CHARSET=utf8mb4;
+
+DELIMITER $$
+CREATE TRIGGER users_au AFTER UPDATE ON users FOR EACH ROW
+INSERT LOW_PRIORITY INTO domain_events SET
+    event_id = UUID(), aggregate_type = 'User', aggregate_id = NEW.id, aggregate_version = 1,
+    event_type = 'UserUpdated', event_data = JSON_OBJECT('name', NEW.name)$$
+DELIMITER ;

@@ -1,0 +1,3 @@
+CREATE TRIGGER log_user_changes AFTER UPDATE ON users FOR EACH ROW
+INSERT INTO domain_events (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
+VALUES (UUID(), 'User', NEW.id, 1, 'UserUpdated', JSON_OBJECT('name', NEW.name));

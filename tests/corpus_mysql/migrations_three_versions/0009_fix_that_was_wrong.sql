@@ -1,0 +1,4 @@
+DROP TRIGGER IF EXISTS log_user_changes;
+CREATE TRIGGER log_user_changes AFTER UPDATE ON users FOR EACH ROW
+INSERT IGNORE INTO domain_events (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
+VALUES (UUID(), 'User', NEW.id, 1, 'UserUpdated', JSON_OBJECT('name', NEW.name));

@@ -1,0 +1,1 @@
+CREATE TRIGGER temporary AFTER INSERT ON users FOR EACH ROW SET @a = 1;

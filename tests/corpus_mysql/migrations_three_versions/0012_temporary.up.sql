@@ -1,0 +1,2 @@
+CREATE TRIGGER temporary AFTER INSERT ON users FOR EACH ROW SET @a = 1;
+DROP TRIGGER temporary;

@@ -1,0 +1,9 @@
+//! MySQL's triggers and functions beside what they are translated to: MariaDB runs the one, PostgreSQL the other.
+
+mod corpus;
+mod equivalence;
+mod expressions;
+mod port;
+mod server;
+mod sources;
+mod worlds;

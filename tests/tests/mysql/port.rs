@@ -1,0 +1,111 @@
+//! From a dump of MySQL to triggers that work in PostgreSQL: scan, plan, apply, rollback.
+
+use std::{env, fs, path::PathBuf};
+
+use domain_events_tests::{Db, engines};
+
+use crate::worlds::{SEED, World};
+
+engines! {
+    the_seeds_world_is_moved_and_the_second_update_works,
+    nothing_is_planned_where_the_tables_are_missing,
+    a_plan_is_stale_when_a_table_changes,
+    what_cannot_be_translated_is_left_to_a_person,
+}
+
+fn plan_file(name: &str) -> PathBuf {
+    env::temp_dir().join(format!("plan-{name}-{}-{:?}.toml", std::process::id(), std::thread::current().id()))
+}
+
+fn the_seeds_world_is_moved_and_the_second_update_works(db: &Db) {
+    let world = World::new(SEED);
+    world.create_tables(db);
+    let scan = db.cli("app_owner", &["scan", "--from", world.path(), "--format", "json"]).expect(3).json();
+    let findings = scan["findings"].as_array().expect("findings");
+    assert_eq!(findings.len(), 2, "{scan:#}");
+    let of = |name: &str| findings.iter().find(|f| f["trigger"] == name).expect("a finding").clone();
+    assert_eq!(of("user_created")["code"], "EV101");
+    assert_eq!(of("user_created")["version_source"], "literal");
+    assert_eq!(of("log_user_changes")["version_source"], "max_plus_one");
+    assert_eq!(of("log_user_changes")["table"], "users");
+    assert_eq!(of("log_user_changes")["event_table"], "domain_events");
+    assert_eq!(of("log_user_changes")["function"], serde_json::Value::Null);
+    assert_eq!(of("log_user_changes")["strategy"], "shim");
+    assert_eq!(scan["session_variables"]["@actor_id"], "app.actor_id");
+
+    let file = plan_file("seed");
+    let path = file.to_str().expect("UTF-8");
+    db.cli("app_owner", &["plan", "--from", world.path(), "--out", path]).expect(3).saying("app.actor_id");
+    let text = fs::read_to_string(&file).expect("the plan");
+    assert!(text.contains("@actor_id -> app.actor_id"), "{text}");
+    db.cli("app_owner", &["apply", path, "--dry-run"]).expect(3);
+    db.cli("app_owner", &["apply", path]).expect(0);
+
+    let mut app = db.owner();
+    app.run("set app.actor_id = '77'; insert into users (name) values ('Ann'); update users set name = 'Anna'; update users set email = 'a@b.c'");
+    let rows = app.rows("select aggregate_version::text, event_type, caused_by_user_id::text from domain_events order by aggregate_version");
+    let shown: Vec<Vec<&str>> = rows.iter().map(|r| r.iter().map(|v| v.as_deref().unwrap_or("-")).collect()).collect();
+    assert_eq!(shown, [["1", "UserCreated", "77"], ["2", "UserUpdated", "1"], ["3", "UserUpdated", "1"]]);
+
+    db.cli("app_owner", &["rollback"]).expect(0);
+    app.run("update users set name = 'B'");
+    assert_eq!(app.rows("select count(*)::text from domain_events"), [[Some("3".to_owned())]]);
+    db.cli("app_owner", &["apply", path, "--finish"]).expect(0);
+    let left = app.rows(
+        "select count(*)::text from pg_proc where pronamespace = 'public'::regnamespace and prosrc like '%aggregate_version%'",
+    );
+    assert_eq!(left, [[Some("0".to_owned())]]);
+    // as if nothing had been
+    db.cli("app_owner", &["plan", "--from", world.path(), "--out", path]).expect(3);
+    fs::remove_file(file).ok();
+}
+
+fn nothing_is_planned_where_the_tables_are_missing(db: &Db) {
+    let world = World::new(SEED);
+    let file = plan_file("missing");
+    let path = file.to_str().expect("UTF-8");
+    db.cli("app_owner", &["plan", "--from", world.path(), "--out", path])
+        .expect_error(1, "42P01")
+        .saying("import --from");
+    assert!(!file.exists());
+}
+
+fn a_plan_is_stale_when_a_table_changes(db: &Db) {
+    let world = World::new(SEED);
+    world.create_tables(db);
+    let file = plan_file("stale");
+    let path = file.to_str().expect("UTF-8");
+    db.cli("app_owner", &["plan", "--from", world.path(), "--out", path]).expect(3);
+    db.owner().run("alter table users add column more text");
+    db.cli("app_owner", &["apply", path]).expect(4);
+    db.owner().run(
+        "alter table users drop column more; create function log_user_changes() returns int language sql as 'select 1'",
+    );
+    db.cli("app_owner", &["apply", path]).expect(4).saying("exists already");
+    fs::remove_file(file).ok();
+}
+
+fn what_cannot_be_translated_is_left_to_a_person(db: &Db) {
+    let script =
+        SEED.replace("json_object('name', new.name, ", "json_object('name', json_search(new.name, 'one', 'x'), ");
+    assert_ne!(script, SEED);
+    let world = World::new(&script);
+    world.create_tables(db);
+    let file = plan_file("refused");
+    let path = file.to_str().expect("UTF-8");
+    let plan =
+        db.cli("app_owner", &["plan", "--from", world.path(), "--out", path, "--format", "json"]).expect(3).json();
+    let port =
+        plan["ports"].as_array().expect("ports").iter().find(|p| p["trigger"] == "user_created").expect("its port");
+    assert_eq!(port["strategy"], "manual");
+    assert!(
+        port["reasons"].to_string().contains("JSON_SEARCH") || port["reasons"].to_string().contains("json_search"),
+        "{port:#}"
+    );
+    db.cli("app_owner", &["apply", path]).expect(0);
+    let triggers = db
+        .owner()
+        .rows("select tgname from pg_trigger where tgrelid = 'users'::regclass and not tgisinternal order by 1");
+    assert_eq!(triggers, [[Some("log_user_changes".to_owned())]]);
+    fs::remove_file(file).ok();
+}
