@@ -148,8 +148,7 @@ impl Column {
     /// Whether a version could be stored here.
     pub fn is_integer(&self) -> bool {
         let plain = self.base.as_deref().unwrap_or(&self.data_type);
-        let whole = |rest: &str| rest.is_empty() || rest.ends_with(",0)") || !rest.contains(',');
-        matches!(plain, "smallint" | "integer" | "bigint") || plain.strip_prefix("numeric").is_some_and(whole)
+        matches!(plain, "smallint" | "integer" | "bigint") || plain.starts_with("numeric")
     }
 }
 
