@@ -5,5 +5,6 @@ mod equivalence;
 mod expressions;
 mod port;
 mod server;
+mod table;
 mod sources;
 mod worlds;
