@@ -82,6 +82,11 @@ fn postgres_files(path: &Path) -> Result<(Catalogue, Vec<Problem>), Error> {
         texts.push((file.display().to_string(), text));
     }
     Ok(source::from_sql(
-        texts.iter().map(|(name, text)| (name.as_str(), source::files::up_section(text))).collect::<Vec<_>>().iter().map(|(n, t)| (*n, t.as_ref())),
+        texts
+            .iter()
+            .map(|(name, text)| (name.as_str(), source::files::up_section(text)))
+            .collect::<Vec<_>>()
+            .iter()
+            .map(|(n, t)| (*n, t.as_ref())),
     ))
 }

@@ -5,13 +5,13 @@ use serde_json::json;
 
 use crate::Context;
 use crate::cli::{PlanArgs, Strategy as Chosen};
+use crate::commands::from::Origin;
+use crate::db;
 use crate::error::{Doing, Error, Exit};
 use crate::judge::{self, Strategy};
-use crate::commands::from::Origin;
 use crate::mysql;
 use crate::plan::{self, Brought, Choices, Plan, bring};
 use crate::source::{self, Catalogue};
-use crate::db;
 
 /// Runs the verb.
 pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -65,7 +65,9 @@ async fn from_mysql(from: &str, args: &PlanArgs, target: &Catalogue, ctx: &Conte
         ctx.out.note(note);
     }
     for (variable, setting) in &moved.settings {
-        ctx.out.warn(format!("{variable} becomes the setting {setting}: the application has to SET it, or its value is lost"));
+        ctx.out.warn(format!(
+            "{variable} becomes the setting {setting}: the application has to SET it, or its value is lost"
+        ));
     }
     Ok(moved.brought)
 }

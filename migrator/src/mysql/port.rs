@@ -89,8 +89,7 @@ fn missing_tables(
 ) -> Result<(), Error> {
     let schema = &world.known.schema;
     let there = |name: &String| target.relations.iter().any(|r| r.schema == *schema && r.name == *name);
-    let missing: Vec<&String> =
-        needed.iter().filter(|n| source.schema.table(n).is_some() && !there(n)).collect();
+    let missing: Vec<&String> = needed.iter().filter(|n| source.schema.table(n).is_some() && !there(n)).collect();
     if missing.is_empty() {
         return Ok(());
     }

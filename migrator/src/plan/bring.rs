@@ -66,9 +66,10 @@ pub fn expect_absent(catalogue: &Catalogue, brought: &[Brought]) -> Result<(), E
             found.push(format!("function {}", one.function));
         }
         if let (Some(trigger), Some(table)) = (&one.trigger, &one.table)
-            && catalogue.triggers.iter().any(|t| {
-                t.name == *trigger && catalogue.relation(t.relation).is_some_and(|r| r.quoted == *table)
-            })
+            && catalogue
+                .triggers
+                .iter()
+                .any(|t| t.name == *trigger && catalogue.relation(t.relation).is_some_and(|r| r.quoted == *table))
         {
             found.push(format!("trigger {trigger} on {table}"));
         }
@@ -179,7 +180,12 @@ pub(super) fn add(draft: &mut Draft<'_>, chosen: &[Choice<'_>], brought: &[Broug
         if let Some(relation) = draft.catalogue.relations.iter().find(|r| r.quoted == *table) {
             draft.objects.push(table_object(relation));
         }
-        draft.objects.push(Object { kind: Kind::Trigger, name: trigger.clone(), table: Some(table.clone()), before: None });
+        draft.objects.push(Object {
+            kind: Kind::Trigger,
+            name: trigger.clone(),
+            table: Some(table.clone()),
+            before: None,
+        });
         let name = quote_ident(trigger);
         let disable = format!("alter table {table} disable trigger {name};");
         draft.statements.push(locking(Kind::Trigger, trigger, table, sql.clone(), Some(disable)));

@@ -2,7 +2,10 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{Brought, EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, bring, capture, rewrite, shim};
+use super::{
+    Brought, EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, bring, capture, rewrite,
+    shim,
+};
 use crate::error::Error;
 use crate::judge::{Judged, Report, Strategy};
 use crate::source::{Catalogue, Function, Relation, Trigger};

@@ -70,10 +70,9 @@ impl Schema {
         match (right, self.said("fault")) {
             (true, "") => None,
             (true, fault) => Some(format!("a fault is gone, so that its line may go: {fault}")),
-            (false, "") => Some(format!(
-                "the truth is {must:?} {wanted:?}, found {is:?} {sources:?}: {:#}",
-                scan["findings"]
-            )),
+            (false, "") => {
+                Some(format!("the truth is {must:?} {wanted:?}, found {is:?} {sources:?}: {:#}", scan["findings"]))
+            }
             (false, _) => None,
         }
     }

@@ -69,14 +69,26 @@ fn every_expression_means_the_same_on_both_servers() {
             (Err(e), _) if example.text.contains("LAST_INSERT_ID") => panic!("{e}"),
             (_, Err(_)) if example.text.contains("LAST_INSERT_ID") => continue,
             (legacy, ported) => {
-                wrong.push(format!("{}\n  {}\n  MariaDB {legacy:?}\n  PostgreSQL {}", example.text, shown.sql, ported.map_or_else(|e| e.to_string(), |r| format!("{r:?}"))));
+                wrong.push(format!(
+                    "{}\n  {}\n  MariaDB {legacy:?}\n  PostgreSQL {}",
+                    example.text,
+                    shown.sql,
+                    ported.map_or_else(|e| e.to_string(), |r| format!("{r:?}"))
+                ));
                 continue;
             }
         };
         for (n, (a, b)) in legacy.iter().zip(&ported).enumerate() {
             compared += 1;
             if !same(a[0].as_deref(), b[0].as_deref(), shown.ty) {
-                wrong.push(format!("{} (row {})\n  {}\n  MariaDB {:?}, PostgreSQL {:?}", example.text, n + 1, shown.shown, a[0], b[0]));
+                wrong.push(format!(
+                    "{} (row {})\n  {}\n  MariaDB {:?}, PostgreSQL {:?}",
+                    example.text,
+                    n + 1,
+                    shown.shown,
+                    a[0],
+                    b[0]
+                ));
             }
         }
         assert_eq!(legacy.len(), ported.len(), "{}", example.text);
@@ -95,7 +107,9 @@ fn same(a: Option<&str>, b: Option<&str>, ty: Ty) -> bool {
             (Ok(a), Ok(b)) => alike(&a, &b),
             _ => false,
         },
-        Ty::DateTime(_) | Ty::Time(_) => a.trim_end_matches('0').trim_end_matches('.') == b.trim_end_matches('0').trim_end_matches('.'),
+        Ty::DateTime(_) | Ty::Time(_) => {
+            a.trim_end_matches('0').trim_end_matches('.') == b.trim_end_matches('0').trim_end_matches('.')
+        }
         _ => match (a.parse::<f64>(), b.parse::<f64>()) {
             (Ok(a), Ok(b)) => (a - b).abs() <= 1e-9 * a.abs().max(1.0),
             _ => false,

@@ -5,6 +5,6 @@ mod equivalence;
 mod expressions;
 mod port;
 mod server;
-mod table;
 mod sources;
+mod table;
 mod worlds;

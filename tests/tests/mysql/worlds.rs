@@ -23,7 +23,8 @@ impl World {
         maria.run(script);
         let dump = env::temp_dir().join(format!("{}-{}.sql", maria.name, std::process::id()));
         let mut command = maria.server().program("mariadb-dump");
-        let out = command.args(["--routines", "--triggers", "--no-data"]).arg(&maria.name).output().expect("mariadb-dump");
+        let out =
+            command.args(["--routines", "--triggers", "--no-data"]).arg(&maria.name).output().expect("mariadb-dump");
         assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
         fs::write(&dump, out.stdout).expect("a file for the dump");
         World { maria, dump }

@@ -131,7 +131,10 @@ impl Translator<'_> {
                 self.text(&Sql { ty: Ty::Time(digits), ..value.clone() })
             }
             Ty::Bytes => {
-                self.declare("bytes in JSON", "written as hexadecimal text; MySQL writes base64 with a prefix, MariaDB the bytes");
+                self.declare(
+                    "bytes in JSON",
+                    "written as hexadecimal text; MySQL writes base64 with a prefix, MariaDB the bytes",
+                );
                 Sql::atom(format!("encode({}, 'hex')", value.text), Ty::Text)
             }
             _ => value.clone(),
@@ -285,7 +288,8 @@ fn plain_number(text: &str) -> Option<Sql> {
         return Some(Sql { literal: Some(text.to_owned()), ..Sql::atom(text, Ty::Int) });
     }
     let (before, after) = digits.split_once('.')?;
-    let exact = before.bytes().chain(after.bytes()).all(|b| b.is_ascii_digit()) && !before.is_empty() && !after.is_empty();
+    let exact =
+        before.bytes().chain(after.bytes()).all(|b| b.is_ascii_digit()) && !before.is_empty() && !after.is_empty();
     let scale = u32::try_from(after.len()).ok();
     exact.then(|| Sql { literal: Some(text.to_owned()), ..Sql::atom(text, Ty::Decimal(scale)) })
 }
@@ -306,7 +310,11 @@ pub fn array_of(parts: &[String]) -> String {
         .iter()
         .map(|p| {
             let plain = !p.is_empty() && p.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-');
-            if plain && !p.eq_ignore_ascii_case("null") { p.clone() } else { format!("\"{}\"", p.replace('\\', "\\\\").replace('"', "\\\"")) }
+            if plain && !p.eq_ignore_ascii_case("null") {
+                p.clone()
+            } else {
+                format!("\"{}\"", p.replace('\\', "\\\\").replace('"', "\\\""))
+            }
         })
         .collect();
     literal(&format!("{{{}}}", quoted.join(",")))

@@ -125,24 +125,54 @@ examples! {
 
 /// A trigger's body on table t, under the name of the construct that it shows.
 pub const STATEMENTS: &[(&str, &str)] = &[
-    ("DECLARE, SET, IF, ELSEIF", "BEGIN DECLARE v INT DEFAULT 1; SET v = v + NEW.n; IF v > 3 THEN INSERT INTO log (what) VALUES ('big'); ELSEIF v > 1 THEN INSERT INTO log (what) VALUES ('mid'); END IF; END"),
-    ("CASE statement", "BEGIN CASE NEW.n WHEN 1 THEN INSERT INTO log (what) VALUES ('one'); ELSE BEGIN END; END CASE; END"),
-    ("LOOP, WHILE, REPEAT, labels", "BEGIN DECLARE i INT DEFAULT 0; w: WHILE i < 3 DO SET i = i + 1; IF i = 2 THEN ITERATE w; END IF; INSERT INTO log (version) VALUES (i); END WHILE; REPEAT SET i = i - 1; UNTIL i = 0 END REPEAT; l: LOOP LEAVE l; END LOOP; END"),
+    (
+        "DECLARE, SET, IF, ELSEIF",
+        "BEGIN DECLARE v INT DEFAULT 1; SET v = v + NEW.n; IF v > 3 THEN INSERT INTO log (what) VALUES ('big'); ELSEIF v > 1 THEN INSERT INTO log (what) VALUES ('mid'); END IF; END",
+    ),
+    (
+        "CASE statement",
+        "BEGIN CASE NEW.n WHEN 1 THEN INSERT INTO log (what) VALUES ('one'); ELSE BEGIN END; END CASE; END",
+    ),
+    (
+        "LOOP, WHILE, REPEAT, labels",
+        "BEGIN DECLARE i INT DEFAULT 0; w: WHILE i < 3 DO SET i = i + 1; IF i = 2 THEN ITERATE w; END IF; INSERT INTO log (version) VALUES (i); END WHILE; REPEAT SET i = i - 1; UNTIL i = 0 END REPEAT; l: LOOP LEAVE l; END LOOP; END",
+    ),
     ("LEAVE of the body", "b: BEGIN IF NEW.n IS NULL THEN LEAVE b; END IF; INSERT INTO log (what) VALUES ('x'); END"),
-    ("SELECT .. INTO", "BEGIN DECLARE v BIGINT; SELECT MAX(version) INTO v FROM log; INSERT INTO log (version) VALUES (v + 1); END"),
-    ("cursors, CONTINUE HANDLER FOR NOT FOUND", "BEGIN DECLARE done INT DEFAULT FALSE; DECLARE w VARCHAR(50); DECLARE c CURSOR FOR SELECT what FROM log; DECLARE CONTINUE HANDLER FOR NOT FOUND SET done = TRUE; OPEN c; r: LOOP FETCH c INTO w; IF done THEN LEAVE r; END IF; UPDATE log SET version = version + 1 WHERE what = w; END LOOP; CLOSE c; END"),
-    ("EXIT HANDLER FOR SQLEXCEPTION", "BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN INSERT INTO log (what) VALUES ('failed'); END; INSERT INTO log (what) VALUES (NEW.s); END"),
-    ("CONTINUE HANDLER FOR SQLEXCEPTION", "BEGIN DECLARE CONTINUE HANDLER FOR 1062 BEGIN END; INSERT INTO log (what) VALUES (NEW.s); INSERT INTO log (what) VALUES ('after'); END"),
+    (
+        "SELECT .. INTO",
+        "BEGIN DECLARE v BIGINT; SELECT MAX(version) INTO v FROM log; INSERT INTO log (version) VALUES (v + 1); END",
+    ),
+    (
+        "cursors, CONTINUE HANDLER FOR NOT FOUND",
+        "BEGIN DECLARE done INT DEFAULT FALSE; DECLARE w VARCHAR(50); DECLARE c CURSOR FOR SELECT what FROM log; DECLARE CONTINUE HANDLER FOR NOT FOUND SET done = TRUE; OPEN c; r: LOOP FETCH c INTO w; IF done THEN LEAVE r; END IF; UPDATE log SET version = version + 1 WHERE what = w; END LOOP; CLOSE c; END",
+    ),
+    (
+        "EXIT HANDLER FOR SQLEXCEPTION",
+        "BEGIN DECLARE EXIT HANDLER FOR SQLEXCEPTION BEGIN INSERT INTO log (what) VALUES ('failed'); END; INSERT INTO log (what) VALUES (NEW.s); END",
+    ),
+    (
+        "CONTINUE HANDLER FOR SQLEXCEPTION",
+        "BEGIN DECLARE CONTINUE HANDLER FOR 1062 BEGIN END; INSERT INTO log (what) VALUES (NEW.s); INSERT INTO log (what) VALUES ('after'); END",
+    ),
     ("SIGNAL", "BEGIN IF NEW.n < 0 THEN SIGNAL SQLSTATE '45000' SET MESSAGE_TEXT = 'negative'; END IF; END"),
     ("INSERT .. SET", "INSERT INTO log SET what = NEW.s, version = 1"),
     ("INSERT .. SELECT", "INSERT INTO log (what, version) SELECT NEW.s, COALESCE(MAX(version), 0) + 1 FROM log"),
     ("INSERT IGNORE", "INSERT IGNORE INTO log (what) VALUES (NEW.s)"),
-    ("ON DUPLICATE KEY UPDATE", "INSERT INTO log (what, n) VALUES (NEW.s, 1) ON DUPLICATE KEY UPDATE n = n + VALUES(n)"),
+    (
+        "ON DUPLICATE KEY UPDATE",
+        "INSERT INTO log (what, n) VALUES (NEW.s, 1) ON DUPLICATE KEY UPDATE n = n + VALUES(n)",
+    ),
     ("REPLACE", "REPLACE INTO log (what, n) VALUES (NEW.s, NEW.n)"),
     ("UPDATE, DELETE", "BEGIN UPDATE log SET n = n + 1 WHERE what = NEW.s; DELETE FROM log WHERE n > 100; END"),
     ("UPDATE .. LIMIT", "UPDATE log SET n = 1 ORDER BY id LIMIT 1"),
-    ("ROW_COUNT()", "BEGIN UPDATE log SET n = 1 WHERE what = NEW.s; IF ROW_COUNT() = 0 THEN INSERT INTO log (what, n) VALUES (NEW.s, 1); END IF; END"),
-    ("@x assigned and read in one program", "BEGIN SET @v = (SELECT COALESCE(MAX(version), 0) + 1 FROM log); INSERT INTO log (version) VALUES (@v); END"),
+    (
+        "ROW_COUNT()",
+        "BEGIN UPDATE log SET n = 1 WHERE what = NEW.s; IF ROW_COUNT() = 0 THEN INSERT INTO log (what, n) VALUES (NEW.s, 1); END IF; END",
+    ),
+    (
+        "@x assigned and read in one program",
+        "BEGIN SET @v = (SELECT COALESCE(MAX(version), 0) + 1 FROM log); INSERT INTO log (version) VALUES (@v); END",
+    ),
     ("@x set by the application", "INSERT INTO log (what, actor) VALUES (NEW.s, @user_id)"),
     ("PREPARE, EXECUTE", "BEGIN PREPARE p FROM 'insert into log (what) values (1)'; EXECUTE p; END"),
     ("COMMIT", "BEGIN COMMIT; END"),

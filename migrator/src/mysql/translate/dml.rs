@@ -1,8 +1,8 @@
 //! Statements that change rows.
 
 use sqlparser::ast::{
-    Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, OnInsert, SetExpr, Statement, TableFactor, TableObject,
-    Update,
+    Assignment, AssignmentTarget, Delete, Expr, FromTable, Insert, OnInsert, SetExpr, Statement, TableFactor,
+    TableObject, Update,
 };
 
 use super::Translator;
@@ -122,9 +122,9 @@ impl<'a> Translator<'a> {
         let given = |key: &&Vec<String>| key.iter().all(|c| names.iter().any(|n| n.eq_ignore_ascii_case(c)));
         let mut keys = table.keys.iter().filter(given);
         let only = keys.next()?;
-        keys.next().is_none().then(|| {
-            only.iter().map(|c| table.column(c).map_or_else(|| c.clone(), |c| c.quoted.clone())).collect()
-        })
+        keys.next()
+            .is_none()
+            .then(|| only.iter().map(|c| table.column(c).map_or_else(|| c.clone(), |c| c.quoted.clone())).collect())
     }
 
     #[allow(clippy::too_many_arguments)]
@@ -152,8 +152,14 @@ impl<'a> Translator<'a> {
             );
             return format!("insert into {target} as {alias}{columns}\n{body}\non conflict do nothing");
         };
-        self.declare("ON DUPLICATE KEY UPDATE", "the row counts once in the number of rows; MySQL counts an update twice");
-        format!("insert into {target} as {alias}{columns}\n{body}\non conflict ({}) do update set {sets}", key.join(", "))
+        self.declare(
+            "ON DUPLICATE KEY UPDATE",
+            "the row counts once in the number of rows; MySQL counts an update twice",
+        );
+        format!(
+            "insert into {target} as {alias}{columns}\n{body}\non conflict ({}) do update set {sets}",
+            key.join(", ")
+        )
     }
 
     fn replace(
@@ -201,7 +207,8 @@ impl<'a> Translator<'a> {
                 );
             }
             let slot = table.and_then(|t| t.column(&name)).map(super::context::Column::slot);
-            let is_default = matches!(&assignment.value, Expr::Identifier(i) if i.value.eq_ignore_ascii_case("default"));
+            let is_default =
+                matches!(&assignment.value, Expr::Identifier(i) if i.value.eq_ignore_ascii_case("default"));
             let text = match slot {
                 _ if is_default => "default".to_owned(),
                 Some(slot) => self.store(&value, &slot).text,
@@ -267,7 +274,8 @@ impl<'a> Translator<'a> {
 
     fn delete(&mut self, delete: &Delete) -> String {
         let (FromTable::WithFromKeyword(from) | FromTable::WithoutKeyword(from)) = &delete.from;
-        let several = from.len() != 1 || !from[0].joins.is_empty() || delete.using.is_some() || !delete.tables.is_empty();
+        let several =
+            from.len() != 1 || !from[0].joins.is_empty() || delete.using.is_some() || !delete.tables.is_empty();
         if several {
             return self.refuse("DELETE of several tables", "not translated").text;
         }

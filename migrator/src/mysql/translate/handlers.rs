@@ -61,7 +61,10 @@ impl Writer<'_, '_> {
                         handlers.not_found = Some((*action, (**body).clone()));
                     }
                     Some(Condition::SqlWarning) => {
-                        self.t.declare("HANDLER FOR SQLWARNING", "left out: what is a warning in MySQL is an error in PostgreSQL, or nothing");
+                        self.t.declare(
+                            "HANDLER FOR SQLWARNING",
+                            "left out: what is a warning in MySQL is an error in PostgreSQL, or nothing",
+                        );
                     }
                     Some(condition) => match pg_condition(&condition) {
                         Some(name) => errors.push(name),
@@ -195,7 +198,10 @@ impl Writer<'_, '_> {
             match (known, name) {
                 (Some((kind, item)), Some(name)) => self.put(&format!("get {kind}diagnostics {name} = {item};")),
                 _ => {
-                    let refused = self.t.refuse(&format!("GET DIAGNOSTICS {item}"), "PostgreSQL has no such item, or its target is no variable");
+                    let refused = self.t.refuse(
+                        &format!("GET DIAGNOSTICS {item}"),
+                        "PostgreSQL has no such item, or its target is no variable",
+                    );
                     self.put(&format!("perform {};", refused.text));
                 }
             }

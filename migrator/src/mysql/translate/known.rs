@@ -59,7 +59,10 @@ fn of_table(table: &schema::Table, schema: &str) -> Table {
                 Codec::Time => Ty::Time(digits()),
             };
             let collation = column.collation.as_deref().or(inherited).unwrap_or_default().to_lowercase();
-            let exact = collation.ends_with("_bin") || collation.ends_with("_cs") || collation == "binary" || collation == "ascii_bin";
+            let exact = collation.ends_with("_bin")
+                || collation.ends_with("_cs")
+                || collation == "binary"
+                || collation == "ascii_bin";
             Column {
                 name: column.name.clone(),
                 quoted: quoted(&column.name),
@@ -72,7 +75,8 @@ fn of_table(table: &schema::Table, schema: &str) -> Table {
         })
         .collect();
     let plain = |k: &&schema::Key| {
-        matches!(k.kind, KeyKind::Primary | KeyKind::Unique) && k.parts.iter().all(|p| !p.expression && p.prefix.is_none())
+        matches!(k.kind, KeyKind::Primary | KeyKind::Unique)
+            && k.parts.iter().all(|p| !p.expression && p.prefix.is_none())
     };
     let keys = table.keys.iter().filter(plain).map(|k| k.parts.iter().map(|p| p.column.clone()).collect()).collect();
     Table { name: table.name.clone(), quoted: format!("{}.{}", quoted(schema), quoted(&table.name)), columns, keys }

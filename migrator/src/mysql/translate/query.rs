@@ -1,9 +1,9 @@
 //! Queries.
 
 use sqlparser::ast::{
-    Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, LockType, ObjectName, ObjectNamePart, OrderByExpr,
-    OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator, SetQuantifier, TableFactor,
-    TableWithJoins,
+    Expr, GroupByExpr, Join, JoinConstraint, JoinOperator, LimitClause, LockType, ObjectName, ObjectNamePart,
+    OrderByExpr, OrderByKind, Query, Select, SelectItem, SelectItemQualifiedWildcardKind, SetExpr, SetOperator,
+    SetQuantifier, TableFactor, TableWithJoins,
 };
 
 use super::Translator;
@@ -70,7 +70,12 @@ impl<'a> Translator<'a> {
             }
             None => {}
         }
-        for lock in &query.locks {
+        // PostgreSQL locks no rows for an aggregate
+        let locks = if super::assign::is_aggregate(query) { &[] } else { query.locks.as_slice() };
+        if locks.len() < query.locks.len() {
+            self.declare("FOR UPDATE of an aggregate", "left out: PostgreSQL has no such lock");
+        }
+        for lock in locks {
             text.push_str(match lock.lock_type {
                 LockType::Update => " for update",
                 _ => " for share",
@@ -206,9 +211,10 @@ impl<'a> Translator<'a> {
 
     fn join(&mut self, join: &Join) -> String {
         let (word, constraint) = match &join.join_operator {
-            JoinOperator::Join(c) | JoinOperator::Inner(c) | JoinOperator::CrossJoin(c) | JoinOperator::StraightJoin(c) => {
-                ("join", c)
-            }
+            JoinOperator::Join(c)
+            | JoinOperator::Inner(c)
+            | JoinOperator::CrossJoin(c)
+            | JoinOperator::StraightJoin(c) => ("join", c),
             JoinOperator::Left(c) | JoinOperator::LeftOuter(c) => ("left join", c),
             JoinOperator::Right(c) | JoinOperator::RightOuter(c) => ("right join", c),
             other => {
@@ -236,7 +242,8 @@ impl<'a> Translator<'a> {
                 }
                 let own = last(name);
                 let alias = alias.as_ref().map(|a| a.name.value.clone());
-                let from_query = self.from.iter().rev().skip(1).any(|s| s.iter().any(|(a, t)| t.is_none() && *a == own));
+                let from_query =
+                    self.from.iter().rev().skip(1).any(|s| s.iter().any(|(a, t)| t.is_none() && *a == own));
                 let (text, table) =
                     if from_query { (crate::source::types::quoted(&own), None) } else { self.table(name) };
                 self.in_scope(alias.clone().unwrap_or(own), table);
@@ -282,7 +289,10 @@ impl<'a> Translator<'a> {
         {
             let whole = words.join(".");
             self.refuse(&whole, "a table of another database");
-            return (format!("{}.{}", crate::source::types::quoted(&words[0]), crate::source::types::quoted(&own)), None);
+            return (
+                format!("{}.{}", crate::source::types::quoted(&words[0]), crate::source::types::quoted(&own)),
+                None,
+            );
         }
         let known: &'a super::Known = self.known;
         match known.table(&own) {

@@ -81,7 +81,8 @@ fn every_construct_of_the_table_is_read_and_its_translation_is_sql() {
     let known = constructs::known(Flavor::MySql);
     for example in constructs::EXPRESSIONS {
         let shown = constructs::expression(&known, example.text).unwrap_or_else(|e| panic!("{}: {e}", example.text));
-        pg_query::parse(&format!("select {}, {}", shown.sql, shown.shown)).unwrap_or_else(|e| panic!("{}: {e}\n{}", example.text, shown.sql));
+        pg_query::parse(&format!("select {}, {}", shown.sql, shown.shown))
+            .unwrap_or_else(|e| panic!("{}: {e}\n{}", example.text, shown.sql));
     }
     for (name, body) in constructs::STATEMENTS {
         let made = constructs::trigger(&known, body).unwrap_or_else(|e| panic!("{name}: {e}"));
@@ -157,7 +158,11 @@ fn a_user_variable_that_another_program_reads_is_a_setting() {
          create trigger v after update on child for each row insert into log (what, actor) values ('v', @who)$$",
     );
     let made = |name: &str| world.items.iter().find(|i| i.made.name == name).expect("an item").made.clone();
-    assert!(made("u").create.contains("perform set_config('app.who', coalesce(new.name, ''), false);"), "{}", made("u").create);
+    assert!(
+        made("u").create.contains("perform set_config('app.who', coalesce(new.name, ''), false);"),
+        "{}",
+        made("u").create
+    );
     assert!(made("u").create.contains("user_own bigint; -- @own"), "{}", made("u").create);
     assert!(made("v").create.contains("nullif(current_setting('app.who', true), '')"), "{}", made("v").create);
     assert_eq!(made("v").settings.get("@who").map(String::as_str), Some("app.who"));
@@ -172,8 +177,13 @@ fn new_under_delete_is_flagged_and_not_repaired() {
 
 #[test]
 fn what_is_not_translated_is_told_and_its_event_is_seen() {
-    let world = world("create trigger i after insert on child for each row insert into log (what) values (sha1(new.name))$$");
-    assert!(notes(&world, "i").contains("refused sha1(new.name)") || notes(&world, "i").contains("refused SHA1"), "{}", notes(&world, "i"));
+    let world =
+        world("create trigger i after insert on child for each row insert into log (what) values (sha1(new.name))$$");
+    assert!(
+        notes(&world, "i").contains("refused sha1(new.name)") || notes(&world, "i").contains("refused SHA1"),
+        "{}",
+        notes(&world, "i")
+    );
     let item = world.items.iter().find(|i| i.made.name == "i").expect("i");
     assert!(item.made.create.contains("insert into public.log"), "{}", item.made.create);
 }

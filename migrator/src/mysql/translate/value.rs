@@ -162,21 +162,48 @@ pub fn of_type(data_type: &DataType) -> Option<(Ty, String)> {
         _ => (Ty::Text, "text".to_owned()),
     };
     Some(match data_type {
-        D::TinyInt(_) | D::SmallInt(_) | D::Int2(_) | D::MediumInt(_) | D::Int(_) | D::Int4(_) | D::Integer(_) | D::Bool
-        | D::Boolean | D::TinyIntUnsigned(_) | D::SmallIntUnsigned(_) | D::Int2Unsigned(_) | D::MediumIntUnsigned(_) => {
-            (Ty::Int, "integer".into())
-        }
-        D::BigInt(_) | D::Int8(_) | D::IntUnsigned(_) | D::Int4Unsigned(_) | D::IntegerUnsigned(_) | D::BigIntUnsigned(_)
-        | D::Int8Unsigned(_) | D::Signed | D::SignedInteger | D::Unsigned | D::UnsignedInteger | D::Bit(_) => {
-            (Ty::Int, "bigint".into())
-        }
+        D::TinyInt(_)
+        | D::SmallInt(_)
+        | D::Int2(_)
+        | D::MediumInt(_)
+        | D::Int(_)
+        | D::Int4(_)
+        | D::Integer(_)
+        | D::Bool
+        | D::Boolean
+        | D::TinyIntUnsigned(_)
+        | D::SmallIntUnsigned(_)
+        | D::Int2Unsigned(_)
+        | D::MediumIntUnsigned(_) => (Ty::Int, "integer".into()),
+        D::BigInt(_)
+        | D::Int8(_)
+        | D::IntUnsigned(_)
+        | D::Int4Unsigned(_)
+        | D::IntegerUnsigned(_)
+        | D::BigIntUnsigned(_)
+        | D::Int8Unsigned(_)
+        | D::Signed
+        | D::SignedInteger
+        | D::Unsigned
+        | D::UnsignedInteger
+        | D::Bit(_) => (Ty::Int, "bigint".into()),
         D::Numeric(n) | D::Decimal(n) | D::Dec(n) | D::DecimalUnsigned(n) | D::DecUnsigned(n) => {
             let (precision, scale) = digits(n);
             (Ty::Decimal(Some(scale)), format!("numeric({precision},{scale})"))
         }
-        D::Float(_) | D::FloatUnsigned(_) | D::Real | D::RealUnsigned | D::Double(_) | D::DoubleUnsigned(_)
-        | D::DoublePrecision | D::DoublePrecisionUnsigned | D::Float4 | D::Float8 => (Ty::Double, "double precision".into()),
-        D::Char(l) | D::Character(l) | D::Varchar(l) | D::CharacterVarying(l) | D::CharVarying(l) | D::Nvarchar(l) => text(l),
+        D::Float(_)
+        | D::FloatUnsigned(_)
+        | D::Real
+        | D::RealUnsigned
+        | D::Double(_)
+        | D::DoubleUnsigned(_)
+        | D::DoublePrecision
+        | D::DoublePrecisionUnsigned
+        | D::Float4
+        | D::Float8 => (Ty::Double, "double precision".into()),
+        D::Char(l) | D::Character(l) | D::Varchar(l) | D::CharacterVarying(l) | D::CharVarying(l) | D::Nvarchar(l) => {
+            text(l)
+        }
         D::Text | D::TinyText | D::MediumText | D::LongText | D::String(_) | D::Enum(..) | D::Set(_) => {
             (Ty::Text, "text".into())
         }

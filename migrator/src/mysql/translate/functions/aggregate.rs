@@ -11,7 +11,17 @@ impl Translator<'_> {
     pub(super) fn aggregate(&mut self, name: &str, call: &Function) -> Option<Sql> {
         let known = matches!(
             name,
-            "COUNT" | "MAX" | "MIN" | "SUM" | "AVG" | "GROUP_CONCAT" | "JSON_ARRAYAGG" | "JSON_OBJECTAGG" | "BIT_AND" | "BIT_OR" | "ANY_VALUE"
+            "COUNT"
+                | "MAX"
+                | "MIN"
+                | "SUM"
+                | "AVG"
+                | "GROUP_CONCAT"
+                | "JSON_ARRAYAGG"
+                | "JSON_OBJECTAGG"
+                | "BIT_AND"
+                | "BIT_OR"
+                | "ANY_VALUE"
         );
         let FunctionArguments::List(list) = &call.args else { return None };
         if !known || call.over.is_some() {
@@ -37,7 +47,10 @@ impl Translator<'_> {
                 if first.ty == Ty::Text {
                     self.declare(name, "texts are ordered by the database's collation");
                 }
-                Sql { collation: first.collation, ..Sql::atom(format!("{}({})", name.to_lowercase(), first.text), first.ty) }
+                Sql {
+                    collation: first.collation,
+                    ..Sql::atom(format!("{}({})", name.to_lowercase(), first.text), first.ty)
+                }
             }
             "ANY_VALUE" => Sql::atom(format!("min({})", first.text), first.ty),
             "SUM" => {
@@ -80,7 +93,10 @@ impl Translator<'_> {
                         _ => return Some(self.refuse(&call.to_string(), "this clause of GROUP_CONCAT")),
                     }
                 }
-                self.declare("GROUP_CONCAT", "not cut at group_concat_max_len (1,024 bytes in MySQL 8, 1 MB in MariaDB)");
+                self.declare(
+                    "GROUP_CONCAT",
+                    "not cut at group_concat_max_len (1,024 bytes in MySQL 8, 1 MB in MariaDB)",
+                );
                 let text = self.concat(&args);
                 Sql::atom(format!("string_agg({distinct}{}, {}{order})", text.text, literal(&separator)), Ty::Text)
             }

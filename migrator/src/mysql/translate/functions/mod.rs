@@ -72,10 +72,8 @@ impl Translator<'_> {
         let it = Call { name: upper, raw, whole: whole.to_string() };
         // a routine of the source goes before a built-in function only when its database is written
         if parts.len() == 1 {
-            let found = self
-                .flow_function(&it)
-                .or_else(|| self.time_function(&it))
-                .or_else(|| self.session_function(&it));
+            let found =
+                self.flow_function(&it).or_else(|| self.time_function(&it)).or_else(|| self.session_function(&it));
             if let Some(value) = found {
                 return value;
             }

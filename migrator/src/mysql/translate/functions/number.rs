@@ -35,7 +35,10 @@ impl Translator<'_> {
                         Sql::compound(format!("round({} * 1e{power}) / 1e{power}", value.operand()), Ty::Double)
                     }
                     Ty::Double => {
-                        self.declare("ROUND of a floating number", "halves are rounded away from zero, after the number's shortest text");
+                        self.declare(
+                            "ROUND of a floating number",
+                            "halves are rounded away from zero, after the number's shortest text",
+                        );
                         Sql::atom(format!("round({}::numeric{place})::double precision", value.operand()), Ty::Double)
                     }
                     ty => {
@@ -47,8 +50,12 @@ impl Translator<'_> {
                             }
                             (_, scale) => scale,
                         };
-                        let operand = if ty == Ty::Int { format!("{}::numeric", value.operand()) } else { value.text.clone() };
-                        Sql::atom(format!("round({operand}{place})"), if ty == Ty::Int { Ty::Int } else { Ty::Decimal(scale) })
+                        let operand =
+                            if ty == Ty::Int { format!("{}::numeric", value.operand()) } else { value.text.clone() };
+                        Sql::atom(
+                            format!("round({operand}{place})"),
+                            if ty == Ty::Int { Ty::Int } else { Ty::Decimal(scale) },
+                        )
                     }
                 }
             }

@@ -49,7 +49,10 @@ impl Translator<'_> {
     }
 
     fn account(&mut self, role: &str, construct: &str) -> Sql {
-        self.declare(construct, "PostgreSQL's role and the client's address; MySQL gives its own user and the host's name");
+        self.declare(
+            construct,
+            "PostgreSQL's role and the client's address; MySQL gives its own user and the host's name",
+        );
         Sql::compound(format!("{role} || '@' || coalesce(host(inet_client_addr()), 'localhost')"), Ty::Text)
     }
 
@@ -60,18 +63,25 @@ impl Translator<'_> {
             return of_variable(&variable.clone());
         }
         let setting = self.setting(&bare);
-        Sql { setting: true, ..Sql::atom(format!("nullif(current_setting({}, true), '')", literal(&setting)), Ty::Text) }
+        Sql {
+            setting: true,
+            ..Sql::atom(format!("nullif(current_setting({}, true), '')", literal(&setting)), Ty::Text)
+        }
     }
 
     /// The setting that stands for a user variable.
     pub(in super::super) fn setting(&mut self, bare: &str) -> String {
-        let name: String =
-            bare.chars().map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '_' }).collect();
+        let name: String = bare
+            .chars()
+            .map(|c| if c.is_ascii_alphanumeric() || c == '_' { c.to_ascii_lowercase() } else { '_' })
+            .collect();
         let setting = format!("app.{}{name}", if name.starts_with(|c: char| c.is_ascii_digit()) { "_" } else { "" });
         self.settings.insert(format!("@{bare}"), setting.clone());
         self.declare(
             &format!("@{bare}"),
-            format!("the setting {setting}: the application has to SET it where it set the variable, or the value is NULL"),
+            format!(
+                "the setting {setting}: the application has to SET it where it set the variable, or the value is NULL"
+            ),
         );
         setting
     }

@@ -70,7 +70,8 @@ impl Translator<'_> {
                 if from.integer().is_none_or(|n| n < 1) || length.integer().is_none_or(|n| n < 0) {
                     return Some(self.refuse(&it.whole, "the position and the length must be positive constants"));
                 }
-                let overlay = format!("overlay({} placing {} from {} for {})", text.text, new.text, from.text, length.text);
+                let overlay =
+                    format!("overlay({} placing {} from {} for {})", text.text, new.text, from.text, length.text);
                 let outside = format!("char_length({}) < {}", text.text, from.text);
                 Sql::atom(format!("case when {outside} then {} else {overlay} end", text.text), Ty::Text)
             }
@@ -90,7 +91,11 @@ impl Translator<'_> {
                 let (needle, set) = if exact { (needle, set) } else { (lower(&needle), lower(&set)) };
                 let place = format!("coalesce(array_position(string_to_array({}, ','), {}), 0)", set.text, needle.text);
                 Sql::atom(
-                    format!("case when {} is not null and {} is not null then {place} end", needle.operand(), set.operand()),
+                    format!(
+                        "case when {} is not null and {} is not null then {place} end",
+                        needle.operand(),
+                        set.operand()
+                    ),
                     Ty::Int,
                 )
             }
@@ -98,7 +103,10 @@ impl Translator<'_> {
                 let (a, b) = (self.text(a), self.text(b));
                 let (a, b) = self.texts(&a, &b);
                 let (a, b) = (a.operand(), b.operand());
-                Sql::atom(format!("case when {a} = {b} then 0 when {a} < {b} then -1 when {a} > {b} then 1 end"), Ty::Int)
+                Sql::atom(
+                    format!("case when {a} = {b} then 0 when {a} < {b} then -1 when {a} > {b} then 1 end"),
+                    Ty::Int,
+                )
             }
             ("ASCII" | "ORD", [value]) => {
                 if it.name == "ORD" {
@@ -106,7 +114,9 @@ impl Translator<'_> {
                 }
                 self.of_text("ascii", value).with(Ty::Int)
             }
-            ("CHAR", [code]) if code.integer().is_some_and(|n| n > 0) => Sql::atom(format!("chr({})", code.text), Ty::Text),
+            ("CHAR", [code]) if code.integer().is_some_and(|n| n > 0) => {
+                Sql::atom(format!("chr({})", code.text), Ty::Text)
+            }
             ("HEX", [value]) => match value.ty {
                 Ty::Int => Sql::atom(format!("upper(to_hex({}::bigint))", value.operand()), Ty::Text),
                 Ty::Bytes => Sql::atom(format!("upper(encode({}, 'hex'))", value.text), Ty::Text),
@@ -141,7 +151,9 @@ impl Translator<'_> {
                 };
                 Sql::atom(format!("encode({name}({bytes}), 'hex')"), Ty::Text)
             }
-            ("SHA1" | "SHA", [_]) => self.refuse(&it.whole, "PostgreSQL has SHA-1 in extension pgcrypto only: digest(.., 'sha1')"),
+            ("SHA1" | "SHA", [_]) => {
+                self.refuse(&it.whole, "PostgreSQL has SHA-1 in extension pgcrypto only: digest(.., 'sha1')")
+            }
             ("TO_BASE64", [value]) => {
                 let bytes = match value.ty {
                     Ty::Bytes => value.text.clone(),
@@ -180,7 +192,8 @@ impl Translator<'_> {
                 _ => Sql::atom(format!("encode({}, 'hex')::uuid::text", value.text), Ty::Text),
             },
             ("BIN_TO_UUID", [value, swap]) => {
-                let bytes = if value.ty == Ty::Uuid { format!("uuid_send({})", value.text) } else { value.text.clone() };
+                let bytes =
+                    if value.ty == Ty::Uuid { format!("uuid_send({})", value.text) } else { value.text.clone() };
                 match swap.integer() {
                     Some(0) => Sql::atom(format!("encode({bytes}, 'hex')::uuid::text"), Ty::Text),
                     Some(1) => self.help(Helper::UuidUnswap, &[bytes], Ty::Text),
@@ -193,9 +206,11 @@ impl Translator<'_> {
                 Sql::compound(format!("{} ~* {pattern}", text.operand()), Ty::Bool)
             }
             ("UUID_SHORT", []) => self.refuse(&it.whole, "PostgreSQL has no such number; a sequence may stand for it"),
-            ("INET_NTOA" | "INET_ATON" | "SOUNDEX" | "CRC32" | "COMPRESS" | "UNCOMPRESS" | "AES_ENCRYPT" | "AES_DECRYPT", _) => {
-                self.refuse(&it.whole, "PostgreSQL has no such function built in")
-            }
+            (
+                "INET_NTOA" | "INET_ATON" | "SOUNDEX" | "CRC32" | "COMPRESS" | "UNCOMPRESS" | "AES_ENCRYPT"
+                | "AES_DECRYPT",
+                _,
+            ) => self.refuse(&it.whole, "PostgreSQL has no such function built in"),
             _ => return None,
         })
     }
@@ -253,11 +268,16 @@ impl Translator<'_> {
         match n.integer() {
             Some(0) => Sql::atom(format!("left({t}, 0)"), Ty::Text),
             Some(1) => Sql::atom(format!("split_part({t}, {d}, 1)"), Ty::Text),
-            Some(n) if n > 0 => Sql::atom(format!("array_to_string((string_to_array({t}, {d}))[1:{n}], {d})"), Ty::Text),
+            Some(n) if n > 0 => {
+                Sql::atom(format!("array_to_string((string_to_array({t}, {d}))[1:{n}], {d})"), Ty::Text)
+            }
             // from the end; split_part takes a negative number from version 14 on only
             Some(-1) => Sql::atom(format!("reverse(split_part(reverse({t}), reverse({d}), 1))"), Ty::Text),
             Some(n) => Sql::atom(
-                format!("reverse(array_to_string((string_to_array(reverse({t}), reverse({d})))[1:{}], reverse({d})))", -n),
+                format!(
+                    "reverse(array_to_string((string_to_array(reverse({t}), reverse({d})))[1:{}], reverse({d})))",
+                    -n
+                ),
                 Ty::Text,
             ),
             None => self.refuse(whole, "the count must be a constant"),

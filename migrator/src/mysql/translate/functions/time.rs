@@ -42,7 +42,8 @@ impl Translator<'_> {
                 let moment = self.moment(&value);
                 match value.ty {
                     Ty::DateTime(n) if n > 0 => {
-                        let text = format!("round(extract(epoch from {}::timestamptz)::numeric, {n})", moment.operand());
+                        let text =
+                            format!("round(extract(epoch from {}::timestamptz)::numeric, {n})", moment.operand());
                         Sql::atom(text, Ty::Decimal(Some(n)))
                     }
                     _ => Sql::atom(format!("extract(epoch from {}::timestamptz)::bigint", moment.operand()), Ty::Int),
@@ -76,7 +77,11 @@ impl Translator<'_> {
                 self.declare("STR_TO_DATE", "a text that does not fit is an error, not NULL");
                 let text = self.text(&text);
                 let made = format!("to_timestamp({}, {})", text.text, literal(&pattern));
-                if timed { Sql::atom(format!("{made}::timestamp"), Ty::DateTime(0)) } else { Sql::atom(format!("{made}::date"), Ty::Date) }
+                if timed {
+                    Sql::atom(format!("{made}::timestamp"), Ty::DateTime(0))
+                } else {
+                    Sql::atom(format!("{made}::date"), Ty::Date)
+                }
             }
             ("DATE_ADD" | "ADDDATE" | "DATE_SUB" | "SUBDATE", [value, Expr::Interval(interval)]) => {
                 let value = self.expr(value);
@@ -90,7 +95,11 @@ impl Translator<'_> {
                 let moment = self.moment(&value);
                 let op = if it.name == "ADDDATE" { "+" } else { "-" };
                 let moved = format!("{} {op} {} * interval '1 day'", moment.operand(), days.operand());
-                if value.ty == Ty::Date { Sql::atom(format!("({moved})::date"), Ty::Date) } else { Sql::compound(moved, value.ty) }
+                if value.ty == Ty::Date {
+                    Sql::atom(format!("({moved})::date"), Ty::Date)
+                } else {
+                    Sql::compound(moved, value.ty)
+                }
             }
             ("TIMESTAMPADD", [unit, amount, value]) => {
                 let interval = sqlparser::ast::Interval {
@@ -116,9 +125,8 @@ impl Translator<'_> {
                     format!("trunc(extract(epoch from ({b}::timestamp - {a}::timestamp))::numeric{per})::bigint")
                 };
                 let age = format!("age({b}::timestamp, {a}::timestamp)");
-                let months = |per: &str| {
-                    format!("((extract(year from {age}) * 12 + extract(month from {age}))::int{per})")
-                };
+                let months =
+                    |per: &str| format!("((extract(year from {age}) * 12 + extract(month from {age}))::int{per})");
                 let text = match unit_name(unit).as_str() {
                     "MICROSECOND" => seconds(" * 1000000"),
                     "SECOND" => seconds(""),
@@ -154,7 +162,10 @@ impl Translator<'_> {
             ("LAST_DAY", [value]) => {
                 let value = self.expr(value);
                 let moment = self.moment(&value);
-                Sql::atom(format!("(date_trunc('month', {}) + interval '1 month - 1 day')::date", moment.text), Ty::Date)
+                Sql::atom(
+                    format!("(date_trunc('month', {}) + interval '1 month - 1 day')::date", moment.text),
+                    Ty::Date,
+                )
             }
             ("DAYNAME" | "MONTHNAME", [value]) => {
                 let value = self.expr(value);
@@ -163,8 +174,8 @@ impl Translator<'_> {
                 Sql::atom(format!("to_char({}, '{pattern}')", moment.text), Ty::Text)
             }
             (
-                "YEAR" | "MONTH" | "DAY" | "DAYOFMONTH" | "HOUR" | "MINUTE" | "SECOND" | "MICROSECOND" | "QUARTER" | "DAYOFYEAR"
-                | "DAYOFWEEK" | "WEEKDAY" | "WEEKOFYEAR",
+                "YEAR" | "MONTH" | "DAY" | "DAYOFMONTH" | "HOUR" | "MINUTE" | "SECOND" | "MICROSECOND" | "QUARTER"
+                | "DAYOFYEAR" | "DAYOFWEEK" | "WEEKDAY" | "WEEKOFYEAR",
                 [value],
             ) => {
                 let value = self.expr(value);
@@ -178,12 +189,14 @@ impl Translator<'_> {
                 self.declare("CONVERT_TZ", "an unknown zone is an error, not NULL");
                 let moment = self.moment(&value);
                 let zone = |z: &Sql| offset(z.constant().unwrap_or_default());
-                let text = format!("{}::timestamp at time zone {} at time zone {}", moment.operand(), zone(&from), zone(&to));
+                let text =
+                    format!("{}::timestamp at time zone {} at time zone {}", moment.operand(), zone(&from), zone(&to));
                 Sql::compound(text, if let Ty::DateTime(n) = value.ty { Ty::DateTime(n) } else { Ty::DateTime(0) })
             }
             (
-                "TIMEDIFF" | "SEC_TO_TIME" | "TIME_TO_SEC" | "TO_DAYS" | "FROM_DAYS" | "MAKEDATE" | "MAKETIME" | "PERIOD_ADD"
-                | "PERIOD_DIFF" | "WEEK" | "YEARWEEK" | "TIME_FORMAT" | "ADDTIME" | "SUBTIME" | "TO_SECONDS" | "GET_FORMAT",
+                "TIMEDIFF" | "SEC_TO_TIME" | "TIME_TO_SEC" | "TO_DAYS" | "FROM_DAYS" | "MAKEDATE" | "MAKETIME"
+                | "PERIOD_ADD" | "PERIOD_DIFF" | "WEEK" | "YEARWEEK" | "TIME_FORMAT" | "ADDTIME" | "SUBTIME"
+                | "TO_SECONDS" | "GET_FORMAT",
                 _,
             ) => self.refuse(&it.whole, "this function of time is not translated"),
             _ => return None,
