@@ -87,7 +87,9 @@ impl World {
                 }
                 None => (own.clone(), own.to_lowercase()),
             };
-            let Some(mut made) = program::translate(&sourced.program, &known, &trigger_name, &function_name) else { continue };
+            let Some(mut made) = program::translate(&sourced.program, &known, &trigger_name, &function_name) else {
+                continue;
+            };
             made.notes.extend(cascades(source, sourced));
             let table = match &sourced.program.kind {
                 ProgramKind::Trigger(trigger) => Some(trigger.table.name.clone()),
@@ -142,9 +144,9 @@ impl World {
 
     /// A trigger's item, by its name in PostgreSQL and its table there.
     pub fn of_trigger(&self, name: &str, table: &str) -> Option<&Item> {
-        self.items.iter().find(|i| {
-            i.made.trigger.as_ref().is_some_and(|(n, _)| n == name) && i.made.table.as_deref() == Some(table)
-        })
+        self.items
+            .iter()
+            .find(|i| i.made.trigger.as_ref().is_some_and(|(n, _)| n == name) && i.made.table.as_deref() == Some(table))
     }
 
     /// The item of a function in PostgreSQL.
@@ -206,7 +208,9 @@ pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
         })
     }));
     findings.sort_by(|a, b| {
-        let key = |f: &Finding| (std::cmp::Reverse(f.severity), f.table.clone(), f.trigger.clone(), f.function.clone(), f.line);
+        let key = |f: &Finding| {
+            (std::cmp::Reverse(f.severity), f.table.clone(), f.trigger.clone(), f.function.clone(), f.line)
+        };
         key(a).cmp(&key(b))
     });
     findings
@@ -216,10 +220,8 @@ pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
 pub fn told(world: &World, judged: &Judged) -> Finding {
     let mut finding = judged.finding.clone();
     let trigger = finding.trigger.as_ref().zip(finding.table.as_ref()).and_then(|(n, t)| world.of_trigger(n, t));
-    let function = judged
-        .function
-        .and_then(|oid| world.catalogue.function(oid))
-        .and_then(|f| world.of_function(&f.name));
+    let function =
+        judged.function.and_then(|oid| world.catalogue.function(oid)).and_then(|f| world.of_function(&f.name));
     let place = function.or(trigger);
     if let Some(item) = place {
         finding.line = match finding.line.and_then(|l| item.made.source_line(l)) {
@@ -234,7 +236,8 @@ pub fn told(world: &World, judged: &Judged) -> Finding {
             notes.extend(reached.made.notes.iter().filter(|n| !notes.contains(n)).cloned().collect::<Vec<_>>());
         }
     }
-    finding.declared = notes.iter().filter(|n| n.fate == Fate::Declared).map(|n| format!("{}: {}", n.construct, n.text)).collect();
+    finding.declared =
+        notes.iter().filter(|n| n.fate == Fate::Declared).map(|n| format!("{}: {}", n.construct, n.text)).collect();
     let refused: Vec<&Note> = notes.iter().filter(|n| n.fate == Fate::Refused).collect();
     let writes_events = judged.event_table.is_some() || finding.needs_work();
     if !refused.is_empty() && writes_events {
@@ -243,12 +246,17 @@ pub fn told(world: &World, judged: &Judged) -> Finding {
         finding.severity = finding.severity.max(Severity::Warning);
         finding.reasons.extend(refused.iter().map(|n| format!("not translated: {n}")));
     }
+    let path: Vec<&Item> = [trigger, function].into_iter().flatten().flat_map(|i| world.reached(i)).collect();
+    let locking = path.iter().any(|i| {
+        let locks = |n: &Note| n.construct.contains("FOR UPDATE") || n.construct.to_uppercase().starts_with("GET_LOCK");
+        i.made.create.contains(" for update") || i.made.create.contains(" for share") || i.made.notes.iter().any(locks)
+    });
     for reason in &mut finding.reasons {
         if let Some(rest) = reason.strip_prefix("ON CONFLICT DO NOTHING") {
             *reason = format!("INSERT IGNORE{rest}");
         }
-        // MySQL's default isolation is REPEATABLE READ, where even the row's own lock does not help
-        if reason.starts_with("the stream is the updated row") {
+        // MySQL's default isolation is REPEATABLE READ, where even the row's own lock does not help a plain read
+        if reason.starts_with("the stream is the updated row") && !locking {
             *reason = "the stream is the updated row, whose lock serialises it under READ COMMITTED only: under REPEATABLE READ, \
                        MySQL's default, the function reads the transaction's old snapshot, and the second update fails"
                 .into();
@@ -261,7 +269,8 @@ pub fn told(world: &World, judged: &Judged) -> Finding {
 
 fn rename(world: &World, finding: &mut Finding, trigger: Option<&Item>, function: Option<&Item>) {
     let schema = quoted(&world.known.schema);
-    let mut names: Vec<(String, String)> = world.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
+    let mut names: Vec<(String, String)> =
+        world.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
     for function in &world.catalogue.functions {
         if let Some(item) = world.of_function(&function.name) {
             names.push((function.identity.clone(), item.made.name.clone()));

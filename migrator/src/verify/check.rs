@@ -43,6 +43,14 @@ impl<'a> Case<'a> {
         port: &'a Port,
         real: bool,
     ) -> Result<Self, Error> {
+        let came =
+            |b: &&crate::plan::Brought| b.trigger == port.trigger && b.table == port.table && b.trigger.is_some();
+        if let Some(brought) = plan.translated.iter().find(came) {
+            return Err(unverified(format!(
+                "the old trigger {} runs on another server: compare what both write there and here",
+                brought.name
+            )));
+        }
         let (Some(trigger), Some(table)) = (&port.trigger, &port.table) else {
             return Err(unverified("no trigger leads to it: only the application could replay it"));
         };

@@ -6,4 +6,5 @@ mod expressions;
 mod port;
 mod server;
 mod sources;
+mod table;
 mod worlds;

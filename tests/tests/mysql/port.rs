@@ -11,6 +11,9 @@ engines! {
     nothing_is_planned_where_the_tables_are_missing,
     a_plan_is_stale_when_a_table_changes,
     what_cannot_be_translated_is_left_to_a_person,
+    a_live_server_is_read_as_its_dump_is,
+    captured_triggers_are_not_created,
+    a_view_of_the_store_takes_the_events_as_they_are,
 }
 
 fn plan_file(name: &str) -> PathBuf {
@@ -107,5 +110,72 @@ fn what_cannot_be_translated_is_left_to_a_person(db: &Db) {
         .owner()
         .rows("select tgname from pg_trigger where tgrelid = 'users'::regclass and not tgisinternal order by 1");
     assert_eq!(triggers, [[Some("log_user_changes".to_owned())]]);
+    fs::remove_file(file).ok();
+}
+
+fn a_live_server_is_read_as_its_dump_is(db: &Db) {
+    let world = World::new(SEED);
+    world.create_tables(db);
+    let scan = |from: &str| db.cli("app_owner", &["scan", "--from", from, "--format", "json"]).expect(3).json();
+    let (dump, live) = (scan(world.path()), scan(&world.maria.url()));
+    let told = |scan: &serde_json::Value| -> Vec<(String, String, String)> {
+        let text = |f: &serde_json::Value, key: &str| f[key].as_str().unwrap_or_default().to_owned();
+        let findings = scan["findings"].as_array().expect("findings");
+        findings.iter().map(|f| (text(f, "code"), text(f, "trigger"), text(f, "strategy"))).collect()
+    };
+    assert_eq!(told(&dump), told(&live));
+    let file = plan_file("live");
+    let path = file.to_str().expect("UTF-8");
+    db.cli("app_owner", &["plan", "--from", &world.maria.url(), "--out", path]).expect(3);
+    db.cli("app_owner", &["apply", path]).expect(0);
+    db.owner().run("insert into users (name) values ('Ann'); update users set name = 'Bea'");
+    assert_eq!(db.owner().rows("select count(*)::text from domain_events"), [[Some("2".to_owned())]]);
+    fs::remove_file(file).ok();
+}
+
+fn captured_triggers_are_not_created(db: &Db) {
+    let script = SEED.replace("@actor_id)", "null)").replace("'email', ifnull(new.email, ''))", "'email', new.email)");
+    let world = World::new(&script);
+    world.create_tables(db);
+    let file = plan_file("capture");
+    let path = file.to_str().expect("UTF-8");
+    db.cli("app_owner", &["plan", "--from", world.path(), "--out", path]).expect(3);
+    // a person states that nobody misses the rows
+    let text = fs::read_to_string(&file).expect("the plan");
+    fs::write(&file, text.replace("unused_elsewhere = false", "unused_elsewhere = true")).expect("the plan");
+    db.cli("app_owner", &["plan", "--revise", path, "--out", path, "--strategy", "user_created=capture"]).expect(3);
+    db.cli("app_owner", &["apply", path]).expect(0);
+    let mut app = db.owner();
+    app.run("insert into users (name) values ('Ann')");
+    assert_eq!(app.rows("select event_type from domain_events.events"), [[Some("UserCreated".to_owned())]]);
+    let legacy = app.rows("select tgname from pg_trigger where tgrelid = 'users'::regclass and tgname in ('user_created', 'log_user_changes')");
+    assert_eq!(legacy, [[Some("log_user_changes".to_owned())]]);
+    fs::remove_file(file).ok();
+}
+
+fn a_view_of_the_store_takes_the_events_as_they_are(db: &Db) {
+    let world = World::new(SEED);
+    world.create_tables(db);
+    // as adoption leaves it: a view of the old name, whose trigger gives the version
+    db.owner().run(
+        "alter table domain_events rename to domain_events_kept;
+         create view domain_events as select * from domain_events_kept;
+         create function into_kept() returns trigger language plpgsql as $f$ begin
+           insert into public.domain_events_kept (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
+           values (new.event_id, new.aggregate_type, new.aggregate_id,
+             (select coalesce(max(aggregate_version), 0) + 1 from public.domain_events_kept k where k.aggregate_id = new.aggregate_id), new.event_type, new.event_data);
+           return new; end $f$;
+         create trigger i instead of insert on domain_events for each row execute function into_kept();",
+    );
+    let file = plan_file("view");
+    let path = file.to_str().expect("UTF-8");
+    let plan =
+        db.cli("app_owner", &["plan", "--from", world.path(), "--out", path, "--format", "json"]).expect(3).json();
+    assert_eq!(plan["ports"].as_array().map(Vec::len), Some(0), "{plan:#}");
+    db.cli("app_owner", &["apply", path]).expect(0);
+    let mut app = db.owner();
+    app.run("insert into users (name) values ('Ann'); update users set name = 'Bea'; update users set name = 'Cid'");
+    let versions = app.rows("select aggregate_version::text from domain_events_kept order by 1");
+    assert_eq!(versions, [[Some("1".to_owned())], [Some("2".to_owned())], [Some("3".to_owned())]]);
     fs::remove_file(file).ok();
 }

@@ -26,7 +26,10 @@ impl Writer<'_, '_> {
                         self.put(&format!("new.{name} := {};", value.text));
                     }
                     None => {
-                        self.t.refuse(&format!("NEW.{column}"), "the trigger's table has no such column, or is not known");
+                        self.t.refuse(
+                            &format!("NEW.{column}"),
+                            "the trigger's table has no such column, or is not known",
+                        );
                         self.put(&format!("new.{} := {};", quoted(column), value.text));
                     }
                 }
@@ -60,8 +63,14 @@ impl Writer<'_, '_> {
     pub(super) fn setting(&mut self, name: &str, scope: Option<&str>) {
         let written = format!("SET {}{name}", scope.map_or(String::new(), |s| format!("{} ", s.to_uppercase())));
         match name.to_lowercase().as_str() {
-            "sql_mode" | "sql_notes" | "sql_warnings" | "character_set_client" | "collation_connection" | "time_zone"
-            | "sql_safe_updates" | "max_sp_recursion_depth" => {
+            "sql_mode"
+            | "sql_notes"
+            | "sql_warnings"
+            | "character_set_client"
+            | "collation_connection"
+            | "time_zone"
+            | "sql_safe_updates"
+            | "max_sp_recursion_depth" => {
                 self.t.declare(&written, "left out: PostgreSQL has no such variable");
                 self.put("null;");
             }
@@ -102,14 +111,18 @@ impl Writer<'_, '_> {
                             let setting = self.t.setting(&bare);
                             let variable = format!("mysql_{}", setting.trim_start_matches("app."));
                             self.extra.insert(variable.clone(), "text".into());
-                            after.push(format!("perform set_config({}, coalesce({variable}, ''), false);", literal(&setting)));
+                            after.push(format!(
+                                "perform set_config({}, coalesce({variable}, ''), false);",
+                                literal(&setting)
+                            ));
                             Variable { quoted: variable, slot: slot(Ty::Text, "text") }
                         }
                     }
                 }
-                Target::Field { variable, field } => {
-                    Variable { quoted: format!("{}.{}", quoted(&variable.to_lowercase()), quoted(field)), slot: slot(Ty::Unknown, "") }
-                }
+                Target::Field { variable, field } => Variable {
+                    quoted: format!("{}.{}", quoted(&variable.to_lowercase()), quoted(field)),
+                    slot: slot(Ty::Unknown, ""),
+                },
                 Target::System { name, .. } => {
                     self.t.refuse(name, "a variable of MySQL's server");
                     Variable { quoted: quoted(name), slot: slot(Ty::Unknown, "") }
@@ -142,7 +155,8 @@ impl Writer<'_, '_> {
         let mut restore = vec![];
         for (n, name) in kept.iter().enumerate() {
             let before = format!("mysql_before_{}", n + 1);
-            let postgres = variables.iter().find(|v| v.quoted == *name).map(|v| v.slot.postgres.clone()).unwrap_or_default();
+            let postgres =
+                variables.iter().find(|v| v.quoted == *name).map(|v| v.slot.postgres.clone()).unwrap_or_default();
             let before = format!("{before}_{}", postgres.split(['(', ' ']).next().unwrap_or("text"));
             self.extra.insert(before.clone(), if postgres.is_empty() { "text".into() } else { postgres });
             self.put(&format!("{before} := {name};"));
@@ -167,7 +181,10 @@ pub(super) fn is_aggregate(query: &sqlparser::ast::Query) -> bool {
     let grouped = !matches!(&select.group_by, sqlparser::ast::GroupByExpr::Expressions(by, _) if by.is_empty());
     let text: Vec<String> = select.projection.iter().map(|p| p.to_string().to_uppercase()).collect();
     let aggregates = ["COUNT(", "MAX(", "MIN(", "SUM(", "AVG(", "GROUP_CONCAT(", "JSON_ARRAYAGG(", "JSON_OBJECTAGG("];
-    !grouped && select.having.is_none() && !text.is_empty() && text.iter().any(|t| aggregates.iter().any(|a| t.contains(a)))
+    !grouped
+        && select.having.is_none()
+        && !text.is_empty()
+        && text.iter().any(|t| aggregates.iter().any(|a| t.contains(a)))
 }
 
 pub(super) fn query_has_no_table(query: &sqlparser::ast::Query) -> bool {

@@ -123,7 +123,13 @@ impl<'t, 'a> Writer<'t, 'a> {
         // a handler that goes on goes on after the innermost statement
         let leaf = matches!(
             statement.kind,
-            Kind::Sql(_) | Kind::SelectInto { .. } | Kind::Set(_) | Kind::Call { .. } | Kind::Do(_) | Kind::Signal(_) | Kind::Fetch { .. }
+            Kind::Sql(_)
+                | Kind::SelectInto { .. }
+                | Kind::Set(_)
+                | Kind::Call { .. }
+                | Kind::Do(_)
+                | Kind::Signal(_)
+                | Kind::Fetch { .. }
         );
         match self.continuing().filter(|_| leaf) {
             Some(handlers) => self.wrapped(statement, &handlers),
@@ -140,7 +146,9 @@ impl<'t, 'a> Writer<'t, 'a> {
                 self.block(block, handlers);
             }
             Kind::Set(assignments) => assignments.iter().for_each(|a| self.assign(a)),
-            Kind::If { branches, otherwise } => self.branches("if", "elsif", "end if;", branches, otherwise.as_deref(), None),
+            Kind::If { branches, otherwise } => {
+                self.branches("if", "elsif", "end if;", branches, otherwise.as_deref(), None)
+            }
             Kind::Case { operand, branches, otherwise } => {
                 self.put("case");
                 self.branches("when", "when", "end case;", branches, otherwise.as_deref(), operand.as_ref());
@@ -208,7 +216,11 @@ impl<'t, 'a> Writer<'t, 'a> {
             }
             Kind::Unread { why, writes } => {
                 let names: Vec<String> = writes.iter().map(ToString::to_string).collect();
-                let construct = if names.is_empty() { "statement".into() } else { format!("statement that writes {}", names.join(", ")) };
+                let construct = if names.is_empty() {
+                    "statement".into()
+                } else {
+                    format!("statement that writes {}", names.join(", "))
+                };
                 let refused = self.t.refuse(&construct, format!("it is not read: {why}"));
                 let tables: Vec<String> =
                     writes.iter().filter_map(|w| self.t.known.table(&w.name)).map(|t| t.quoted.clone()).collect();
@@ -237,9 +249,10 @@ impl<'t, 'a> Writer<'t, 'a> {
         }
         let construct = sql.to_string();
         let refused = match sql {
-            sqlparser::ast::Statement::Query(_) => {
-                self.t.refuse(&construct, "a query whose rows go to the client; PostgreSQL's functions return them by their type")
-            }
+            sqlparser::ast::Statement::Query(_) => self.t.refuse(
+                &construct,
+                "a query whose rows go to the client; PostgreSQL's functions return them by their type",
+            ),
             _ => self.t.refuse(&construct, "this statement in a program"),
         };
         self.put(&format!("perform {};", refused.text));

@@ -8,7 +8,8 @@ use crate::source::types::quoted;
 impl Writer<'_, '_> {
     pub(super) fn call(&mut self, name: &str, arguments: &[Expression]) {
         let Some(routine) = self.t.known.routine(name).cloned() else {
-            let reason = format!("procedure {name} is not in the source; mysqldump writes procedures with --routines only");
+            let reason =
+                format!("procedure {name} is not in the source; mysqldump writes procedures with --routines only");
             self.t.refuse(&format!("CALL {name}"), reason);
             let arguments: Vec<String> = arguments.iter().map(|a| self.value(a).text).collect();
             let called = format!("{}.{}", self.t.schema(), quoted(&name.to_lowercase()));
@@ -63,7 +64,9 @@ impl Writer<'_, '_> {
         }
         match &state[..2] {
             "00" | "02" => {
-                let refused = self.t.refuse(&format!("SIGNAL SQLSTATE '{state}'"), "PostgreSQL cannot raise that no row was found");
+                let refused = self
+                    .t
+                    .refuse(&format!("SIGNAL SQLSTATE '{state}'"), "PostgreSQL cannot raise that no row was found");
                 self.put(&format!("perform {};", refused.text));
             }
             "01" => self.put(&format!("raise warning using message = {message}, errcode = '{state}';")),

@@ -12,18 +12,24 @@ impl Translator<'_> {
             _ => None,
         };
         match to {
-            DataType::Char(length) | DataType::Character(length) | DataType::Nvarchar(length) | DataType::Varchar(length) => {
+            DataType::Char(length)
+            | DataType::Character(length)
+            | DataType::Nvarchar(length)
+            | DataType::Varchar(length) => {
                 let text = self.text(value);
                 match length {
-                    Some(sqlparser::ast::CharacterLength::IntegerLength { length, .. }) => {
-                        Sql { collation: text.collation, ..Sql::atom(format!("left({}, {length})", text.text), Ty::Text) }
-                    }
+                    Some(sqlparser::ast::CharacterLength::IntegerLength { length, .. }) => Sql {
+                        collation: text.collation,
+                        ..Sql::atom(format!("left({}, {length})", text.text), Ty::Text)
+                    },
                     _ => text,
                 }
             }
-            DataType::Signed | DataType::SignedInteger | DataType::Int(_) | DataType::Integer(_) | DataType::BigInt(_) => {
-                self.whole(value)
-            }
+            DataType::Signed
+            | DataType::SignedInteger
+            | DataType::Int(_)
+            | DataType::Integer(_)
+            | DataType::BigInt(_) => self.whole(value),
             DataType::Unsigned | DataType::UnsignedInteger => {
                 self.declare("CAST AS UNSIGNED", "a negative number stays negative; MySQL adds 2^64");
                 self.whole(value)
@@ -51,7 +57,9 @@ impl Translator<'_> {
             DataType::Time(n, _) => {
                 let digits = n.and_then(|n| u32::try_from(n).ok()).unwrap_or(0).min(6);
                 match value.ty {
-                    Ty::Time(_) | Ty::DateTime(_) | Ty::Text | Ty::Null => value.cast(&format!("time({digits})"), Ty::Time(digits)),
+                    Ty::Time(_) | Ty::DateTime(_) | Ty::Text | Ty::Null => {
+                        value.cast(&format!("time({digits})"), Ty::Time(digits))
+                    }
                     _ => self.refuse(&whole.to_string(), "a number as a time"),
                 }
             }
@@ -76,7 +84,11 @@ impl Translator<'_> {
             Ty::Int => value.clone(),
             Ty::Text if !value.setting => {
                 let number = self.number(value);
-                if number.ty == Ty::Int { number } else { Sql::atom(format!("trunc({})::bigint", number.text), Ty::Int) }
+                if number.ty == Ty::Int {
+                    number
+                } else {
+                    Sql::atom(format!("trunc({})::bigint", number.text), Ty::Int)
+                }
             }
             Ty::Text => value.cast("bigint", Ty::Int),
             Ty::Date | Ty::DateTime(_) | Ty::Time(_) => self.number(value),

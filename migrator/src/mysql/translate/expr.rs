@@ -157,7 +157,8 @@ impl Translator<'_> {
 
     /// CASE over conditions; one result more than conditions is ELSE.
     pub fn cases(&mut self, tests: &[Sql], results: Vec<Sql>) -> Sql {
-        let collation = results.iter().map(|r| r.collation).find(|c| *c == Collation::Exact).unwrap_or(Collation::Neutral);
+        let collation =
+            results.iter().map(|r| r.collation).find(|c| *c == Collation::Exact).unwrap_or(Collation::Neutral);
         let (results, ty) = self.unify(results);
         let mut text = "case".to_owned();
         for (test, result) in tests.iter().zip(&results) {
@@ -238,4 +239,3 @@ fn bytes(hex: &str) -> Sql {
     let padded = if hex.len() % 2 == 1 { format!("0{hex}") } else { hex.to_owned() };
     Sql::atom(format!("'\\x{padded}'::bytea"), Ty::Bytes)
 }
-

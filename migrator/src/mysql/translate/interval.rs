@@ -15,7 +15,13 @@ impl Translator<'_> {
         };
         let of_days = matches!(
             field,
-            Some(DateTimeField::Day | DateTimeField::Month | DateTimeField::Year | DateTimeField::Week(_) | DateTimeField::Quarter)
+            Some(
+                DateTimeField::Day
+                    | DateTimeField::Month
+                    | DateTimeField::Year
+                    | DateTimeField::Week(_)
+                    | DateTimeField::Quarter
+            )
         );
         let op = if back { "-" } else { "+" };
         // a text that is a date alone stays one

@@ -22,7 +22,6 @@ impl Visitor for Variables<'_> {
     }
 }
 
-
 /// User variables in the order of the text: name in lower case, and whether it is assigned there.
 pub fn user_variables(program: &Program) -> Vec<(String, bool)> {
     let mut found = vec![];
@@ -47,7 +46,9 @@ pub fn walk<'s>(statement: &'s Statement, visit: &mut dyn FnMut(&'s Statement)) 
             branches.iter().for_each(|b| all(&b.body));
             otherwise.iter().for_each(|b| all(b));
         }
-        Kind::Loop { body, .. } | Kind::While { body, .. } | Kind::Repeat { body, .. } | Kind::For { body, .. } => all(body),
+        Kind::Loop { body, .. } | Kind::While { body, .. } | Kind::Repeat { body, .. } | Kind::For { body, .. } => {
+            all(body)
+        }
         _ => {}
     }
 }
@@ -73,7 +74,9 @@ pub(super) fn writes(body: &Statement) -> bool {
         found |= match &s.kind {
             Kind::Sql(sql) => matches!(
                 sql.as_ref(),
-                sqlparser::ast::Statement::Insert(_) | sqlparser::ast::Statement::Update(_) | sqlparser::ast::Statement::Delete(_)
+                sqlparser::ast::Statement::Insert(_)
+                    | sqlparser::ast::Statement::Update(_)
+                    | sqlparser::ast::Statement::Delete(_)
             ),
             Kind::Call { .. } => true,
             _ => false,
@@ -139,7 +142,8 @@ pub(super) fn in_statement(statement: &Statement, found: &mut Vec<(String, bool)
         Kind::ExecuteImmediate { text, .. } => read(text, found),
         Kind::Block(block) => {
             for declaration in &block.declarations {
-                if let crate::mysql::ast::DeclarationKind::Variables { default: Some(default), .. } = &declaration.kind {
+                if let crate::mysql::ast::DeclarationKind::Variables { default: Some(default), .. } = &declaration.kind
+                {
                     read(default, found);
                 }
             }
@@ -154,7 +158,11 @@ pub(super) fn local_variables(program: &Program, known: &Known) -> BTreeSet<Stri
     for (name, assigned) in user_variables(program) {
         first.entry(name).or_insert(assigned);
     }
-    first.into_iter().filter(|(n, assigned)| *assigned && !known.session_variables.contains(n)).map(|(n, _)| n).collect()
+    first
+        .into_iter()
+        .filter(|(n, assigned)| *assigned && !known.session_variables.contains(n))
+        .map(|(n, _)| n)
+        .collect()
 }
 
 /// NEW under DELETE, OLD under INSERT: PostgreSQL gives NULL, MySQL refuses the trigger.
@@ -162,10 +170,16 @@ pub(super) fn missing_row(program: &Program) -> Option<(&'static str, &'static s
     let ProgramKind::Trigger(trigger) = &program.kind else { return None };
     let text = program.text.to_uppercase();
     if trigger.events == [TriggerEvent::Delete] && text.contains("NEW.") {
-        return Some(("NEW under DELETE", "it is NULL, as there is no new row: a fault of the trigger that is left as it is"));
+        return Some((
+            "NEW under DELETE",
+            "it is NULL, as there is no new row: a fault of the trigger that is left as it is",
+        ));
     }
     if trigger.events == [TriggerEvent::Insert] && text.contains("OLD.") {
-        return Some(("OLD under INSERT", "it is NULL, as there is no old row: a fault of the trigger that is left as it is"));
+        return Some((
+            "OLD under INSERT",
+            "it is NULL, as there is no old row: a fault of the trigger that is left as it is",
+        ));
     }
     None
 }

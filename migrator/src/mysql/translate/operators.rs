@@ -20,9 +20,7 @@ impl Translator<'_> {
                 let number = self.number(&value);
                 let text = format!("-{}", number.operand());
                 match number.literal {
-                    Some(digits) => {
-                        Sql { literal: Some(format!("-{digits}")), ..Sql::compound(text, number.ty) }
-                    }
+                    Some(digits) => Sql { literal: Some(format!("-{digits}")), ..Sql::compound(text, number.ty) },
                     None => Sql::compound(text, number.ty),
                 }
             }
@@ -53,8 +51,15 @@ impl Translator<'_> {
                     // the same junction needs no parentheses
                     let nested = matches!(side, Expr::Nested(_));
                     let same = matches!(side, Expr::BinaryOp { op: inner, .. } if inner == op) && !nested;
-                    let plain = matches!(side, Expr::BinaryOp { op: Op::Eq | Op::NotEq | Op::Lt | Op::Gt | Op::LtEq | Op::GtEq, .. });
-                    let bare = condition.atom || same || plain || condition.text.ends_with(" is null") || condition.text.ends_with(" is not null");
+                    let plain = matches!(
+                        side,
+                        Expr::BinaryOp { op: Op::Eq | Op::NotEq | Op::Lt | Op::Gt | Op::LtEq | Op::GtEq, .. }
+                    );
+                    let bare = condition.atom
+                        || same
+                        || plain
+                        || condition.text.ends_with(" is null")
+                        || condition.text.ends_with(" is not null");
                     if bare { condition.text } else { format!("({})", condition.text) }
                 })
                 .collect();
@@ -158,13 +163,19 @@ impl Translator<'_> {
         if never_zero {
             return (a, b.operand());
         }
-        self.declare(op, "division by zero gives NULL; under strict modes MySQL raises an error in statements that write");
+        self.declare(
+            op,
+            "division by zero gives NULL; under strict modes MySQL raises an error in statements that write",
+        );
         (a, format!("nullif({}, 0)", b.text))
     }
 
     pub(super) fn bits(&mut self, a: &Sql, op: &str, b: &Sql) -> Sql {
         let (a, b) = (self.number(a), self.number(b));
-        self.declare("bit operators", "64 bits with a sign; MySQL's have none, so that results from 2^63 on are negative");
+        self.declare(
+            "bit operators",
+            "64 bits with a sign; MySQL's have none, so that results from 2^63 on are negative",
+        );
         let wide = |s: &Sql| if s.literal.is_some() { s.operand() } else { format!("{}::bigint", s.operand()) };
         let right = if op == "<<" || op == ">>" { format!("{}::int", b.operand()) } else { wide(&b) };
         let left = if a.literal.is_some() { format!("{}::bigint", a.operand()) } else { wide(&a) };
@@ -215,7 +226,8 @@ pub(super) fn negate(condition: &Sql) -> Option<Sql> {
         return Some(Sql::compound(format!("{left} is not null"), Ty::Bool));
     }
     let parts: Vec<&str> = condition.text.split(" is not distinct from ").collect();
-    let simple = |p: &str| !p.contains([' ', '\'']) || p.starts_with('\'') && p.matches('\'').count() == 2 && p.ends_with('\'');
+    let simple =
+        |p: &str| !p.contains([' ', '\'']) || p.starts_with('\'') && p.matches('\'').count() == 2 && p.ends_with('\'');
     match parts.as_slice() {
         [a, b] if simple(a) && simple(b) => Some(Sql::compound(format!("{a} is distinct from {b}"), Ty::Bool)),
         _ => None,

@@ -2,16 +2,14 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
+use super::Translator;
 use super::body::{Ending, Writer, slot, slot_of};
 use super::context::{Known, Routine as Called, Slot, Table, Variable};
 use super::helpers::Helper;
 use super::look::{assigns_new, calls, local_variables, missing_row, returns_reads, writes};
 use super::notes::{Fate, Note};
 use super::value::{Ty, literal};
-use super::Translator;
-use crate::mysql::ast::{
-    Definer, ParameterMode, Program, ProgramKind, Routine, Timing, Trigger, TriggerEvent,
-};
+use crate::mysql::ast::{Definer, ParameterMode, Program, ProgramKind, Routine, Timing, Trigger, TriggerEvent};
 use crate::source::types::quoted;
 
 /// A translated program.
@@ -149,12 +147,14 @@ fn trigger(program: &Program, trigger: &Trigger, known: &Known, trigger_name: &s
         Timing::Before => "before",
         Timing::After => "after",
     };
+    let columns: Vec<String> = trigger.update_of.iter().map(|c| quoted(c)).collect();
+    let update = if columns.is_empty() { "update".to_owned() } else { format!("update of {}", columns.join(", ")) };
     let events: Vec<&str> = trigger
         .events
         .iter()
         .map(|e| match e {
             TriggerEvent::Insert => "insert",
-            TriggerEvent::Update => "update",
+            TriggerEvent::Update => update.as_str(),
             TriggerEvent::Delete => "delete",
         })
         .collect();
@@ -207,19 +207,15 @@ fn routine(program: &Program, routine: &Routine, known: &Known, function_name: &
         t.refuse("AGGREGATE FUNCTION", "not translated");
     }
     let ending = returns.clone().map_or(Ending::Procedure, Ending::Function);
-    let names: Vec<(String, Slot)> = routine
-        .parameters
-        .iter()
-        .map(|p| (p.name.clone(), slot_of(&mut t, &p.data_type)))
-        .collect();
+    let names: Vec<(String, Slot)> =
+        routine.parameters.iter().map(|p| (p.name.clone(), slot_of(&mut t, &p.data_type))).collect();
     let mut made = body(program, known, None, ending, &names, &[]);
     made.notes.splice(0..0, t.notes);
     let schema = quoted(&known.schema);
     let name = format!("{schema}.{}", quoted(function_name));
     let kind = if returns.is_some() { "function" } else { "procedure" };
-    let result = returns.map_or(String::new(), |r| {
-        format!(" returns {}", r.postgres.split('(').next().unwrap_or_default().trim())
-    });
+    let result = returns
+        .map_or(String::new(), |r| format!(" returns {}", r.postgres.split('(').next().unwrap_or_default().trim()));
     if routine.deterministic == Some(true) && returns_reads(program) {
         made.notes.push(Note {
             fate: Fate::Declared,
@@ -315,7 +311,10 @@ fn body(
             let ty = types.get(name).copied().unwrap_or(Ty::Text);
             let variable = Variable { quoted: quoted(&format!("user_{name}")), slot: slot(ty, postgres_of(ty)) };
             t.locals.insert(name.clone(), variable);
-            t.declare(&format!("@{name}"), "a variable of this program: it assigns it before it reads it, and nothing else reads it");
+            t.declare(
+                &format!("@{name}"),
+                "a variable of this program: it assigns it before it reads it, and nothing else reads it",
+            );
         }
         let missing = missing_row(program);
         if let Some((construct, text)) = missing {
@@ -335,11 +334,14 @@ fn body(
             .filter(|(n, _)| locals.contains(n))
             .map(|(n, types)| {
                 let ty = types.into_iter().fold(Ty::Null, super::coerce::common);
-                (n, match ty {
-                    Ty::Bool => Ty::Int,
-                    Ty::Null | Ty::Unknown | Ty::Interval => Ty::Text,
-                    ty => ty,
-                })
+                (
+                    n,
+                    match ty {
+                        Ty::Bool => Ty::Int,
+                        Ty::Null | Ty::Unknown | Ty::Interval => Ty::Text,
+                        ty => ty,
+                    },
+                )
             })
             .collect();
         if found != types && types.is_empty() || t.counts_rows != counts_rows {
@@ -385,4 +387,3 @@ fn postgres_of(ty: Ty) -> &'static str {
         _ => "text",
     }
 }
-

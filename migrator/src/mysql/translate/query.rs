@@ -70,7 +70,12 @@ impl<'a> Translator<'a> {
             }
             None => {}
         }
-        for lock in &query.locks {
+        // PostgreSQL locks no rows for an aggregate
+        let locks = if super::assign::is_aggregate(query) { &[] } else { query.locks.as_slice() };
+        if locks.len() < query.locks.len() {
+            self.declare("FOR UPDATE of an aggregate", "left out: PostgreSQL has no such lock");
+        }
+        for lock in locks {
             text.push_str(match lock.lock_type {
                 LockType::Update => " for update",
                 _ => " for share",

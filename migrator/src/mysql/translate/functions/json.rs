@@ -34,12 +34,18 @@ impl Translator<'_> {
             ("JSON_EXTRACT", [document, path]) => self.json_extract(document, path, false),
             ("JSON_EXTRACT", [document, paths @ ..]) if paths.len() > 1 => {
                 let found: Vec<String> = paths.iter().map(|p| self.json_extract(document, p, false).text).collect();
-                Sql::atom(format!("(select jsonb_agg(v) from unnest(array[{}]) v where v is not null)", found.join(", ")), Ty::Json)
+                Sql::atom(
+                    format!("(select jsonb_agg(v) from unnest(array[{}]) v where v is not null)", found.join(", ")),
+                    Ty::Json,
+                )
             }
             ("JSON_VALUE", [document, path]) => {
                 let document = self.document(document);
                 let Some(path) = self.path(path) else { return Some(self.refused_path(it)) };
-                Sql { collation: Collation::Exact, ..Sql::compound(format!("{} #>> {}", document.operand(), path.text), Ty::Text) }
+                Sql {
+                    collation: Collation::Exact,
+                    ..Sql::compound(format!("{} #>> {}", document.operand(), path.text), Ty::Text)
+                }
             }
             ("JSON_UNQUOTE", [value]) => match value.ty {
                 Ty::Json => self.unquoted(value),
@@ -155,7 +161,9 @@ impl Translator<'_> {
                 self.plain("jsonb_pretty", &[document], Ty::Text)
             }
             ("JSON_COMPACT" | "JSON_LOOSE", [document]) => self.document(document),
-            (name, _) if name.starts_with("JSON_") => self.refuse(&it.whole, "PostgreSQL has no such function built in"),
+            (name, _) if name.starts_with("JSON_") => {
+                self.refuse(&it.whole, "PostgreSQL has no such function built in")
+            }
             _ => return None,
         })
     }
@@ -166,7 +174,10 @@ impl Translator<'_> {
 
     fn ordered(&mut self, keys: usize) {
         if keys > 1 && self.known.flavor == Flavor::MariaDb {
-            self.declare("JSON_OBJECT", "keys are ordered by their length, then by their bytes; MariaDB keeps the order written");
+            self.declare(
+                "JSON_OBJECT",
+                "keys are ordered by their length, then by their bytes; MariaDB keeps the order written",
+            );
         }
     }
 
@@ -191,7 +202,9 @@ impl Translator<'_> {
     fn unquoted(&mut self, value: &Sql) -> Sql {
         self.declare("JSON_UNQUOTE", "JSON's null becomes NULL; MySQL gives the text 'null'");
         let text = match value.text.split_once(" #> ") {
-            Some((document, path)) if !value.atom && value.text.matches(" #> ").count() == 1 => format!("{document} #>> {path}"),
+            Some((document, path)) if !value.atom && value.text.matches(" #> ").count() == 1 => {
+                format!("{document} #>> {path}")
+            }
             _ => format!("{} #>> '{{}}'", value.operand()),
         };
         Sql { collation: Collation::Exact, ..Sql::compound(text, Ty::Text) }
@@ -257,7 +270,9 @@ fn changed(name: &str, document: &Sql, path: &Path, value: &Sql, absent: &str) -
         "JSON_REPLACE" => format!("jsonb_set({d}, {p}, {v}, false)"),
         "JSON_INSERT" if path.root => d.clone(),
         "JSON_INSERT" => {
-            format!("(select case when d #> {p} is null then jsonb_set(d, {p}, {v}) else d end from (select {d} as d) j)")
+            format!(
+                "(select case when d #> {p} is null then jsonb_set(d, {p}, {v}) else d end from (select {d} as d) j)"
+            )
         }
         // what is no array becomes one first
         _ => format!(
