@@ -255,6 +255,8 @@ begin
     end;
     if not is_taken then
       return next_version;
+    elsif next_version = 1 then
+      perform domain_events._adopt_head(_next_own_version.aggregate_type, _next_own_version.aggregate_id);  -- see 78_adoptions.sql
     end if;
   end loop;
   perform domain_events._raise_contended(aggregate_type, aggregate_id);

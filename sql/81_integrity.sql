@@ -49,6 +49,8 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
   with event as materialized (
     select e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by,
+           -- Old events of a legacy table keep their times and may name no originator; their positions rise all the same.
+           domain_events._is_adopted(e.global_position) as is_adopted,
            lag(e.aggregate_version) over w as version_before,
            lag(e.global_position) over w as position_before, lag(e.recorded_at) over w as recorded_before
       from domain_events.events e
@@ -60,17 +62,21 @@ as $$
            (select e.version from event e order by e.position desc limit 1) as newest_by_position,
            (array_agg(version order by version) filter (where version = version_before))[1] as duplicate,
            (array_agg(version order by version) filter (where version > version_before + 1 or version_before is null and version > 1))[1] as after_gap,
-           (array_agg(version order by version) filter (where recorded_at <= recorded_before or position <= position_before))[1] as not_newer,
+           (array_agg(version order by version) filter (where recorded_at <= recorded_before and not is_adopted or position <= position_before))[1] as not_newer,
            (array_agg(version order by version) filter (
-             where caused_by is null or position > (select domain_events._last_position()) or recorded_at > (select domain_events._latest_time())))[1] as forged
+             where position > (select domain_events._last_position())
+                or not is_adopted and (caused_by is null or recorded_at > (select domain_events._latest_time()))))[1] as forged,
+           -- The newest of a stream's old events is moved first, the others follow.
+           bool_or(is_adopted and exists (select from domain_events.adoptions a
+                                           where a.state = 'moving' and position between a.first_position and a.last_position)) as is_moving
       from event
   )
   select f.code, 'error', _stream_findings.aggregate_type, _stream_findings.aggregate_id, f.detail
     from total t
    cross join lateral (values
      ('duplicate_version', t.duplicate is not null, format('version %s is there more than once: %s events share %s versions', t.duplicate, t.events, t.versions)),
-     ('version_gap', t.after_gap is not null, format('the version before %s is missing', t.after_gap)),
-     ('count_not_max', t.events <> t.newest, format('%s events, newest version %s', t.events, t.newest)),
+     ('version_gap', t.after_gap is not null and not t.is_moving, format('the version before %s is missing', t.after_gap)),
+     ('count_not_max', t.events <> t.newest and not t.is_moving, format('%s events, newest version %s', t.events, t.newest)),
      ('version_not_positive', t.not_positive > 0, format('%s events have a version below 1', t.not_positive)),
      ('order_against_time', t.not_newer is not null, format('version %s is not newer than the version before it', t.not_newer)),
      ('stream_head_disagrees', t.newest_by_position <> t.newest, format('the newest version is %s, the event stored last has version %s', t.newest, t.newest_by_position)),
@@ -95,21 +101,21 @@ begin
   if _suspect_streams.aggregate_type is null then
     suspects := array(
       select distinct s.stream
-        from (select e.stream, e.version, row_number() over w as n, e.recorded_at, lag(e.recorded_at) over w as recorded_before, e.is_bad
+        from (select e.stream, e.version, row_number() over w as n, e.recorded_at, lag(e.recorded_at) over w as recorded_before, e.is_bad, e.position
                 from (select hashtextextended(e.aggregate_id, hashtextextended(e.aggregate_type, 0)) as stream, e.aggregate_version as version,
-                             e.global_position as position, e.recorded_at, e.caused_by is null or e.recorded_at > latest as is_bad
+                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest) and not domain_events._is_adopted(e.global_position) as is_bad
                         from domain_events.events e) as e
               window w as (partition by e.stream order by e.position)) as s
-       where s.version <> s.n or s.recorded_at <= s.recorded_before or s.is_bad);
+       where s.version <> s.n or s.recorded_at <= s.recorded_before and not domain_events._is_adopted(s.position) or s.is_bad);
   else
     suspects := array(
       select distinct s.stream
-        from (select e.stream, e.version, row_number() over w as n, e.recorded_at, lag(e.recorded_at) over w as recorded_before, e.is_bad
+        from (select e.stream, e.version, row_number() over w as n, e.recorded_at, lag(e.recorded_at) over w as recorded_before, e.is_bad, e.position
                 from (select hashtextextended(e.aggregate_id, hashtextextended(e.aggregate_type, 0)) as stream, e.aggregate_version as version,
-                             e.global_position as position, e.recorded_at, e.caused_by is null or e.recorded_at > latest as is_bad
+                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest) and not domain_events._is_adopted(e.global_position) as is_bad
                         from domain_events.events e where e.aggregate_type = _suspect_streams.aggregate_type) as e
               window w as (partition by e.stream order by e.position)) as s
-       where s.version <> s.n or s.recorded_at <= s.recorded_before or s.is_bad);
+       where s.version <> s.n or s.recorded_at <= s.recorded_before and not domain_events._is_adopted(s.position) or s.is_bad);
   end if;
   if cardinality(suspects) > 0 then
     return query
@@ -166,6 +172,25 @@ $$;
 
 comment on function domain_events._block_finding(bigint, bigint) is 'Tells that a block of positions holds fewer or more events than when it was verified';
 
+-- What was moved from elsewhere is counted when it is done: nobody adds events to such a block, or takes them out.
+create function domain_events._adoption_findings(
+  out code text, out severity text, out stream_type text, out stream_id text, out detail text
+) returns setof record
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    select case when now.events > a.events then 'forged_event' else 'events_missing' end, 'error', null::text, null::text,
+           format('positions %s to %s held %s events when the adoption of %s ended, now they hold %s', a.first_position, a.last_position, a.events, a.source, now.events)
+      from domain_events.adoptions a
+     cross join lateral (select count(*) as events from domain_events.events e
+                          where e.global_position between a.first_position and a.last_position) as now
+     where a.state <> 'moving' and now.events <> a.events;
+end
+$$;
+
+comment on function domain_events._adoption_findings() is 'Blocks of positions reserved for old events that hold fewer or more of them than when they were moved';
+
 create function domain_events.check_integrity(
   aggregate_type text default null,
   out code text, out severity text, out stream_type text, out stream_id text, out detail text
@@ -187,6 +212,8 @@ as $$
    where check_integrity.aggregate_type is null and b.events <> coalesce(now.events, 0)
   union all
   select f.* from domain_events._orphan_findings(check_integrity.aggregate_type) as f
+  union all
+  select f.* from domain_events._adoption_findings() as f where check_integrity.aggregate_type is null
 $$;
 
 comment on function domain_events.check_integrity(text) is

@@ -46,7 +46,8 @@ returns table (stream_type text, stream_id text)
 language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   with new as materialized (
-    select e.aggregate_type, e.aggregate_id, e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by
+    select e.aggregate_type, e.aggregate_id, e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by,
+           domain_events._is_adopted(e.global_position) as is_adopted
       from domain_events.events e
      where e.global_position > _new_suspects.after_position
        and (e.global_position > _new_suspects.seen_position or pg_visible_in_snapshot(e.transaction_id, _new_suspects.seen_snapshot) is not true)
@@ -56,10 +57,11 @@ as $$
     window w as (partition by n.aggregate_type, n.aggregate_id order by n.version, n.position)
   ), stream as (
     select o.aggregate_type, o.aggregate_id, min(o.version) as first, max(o.version) as newest, count(*) as events,
-           min(o.recorded_at) as recorded_at, min(o.position) as position,
-           coalesce(bool_or(o.version <= 0 or o.version <> o.version_before + 1 or o.recorded_at <= o.recorded_before or o.position <= o.position_before
-                   or o.caused_by is null or o.position > (select domain_events._last_position())
-                   or o.recorded_at > (select domain_events._latest_time())), false) as is_bad
+           min(o.recorded_at) filter (where not o.is_adopted) as recorded_at, min(o.position) as position,
+           coalesce(bool_or(o.version <= 0 or o.version <> o.version_before + 1 or o.position <= o.position_before
+                   or o.position > (select domain_events._last_position())
+                   or not o.is_adopted and (o.recorded_at <= o.recorded_before or o.caused_by is null
+                                            or o.recorded_at > (select domain_events._latest_time()))), false) as is_bad
       from ordered o group by o.aggregate_type, o.aggregate_id
   )
   select s.aggregate_type, s.aggregate_id
@@ -94,6 +96,7 @@ declare
   now_snapshot pg_snapshot;
   now_position bigint := domain_events._last_position();
   began timestamptz := clock_timestamp();
+  moving_position bigint;
   suspects domain_events.integrity_suspects[];
   counted record;
   horizon xid8;
@@ -104,6 +107,8 @@ begin
   is_first := not found;
   reads_all := is_first or from_start is true;
   now_snapshot := pg_current_snapshot();
+  -- Events still appear where old ones are being moved to.
+  moving_position := coalesce((select min(a.first_position) - 1 from domain_events.adoptions a where a.state = 'moving'), now_position);
   if is_first then
     if now_position > 100000 then
       -- So many are not to be looked through again: wait, a few seconds at most, until all that may have drawn one of these
@@ -116,9 +121,9 @@ begin
         perform pg_sleep(0.1);
       end loop;
     end if;
-    state := row(true, case when pg_snapshot_xmin(now_snapshot) >= horizon then now_position else 0 end, now_position, now_snapshot, began, null, null, 0, began)::domain_events.integrity_state;
+    state := row(true, case when pg_snapshot_xmin(now_snapshot) >= horizon then least(now_position, moving_position) else 0 end, now_position, now_snapshot, began, null, null, 0, began)::domain_events.integrity_state;
   elsif pg_snapshot_xmin(now_snapshot) >= state.next_horizon then
-    state.verified_position := greatest(state.verified_position, state.next_position);
+    state.verified_position := greatest(state.verified_position, least(state.next_position, moving_position));
     state.next_position := null;
   elsif pg_snapshot_xmax(now_snapshot) < state.next_horizon then
     state.next_position := null;  -- a horizon of the server this was restored from
@@ -136,6 +141,9 @@ begin
   return query
     select f.* from unnest(suspects) as s, lateral domain_events._stream_findings(s.aggregate_type, s.aggregate_id) as f;
   return query select f.* from domain_events._orphan_findings(null) as f;
+  if reads_all then
+    return query select f.* from domain_events._adoption_findings() as f;
+  end if;
 
   -- Counted again: the newest block, one that was verified long ago, and those that something was missing from.
   for counted in

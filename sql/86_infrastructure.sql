@@ -68,6 +68,7 @@ as $$
     from pg_trigger t
    where t.tgrelid = 'domain_events.events'::regclass and not t.tgisinternal
      and t.tgname not in ('events_append_only', 'events_append_only_truncate')
+     and not (t.tgname = 'events_adopt_first' and t.tgfoid = to_regprocedure('domain_events._adopt_first()'))
   union all
   select 'unique_key_missing', 'error', 'domain_events.events', format('constraint %s is missing', wanted)
     from unnest('{events_pkey,uk_aggregate_version,events_event_id_key}'::name[]) as wanted

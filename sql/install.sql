@@ -21,6 +21,7 @@ set local client_min_messages = notice;
 \ir 59_capture_partitions.sql
 \ir 60_fold.sql
 \ir 70_read.sql
+\ir 78_adoptions.sql
 \ir 80_thresholds.sql
 \ir 81_integrity.sql
 \ir 82_integrity_incremental.sql

@@ -1,5 +1,6 @@
 //! Installs pg_domain_events and ports legacy event triggers to it.
 
+pub mod adopt;
 pub mod apply;
 pub mod cli;
 pub mod commands;

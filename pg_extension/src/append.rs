@@ -77,6 +77,8 @@ pub fn check_expected(expected: Option<i64>) -> Result<Option<i64>> {
 pub fn settle(store: &Store, stream: &Stream, lock: &mut StreamLock) -> Result<Head> {
     loop {
         match store.newest(stream) {
+            // A stream that is being adopted is not empty: see sql/78_adoptions.sql.
+            Found::Settled(head) if head.version == 0 && !store.is_plain() && delegate::adopt_head(stream)? => {}
             Found::Settled(head) => {
                 if !lock.queue(stream, head.is_ours)? {
                     return Ok(head);

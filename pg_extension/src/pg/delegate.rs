@@ -102,6 +102,15 @@ pub fn lock_row(stream: &super::lock::Stream) -> Result<()> {
     .map(|_| ())
 }
 
+/// Moves the newest old event of a stream into the store, if a legacy table that is being moved has one.
+pub fn adopt_head(stream: &super::lock::Stream) -> Result<bool> {
+    let moved = execute(
+        c"select to_jsonb(true) where domain_events._adopt_head($1, $2)",
+        &[(pg_sys::TEXTOID, Some(stream.aggregate_type.datum)), (pg_sys::TEXTOID, Some(stream.aggregate_id.datum))],
+    )?;
+    Ok(moved.is_some())
+}
+
 /// The version after which an event belongs that fired late; `None` when it is in order after all.
 pub fn place(
     stream: &super::lock::Stream,

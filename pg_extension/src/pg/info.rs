@@ -121,11 +121,12 @@ unsafe fn no_insert_triggers(triggers: *const pg_sys::TriggerDesc) -> bool {
     unsafe {
         triggers.is_null() || {
             let triggers = &*triggers;
-            !(triggers.trig_insert_before_row
-                || triggers.trig_insert_after_row
-                || triggers.trig_insert_instead_row
-                || triggers.trig_insert_before_statement
-                || triggers.trig_insert_after_statement)
+            // The adoption of a legacy table leaves its trigger behind, disabled.
+            (0..triggers.numtriggers as usize).all(|position| {
+                let trigger = &*triggers.triggers.add(position);
+                trigger.tgenabled as u8 == pg_sys::TRIGGER_DISABLED
+                    || trigger.tgtype & pg_sys::TRIGGER_TYPE_INSERT as i16 == 0
+            })
         }
     }
 }

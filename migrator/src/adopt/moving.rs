@@ -1,0 +1,224 @@
+//! Moving events into their positions, batch by batch. Each batch is a transaction that notes how far it came, so that a mover
+//! that was killed goes on from there; memory is that of one batch.
+
+use sqlx::postgres::PgRow;
+use sqlx::{FromRow, PgConnection, Row};
+
+use super::Legacy;
+use crate::db::quote_literal;
+use crate::error::{Doing, Error};
+use crate::source::types::quoted;
+
+/// A row of domain_events.adoptions.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Adoption {
+    /// Its number.
+    pub adoption_id: i64,
+    /// moving, moved or withdrawn.
+    pub state: String,
+    /// First position of its block.
+    pub first_position: i64,
+    /// Last position of its block; one less than the first where nothing was reserved.
+    pub last_position: i64,
+    /// The place that belongs to the first position.
+    pub first_place: i64,
+    /// The last place that was moved.
+    pub moved_up_to: Option<i64>,
+    /// Events moved.
+    pub moved: i64,
+}
+
+impl FromRow<'_, PgRow> for Adoption {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        Ok(Self {
+            adoption_id: row.try_get("adoption_id")?,
+            state: row.try_get("state")?,
+            first_position: row.try_get("first_position")?,
+            last_position: row.try_get("last_position")?,
+            first_place: row.try_get("first_place")?,
+            moved_up_to: row.try_get("moved_up_to")?,
+            moved: row.try_get("moved")?,
+        })
+    }
+}
+
+impl Adoption {
+    /// The place that belongs to the last position.
+    pub fn last_place(&self) -> i64 {
+        self.first_place + (self.last_position - self.first_position)
+    }
+
+    /// Where the next batch begins: behind this place.
+    pub fn after(&self) -> i64 {
+        self.moved_up_to.unwrap_or(self.first_place - 1)
+    }
+}
+
+/// What a batch came to.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Moved {
+    /// Events that were new to the store.
+    pub stored: i64,
+    /// Rows that were read.
+    pub rows: i64,
+    /// The last place among them.
+    pub up_to: Option<i64>,
+}
+
+/// The reservation as SQL, for a transaction of its own: `domain_events.events` is locked against writers until it ends.
+/// `first` and `last` are SQL expressions of type bigint, `event_table` and `head_function` qualified names.
+pub fn reserve_sql(
+    source: &str,
+    event_table: Option<&str>,
+    (first, last): (&str, &str),
+    head_function: Option<&str>,
+    plan_id: Option<&str>,
+) -> String {
+    let literal = |text: Option<&str>| text.map_or("null".into(), quote_literal);
+    format!(
+        "select adoption_id, state, first_position, last_position, first_place, moved_up_to, moved from \
+         domain_events._begin_adoption({}, {}::regclass, {first}, {last}, {}, {})",
+        quote_literal(source),
+        literal(event_table),
+        literal(head_function),
+        literal(plan_id),
+    )
+}
+
+/// Reserves positions for old events whose places are `first` to `last`; none of them where `last` is less.
+pub async fn reserve(
+    conn: &mut PgConnection,
+    source: &str,
+    event_table: Option<&str>,
+    first: i64,
+    last: i64,
+    head_function: Option<&str>,
+    plan_id: Option<&str>,
+) -> Result<Adoption, Error> {
+    let (first, last) =
+        if last < first { ("null".to_owned(), "null".to_owned()) } else { (first.to_string(), last.to_string()) };
+    sqlx::query_as(&reserve_sql(source, event_table, (&first, &last), head_function, plan_id))
+        .fetch_one(conn)
+        .await
+        .doing(format!("reserving positions for the events of {source}"))
+}
+
+/// The adoptions of a plan.
+pub async fn of_plan(conn: &mut PgConnection, plan_id: &str) -> Result<Vec<(Adoption, Option<String>)>, Error> {
+    let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
+        "select a.adoption_id, a.event_table::text from domain_events.adoptions a where a.plan_id = $1 order by 1",
+    )
+    .bind(plan_id)
+    .fetch_all(&mut *conn)
+    .await
+    .doing("reading the adoptions")?;
+    let mut adoptions = vec![];
+    for (id, table) in rows {
+        adoptions.push((read(conn, id).await?, table));
+    }
+    Ok(adoptions)
+}
+
+/// An adoption as it is now.
+pub async fn read(conn: &mut PgConnection, adoption_id: i64) -> Result<Adoption, Error> {
+    sqlx::query_as(
+        "select adoption_id, state, first_position, last_position, first_place, moved_up_to, moved \
+           from domain_events.adoptions where adoption_id = $1",
+    )
+    .bind(adoption_id)
+    .fetch_one(conn)
+    .await
+    .doing("reading the adoption")
+}
+
+/// Counts the events of the block and ends the adoption: `moved`, or `withdrawn` if the table was given back. For a
+/// transaction of its own: `domain_events.events` is locked against writers until it ends.
+pub async fn end(conn: &mut PgConnection, adoption: &Adoption, state: &str, events: i64) -> Result<(), Error> {
+    sqlx::query("select domain_events._end_adoption($1, $2, $3)")
+        .bind(adoption.adoption_id)
+        .bind(state)
+        .bind(events)
+        .execute(conn)
+        .await
+        .doing("ending the adoption")?;
+    Ok(())
+}
+
+/// How many events are in the block of an adoption.
+pub async fn count(conn: &mut PgConnection, adoption: &Adoption) -> Result<i64, Error> {
+    sqlx::query_scalar(
+        "select pg_catalog.count(*) from domain_events.events e where e.global_position between $1 and $2",
+    )
+    .bind(adoption.first_position)
+    .bind(adoption.last_position)
+    .fetch_one(conn)
+    .await
+    .doing("counting the adopted events")
+}
+
+impl Legacy {
+    /// Finds the rows whose number among the inserts is not in the order of their versions: sessions draw the one before they
+    /// are told the other. Their places go to a temporary table, whose name is returned. Reads every row of `from` up to `last`.
+    pub async fn places(&self, conn: &mut PgConnection, from: &str, last: i64) -> Result<&'static str, Error> {
+        const TABLE: &str = "pg_temp.domain_events_places";
+        let (order, version) = (quoted(&self.mapping.order_by), quoted(&self.mapping.aggregate_version));
+        let mut stream: Vec<String> = self.mapping.aggregate_type.iter().map(|c| quoted(c)).collect();
+        stream.push(quoted(&self.mapping.aggregate_id));
+        let stream = stream.join(", ");
+        crate::db::execute(
+            conn,
+            &format!(
+                "drop table if exists {TABLE}; create temporary table domain_events_places as
+                 with numbered as (
+                   select {stream}, t.{order} as number,
+                          pg_catalog.row_number() over (partition by {stream} order by t.{order}) as by_number,
+                          pg_catalog.row_number() over (partition by {stream} order by t.{version}) as by_version
+                     from {from} t where t.{order} <= {last}
+                 ), astray as (
+                   select * from numbered n where n.by_number <> n.by_version
+                 )
+                 select a.number, b.number as place from astray a join astray b using ({stream}) where b.by_number = a.by_version;
+                 create unique index on {TABLE} (number); analyze {TABLE}"
+            ),
+            &format!("putting the events of {} in order", self.view_name()),
+        )
+        .await?;
+        Ok(TABLE)
+    }
+
+    /// Stores the next rows of `from` (qualified; it has the legacy columns) whose number is above `after`, at most `rows`.
+    /// `places` is what [`Legacy::places`] gave, or none if the numbers themselves rise with the versions of each stream.
+    pub async fn move_batch(
+        &self,
+        conn: &mut PgConnection,
+        adoption: &Adoption,
+        from: &str,
+        places: Option<&str>,
+        after: i64,
+        rows: i64,
+    ) -> Result<Moved, Error> {
+        let order = quoted(&self.mapping.order_by);
+        let (join, place) = match places {
+            Some(places) => {
+                (format!("left join {places} p on p.number = part.{order}"), format!("coalesce(p.place, part.{order})"))
+            }
+            None => (String::new(), format!("part.{order}")),
+        };
+        let (stored, rows, up_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
+            "with part as materialized (
+               select t.* from {from} t where t.{order} > {after} and t.{order} <= {} order by t.{order} limit {rows}
+             )
+             select case when pg_catalog.count(*) > 0
+                         then domain_events._adopt_events($1, pg_catalog.array_agg({} order by part.{order}), pg_catalog.max(part.{order})) else 0 end,
+                    pg_catalog.count(*), pg_catalog.max(part.{order})::bigint
+               from part {join}",
+            adoption.last_place(),
+            self.event_row("part", &place),
+        ))
+        .bind(adoption.adoption_id)
+        .fetch_one(conn)
+        .await
+        .doing(format!("moving the events of {}", self.view_name()))?;
+        Ok(Moved { stored, rows, up_to })
+    }
+}
