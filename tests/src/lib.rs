@@ -11,11 +11,13 @@ mod cli;
 mod cluster;
 mod db;
 mod invariant;
+mod mariadb;
 mod session;
 
 pub use cli::{Run, domain_events, run};
 pub use cluster::{Cluster, bin_dir, repository};
 pub use db::{Db, Engine};
+pub use mariadb::{MariaDatabase, MariaDb};
 pub use session::{Failure, Rows, Session, Trouble};
 
 /// Makes each named function `fn(&Db)` a test of both engines.

@@ -1,0 +1,3 @@
+//! MySQL's triggers and functions beside what they are translated to: MariaDB runs the one, PostgreSQL the other.
+
+mod server;
