@@ -129,6 +129,8 @@ pub struct Trigger {
     pub timing: Timing,
     /// INSERT, UPDATE or DELETE; more than one only in new MariaDB.
     pub events: Vec<TriggerEvent>,
+    /// The columns of UPDATE OF in new MariaDB; empty for all.
+    pub update_of: Vec<String>,
     /// The table.
     pub table: Name,
     /// FOLLOWS or PRECEDES, as written.
@@ -426,8 +428,8 @@ pub enum Kind {
     Unread {
         /// Why.
         why: Unread,
-        /// The table that it inserts into, updates or deletes from, as far as its first words tell.
-        writes: Option<Name>,
+        /// The tables that it inserts into, updates or deletes from, as far as its words tell.
+        writes: Vec<Name>,
     },
 }
 

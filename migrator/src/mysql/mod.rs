@@ -4,7 +4,11 @@
 
 pub mod ast;
 pub mod ddl;
+pub mod dialect;
 pub mod dump;
+pub mod leaf;
+pub mod lexer;
+pub mod parser;
 pub mod portable;
 pub mod schema;
 pub mod types;
