@@ -2,6 +2,7 @@
 
 pub mod apply;
 pub mod completions;
+pub mod import;
 pub mod install;
 pub mod man;
 pub mod monitor;
