@@ -387,6 +387,9 @@ pub struct ImportArgs {
     /// Make the tables, leave their rows behind
     #[arg(long, requires = "tables")]
     pub no_rows: bool,
+    /// Build primary and unique keys of tables before their rows: slower, and rows that contradict them are rejected
+    #[arg(long, requires = "tables")]
+    pub keys_first: bool,
     /// The table whose rows become events of the store
     #[arg(long, value_name = "TABLE")]
     pub events: Option<String>,

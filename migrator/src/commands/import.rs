@@ -77,6 +77,7 @@ fn options(args: &ImportArgs) -> Result<Options, Error> {
     Ok(Options {
         tables: args.tables.clone(),
         no_rows: args.no_rows,
+        keys_first: args.keys_first,
         events: args.events.clone(),
         map: args.map.clone(),
         constant_type: args.aggregate_type.clone(),

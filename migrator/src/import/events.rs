@@ -44,20 +44,20 @@ pub async fn import(
     outcome.notes = notes(table, &legacy, options);
     let how = how(&legacy, options)?;
     let import = match journal::find(conn, &source.name(), &table.name, STORE).await? {
-        Some(found) if found.state == "finished" => {
+        Some(found) if found.state == "finished" && found.fingerprint == source.fingerprint()? => {
             (outcome.already, outcome.verified) = (true, true);
             outcome.rows = found.rows_read.unsigned_abs();
             outcome.stored = found.rows_stored.unsigned_abs();
             outcome.rejected = found.rejected.len() as u64;
             return Ok(outcome);
         }
-        Some(found) => {
+        Some(found) if found.state != "finished" => {
             check_same(&found, &source.fingerprint()?, &how, STORE)?;
             ctx.out.note(format!("import of the events of {} goes on after row {}", table.name, found.rows_read));
             *rejects = Rejects::open(rejects.path(), found.rejects_bytes.unsigned_abs(), found.rejected.len() as u64);
             found
         }
-        None => {
+        _ => {
             let rows = examine(source, table, &legacy, options, ctx).await?;
             if options.view {
                 expect_free(conn, &legacy.view_name()).await?;
@@ -300,7 +300,8 @@ fn side_keys(table: &Table, legacy: &Legacy) -> Vec<String> {
             && columns.iter().all(|c| side.columns.iter().any(|s| s.name.eq_ignore_ascii_case(c)))
             && (k.kind != KeyKind::Unique || !columns.contains(&legacy.mapping.aggregate_version.as_str()))
     });
-    ddl::ddl(&side, &legacy.schema).keys
+    let made = ddl::ddl(&side, &legacy.schema);
+    [made.unique_keys, made.keys].concat()
 }
 
 /// A row of the batch.

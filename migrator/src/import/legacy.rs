@@ -123,6 +123,16 @@ fn mapping(table: &Table, columns: &[Column], keys: &[Key], options: &Options) -
     if mapping.order_by == counter {
         mapping.order_by = mapping.aggregate_version.clone();
     }
+    // an id is kept also where nothing keeps it unique: a doubled one is rejected
+    if mapping.event_id.is_none() && mapped("event_id").is_none() {
+        let taken = mapping.held();
+        let named = |c: &&Column| {
+            matches!(c.name.to_ascii_lowercase().as_str(), "event_id" | "event_uuid" | "uuid")
+                && (c.category == "S" || matches!(c.data_type.as_str(), "uuid" | "bytea"))
+                && !taken.contains(&c.name.as_str())
+        };
+        mapping.event_id = columns.iter().find(named).map(|c| c.name.clone());
+    }
     mapping.time_zone = options.time_zone.clone();
     for (legacy, store) in &options.map {
         assign(&mut mapping, legacy, store)?;

@@ -32,6 +32,8 @@ pub struct Options {
     pub tables: Vec<String>,
     /// Their rows are left behind.
     pub no_rows: bool,
+    /// Primary and unique keys are built before the rows.
+    pub keys_first: bool,
     /// The event table.
     pub events: Option<String>,
     /// `(legacy column, store column)`

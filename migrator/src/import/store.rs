@@ -40,7 +40,10 @@ pub async fn compare(
         part("causation_id"),
         part("caused_by"),
         "e.schema_version::text".into(),
-        "pg_catalog.round((pg_catalog.date_part('epoch', e.occurred_at) * 1000000)::numeric)::bigint::text".to_owned(),
+        // whole seconds and microseconds by themselves: a double precision number has no room for both
+        "(pg_catalog.date_part('epoch', pg_catalog.date_trunc('second', e.occurred_at))::bigint * 1000000 \
+          + pg_catalog.date_part('microseconds', e.occurred_at)::bigint % 1000000)::text"
+            .to_owned(),
     ];
     let rows: Vec<(i32, i64, String)> = sqlx::query_as(&format!(
         "select bucket, pg_catalog.count(*), pg_catalog.sum(hash)::text

@@ -53,25 +53,27 @@ pub async fn import(
     let made = ddl::ddl(table, &options.schema);
     let mut outcome =
         Outcome { source: table.name.clone(), target: target.clone(), notes: made.notes.clone(), ..Outcome::default() };
-    let how = format!("zero dates {:?}, zone {}", options.zero_dates, options.time_zone);
+    let how =
+        format!("zero dates {:?}, zone {}, keys first {}", options.zero_dates, options.time_zone, options.keys_first);
     let import = match journal::find(conn, &source.name(), &table.name, &target).await? {
-        Some(found) if found.state == "finished" => {
+        Some(found) if found.state == "finished" && found.fingerprint == source.fingerprint()? => {
             (outcome.already, outcome.verified) = (true, true);
             outcome.rows = found.rows_read.unsigned_abs();
             outcome.stored = found.rows_stored.unsigned_abs();
             outcome.rejected = found.rejected.len() as u64;
             return Ok(outcome);
         }
-        Some(found) => {
+        Some(found) if found.state != "finished" => {
             check_same(&found, &source.fingerprint()?, &how, &target)?;
             ctx.out.note(format!("import of {} goes on after row {}", table.name, found.rows_read));
             *rejects = Rejects::open(rejects.path(), found.rejects_bytes.unsigned_abs(), found.rejected.len() as u64);
             found
         }
-        None => {
+        _ => {
             expect_free(conn, &target).await?;
             db::execute(conn, "begin", "beginning a transaction").await?;
-            for sql in &made.table {
+            let first = made.unique_keys.iter().filter(|_| options.keys_first);
+            for sql in made.table.iter().chain(first) {
                 db::execute(conn, sql, &format!("making table {target}")).await?;
             }
             let key = (source.name(), table.name.clone());
@@ -89,7 +91,7 @@ pub async fn import(
         let loaded = loaded?;
         (outcome.rows, outcome.stored, outcome.rejected) = loaded;
     }
-    let stored = complete(conn, &target, &made, table, &import, ctx).await?;
+    let stored = complete(conn, &target, &made, table, &import, options, ctx).await?;
     outcome.verified = options.no_rows || stored == outcome.stored && outcome.rows == outcome.stored + outcome.rejected;
     Ok(outcome)
 }
@@ -134,13 +136,28 @@ async fn complete(
     made: &Ddl,
     table: &Table,
     import: &Import,
+    options: &Options,
     ctx: &Context,
 ) -> Result<u64, Error> {
     let bar = ctx.out.progress(0, format!("building keys of {}", table.name));
     let done = async {
         db::execute(conn, "begin", "beginning a transaction").await?;
-        for sql in made.keys.iter().chain(&made.triggers) {
-            db::execute(conn, sql, &format!("completing table {target}")).await?;
+        let unique = made.unique_keys.iter().filter(|_| !options.keys_first);
+        for sql in unique.chain(&made.keys).chain(&made.triggers) {
+            match db::execute(conn, sql, &format!("completing table {target}")).await {
+                Err(error) if error.sqlstate().as_deref() == Some("23505") => {
+                    return Err(Error::refused(
+                        "23505",
+                        format!("{error}: {}", error.detail().unwrap_or_default()),
+                        format!(
+                            "Rows of the source contradict its own key: drop table {target} and row {} of domain_events.imports, and \
+                             import with --keys-first, which rejects them.",
+                            import.import_id
+                        ),
+                    ));
+                }
+                done => done?,
+            }
         }
         for column in &made.identities {
             let next = table.auto_increment.unwrap_or(1);

@@ -88,7 +88,7 @@ create table \"public\".\"domain_events\" (
 )"
     );
     assert_eq!(
-        made.keys,
+        [made.unique_keys, made.keys].concat(),
         [
             "alter table \"public\".\"domain_events\" add primary key (\"id\")",
             "create unique index \"domain_events_uk_aggregate_version\" on \"public\".\"domain_events\" \
