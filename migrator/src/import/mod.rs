@@ -13,6 +13,7 @@ pub mod events;
 pub mod journal;
 pub mod json;
 pub mod legacy;
+pub mod loader;
 pub mod rejects;
 pub mod source;
 pub mod store;

@@ -322,9 +322,8 @@ impl Rows<'_> {
                             None => return Ok(Step::End),
                             Some(Piece::Insert(insert)) if insert.table == self.table.name => {
                                 record.line = insert.line;
-                                if let Some(columns) = &insert.columns
-                                    && let Err(reason) = record.reorder(self.table, columns)
-                                {
+                                let order = record.reorder(self.table, insert.columns.as_deref());
+                                if let Err(reason) = order {
                                     dump.skip_rows().map_err(wrong)?;
                                     return Ok(Step::Bad(reason));
                                 }
@@ -349,7 +348,10 @@ impl Rows<'_> {
                         Next::Row => {
                             record.line = record.row.line();
                             let wanted = record.order.iter().flatten().max().map_or(0, |m| m + 1);
-                            if record.row.len() != wanted {
+                            // mariadb-dump gives generated columns too
+                            if record.row.len() == record.order.len() && record.order.contains(&None) {
+                                record.order = (0..record.row.len()).map(Some).collect();
+                            } else if record.row.len() != wanted {
                                 return Ok(Step::Bad(format!("{} values for {wanted} columns", record.row.len())));
                             }
                             return Ok(Step::Row);
@@ -362,7 +364,12 @@ impl Rows<'_> {
 }
 
 impl Record {
-    fn reorder(&mut self, table: &Table, columns: &[String]) -> Result<(), String> {
+    // None: all columns in their order.
+    fn reorder(&mut self, table: &Table, columns: Option<&[String]>) -> Result<(), String> {
+        let Some(columns) = columns else {
+            self.order = Self::new(table).order;
+            return Ok(());
+        };
         if let Some(unknown) = columns.iter().find(|c| table.column(c).is_none()) {
             return Err(format!(
                 "table {} has no column {unknown}: the rows of this statement are not read",

@@ -1,7 +1,7 @@
 //! The versions of the streams that pass by, kept small: a hash and a number per stream, up to a limit; beyond it the store
 //! is asked.
 
-use std::collections::{HashMap, HashSet};
+use std::collections::HashMap;
 
 use sqlx::PgConnection;
 
@@ -17,7 +17,8 @@ pub struct Versions {
     /// Some streams were forgotten, or the store held events before: a stream that is not known here may have events.
     asks: bool,
     changed: Vec<(u64, Option<u32>)>,
-    broken: HashSet<u64>,
+    /// Streams of which an event was rejected, and the number of that row.
+    broken: HashMap<u64, u64>,
     /// Streams seen, counting those forgotten once more.
     pub streams: u64,
 }
@@ -25,7 +26,7 @@ pub struct Versions {
 impl Versions {
     /// Nothing was seen. `asks` when the store holds events already.
     pub fn new(asks: bool) -> Self {
-        Self { newest: HashMap::new(), asks, changed: vec![], broken: HashSet::new(), streams: 0 }
+        Self { newest: HashMap::new(), asks, changed: vec![], broken: HashMap::new(), streams: 0 }
     }
 
     /// The newest version of a stream, from memory; none when the store has to be asked.
@@ -71,14 +72,15 @@ impl Versions {
         }
     }
 
-    /// An event of the stream was rejected, so that what follows would leave a gap.
-    pub fn break_stream(&mut self, stream: u64) {
-        self.broken.insert(stream);
+    /// An event of the stream was rejected at this row, so that what follows would leave a gap.
+    pub fn break_stream(&mut self, stream: u64, place: u64) {
+        let first = self.broken.entry(stream).or_insert(place);
+        *first = place.min(*first);
     }
 
-    /// Whether an event of the stream was rejected.
-    pub fn is_broken(&self, stream: u64) -> bool {
-        self.broken.contains(&stream)
+    /// Whether an event of the stream was rejected before this row.
+    pub fn is_broken(&self, stream: u64, place: u64) -> bool {
+        self.broken.get(&stream).is_some_and(|first| *first < place)
     }
 }
 
