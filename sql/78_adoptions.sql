@@ -6,7 +6,7 @@
 -- of a stream meets the trigger below, which first moves the newest old event of that stream, if there is one, and lets the
 -- writer look again. Every writer of both engines looks again when its insert stored nothing, as it does when another
 -- writer was faster. So a stream's newest event is in the store before anything is appended to it; its older ones follow in
--- their own time. The trigger is enabled only while something is moved.
+-- their own time; the mover goes from the last place to the first, so that it keeps to that as well. The trigger is enabled only while something is moved.
 --
 -- What an old event looks like as an event is told by a function of the legacy table's owner that runs with that owner's rights:
 -- the privileged part here only inserts finished events, and only into the block. Whoever tells or moves an old event gives its
@@ -23,7 +23,7 @@ create table domain_events.adoptions (
   last_position  bigint not null,
   first_place    bigint not null,
   head_function  text,
-  moved_up_to    bigint,
+  moved_down_to    bigint,
   moved          bigint not null default 0,
   events         bigint,
   began_by       text not null default session_user,
@@ -44,7 +44,7 @@ comment on column domain_events.adoptions.first_position is 'First position rese
 comment on column domain_events.adoptions.last_position is 'Last position reserved for the old events';
 comment on column domain_events.adoptions.first_place is 'The place among the old events that first_position belongs to';
 comment on column domain_events.adoptions.head_function is 'Function (aggregate_type text, aggregate_id text, last_place bigint) that returns the newest event of a stream up to a place; null when nobody writes these streams meanwhile';
-comment on column domain_events.adoptions.moved_up_to is 'How far the mover came, in its own count';
+comment on column domain_events.adoptions.moved_down_to is 'Every old event from this place on was moved: the newest of a stream comes before its others';
 comment on column domain_events.adoptions.moved is 'Events moved so far';
 comment on column domain_events.adoptions.events is 'Events at its positions when it ended: none is added or removed later';
 comment on column domain_events.adoptions.began_by is 'Who began it';
@@ -173,7 +173,7 @@ $$;
 comment on function domain_events._begin_adoption(text, regclass, bigint, bigint, text, text) is
   'Reserves a block of positions for the old events between two places, none if they are null, and from now on counts those that are not moved yet, as head_function tells them. Locks domain_events.events against writers until the transaction ends: keep it short.';
 
-create function domain_events._adopt_events(adoption_id bigint, batch domain_events.events[], up_to bigint) returns bigint
+create function domain_events._adopt_events(adoption_id bigint, batch domain_events.events[], down_to bigint) returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -219,7 +219,7 @@ begin
     end if;
   end if;
   update domain_events.adoptions a
-     set moved = a.moved + stored, moved_up_to = coalesce(_adopt_events.up_to, a.moved_up_to)
+     set moved = a.moved + stored, moved_down_to = coalesce(_adopt_events.down_to, a.moved_down_to)
    where a.adoption_id = _adopt_events.adoption_id;
   return stored;
 end

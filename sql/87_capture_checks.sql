@@ -128,6 +128,8 @@ as $$
   select 'ported_trigger_missing', 'error', l.object, format('plan %s made it, and it is missing or disabled: legacy events get no version', l.plan_id)
     from left_as l left join trigger t on t.object = l.object
    where l.object_kind = 'trigger' and l.after_state is not null and l.after_state ->> 'enabled' <> 'D' and coalesce(t.enabled, 'D') = 'D'
+     -- Its table is a view by now, which assigns the versions.
+     and not exists (select from domain_events.adoptions a where a.state <> 'withdrawn' and l.object = '~domain_events_version on ' || a.source)
   union all
   select 'ported_function_altered', 'error', l.object, format('plan %s wrote it, and it was replaced or dropped since', l.plan_id)
     from left_as l left join function f on f.object = l.object
@@ -136,6 +138,35 @@ as $$
 $$;
 
 comment on function domain_events._migration_findings() is 'What "domain-events apply" left and is not so any more: old triggers that are back, new ones that are gone, functions that were replaced';
+
+-- An adopted table: its view stores events only as long as these triggers are there.
+create function domain_events._adopted_table_findings(
+  out code text, out severity text, out object text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  with adopted as (
+    select a.adoption_id, a.source, a.event_table, a.state, a.began_at, a.head_function from domain_events.adoptions a where a.state <> 'withdrawn'
+  )
+  select 'adopted_table_missing', 'error', a.source, 'the table with its legacy columns no longer exists'
+    from adopted a where a.event_table is not null and not exists (select from pg_class c where c.oid = a.event_table)
+  union all
+  select 'adoption_guard_missing', 'error', a.source, format('trigger %s is missing or disabled: rows can be written past the store', wanted)
+    from adopted a
+    join pg_class c on c.oid = a.event_table
+   cross join unnest('{~domain_events_written,~domain_events_held,~domain_events_kept}'::name[]) as wanted
+   where not exists (select from pg_trigger t where t.tgrelid = c.oid and t.tgname = wanted and t.tgenabled in ('O', 'A'))
+  union all
+  select 'adoption_trigger_missing', 'error', a.source, 'its events are being moved, and trigger events_adopt_first of domain_events.events is missing or disabled: versions may be given twice'
+    from adopted a
+   where a.state = 'moving' and a.head_function is not null
+     and not exists (select from pg_trigger t where t.tgrelid = 'domain_events.events'::regclass and t.tgname = 'events_adopt_first' and t.tgenabled in ('O', 'A'))
+  union all
+  select 'adoption_unfinished', 'warning', a.source, format('its events are being moved since %s: run "domain-events apply" with the same plan again', a.began_at)
+    from adopted a where a.state = 'moving' and a.began_at < clock_timestamp() - interval '1 day'
+$$;
+
+comment on function domain_events._adopted_table_findings() is 'Adopted event tables whose triggers are not as they should be, or whose events are still being moved';
 
 create function domain_events.check_infrastructure(
   out code text, out severity text, out object text, out detail text
@@ -147,6 +178,7 @@ as $$
   union all select f.* from domain_events._privilege_findings() as f
   union all select f.* from domain_events._capture_findings() as f
   union all select f.* from domain_events._migration_findings() as f
+  union all select f.* from domain_events._adopted_table_findings() as f
 $$;
 
 comment on function domain_events.check_infrastructure() is

@@ -277,11 +277,13 @@ pub struct PlanArgs {
     /// Reads strategies and statements from FILE, and makes the SQL anew from the database as it is now.
     #[arg(long, value_name = "FILE")]
     pub revise: Option<PathBuf>,
-    /// Allow strategy capture although others use the legacy table
+    /// Move the events of the event tables into the store
     ///
-    /// The captured events go to domain_events.events; the legacy table gets no new rows from the ported triggers.
-    #[arg(long)]
-    pub adopt: bool,
+    /// Of TABLE (repeatable), or of every versioned event table without it. The table's name becomes a view with the same columns:
+    /// old readers, old writers with whatever version they give, and updates of columns that the store lacks (is_processed) go
+    /// on. The plan says which column becomes what; the rows are moved by apply, in batches and under traffic.
+    #[arg(long, value_name = "TABLE", num_args = 0..=1, require_equals = true, default_missing_value = "*")]
+    pub adopt: Vec<String>,
     /// Choose the strategy of one trigger (repeatable)
     ///
     /// TRIGGER is the trigger's name, or TABLE.TRIGGER where the name is not unique; STRATEGY is shim, rewrite or capture.

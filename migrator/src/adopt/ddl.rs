@@ -15,6 +15,11 @@ const WRITTEN: &str = "~domain_events_written";
 /// The view's.
 const INSERT: &str = "~domain_events_insert";
 
+/// A name inside the text of a RAISE.
+fn in_message(name: &str) -> String {
+    name.replace('\'', "''").replace('%', "%%")
+}
+
 impl Legacy {
     /// A name made from the old one, in its schema, qualified.
     fn made(&self, suffix: &str) -> String {
@@ -128,8 +133,8 @@ impl Legacy {
                     "  if new.{0} is null then\n    raise exception 'null value in column {1} of {2}'\n      \
                      using errcode = '23502', hint = 'An event belongs to a stream: give its type and its id.';\n  end if;\n",
                     quoted(c),
-                    quoted(c).replace('\'', "''"),
-                    self.view_name().replace('\'', "''")
+                    in_message(&quoted(c)),
+                    in_message(&self.view_name())
                 )
             })
             .collect();
@@ -183,7 +188,7 @@ impl Legacy {
             format!(
                 "  if new.{name} is not null then\n    raise exception 'cannot insert a value into column {}'\n      \
                  using errcode = '428C9', hint = 'The column is numbered by the server: leave it out.';\n  end if;\n  {next}\n",
-                name.replace('\'', "''")
+                in_message(&name)
             )
         } else {
             format!("  if new.{name} is null then\n    {next}\n  end if;\n")
@@ -193,24 +198,7 @@ impl Legacy {
     /// The function and the triggers that keep the side table in step with the store.
     pub fn guards(&self) -> String {
         let (side, name) = (self.side_name(), self.guard_function_name());
-        let held: Vec<&Column> = {
-            let names: Vec<&str> = self.mapping.held().into_iter().chain(self.key.iter().map(String::as_str)).collect();
-            self.side_columns().filter(|c| names.contains(&c.name.as_str())).collect()
-        };
-        let list: Vec<String> = held.iter().map(|c| quoted(&c.name)).collect();
-        let changed: Vec<String> = held
-            .iter()
-            .map(|c| {
-                let (old, new) = (Self::of("old", &c.name), Self::of("new", &c.name));
-                // json, xml and others have no equality
-                if c.category == "U" && !matches!(c.data_type.as_str(), "jsonb" | "uuid") {
-                    format!("({old})::text is distinct from ({new})::text")
-                } else {
-                    format!("{old} is distinct from {new}")
-                }
-            })
-            .collect();
-        let view = self.view_name().replace('\'', "''");
+        let view = in_message(&self.view_name());
         format!(
             "create or replace function {name}() returns trigger\n\
              language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
@@ -232,23 +220,64 @@ impl Legacy {
              revoke all on function {name}() from public;\n\
              comment on function {name}() is {};{}\n\
              create trigger {} before insert on {side}\n  for each row execute function {name}();\n\
-             create trigger {} before update of {} on {side}\n  for each row when ({})\n  execute function {name}();\n\
+             {}\n\
              create trigger {} before delete on {side}\n  for each row execute function {name}();\n\
              create trigger {} before truncate on {side}\n  for each statement execute function {name}();",
             self.type_of("new"),
             self.id_of("new"),
             quoted(&self.mapping.aggregate_version),
-            side.replace('\'', "''"),
+            in_message(&side),
             self.free_columns().join(", ").replace('\'', "''"),
             quote_literal(&format!("{COMMENT} keeps what the store holds of {}", self.view_name())),
             self.owned("function", &format!("{name}()")),
             quote_ident(WRITTEN),
-            quote_ident(HELD),
-            list.join(", "),
-            changed.join(" or "),
+            self.held_trigger(),
             quote_ident(KEPT),
             quote_ident(&format!("{KEPT}_all")),
         )
+    }
+
+    fn held_trigger(&self) -> String {
+        let held: Vec<&Column> = {
+            let names: Vec<&str> = self.mapping.held().into_iter().chain(self.key.iter().map(String::as_str)).collect();
+            self.side_columns().filter(|c| names.contains(&c.name.as_str())).collect()
+        };
+        let list: Vec<String> = held.iter().map(|c| quoted(&c.name)).collect();
+        let changed: Vec<String> = held
+            .iter()
+            .map(|c| {
+                let (old, new) = (Self::of("old", &c.name), Self::of("new", &c.name));
+                // json, xml and others have no equality
+                if c.category == "U" && !matches!(c.data_type.as_str(), "jsonb" | "uuid") {
+                    format!("({old})::text is distinct from ({new})::text")
+                } else {
+                    format!("{old} is distinct from {new}")
+                }
+            })
+            .collect();
+        format!(
+            "create trigger {} before update of {} on {}\n  for each row when ({})\n  execute function {}();",
+            quote_ident(HELD),
+            list.join(", "),
+            self.side_name(),
+            changed.join(" or "),
+            self.guard_function_name(),
+        )
+    }
+
+    /// Takes the guards back.
+    pub fn drop_guards(&self) -> String {
+        let side = self.side_name();
+        let triggers = [WRITTEN.to_owned(), HELD.into(), KEPT.into(), format!("{KEPT}_all")];
+        let mut sql: Vec<String> =
+            triggers.iter().map(|t| format!("drop trigger {} on {side};", quote_ident(t))).collect();
+        sql.push(format!("drop function {}();", self.guard_function_name()));
+        sql.join("\n")
+    }
+
+    /// The trigger that keeps held columns, made anew for the columns that the side table has left.
+    pub fn reset_held_trigger(&self) -> String {
+        format!("drop trigger {} on {};\n{}", quote_ident(HELD), self.side_name(), self.held_trigger())
     }
 
     /// Columns that may be changed through the view.
@@ -257,6 +286,11 @@ impl Legacy {
         let free: Vec<String> =
             self.side_columns().filter(|c| !held.contains(&c.name.as_str())).map(|c| quoted(&c.name)).collect();
         if free.is_empty() { vec!["none".into()] } else { free }
+    }
+
+    /// Drops the function that tells of old events.
+    pub fn drop_head_function(&self) -> String {
+        format!("drop function if exists {}(text, text, bigint);", self.head_function_name())
     }
 
     /// The function that tells the newest old event of a stream. It runs with the rights of the legacy table's owner.

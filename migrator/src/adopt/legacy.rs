@@ -255,6 +255,40 @@ impl Legacy {
         format!("row({})::domain_events.events", columns.join(", "))
     }
 
+    /// The stream's type and id of the row `row`, as the store spells them.
+    pub fn stream_of(&self, row: &str) -> (String, String) {
+        (self.type_of(row), self.id_of(row))
+    }
+
+    /// Columns of the store with what tells that the event `event` is not the row `row` there. What the store fills in by
+    /// itself where the row has nothing is no difference.
+    pub fn compared(&self, row: &str, event: &str) -> Vec<(&'static str, String)> {
+        let m = &self.mapping;
+        let mut compared = vec![
+            ("event_type", format!("{event}.event_type <> {}", self.event_type_of(row))),
+            ("event_data", format!("{event}.event_data <> {}", self.data_of(row))),
+            ("schema_version", format!("{event}.schema_version <> {}", self.schema_version_of(row))),
+        ];
+        if m.event_name.is_some() {
+            let name = self.optional_text(row, &m.event_name);
+            compared.push(("event_name", format!("{event}.event_name is distinct from {name}")));
+        }
+        for (name, column) in
+            [("caused_by", &m.caused_by), ("correlation_id", &m.correlation_id), ("causation_id", &m.causation_id)]
+        {
+            if column.is_some() {
+                compared.push((name, format!("{event}.{name} <> {}", self.optional_text(row, column))));
+            }
+        }
+        if m.occurred_at.is_some() {
+            compared.push(("occurred_at", format!("{event}.occurred_at <> {}", self.occurred_of(row))));
+        }
+        if m.event_id.is_some() {
+            compared.push(("event_id", format!("{event}.event_id <> {}", self.own_id_of(row))));
+        }
+        compared
+    }
+
     /// The arguments of append_event() for the row `row`.
     pub(super) fn append_arguments(&self, row: &str) -> String {
         let m = &self.mapping;

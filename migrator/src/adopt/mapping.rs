@@ -105,7 +105,9 @@ impl Mapping {
             Some(name) => take(&|c| c.name == name),
             None => take(&|c| is_text(c) && named(c, &["event_type", "event", "type", "action", "operation"])),
         };
-        let event_name = match role(&roles.event_name_column, columns) {
+        const PAYLOAD: &[&str] = &["event_data", "data", "payload", "body", "event_payload", "details"];
+        let label = role(&roles.event_name_column, columns).filter(|n| !PAYLOAD.contains(&n.to_lowercase().as_str()));
+        let event_name = match label {
             Some(name) => take(&|c| c.name == name),
             None => take(&|c| is_text(c) && named(c, &["event_name"])),
         };
@@ -117,15 +119,28 @@ impl Mapping {
             event_data.extend(take(&|c| c.name == *wanted));
         }
         if event_data.is_empty() {
-            event_data.extend(take(&|c| {
-                (is_json(c) || is_text(c)) && named(c, &["event_data", "data", "payload", "body", "event_payload"])
-            }));
+            event_data.extend(take(&|c| (is_json(c) || is_text(c)) && named(c, PAYLOAD)));
         }
         let correlation_id = take(&|c| named(c, &["correlation_id", "correlation", "request_id"]));
         let causation_id = take(&|c| named(c, &["causation_id", "causation", "cause_id"]));
         let caused_by = match roles.actor_columns.first() {
             Some(actor) => take(&|c| c.name == *actor),
-            None => take(&|c| named(c, &["caused_by", "caused_by_user_id", "user_id", "actor", "changed_by"])),
+            None => take(&|c| {
+                named(
+                    c,
+                    &[
+                        "caused_by",
+                        "caused_by_user_id",
+                        "user_id",
+                        "actor",
+                        "actor_id",
+                        "who",
+                        "changed_by",
+                        "performed_by",
+                        "author",
+                    ],
+                )
+            }),
         };
         let schema_version = take(&|c| {
             c.is_integer() && named(c, &["schema_version", "event_version", "payload_version", "event_schema_version"])

@@ -22,8 +22,8 @@ pub struct Adoption {
     pub last_position: i64,
     /// The place that belongs to the first position.
     pub first_place: i64,
-    /// The last place that was moved.
-    pub moved_up_to: Option<i64>,
+    /// Every event from this place on was moved.
+    pub moved_down_to: Option<i64>,
     /// Events moved.
     pub moved: i64,
 }
@@ -36,7 +36,7 @@ impl FromRow<'_, PgRow> for Adoption {
             first_position: row.try_get("first_position")?,
             last_position: row.try_get("last_position")?,
             first_place: row.try_get("first_place")?,
-            moved_up_to: row.try_get("moved_up_to")?,
+            moved_down_to: row.try_get("moved_down_to")?,
             moved: row.try_get("moved")?,
         })
     }
@@ -48,9 +48,9 @@ impl Adoption {
         self.first_place + (self.last_position - self.first_position)
     }
 
-    /// Where the next batch begins: behind this place.
-    pub fn after(&self) -> i64 {
-        self.moved_up_to.unwrap_or(self.first_place - 1)
+    /// Where the next batch ends: before this place.
+    pub fn before(&self) -> i64 {
+        self.moved_down_to.unwrap_or_else(|| self.last_place() + 1)
     }
 }
 
@@ -61,8 +61,8 @@ pub struct Moved {
     pub stored: i64,
     /// Rows that were read.
     pub rows: i64,
-    /// The last place among them.
-    pub up_to: Option<i64>,
+    /// The first place among them: the next batch ends before it.
+    pub down_to: Option<i64>,
 }
 
 /// The reservation as SQL, for a transaction of its own: `domain_events.events` is locked against writers until it ends.
@@ -76,7 +76,7 @@ pub fn reserve_sql(
 ) -> String {
     let literal = |text: Option<&str>| text.map_or("null".into(), quote_literal);
     format!(
-        "select adoption_id, state, first_position, last_position, first_place, moved_up_to, moved from \
+        "select adoption_id, state, first_position, last_position, first_place, moved_down_to, moved from \
          domain_events._begin_adoption({}, {}::regclass, {first}, {last}, {}, {})",
         quote_literal(source),
         literal(event_table),
@@ -106,7 +106,9 @@ pub async fn reserve(
 /// The adoptions of a plan.
 pub async fn of_plan(conn: &mut PgConnection, plan_id: &str) -> Result<Vec<(Adoption, Option<String>)>, Error> {
     let rows: Vec<(i64, Option<String>)> = sqlx::query_as(
-        "select a.adoption_id, a.event_table::text from domain_events.adoptions a where a.plan_id = $1 order by 1",
+        "select a.adoption_id, pg_catalog.format('%I.%I', n.nspname, c.relname) from domain_events.adoptions a \
+           left join (pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace) on c.oid = a.event_table \
+          where a.plan_id = $1 order by 1",
     )
     .bind(plan_id)
     .fetch_all(&mut *conn)
@@ -122,7 +124,7 @@ pub async fn of_plan(conn: &mut PgConnection, plan_id: &str) -> Result<Vec<(Adop
 /// An adoption as it is now.
 pub async fn read(conn: &mut PgConnection, adoption_id: i64) -> Result<Adoption, Error> {
     sqlx::query_as(
-        "select adoption_id, state, first_position, last_position, first_place, moved_up_to, moved \
+        "select adoption_id, state, first_position, last_position, first_place, moved_down_to, moved \
            from domain_events.adoptions where adoption_id = $1",
     )
     .bind(adoption_id)
@@ -178,7 +180,7 @@ impl Legacy {
                    select * from numbered n where n.by_number <> n.by_version
                  )
                  select a.number, b.number as place from astray a join astray b using ({stream}) where b.by_number = a.by_version;
-                 create unique index on {TABLE} (number); analyze {TABLE}"
+                 create unique index on {TABLE} (number); create unique index on {TABLE} (place); analyze {TABLE}"
             ),
             &format!("putting the events of {} in order", self.view_name()),
         )
@@ -186,7 +188,8 @@ impl Legacy {
         Ok(TABLE)
     }
 
-    /// Stores the next rows of `from` (qualified; it has the legacy columns) whose number is above `after`, at most `rows`.
+    /// Stores the last rows of `from` (qualified; it has the legacy columns) whose place is before `before`, at most `rows`. From
+    /// the last place to the first: the newest event of a stream comes first, and with it whoever appends knows the version.
     /// `places` is what [`Legacy::places`] gave, or none if the numbers themselves rise with the versions of each stream.
     pub async fn move_batch(
         &self,
@@ -194,31 +197,40 @@ impl Legacy {
         adoption: &Adoption,
         from: &str,
         places: Option<&str>,
-        after: i64,
+        before: i64,
         rows: i64,
     ) -> Result<Moved, Error> {
         let order = quoted(&self.mapping.order_by);
-        let (join, place) = match places {
-            Some(places) => {
-                (format!("left join {places} p on p.number = part.{order}"), format!("coalesce(p.place, part.{order})"))
-            }
-            None => (String::new(), format!("part.{order}")),
+        let first = adoption.first_place;
+        // the places are the numbers, given to other rows: a range of the ones is one of the others
+        let part = match places {
+            Some(places) => format!(
+                "select r_0 as old_row, r_0.{order}::bigint as place from span, {from} r_0 where r_0.{order} >= span.low and r_0.{order} < {before}
+                    and not exists (select from {places} p where p.number = r_0.{order})
+                 union all
+                 select r_0, p.place::bigint from span, {places} p join {from} r_0 on r_0.{order} = p.number where p.place >= span.low and p.place < {before}"
+            ),
+            None => format!(
+                "select r_0 as old_row, r_0.{order}::bigint as place from span, {from} r_0 where r_0.{order} >= span.low and r_0.{order} < {before}"
+            ),
         };
-        let (stored, rows, up_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
-            "with part as materialized (
-               select t.* from {from} t where t.{order} > {after} and t.{order} <= {} order by t.{order} limit {rows}
+        let (stored, rows, down_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
+            "with span as materialized (
+               select pg_catalog.min(n.number) as low
+                 from (select t.{order} as number from {from} t where t.{order} >= {first} and t.{order} < {before} order by t.{order} desc limit {rows}) n
+             ), part as materialized (
+               {part}
              )
              select case when pg_catalog.count(*) > 0
-                         then domain_events._adopt_events($1, pg_catalog.array_agg({} order by part.{order}), pg_catalog.max(part.{order})) else 0 end,
-                    pg_catalog.count(*), pg_catalog.max(part.{order})::bigint
-               from part {join}",
-            adoption.last_place(),
-            self.event_row("part", &place),
+                         then domain_events._adopt_events($1, pg_catalog.array_agg({} order by part.place), (select low from span)::bigint) else 0 end,
+                    pg_catalog.count(*), (select low from span)::bigint
+               from part",
+            self.event_row("(part.old_row)", "part.place"),
         ))
         .bind(adoption.adoption_id)
         .fetch_one(conn)
         .await
         .doing(format!("moving the events of {}", self.view_name()))?;
-        Ok(Moved { stored, rows, up_to })
+        Ok(Moved { stored, rows, down_to })
     }
 }

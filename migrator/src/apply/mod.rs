@@ -1,6 +1,7 @@
 //! Carrying out a plan, completing it, taking it back. Each is one transaction: locks first, then the check that nothing
 //! has changed, then the changes and their journal; a process that dies leaves the old state or the new one.
 
+pub mod adoption;
 mod drift;
 pub mod journal;
 mod rollback;
@@ -11,12 +12,12 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 
 pub use drift::check as check_drift;
-pub use rollback::{changed_since, rollback};
+pub use rollback::{changed_since, leave_whole, rollback};
 
 use crate::Context;
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::plan::{Plan, Statement};
+use crate::plan::{Kind, Plan, Statement};
 
 /// What `apply --finish` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -25,9 +26,23 @@ pub struct Finished {
     pub statements: usize,
 }
 
-/// Carries out the steps of a plan. The caller has checked it with [`check_drift`].
+/// Carries out the steps of a plan, then moves the events of the tables it adopts. The caller has checked it with
+/// [`check_drift`], unless it was begun before.
 pub async fn apply(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
-    alone(conn, async |conn| steps(conn, plan, lock_timeout_ms, ctx).await).await
+    alone(conn, async |conn| {
+        let done = adoption::done_transactions(conn, plan).await?;
+        if plan.steps.iter().any(|s| !done.contains(&s.transaction)) && done.is_empty() {
+            adoption::check(conn, plan, ctx).await?;
+        }
+        let count = steps(conn, plan, &done, lock_timeout_ms, ctx).await?;
+        if !plan.adoptions.is_empty() {
+            let events = adoption::complete(conn, plan, "moved", lock_timeout_ms, ctx).await?;
+            adoption::mark_applied(conn, plan).await?;
+            ctx.out.note(format!("{events} events were moved into the store"));
+        }
+        Ok(count)
+    })
+    .await
 }
 
 /// Runs `work` while no other command of the tool changes this database. Not left to the end of the connection: the server
@@ -43,21 +58,31 @@ pub(crate) async fn alone<T>(
     done.and_then(|value| released.map(|()| value))
 }
 
-async fn steps(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
+async fn steps(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    carried_out: &[u32],
+    lock_timeout_ms: u32,
+    ctx: &Context,
+) -> Result<usize, Error> {
     let mut done = 0;
     let transactions: Vec<u32> = {
         let mut numbers: Vec<u32> = plan.steps.iter().map(|s| s.transaction).collect();
         numbers.dedup();
+        numbers.retain(|n| !carried_out.contains(n));
         numbers
     };
     for (n, number) in transactions.iter().enumerate() {
-        let last = n + 1 == transactions.len();
+        // an adoption goes on after its step
+        let last = n + 1 == transactions.len() && plan.adoptions.is_empty();
         let run = db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
             prepare(conn).await?;
             let steps = plan.steps.iter().filter(|s| s.transaction == *number);
             let locks: Vec<&str> = steps.clone().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
+            let exclusive: Vec<&str> = steps.clone().flat_map(|s| s.exclusive.iter().map(String::as_str)).collect();
+            take_locks(conn, &exclusive, "access exclusive", lock_timeout_ms).await?;
             take_locks(conn, &locks, "share row exclusive", lock_timeout_ms).await?;
-            if n == 0 {
+            if n == 0 && carried_out.is_empty() {
                 state::expect_before(conn, plan).await?;
             }
             journal::plan_state(conn, plan, if last { "applied" } else { "applying" }).await?;
@@ -109,7 +134,7 @@ async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx
         for statement in statements {
             let now = state::read(conn, &statement.object).await?;
             let Some(now) = now else { continue };
-            if now.enabled.as_deref() != Some("D") {
+            if statement.object.kind == Kind::Trigger && now.enabled.as_deref() != Some("D") {
                 return Err(Error::drift(
                     format!("{} is enabled, so it is not dropped", statement.object.identity()),
                     "Somebody enabled it after the plan ran. Disable it, or roll the plan back.",

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::{journal, prepare, run_statement, state, take_locks};
+use super::{adoption, journal, prepare, run_statement, state, take_locks};
 use crate::Context;
 use crate::db;
 use crate::error::Error;
@@ -15,7 +15,27 @@ pub async fn rollback(
     lock_timeout_ms: u32,
     ctx: &Context,
 ) -> Result<usize, Error> {
-    super::alone(conn, async |conn| undo(conn, plan, lock_timeout_ms, ctx).await).await
+    super::alone(conn, async |conn| {
+        let count = undo(conn, plan, lock_timeout_ms, ctx).await?;
+        leave_whole(conn, plan, lock_timeout_ms, ctx).await?;
+        Ok(count)
+    })
+    .await
+}
+
+/// Stored events stay: what was adopted in part is completed, so that no stream of the store is left with gaps.
+pub async fn leave_whole(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    lock_timeout_ms: u32,
+    ctx: &Context,
+) -> Result<(), Error> {
+    if plan.adoptions.is_empty() {
+        return Ok(());
+    }
+    adoption::complete(conn, plan, "withdrawn", lock_timeout_ms, ctx).await?;
+    ctx.out.note("the legacy table is back, with every event; those in domain_events.events stay: stored events are never removed");
+    Ok(())
 }
 
 async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
@@ -33,6 +53,15 @@ async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &
                 ));
             }
         };
+        if finished && adoption::payload_is_gone(plan) {
+            return Err(Error::refused(
+                "55000",
+                format!("plan {} is finished: the payload of its adopted events is in the store alone", plan.plan_id),
+                "The view of the old name has every column and event: create a table from it if you need one. Nothing was changed.",
+            ));
+        }
+        let exclusive: Vec<&str> = plan.steps.iter().flat_map(|s| s.exclusive.iter().map(String::as_str)).collect();
+        take_locks(conn, &exclusive, "access exclusive", lock_timeout_ms).await?;
         let mut locks: Vec<&str> = plan.steps.iter().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
         if finished {
             locks.extend(plan.finish.iter().filter_map(|s| s.object.table.as_deref()));
@@ -45,7 +74,9 @@ async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &
             }
         });
         take_locks(conn, &locks, "share row exclusive", lock_timeout_ms).await?;
-        let done: Vec<&Statement> = plan.steps.iter().flat_map(|s| &s.statements).collect();
+        let carried_out = adoption::done_transactions(conn, plan).await?;
+        let steps = plan.steps.iter().filter(|s| carried_out.contains(&s.transaction));
+        let done: Vec<&Statement> = steps.flat_map(|s| &s.statements).collect();
         let dropped: Vec<&Statement> = if finished { plan.finish.iter().collect() } else { vec![] };
         let touched: Vec<&Statement> = done.iter().chain(&dropped).copied().collect();
         unchanged(conn, plan, &touched).await?;

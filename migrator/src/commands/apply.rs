@@ -24,7 +24,11 @@ pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
         ctx.out.note(format!("plan {} is applied already", plan.plan_id));
         return report(ctx, &plan, state.as_deref().unwrap_or("applied"), 0);
     }
-    apply::check_drift(&mut conn, &plan).await?;
+    // an adoption that was interrupted goes on
+    let resumed = state.as_deref() == Some("applying") && !plan.adoptions.is_empty();
+    if !resumed {
+        apply::check_drift(&mut conn, &plan).await?;
+    }
     if args.dry_run {
         return dry_run(&plan, ctx);
     }
@@ -32,7 +36,12 @@ pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
         ctx.out.note("the plan has no steps: nothing to do");
         return report(ctx, &plan, "empty", 0);
     }
-    let question = format!("Apply plan {} to database \"{}\"?", plan.plan_id, plan.database);
+    let question = if resumed {
+        ctx.out.note(format!("plan {} was interrupted: it goes on", plan.plan_id));
+        format!("Go on with plan {}?", plan.plan_id)
+    } else {
+        format!("Apply plan {} to database \"{}\"?", plan.plan_id, plan.database)
+    };
     if !ctx.out.confirm(&question, args.confirm.yes)? {
         ctx.out.note("nothing was changed");
         return Ok(Exit::Pending);
@@ -47,6 +56,9 @@ fn dry_run(plan: &Plan, ctx: &Context) -> Result<Exit, Error> {
     } else {
         for step in &plan.steps {
             ctx.out.line(format!("-- {}", step.title))?;
+            for table in &step.exclusive {
+                ctx.out.line(format!("lock table {table} in access exclusive mode;"))?;
+            }
             for table in &step.locks {
                 ctx.out.line(format!("lock table {table} in share row exclusive mode;"))?;
             }

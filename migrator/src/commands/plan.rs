@@ -22,7 +22,7 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
     let catalogue = source::read(&mut conn).await?;
     let report = judge::judge(&catalogue);
     let strategies = args.strategies.iter().map(|(name, chosen)| (name.clone(), strategy(*chosen))).collect();
-    let choices = Choices { strategies, adopt: args.adopt, earlier, ..Choices::default() };
+    let choices = Choices { strategies, adopt: args.adopt.clone(), earlier, ..Choices::default() };
     let plan_id = format!("{now}-{:04x}", rand::rng().random::<u16>());
     let made = plan::build(&catalogue, &report, &choices, &plan_id)?;
     plan::write(&made, &args.out)?;
@@ -31,7 +31,7 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
         ctx.out.warn("the event store is not installed here, or this role may not see it; apply needs it");
         ctx.out.hint("Run: domain-events install");
     }
-    Ok(if made.ports.is_empty() { Exit::Clean } else { Exit::Pending })
+    Ok(if made.ports.is_empty() && !made.has_steps() { Exit::Clean } else { Exit::Pending })
 }
 
 fn strategy(chosen: Chosen) -> Strategy {
@@ -48,13 +48,14 @@ fn tell(made: &Plan, args: &PlanArgs, ctx: &Context) -> Result<(), Error> {
             "plan_id": made.plan_id,
             "file": args.out.display().to_string(),
             "ports": made.ports,
+            "adoptions": made.adoptions,
             "steps": made.steps,
         }));
     }
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
-    if made.ports.is_empty() {
+    if made.ports.is_empty() && made.adoptions.is_empty() {
         ctx.out.line("Nothing needs work; the plan is empty.")?;
-    } else {
+    } else if !made.ports.is_empty() {
         let header = ["CODE", "TRIGGER", "TABLE", "EVENT TABLE", "STRATEGY"];
         let rows = made.ports.iter().map(|p| {
             vec![
@@ -66,6 +67,13 @@ fn tell(made: &Plan, args: &PlanArgs, ctx: &Context) -> Result<(), Error> {
             ]
         });
         ctx.out.table(&header, rows)?;
+    }
+    for legacy in &made.adoptions {
+        ctx.out.line(format!(
+            "{} becomes a view over the event store; columns that stay with it alone: {}",
+            legacy.view_name(),
+            legacy.free_columns().join(", ")
+        ))?;
     }
     for port in made.ports.iter().filter(|p| p.strategy == Strategy::Manual) {
         let name = port.trigger.as_ref().or(port.function.as_ref()).or(port.event_table.as_ref());

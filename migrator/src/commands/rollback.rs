@@ -26,6 +26,7 @@ pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
     };
     if state == "rolled_back" {
         ctx.out.note(format!("plan {} is rolled back already", plan.plan_id));
+        apply::leave_whole(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
         return report(ctx, &plan.plan_id, 0);
     }
     if !ctx.out.confirm(&format!("Roll back plan {}?", plan.plan_id), args.confirm.yes)? {

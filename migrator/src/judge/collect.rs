@@ -92,7 +92,8 @@ impl Collected {
 /// Reads every function, then follows every trigger.
 pub fn collect(catalogue: &Catalogue) -> Collected {
     let mut collector = Collector { catalogue, out: Collected::default(), errors: HashMap::new() };
-    for function in &catalogue.functions {
+    // what the tool made for an adopted table writes the event itself
+    for function in catalogue.functions.iter().filter(|f| !f.adopts()) {
         match read_body(function, catalogue) {
             Ok(body) => {
                 collector.note_changes(&body, catalogue.path_of(function));
@@ -103,7 +104,8 @@ pub fn collect(catalogue: &Catalogue) -> Collected {
             }
         }
     }
-    for trigger in catalogue.triggers.iter().filter(|t| t.parent.is_none()) {
+    let own = |t: &&Trigger| catalogue.function(t.function).is_some_and(Function::adopts);
+    for trigger in catalogue.triggers.iter().filter(|t| t.parent.is_none() && !own(t)) {
         collector.trigger(trigger);
     }
     collector.functions_of_the_application();

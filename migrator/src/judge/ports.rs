@@ -33,7 +33,10 @@ impl Bench<'_> {
         let version = target.roles.version_column.as_deref();
         let keyed = target.roles.key.is_some();
         let table = matches!(relation.kind.as_str(), "r" | "p") && insert.conflict != sql::Conflict::Update;
-        if keyed && table {
+        // without the key nothing stops a writer that goes past the shim, and none does: it is a trigger of the table
+        let streams = version.is_some() && target.roles.id_column.is_some();
+        let unkeyed = !keyed && streams && relation.kind == "r" && insert.conflict == sql::Conflict::Error;
+        if keyed && table || unkeyed {
             allowed.insert(Strategy::Shim);
         }
         match self.against_rewrite(write, insert, target) {
@@ -64,17 +67,26 @@ impl Bench<'_> {
                 Strategy::Manual
             }
             _ if tied => Strategy::Manual,
+            // what is read by max() is what the stream is; a constant alone does not tell
+            VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked if unkeyed => Strategy::Shim,
+            _ if unkeyed => Strategy::Manual,
             _ if allowed.contains(&Strategy::Shim) => Strategy::Shim,
             _ => Strategy::Manual,
         });
         if !keyed && version.is_some() {
             let columns = [&target.roles.type_column, &target.roles.id_column, &target.roles.version_column];
             let columns: Vec<&str> = columns.into_iter().flatten().map(String::as_str).collect();
-            ports.reasons.push(format!(
-                "{} has no unique key over ({}): repair the data and add it first",
-                relation.quoted,
-                columns.join(", ")
-            ));
+            let lacks = format!("{} has no unique key over ({})", relation.quoted, columns.join(", "));
+            ports.reasons.push(if unkeyed {
+                format!("{lacks}: shim first, then domain-events repair, then domain-events repair --add-key; nobody's write fails meanwhile")
+            } else {
+                format!("{lacks}: repair the data and add it first")
+            });
+            if unkeyed {
+                ports
+                    .declared
+                    .push("until the unique key is added, the shim alone keeps versions from being given twice".into());
+            }
         }
         ports
     }

@@ -45,7 +45,15 @@ const INFRASTRUCTURE: &[(&str, &[&str])] = &[
     ("No dead letters wait", &["capture_failures_pending"]),
     (
         "Ported triggers are as the plans left them",
-        &["legacy_trigger_back", "ported_trigger_missing", "ported_function_altered"],
+        &[
+            "legacy_trigger_back",
+            "ported_trigger_missing",
+            "ported_function_altered",
+            "adopted_table_missing",
+            "adoption_guard_missing",
+            "adoption_trigger_missing",
+            "adoption_unfinished",
+        ],
     ),
 ];
 

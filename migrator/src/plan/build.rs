@@ -2,9 +2,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::{EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, capture, rewrite, shim};
+use super::{
+    EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, capture, rewrite, shim,
+};
+use crate::adopt::Legacy;
 use crate::error::Error;
-use crate::judge::{Judged, Report, Strategy};
+use crate::judge::{Judged, Report, Strategy, recognise};
 use crate::source::{Catalogue, Function, Relation, Trigger};
 
 /// What a person decides.
@@ -12,8 +15,8 @@ use crate::source::{Catalogue, Function, Relation, Trigger};
 pub struct Choices {
     /// Trigger, or table.trigger, and its strategy.
     pub strategies: Vec<(String, Strategy)>,
-    /// Allow capture although others use the event table.
-    pub adopt: bool,
+    /// Event tables to adopt; `*` for every one.
+    pub adopt: Vec<String>,
     /// Decisions of an earlier plan file; what it does not mention is decided anew.
     pub earlier: Option<Plan>,
     /// Leave out event tables that the earlier plan does not name.
@@ -52,8 +55,12 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         finish: vec![],
         clear: vec![],
     };
-    let event_tables = event_tables(&draft, &chosen, choices)?;
+    let adopted = adopt::chosen(&draft, choices)?;
+    let event_tables = event_tables(&draft, &chosen, choices, &adopted)?;
     let mut ports: Vec<Port> = chosen.iter().map(port).collect();
+    for (port, choice) in ports.iter_mut().zip(&chosen).filter(|(_, c)| is_adopted(&adopted, c.judged.event_table)) {
+        adopt::declare(port, choice)?;
+    }
     for choice in &chosen {
         draft.rely_on(choice);
     }
@@ -64,7 +71,7 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         }
         tables
     };
-    for table in by_table(Strategy::Shim).into_keys() {
+    for table in by_table(Strategy::Shim).into_keys().filter(|t| !is_adopted(&adopted, Some(*t))) {
         shim::add(&mut draft, table)?;
     }
     for (table, of_table) in by_table(Strategy::Rewrite) {
@@ -79,16 +86,19 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
     let mut locks: Vec<String> = draft.source_locks.iter().cloned().collect();
     // sources first, as every writer takes them: it holds the row's table when its trigger comes to the event table
     locks.extend(draft.event_locks.iter().filter(|t| !draft.source_locks.contains(*t)).cloned());
-    let steps = if draft.statements.is_empty() {
-        vec![]
-    } else {
-        vec![Step {
+    let mut steps = vec![];
+    if !draft.statements.is_empty() {
+        steps.push(Step {
             title: "switch from the old version source to the new one".into(),
             transaction: 1,
             locks,
-            statements: draft.statements,
-        }]
-    };
+            exclusive: vec![],
+            statements: std::mem::take(&mut draft.statements),
+        });
+    }
+    for (n, (table, legacy)) in adopted.iter().enumerate() {
+        steps.push(adopt::add(&mut draft, *table, legacy, plan_id, n as u32 + 2)?);
+    }
     draft.objects.sort_by(|a, b| (a.kind as u8, &a.table, &a.name).cmp(&(b.kind as u8, &b.table, &b.name)));
     draft.objects.dedup();
     let mut plan = Plan {
@@ -102,6 +112,7 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         ports,
         objects: draft.objects,
         steps,
+        adoptions: adopted.into_iter().map(|(_, legacy)| legacy).collect(),
         finish: draft.finish,
         clear: draft.clear,
     };
@@ -206,15 +217,28 @@ fn port(choice: &Choice<'_>) -> Port {
     }
 }
 
-fn event_tables(draft: &Draft<'_>, chosen: &[Choice<'_>], choices: &Choices) -> Result<Vec<EventTable>, Error> {
-    let tables: BTreeSet<u32> = chosen.iter().filter_map(|c| c.judged.event_table).collect();
+fn is_adopted(adopted: &[(u32, Legacy)], table: Option<u32>) -> bool {
+    adopted.iter().any(|(oid, _)| Some(*oid) == table)
+}
+
+fn event_tables(
+    draft: &Draft<'_>,
+    chosen: &[Choice<'_>],
+    choices: &Choices,
+    adopted: &[(u32, Legacy)],
+) -> Result<Vec<EventTable>, Error> {
+    let mut tables: BTreeSet<u32> = chosen.iter().filter_map(|c| c.judged.event_table).collect();
+    tables.extend(adopted.iter().map(|(oid, _)| *oid));
     let mut all = vec![];
     for oid in tables {
         let relation = draft.relation(oid)?;
         let of_table: Vec<&Choice<'_>> = chosen.iter().filter(|c| c.judged.event_table == Some(oid)).collect();
         let has = |strategy: Strategy| of_table.iter().any(|c| c.strategy == strategy && c.stated);
         let earlier = choices.earlier.as_ref().and_then(|p| p.event_tables.iter().find(|t| t.table == relation.quoted));
-        let roles = &draft.report.targets[&oid].roles;
+        let roles = match draft.report.targets.get(&oid) {
+            Some(target) => target.roles.clone(),
+            None => recognise(relation, draft.catalogue, &draft.report.collected).roles,
+        };
         let writers = draft.other_writers(relation, &of_table, Strategy::Rewrite);
         let users = draft.other_users(relation, &of_table);
         if has(Strategy::Rewrite) && !writers.is_empty() {
@@ -228,14 +252,15 @@ fn event_tables(draft: &Draft<'_>, chosen: &[Choice<'_>], choices: &Choices) -> 
             ));
         }
         let unused = earlier.is_some_and(|t| t.unused_elsewhere);
-        if has(Strategy::Capture) && !users.is_empty() && !choices.adopt && !unused {
+        let adopt = is_adopted(adopted, Some(oid));
+        if has(Strategy::Capture) && !users.is_empty() && !adopt && !unused {
             return Err(Error::usage(
                 format!(
                     "capture would leave {} without new rows, and it is used: {}",
                     relation.quoted,
                     users.join(", ")
                 ),
-                "Choose shim, or state with --adopt that nothing will miss the new rows.",
+                "Choose shim, or let the table's events move into the store with --adopt, or state in the plan that nothing will miss the new rows.",
             ));
         }
         all.push(EventTable {
@@ -245,6 +270,7 @@ fn event_tables(draft: &Draft<'_>, chosen: &[Choice<'_>], choices: &Choices) -> 
             version_column: roles.version_column.clone(),
             sole_writer: has(Strategy::Rewrite) || earlier.is_some_and(|t| t.sole_writer),
             unused_elsewhere: has(Strategy::Capture) || unused,
+            adopt,
             other_users: users,
         });
     }
@@ -363,7 +389,7 @@ pub(super) fn trigger_object(trigger: &Trigger, relation: &Relation) -> Object {
     }
 }
 
-fn table_object(relation: &Relation) -> Object {
+pub(super) fn table_object(relation: &Relation) -> Object {
     Object {
         kind: Kind::Table,
         name: relation.quoted.clone(),

@@ -4,6 +4,7 @@ use std::fmt::Write;
 use std::path::Path;
 
 use super::{EventTable, FORMAT, Object, Plan, Port, Statement, Step};
+use crate::adopt::Legacy;
 use crate::error::Error;
 
 /// Reads a plan.
@@ -67,7 +68,8 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
 #                     domain-events verify FILE
 # To take it back:    domain-events rollback PLAN-ID
 #
-# You may decide: `strategy` of each [[port]], and `sole_writer` and `unused_elsewhere` of each [[event_table]].
+# You may decide: `strategy` of each [[port]], `sole_writer`, `unused_elsewhere` and `adopt` of each [[event_table]], and the
+# mapping of each [[adoption]].
 # After that, run     domain-events plan --revise FILE --out FILE
 # which makes the SQL below anew. Do not edit anything else: apply refuses SQL that it did not make.
 
@@ -91,6 +93,15 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
     }
     for one in &plan.ports {
         port(out, one)?;
+    }
+    if !plan.adoptions.is_empty() {
+        heading(
+            out,
+            "The event tables whose rows move into the store, under traffic, after their step was carried out",
+        );
+    }
+    for one in &plan.adoptions {
+        adoption(out, one)?;
     }
     if !plan.steps.is_empty() {
         heading(
@@ -144,7 +155,46 @@ fn event_table(out: &mut String, table: &EventTable) -> std::fmt::Result {
     out.push_str(
         "# decision: nothing else reads or writes it (strategy \"capture\" needs that: it gets no new rows)\n",
     );
-    writeln!(out, "unused_elsewhere = {}", table.unused_elsewhere)
+    writeln!(out, "unused_elsewhere = {}", table.unused_elsewhere)?;
+    out.push_str("# decision: its events move into the store, and its name becomes a view with the same columns\n");
+    writeln!(out, "adopt = {}", table.adopt)
+}
+
+/// An adopted table: what becomes of its columns, and the columns as they are.
+fn adoption(out: &mut String, legacy: &Legacy) -> std::fmt::Result {
+    out.push_str("\n[[adoption]]\n");
+    field(out, "schema", &legacy.schema)?;
+    field(out, "name", &legacy.name)?;
+    out.push_str("# the legacy table's name from then on: it keeps the columns that the store lacks\n");
+    field(out, "side", &legacy.side)?;
+    field(out, "owner", &legacy.owner)?;
+    list(out, "key", &legacy.key)?;
+    list(out, "only_in_store", &legacy.only_in_store)?;
+    out.push_str("# decision: which column becomes what in the store; what is not named here stays with the legacy columns alone\n");
+    out.push_str("[adoption.mapping]\n");
+    members(out, &serde_json::to_value(&legacy.mapping).map_err(|_| std::fmt::Error)?)?;
+    for column in &legacy.columns {
+        out.push_str("[[adoption.columns]]\n");
+        members(out, &serde_json::to_value(column).map_err(|_| std::fmt::Error)?)?;
+    }
+    Ok(())
+}
+
+/// The members of an object of texts, lists of texts and flags; what is null is left out.
+fn members(out: &mut String, object: &serde_json::Value) -> std::fmt::Result {
+    use serde_json::Value;
+    for (key, value) in object.as_object().into_iter().flatten() {
+        match value {
+            Value::String(text) => field(out, key, text)?,
+            Value::Bool(flag) => writeln!(out, "{key} = {flag}")?,
+            Value::Array(items) => {
+                let texts: Vec<String> = items.iter().filter_map(Value::as_str).map(str::to_owned).collect();
+                list(out, key, &texts)?;
+            }
+            _ => {}
+        }
+    }
+    Ok(())
 }
 
 fn port(out: &mut String, port: &Port) -> std::fmt::Result {
@@ -174,6 +224,10 @@ fn step(out: &mut String, step: &Step) -> std::fmt::Result {
     writeln!(out, "transaction = {}", step.transaction)?;
     out.push_str("# taken first, in SHARE ROW EXCLUSIVE mode: readers go on\n");
     list(out, "locks", &step.locks)?;
+    if !step.exclusive.is_empty() {
+        out.push_str("# taken before those, in ACCESS EXCLUSIVE mode: readers wait too, for a moment\n");
+        list(out, "exclusive", &step.exclusive)?;
+    }
     for one in &step.statements {
         statement(out, "step.statement", one)?;
     }
@@ -272,6 +326,18 @@ mod tests {
     use crate::judge::{Strategy, VersionSource};
     use crate::plan::{Kind, ObjectName, State};
 
+    fn legacy(text: &str) -> Legacy {
+        let column = crate::source::Column { name: text.into(), default: Some(text.into()), ..Default::default() };
+        let mapping = crate::adopt::Mapping { constant_type: Some(text.into()), ..Default::default() };
+        Legacy {
+            name: text.into(),
+            columns: vec![column.clone(), column],
+            key: vec![text.into()],
+            mapping,
+            ..Legacy::default()
+        }
+    }
+
     fn plan(text: &str) -> Plan {
         let state = State {
             fingerprint: "f".into(),
@@ -310,8 +376,10 @@ mod tests {
                 title: "s".into(),
                 transaction: 1,
                 locks: vec![text.into()],
+                exclusive: vec![],
                 statements: vec![statement.clone()],
             }],
+            adoptions: vec![legacy(text)],
             finish: vec![statement],
             clear: vec![],
         };

@@ -1,5 +1,6 @@
 //! From findings to a plan: a sequence of steps with everything that is needed to carry them out and to take them back.
 
+mod adopt;
 mod build;
 mod capture;
 mod file;
@@ -15,6 +16,7 @@ use sha2::{Digest, Sha256};
 pub use build::{Choices, build};
 pub use file::{check_decided, read, text, write};
 
+use crate::adopt::Legacy;
 use crate::judge::{Strategy, VersionSource};
 
 /// Version of the file's format.
@@ -47,6 +49,9 @@ pub struct Plan {
     /// What apply runs.
     #[serde(default, rename = "step")]
     pub steps: Vec<Step>,
+    /// The event tables that become views over the store.
+    #[serde(default, rename = "adoption", skip_serializing_if = "Vec::is_empty")]
+    pub adoptions: Vec<Legacy>,
     /// What `apply --finish` runs once the plan is applied: it drops what was disabled.
     #[serde(default)]
     pub finish: Vec<Statement>,
@@ -73,6 +78,9 @@ pub struct EventTable {
     pub sole_writer: bool,
     /// Decision: nothing else reads or writes here. `capture` needs it.
     pub unused_elsewhere: bool,
+    /// Decision: its events move into the store, and its name becomes a view.
+    #[serde(default)]
+    pub adopt: bool,
     /// Who else does, as far as the database knows.
     #[serde(default)]
     pub other_users: Vec<String>,
@@ -191,6 +199,9 @@ pub struct Step {
     pub transaction: u32,
     /// Taken first, in this order, each in SHARE ROW EXCLUSIVE mode.
     pub locks: Vec<String>,
+    /// Taken before those, in ACCESS EXCLUSIVE mode.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub exclusive: Vec<String>,
     /// What is run.
     #[serde(default, rename = "statement")]
     pub statements: Vec<Statement>,
@@ -246,8 +257,10 @@ impl Plan {
     pub fn digest_of_decisions(&self) -> String {
         let ports: Vec<_> =
             self.ports.iter().map(|p| (&p.trigger, &p.table, &p.function, p.line, p.strategy)).collect();
-        let tables: Vec<_> = self.event_tables.iter().map(|t| (&t.table, t.sole_writer, t.unused_elsewhere)).collect();
-        digest(&(ports, tables))
+        let tables: Vec<_> =
+            self.event_tables.iter().map(|t| (&t.table, t.sole_writer, t.unused_elsewhere, t.adopt)).collect();
+        let mappings: Vec<_> = self.adoptions.iter().map(|a| (a.view_name(), &a.mapping)).collect();
+        digest(&(ports, tables, mappings))
     }
 
     /// Digest of what is derived from the database and the decisions.

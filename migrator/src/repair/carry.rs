@@ -42,6 +42,7 @@ fn as_plan(repair: &Repair) -> Plan {
         ports: vec![],
         objects: header.tables.iter().map(object).collect(),
         steps: vec![],
+        adoptions: vec![],
         finish: vec![],
         clear: vec![],
     };
@@ -57,6 +58,7 @@ fn event_table(subject: &Subject) -> plan::EventTable {
         version_column: Some(subject.version_column.clone()),
         sole_writer: false,
         unused_elsewhere: false,
+        adopt: false,
         other_users: vec![],
     }
 }

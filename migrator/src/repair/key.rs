@@ -79,7 +79,7 @@ async fn concurrently(conn: &mut PgConnection, subject: &Subject, ctx: &Context)
             Some("23505") => Error::refused(
                 "23505",
                 format!("{} got doubled versions again while the key was built", subject.table),
-                "Its writers still assign them: stop them for a moment, run repair again, then plan and apply.",
+                "Its writers still assign them. Port them first, which needs no key: domain-events plan --strategy TRIGGER=shim, then apply; then run repair again, with --add-key.",
             ),
             _ => error,
         });

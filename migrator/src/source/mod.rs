@@ -21,6 +21,9 @@ pub struct Catalogue {
     pub search_path: Vec<String>,
     /// The role that read it.
     pub role: String,
+    /// `TimeZone` of the role in this database.
+    #[serde(default)]
+    pub time_zone: String,
     /// Tables, partitioned tables, views, foreign tables.
     pub relations: Vec<Relation>,
     /// Functions and procedures of users, of any language.
@@ -104,6 +107,9 @@ pub struct Relation {
     pub fingerprint: String,
     /// `relacl` as text.
     pub acl: Option<String>,
+    /// What a view of its name could not take over.
+    #[serde(default)]
+    pub bound: Vec<String>,
 }
 
 /// A column.
@@ -128,6 +134,9 @@ pub struct Column {
     pub references: bool,
     /// Comment.
     pub comment: Option<String>,
+    /// Whether an index, a constraint, a view or anything else names it.
+    #[serde(default)]
+    pub used: bool,
 }
 
 impl Column {
@@ -186,6 +195,13 @@ pub struct Function {
     pub comment: Option<String>,
     /// `proacl` as text.
     pub acl: Option<String>,
+}
+
+impl Function {
+    /// Whether it is one of the tool's own that serve an adopted event table.
+    pub fn adopts(&self) -> bool {
+        self.comment.as_deref().unwrap_or_default().starts_with(crate::adopt::COMMENT)
+    }
 }
 
 /// A trigger.
@@ -278,6 +294,16 @@ impl Catalogue {
     /// The search path in which a function's body is run.
     pub fn path_of<'a>(&'a self, function: &'a Function) -> &'a [String] {
         function.search_path.as_deref().unwrap_or(&self.search_path)
+    }
+
+    /// The tool's own INSTEAD OF INSERT trigger, if the relation is the view of an adopted event table.
+    pub fn adopting_trigger(&self, relation: u32) -> Option<&Trigger> {
+        self.triggers.iter().find(|t| {
+            t.relation == relation
+                && t.timing == "INSTEAD OF"
+                && t.enabled != "D"
+                && self.function(t.function).is_some_and(Function::adopts)
+        })
     }
 
     /// What the store knows of a legacy event table.

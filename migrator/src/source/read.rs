@@ -24,6 +24,21 @@ pub(crate) const TABLE_FINGERPRINT: &str = "pg_catalog.md5(coalesce((select pg_c
     || coalesce((select pg_catalog.string_agg(pg_catalog.pg_get_indexdef(fi.indexrelid), ',' order by fi.indexrelid) \
     from pg_catalog.pg_index fi where fi.indrelid = c.oid and fi.indisunique and fi.indisvalid), ''))";
 
+/// What depends on a table being a table, in words. `c` is its row in pg_class.
+const BOUND: &str = "\
+    select 'row level security' where c.relrowsecurity \
+    union all select 'its partitions or children' from pg_catalog.pg_inherits h where c.oid in (h.inhrelid, h.inhparent) \
+    union all select pg_catalog.format('rule %s', r.rulename) from pg_catalog.pg_rewrite r where r.ev_class = c.oid and r.rulename <> '_RETURN' \
+    union all select pg_catalog.format('publication %s', p.pubname) from pg_catalog.pg_publication p \
+     where p.puballtables or exists (select from pg_catalog.pg_publication_rel l where l.prpubid = p.oid and l.prrelid = c.oid) \
+    union all select pg_catalog.format('foreign key %s, which changes or deletes its rows', f.conname) from pg_catalog.pg_constraint f \
+     where f.conrelid = c.oid and f.contype = 'f' and (f.confdeltype in ('c', 'n', 'd') or f.confupdtype in ('c', 'n', 'd')) \
+    union all select pg_catalog.format('%s, which names it by number', pg_catalog.pg_describe_object(d.classid, d.objid, 0)) from pg_catalog.pg_depend d \
+     where d.classid = 'pg_catalog.pg_proc'::regclass and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = c.oid \
+    union all select pg_catalog.format('%s, which uses its row type', pg_catalog.pg_describe_object(d.classid, d.objid, d.objsubid)) from pg_catalog.pg_depend d \
+     where d.refclassid = 'pg_catalog.pg_type'::regclass and d.deptype = 'n' \
+       and d.refobjid in (c.reltype, (select y.typarray from pg_catalog.pg_type y where y.oid = c.reltype))";
+
 /// Reads everything in one READ ONLY snapshot of its own.
 pub async fn read(conn: &mut PgConnection) -> Result<Catalogue, Error> {
     db::begin_read_only(conn).await?;
@@ -35,9 +50,9 @@ pub async fn read(conn: &mut PgConnection) -> Result<Catalogue, Error> {
 /// Reads everything in the caller's transaction. Sets `search_path` to nothing for the rest of it, so that every
 /// definition comes out fully qualified.
 pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, Error> {
-    let (database, server_version, search_path, role): (String, i32, Vec<String>, String) = sqlx::query_as(
+    let (database, server_version, search_path, role, time_zone): (String, i32, Vec<String>, String, String) = sqlx::query_as(
         "select pg_catalog.current_database()::text, pg_catalog.current_setting('server_version_num')::int, \
-         array(select s::text from pg_catalog.unnest(pg_catalog.current_schemas(false)) s), session_user::text",
+         array(select s::text from pg_catalog.unnest(pg_catalog.current_schemas(false)) s), session_user::text, pg_catalog.current_setting('TimeZone')",
     )
     .fetch_one(&mut *conn)
     .await
@@ -53,6 +68,7 @@ pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, E
         server_version,
         search_path,
         role,
+        time_zone,
         relations: rows(conn, &relations_sql(), "reading the tables").await?,
         functions,
         triggers: rows(conn, &triggers_sql(), "reading the triggers").await?,
@@ -78,7 +94,9 @@ fn relations_sql() -> String {
                     'category', coalesce(b.typcategory, t.typcategory)::text, 'not_null', a.attnotnull,
                     'default', pg_catalog.pg_get_expr(d.adbin, d.adrelid), 'identity', a.attidentity::text, 'generated', a.attgenerated::text,
                     'references', exists (select from pg_catalog.pg_constraint f where f.conrelid = c.oid and f.contype = 'f' and a.attnum = any (f.conkey)),
-                    'comment', pg_catalog.col_description(c.oid, a.attnum)) order by a.attnum)
+                    'comment', pg_catalog.col_description(c.oid, a.attnum),
+                    'used', exists (select from pg_catalog.pg_depend u where u.refclassid = 'pg_catalog.pg_class'::regclass and u.refobjid = c.oid
+                                     and u.refobjsubid = a.attnum and u.classid <> 'pg_catalog.pg_attrdef'::regclass)) order by a.attnum)
                   from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
                   left join pg_catalog.pg_type b on b.oid = nullif(t.typbasetype, 0)
                   left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum
@@ -99,7 +117,8 @@ fn relations_sql() -> String {
                 coalesce((select pg_catalog.json_agg(distinct v.ev_class::regclass::text) from pg_catalog.pg_depend d
                            join pg_catalog.pg_rewrite v on v.oid = d.objid where d.classid = 'pg_catalog.pg_rewrite'::regclass
                             and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = c.oid and v.ev_class <> c.oid), '[]') as views,
-                {TABLE_FINGERPRINT} as fingerprint, c.relacl::text as acl
+                {TABLE_FINGERPRINT} as fingerprint, c.relacl::text as acl,
+                array(select b.why from ({BOUND}) as b(why) order by 1) as bound
            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
           where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't' and {FOREIGN}
             and not exists (select from pg_catalog.pg_depend e where e.classid = 'pg_catalog.pg_class'::regclass and e.objid = c.oid and e.deptype = 'e')

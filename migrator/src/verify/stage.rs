@@ -71,8 +71,10 @@ async fn new_side(
     }
     let known = case.known;
     let literal = |c: &Option<String>| c.as_deref().map_or("null".to_owned(), quote_literal);
+    // a key that is still to come is not on the copy either
+    let register = if case.roles.key.is_some() { "register_event_table" } else { "_register_event_table" };
     let register = format!(
-        "select domain_events.register_event_table({}, {}, {}, {})",
+        "select domain_events.{register}({}, {}, {}, {})",
         quote_literal(&events),
         literal(&known.type_column),
         literal(&known.id_column),

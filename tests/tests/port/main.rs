@@ -1,5 +1,7 @@
 //! Porting a legacy database: scan, plan, apply, verify, rollback, as a user runs them.
 
+mod adopt;
+mod adopt_traffic;
 mod constructs;
 mod corpus;
 mod drift;

@@ -3,6 +3,7 @@
 mod apply;
 mod find;
 mod interrupted;
+mod keyless;
 mod refuse;
 mod shapes;
 mod traffic;

@@ -1,0 +1,94 @@
+//! Whether the rows of a legacy table can become events of the store: versions 1, 2, 3 .. in every stream, and no other event
+//! in their place.
+
+use sqlx::PgConnection;
+
+use super::Legacy;
+use crate::db;
+use crate::error::{Doing, Error};
+use crate::source::types::quoted;
+
+/// Positions that may be reserved for an event, on average: the numbers of the old ones may have gaps.
+const SPREAD: i64 = 100;
+/// Positions that may be reserved whatever the number of events.
+const FREE: i64 = 10_000_000;
+
+impl Legacy {
+    /// Refuses the table if one of its rows cannot be moved. For a READ ONLY transaction of the caller's.
+    pub async fn check_rows(&self, conn: &mut PgConnection) -> Result<(), Error> {
+        db::pin_settings(conn).await?;
+        let table = self.view_name();
+        let doing = || format!("checking the events of {table}");
+        let stream = self.stream_columns("t");
+        let (version, order) = (quoted(&self.mapping.aggregate_version), quoted(&self.mapping.order_by));
+        let missing: Vec<String> = stream.iter().map(|c| format!("{c} is null")).collect();
+        let broken: Option<(Option<String>, Option<String>, i64, Option<i64>)> = sqlx::query_as(&format!(
+            "select ({})::text, ({})::text, pg_catalog.count(*), pg_catalog.max(t.{version})::bigint from {table} t group by {stream}
+             having pg_catalog.min(t.{version}) is distinct from 1 or pg_catalog.max(t.{version}) <> pg_catalog.count(*) or {} limit 1",
+            if stream.len() == 2 { stream[0].as_str() } else { "null" },
+            stream.last().map(String::as_str).unwrap_or("null"),
+            missing.join(" or "),
+            stream = stream.join(", "),
+        ))
+        .fetch_optional(&mut *conn)
+        .await
+        .doing(doing())?;
+        if let Some((kind, id, events, newest)) = broken {
+            let (Some(id), Some(newest)) = (id, newest) else {
+                return Err(Error::refused(
+                    "55000",
+                    format!("an event of {table} belongs to no stream, or has no version"),
+                    "Give it a type, an id and a version, or delete it; nothing was changed.",
+                ));
+            };
+            let name = kind.map_or(id.clone(), |k| format!("{k}, {id}"));
+            return Err(Error::refused(
+                "55000",
+                format!(
+                    "stream ({name}) of {table} has {events} events and newest version {newest}: it does not count 1, 2, 3 .."
+                ),
+                "Port its writers by shim, then repair it: domain-events repair; nothing was changed.",
+            ));
+        }
+        let (events, first, last): (i64, Option<i64>, Option<i64>) = sqlx::query_as(&format!(
+            "select pg_catalog.count(*), pg_catalog.min(t.{order})::bigint, pg_catalog.max(t.{order})::bigint from {table} t"
+        ))
+        .fetch_one(&mut *conn)
+        .await
+        .doing(doing())?;
+        if let (Some(first), Some(last)) = (first, last)
+            && last.saturating_sub(first) > events.saturating_mul(SPREAD).saturating_add(FREE)
+        {
+            return Err(Error::refused(
+                "54000",
+                format!("the numbers of {table} in column {order} reach from {first} to {last} for {events} events"),
+                "Their order would take as many positions of the store. Add a column that counts them without such gaps, and name it in the mapping (order_by).",
+            ));
+        }
+        let other: Option<(String, String, i64)> = sqlx::query_as(&format!(
+            "select e.aggregate_type::text, e.aggregate_id::text, e.aggregate_version from {table} t
+               join domain_events.events e on e.aggregate_type = {} and e.aggregate_id = {} and e.aggregate_version = t.{version}
+              where e.event_type <> {} or e.event_data <> {} limit 1",
+            self.type_of("t"),
+            self.id_of("t"),
+            self.event_type_of("t"),
+            self.data_of("t"),
+        ))
+        .fetch_optional(conn)
+        .await
+        .doing(doing())?;
+        if let Some((kind, id, version)) = other {
+            return Err(Error::refused(
+                "23505",
+                format!("version {version} of stream ({kind}, {id}) is another event in the store than in {table}"),
+                "The stream was written in both places, for example by a capture of the same type. Give one of them another type; nothing was changed.",
+            ));
+        }
+        Ok(())
+    }
+
+    fn stream_columns(&self, row: &str) -> Vec<String> {
+        let columns = self.mapping.aggregate_type.iter().chain([&self.mapping.aggregate_id]);
+        columns.map(|c| Self::of(row, c)).collect()
+    }
+}
