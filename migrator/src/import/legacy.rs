@@ -48,6 +48,7 @@ fn column(table: &Table, column: &crate::mysql::schema::Column) -> Column {
         data_type: mapped.sql,
         not_null: !column.nullable,
         default: if generated { None } else { default },
+        used: false,
         identity: if column.auto_increment { "d".into() } else { String::new() },
         // the side table keeps the value that the source has
         generated: String::new(),

@@ -335,10 +335,9 @@ impl Loader {
             self.stored += self.metas.len() as i64;
             self.rejected += numbers.len() as u64;
             journal::advance(conn, import, self.place as i64, self.stored, &numbers, rejects.length() as i64).await?;
-            sqlx::query("update domain_events.adoptions set moved = $2, moved_up_to = $3 where adoption_id = $1")
+            sqlx::query("update domain_events.adoptions set moved = $2 where adoption_id = $1")
                 .bind(self.adoption.adoption_id)
                 .bind(self.stored)
-                .bind(self.place as i64)
                 .execute(&mut *conn)
                 .await
                 .doing("noting how far the import came")?;
