@@ -40,7 +40,7 @@ tool() {
   local want=$1 got=0
   shift
   printf '%s$ domain-events %s%s\n' "$bold" "${*//"$legacy"/mysql://root@legacy/shop}" "$off"
-  (cd "$dir" && "$cli" "$@") || got=$?
+  (cd "$dir" && "$cli" "$@" 2>&1) || got=$?
   [[ $got == "$want" ]] || fail "domain-events $1 ended with exit code $got instead of $want"
   printf '%s(exit code %s)%s\n\n' "$dim" "$got" "$off"
 }

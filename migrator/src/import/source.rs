@@ -53,6 +53,8 @@ impl Source {
         }
         let path = PathBuf::from(from);
         let size = std::fs::metadata(&path).map_err(|e| Error::io(from, e))?.len();
+        // an offset follows a time at once, and can be reckoned with here
+        let zone = if zone.eq_ignore_ascii_case("utc") { "+00:00" } else { zone };
         Ok(Self::Dump { path, size, zone: zone.into() })
     }
 
