@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint build cli package install deps clean bench-append bench-capture corpus soak sqlsmith
+.PHONY: help demo demo-mysql test lint build cli package install deps clean bench-append bench-capture bench-import corpus soak sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -32,6 +32,9 @@ help: ## Show this
 
 demo: cli $(if $(filter native,$(ENGINE)),install) ## See a broken legacy database fail, get ported, and count right under load (ENGINE=native: with the extension)
 	@CLI="$(TARGET)/$(DIRECTORY)/domain-events" tests/demo/run.sh --engine $(ENGINE)
+
+demo-mysql: cli $(if $(filter native,$(ENGINE)),install) ## See a legacy application in a real MariaDB fail, moved to PostgreSQL, and right there
+	@CLI="$(TARGET)/$(DIRECTORY)/domain-events" tests/demo/mysql.sh --engine $(ENGINE)
 
 test: lint install ## Everything: formatting, lints, both engines, the command line, the demo
 	cargo test $(REST) --no-fail-fast
@@ -67,6 +70,10 @@ bench-capture: install ## Measure capture beside the bare statement, the cheapes
 	  echo "$$package cannot be installed: measured without it" >&2; \
 	done
 	cargo bench -p domain_events_tests --profile release --locked --bench capture
+
+bench-import: deps ## Measure an import of events beside psql's \copy of the same rows, and its memory (BENCH_EVENTS=1000000, BENCH_ROUNDS=3)
+	cargo build --release --locked -p domain-events
+	@CLI="$(TARGET)/release/domain-events" tests/benches/import.sh
 
 corpus: deps ## The table over the legacy schemas of tests/corpus: found, right source, strategy, verified
 	cargo test $(REST) --test port corpus

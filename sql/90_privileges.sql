@@ -22,7 +22,7 @@ begin
         'grant execute on function domain_events.append_events(jsonb, jsonb) to %I']
       else array[
         'grant select on domain_events.events, domain_events.streams, domain_events.captures, domain_events.capture_config, domain_events.capture_columns, domain_events.capture_failures, domain_events.event_tables, domain_events.migration_plans, domain_events.capture_partitions to %I',
-        'grant select on domain_events.migration_journal, domain_events.repaired_versions, domain_events.monitor_settings, domain_events.thresholds, domain_events.integrity_state, domain_events.integrity_blocks, domain_events.integrity_suspects, domain_events.alerts, domain_events.adoptions, domain_events.events_global_position_seq to %I',
+        'grant select on domain_events.migration_journal, domain_events.repaired_versions, domain_events.monitor_settings, domain_events.thresholds, domain_events.integrity_state, domain_events.integrity_blocks, domain_events.integrity_suspects, domain_events.alerts, domain_events.adoptions, domain_events.imports, domain_events.events_global_position_seq to %I',
         'grant execute on function domain_events.fold_stream(text, text, bigint), domain_events.read_stream(text, text, bigint, bigint, bigint), domain_events.check_integrity(text), domain_events.check_infrastructure(), domain_events._qualified_name(oid), domain_events._present_partitions(int) to %I',
         'grant execute on function domain_events.check_integrity_incremental(boolean), domain_events.check_performance(text, boolean), domain_events.stats(), domain_events.raise_alerts() to %I',
         -- What these call as their caller; none of them writes.

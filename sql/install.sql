@@ -22,6 +22,7 @@ set local client_min_messages = notice;
 \ir 60_fold.sql
 \ir 70_read.sql
 \ir 78_adoptions.sql
+\ir 79_imports.sql
 \ir 80_thresholds.sql
 \ir 81_integrity.sql
 \ir 82_integrity_incremental.sql

@@ -4,6 +4,8 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 
+use crate::import::encode::ZeroDates;
+
 const LONG_ABOUT: &str = "\
 Finds the triggers of a legacy PostgreSQL database that write domain events with a wrong version (hardcoded, or max()+1 \
 under no lock), and ports them to pg_domain_events with a plan that can be rolled back.
@@ -128,6 +130,18 @@ pub enum Verb {
     /// named with --allow. The store itself is append-only and never renumbered. Exits 3 with findings, 4 when the events are no
     /// longer those that the proposal was made from.
     Repair(RepairArgs),
+    /// Bring tables and events from MySQL or MariaDB
+    ///
+    /// Reads a live server, in one snapshot, or a dump of mysqldump, mariadb-dump, phpMyAdmin and others, as a stream of any size.
+    /// --tables makes tables with mapped types, loads their rows, then builds keys, foreign keys and sequences. --events loads an
+    /// event table into domain_events.events: ids, order, versions and times are kept, in positions below every new event; columns
+    /// that the store lacks live on in a table beside it, and a view has the old name and columns. Nobody may write to its streams
+    /// until it ends.
+    ///
+    /// Each batch is one transaction, so that the same command goes on where it was interrupted. A row that cannot be imported goes
+    /// to the reject file, with its line and the reason; counts and checksums of every stream are compared in the end. Exits 3 when
+    /// rows were rejected.
+    Import(ImportArgs),
     /// Undo an applied plan
     ///
     /// Puts the definitions of the journal back, byte for byte, in the reverse order of the steps.
@@ -397,6 +411,65 @@ pub struct RepairArgs {
     pub lock: LockArgs,
 }
 
+/// Arguments of `import`.
+#[derive(Debug, Args)]
+pub struct ImportArgs {
+    /// The source: mysql://USER:PASSWORD@HOST:PORT/DATABASE (?socket= for a socket), or the file of a dump
+    #[arg(long, value_name = "URL|FILE")]
+    pub from: String,
+    /// Tables to make and load, separated by commas
+    #[arg(long, value_name = "TABLE", value_delimiter = ',')]
+    pub tables: Vec<String>,
+    /// Make the tables, leave their rows behind
+    #[arg(long, requires = "tables")]
+    pub no_rows: bool,
+    /// Build primary and unique keys of tables before their rows: slower, and rows that contradict them are rejected
+    #[arg(long, requires = "tables")]
+    pub keys_first: bool,
+    /// The table whose rows become events of the store
+    #[arg(long, value_name = "TABLE")]
+    pub events: Option<String>,
+    /// What a column of the event table is in the store (repeatable) [default: by its name]
+    ///
+    /// STORE is aggregate_type, aggregate_id, aggregate_version, event_id, event_type, event_name, event_data (several columns become
+    /// its keys), metadata, correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, or - for none of them.
+    #[arg(long, value_name = "COLUMN=STORE", value_parser = parse_mapping, requires = "events")]
+    pub map: Vec<(String, String)>,
+    /// Type of every stream, where no column tells it
+    #[arg(long = "type", value_name = "NAME", requires = "events")]
+    pub aggregate_type: Option<String>,
+    /// Number the versions of every stream 1, 2, 3 .. in the order of the rows
+    ///
+    /// Without it, wrong versions are reported and nothing is imported. An event that is rejected leaves no gap with it; without it,
+    /// the later events of its stream are rejected too.
+    #[arg(long, requires = "events")]
+    pub repair_versions: bool,
+    /// Leave behind what the store has no column for, and make no view of the old name
+    #[arg(long, requires = "events")]
+    pub no_view: bool,
+    /// Schema of the tables and the view
+    #[arg(long, value_name = "NAME", default_value = "public")]
+    pub schema: String,
+    /// Rows in one transaction
+    #[arg(long, value_name = "COUNT", default_value_t = 10_000, value_parser = clap::value_parser!(u32).range(1..=1_000_000))]
+    pub batch_size: u32,
+    /// Where rejected rows go, one JSON object a line; with several tables, one file each
+    #[arg(long, value_name = "FILE", default_value = "rejects.jsonl")]
+    pub rejects: PathBuf,
+    /// What becomes of dates like 0000-00-00
+    #[arg(long, value_enum, value_name = "WHAT", default_value = "reject")]
+    pub zero_dates: ZeroDates,
+    /// Time zone of DATETIME values that become times of events, and of TIMESTAMP values in a dump that names none
+    #[arg(long, value_name = "ZONE", default_value = "UTC")]
+    pub time_zone: String,
+    /// Consent
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+    /// How long to wait for locks
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
 /// Arguments of `rollback`.
 #[derive(Debug, Args)]
 pub struct RollbackArgs {
@@ -489,6 +562,14 @@ fn parse_strategy(text: &str) -> Result<(String, Strategy), String> {
         return Err("the trigger's name is empty".into());
     }
     Ok((trigger.to_owned(), Strategy::from_str(strategy, true)?))
+}
+
+fn parse_mapping(text: &str) -> Result<(String, String), String> {
+    let (column, store) = text.split_once('=').ok_or("expected COLUMN=STORE, for example user_id=caused_by")?;
+    if column.is_empty() || store.is_empty() {
+        return Err("a column's name is empty".into());
+    }
+    Ok((column.to_owned(), store.to_owned()))
 }
 
 #[cfg(test)]

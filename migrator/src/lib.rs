@@ -8,6 +8,7 @@ pub mod db;
 pub mod dependents;
 pub mod engine_sql;
 pub mod error;
+pub mod import;
 pub mod judge;
 pub mod monitor;
 pub mod mysql;
@@ -67,6 +68,7 @@ async fn dispatch(verb: &Verb, ctx: &Context) -> Result<Exit, Error> {
         Verb::Plan(args) => commands::plan::run(args, ctx).await,
         Verb::Apply(args) => commands::apply::run(args, ctx).await,
         Verb::Verify(args) => commands::verify::run(args, ctx).await,
+        Verb::Import(args) => commands::import::run(args, ctx).await,
         Verb::Repair(args) => commands::repair::run(args, ctx).await,
         Verb::Rollback(args) => commands::rollback::run(args, ctx).await,
         Verb::Monitor(args) => commands::monitor::run(args, ctx).await,

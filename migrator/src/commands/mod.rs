@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod completions;
 pub mod from;
+pub mod import;
 pub mod install;
 pub mod man;
 pub mod monitor;

@@ -10,7 +10,9 @@ use crate::db::{quote_ident, quote_literal};
 pub struct Ddl {
     /// CREATE TABLE with its columns and checks, and the comments.
     pub table: Vec<String>,
-    /// Primary key, unique keys and indexes.
+    /// Primary key and unique keys.
+    pub unique_keys: Vec<String>,
+    /// Other indexes.
     pub keys: Vec<String>,
     /// Foreign keys: the table referred to, and the statement.
     pub foreign_keys: Vec<(String, String)>,
@@ -26,7 +28,7 @@ impl Ddl {
     /// All statements in order, for a database that stays empty.
     pub fn script(&self) -> String {
         let foreign = self.foreign_keys.iter().map(|(_, sql)| sql);
-        let all = self.table.iter().chain(&self.keys).chain(foreign).chain(&self.triggers);
+        let all = self.table.iter().chain(&self.unique_keys).chain(&self.keys).chain(foreign).chain(&self.triggers);
         all.map(|sql| format!("{sql};\n")).collect()
     }
 }
@@ -90,6 +92,7 @@ pub fn ddl(table: &Table, schema: &str) -> Ddl {
     }
     for key in &table.keys {
         match key_sql(table, &name, key) {
+            Ok(sql) if matches!(key.kind, KeyKind::Primary | KeyKind::Unique) => made.unique_keys.push(sql),
             Ok(sql) => made.keys.push(sql),
             Err(text) => made.notes.push(format!("{}: {text}", table.name)),
         }

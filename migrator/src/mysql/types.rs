@@ -70,11 +70,12 @@ pub fn postgres(column: &Column) -> Mapped {
         "char" => Mapped {
             note: (digits(kind) != Some(36))
                 .then(|| "char becomes varchar: PostgreSQL's char would give the blanks back that MySQL cuts".into()),
-            ..mapped(&format!("varchar({})", digits(kind).unwrap_or(1)), Codec::Text)
+            ..mapped(&format!("character varying({})", digits(kind).unwrap_or(1)), Codec::Text)
         },
-        "varchar" => {
-            mapped(&kind.arguments.first().map_or_else(|| "varchar".into(), |n| format!("varchar({n})")), Codec::Text)
-        }
+        "varchar" => mapped(
+            &kind.arguments.first().map_or_else(|| "character varying".into(), |n| format!("character varying({n})")),
+            Codec::Text,
+        ),
         "tinytext" | "text" | "mediumtext" | "longtext" => mapped("text", Codec::Text),
         "enum" => Mapped {
             check: Some(format!("{name} in ({})", literals(&kind.arguments))),
@@ -94,11 +95,11 @@ pub fn postgres(column: &Column) -> Mapped {
         },
         "binary" | "varbinary" | "tinyblob" | "blob" | "mediumblob" | "longblob" => mapped("bytea", Codec::Bytes),
         "date" => mapped("date", Codec::Date),
-        "datetime" => mapped(&precise("timestamp", ""), Codec::DateTime),
+        "datetime" => mapped(&precise("timestamp", " without time zone"), Codec::DateTime),
         "timestamp" => mapped(&precise("timestamp", " with time zone"), Codec::Timestamp),
         "time" => Mapped {
             note: Some("MySQL's time goes to 838:59:59, PostgreSQL's to 24:00:00: others are rejected".into()),
-            ..mapped(&precise("time", ""), Codec::Time)
+            ..mapped(&precise("time", " without time zone"), Codec::Time)
         },
         "year" => mapped("smallint", Codec::Number),
         "json" => Mapped {
@@ -169,15 +170,15 @@ mod tests {
             ("float", "real"),
             ("float(53)", "double precision"),
             ("bit(8)", "bit(8)"),
-            ("char(36)", "varchar(36)"),
-            ("character varying(20)", "varchar(20)"),
-            ("national varchar(20)", "varchar(20)"),
+            ("char(36)", "character varying(36)"),
+            ("character varying(20)", "character varying(20)"),
+            ("national varchar(20)", "character varying(20)"),
             ("mediumtext", "text"),
             ("enum('a','it''s')", "text"),
             ("binary(16)", "bytea"),
-            ("datetime(6)", "timestamp(6)"),
+            ("datetime(6)", "timestamp(6) without time zone"),
             ("timestamp", "timestamp(0) with time zone"),
-            ("time(3)", "time(3)"),
+            ("time(3)", "time(3) without time zone"),
             ("year(4)", "smallint"),
             ("json", "jsonb"),
             ("point", "bytea"),

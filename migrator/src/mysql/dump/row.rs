@@ -78,6 +78,26 @@ impl Row {
         (0..self.fields.len()).filter_map(|i| self.get(i))
     }
 
+    /// Empties it, for values that come from elsewhere than a script.
+    pub fn reset(&mut self, line: u64) {
+        self.clear(line);
+    }
+
+    /// Adds a value.
+    pub fn push(&mut self, value: Value<'_>) {
+        let start = self.data.len();
+        let (kind, bytes) = match value {
+            Value::Null => (Kind::Null, &b""[..]),
+            Value::Default => (Kind::Default, &b""[..]),
+            Value::Text(bytes, charset) => (Kind::Text(charset), bytes),
+            Value::Binary(bytes) => (Kind::Binary, bytes),
+            Value::Number(text) => (Kind::Number, text.as_bytes()),
+            Value::Expression(bytes) => (Kind::Expression, bytes),
+        };
+        self.data.extend_from_slice(bytes);
+        self.fields.push((kind, start, self.data.len()));
+    }
+
     /// Memory it holds.
     #[cfg(test)]
     pub fn capacity(&self) -> usize {

@@ -1,0 +1,59 @@
+//! The reject file: one JSON line per row that was not imported, with its line and the reason.
+
+use std::fs::{File, OpenOptions};
+use std::io::{Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+
+use serde_json::json;
+
+use crate::error::Error;
+
+/// An open reject file. It is made with its first row.
+#[derive(Debug)]
+pub struct Rejects {
+    path: PathBuf,
+    file: Option<File>,
+    /// Bytes that belong to committed batches.
+    kept: u64,
+    written: u64,
+    /// Rows in it.
+    pub rows: u64,
+}
+
+impl Rejects {
+    /// Goes on behind `kept` bytes: what a killed run wrote after its last commit is cut off.
+    pub fn open(path: &Path, kept: u64, rows: u64) -> Self {
+        Self { path: path.to_owned(), file: None, kept, written: kept, rows }
+    }
+
+    /// Bytes in it.
+    pub fn length(&self) -> u64 {
+        self.written
+    }
+
+    /// Its path.
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Adds a row: where it is from, and why it was rejected.
+    pub fn add(&mut self, table: &str, place: u64, line: u64, reason: &str, text: &str) -> Result<(), Error> {
+        let wrong = |e| Error::io(self.path.display().to_string(), e);
+        let file = match &mut self.file {
+            Some(file) => file,
+            None => {
+                let mut file =
+                    OpenOptions::new().create(true).write(true).truncate(false).open(&self.path).map_err(wrong)?;
+                file.set_len(self.kept).map_err(wrong)?;
+                file.seek(SeekFrom::End(0)).map_err(wrong)?;
+                self.file.insert(file)
+            }
+        };
+        let row = json!({"table": table, "row": place, "line": line, "reason": reason, "values": text});
+        let line = format!("{row}\n");
+        file.write_all(line.as_bytes()).map_err(|e| Error::io(self.path.display().to_string(), e))?;
+        self.written += line.len() as u64;
+        self.rows += 1;
+        Ok(())
+    }
+}

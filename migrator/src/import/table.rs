@@ -1,0 +1,343 @@
+//! A table with its rows: made, loaded, then given its keys.
+
+use std::collections::HashSet;
+
+use indicatif::ProgressBar;
+use sqlx::PgConnection;
+
+use super::batch::{self, Batch, Running};
+use super::encode::{self, Field};
+use super::journal::{self, Import};
+use super::rejects::Rejects;
+use super::source::{Record, Rows, Source, Step};
+use super::{Options, Outcome};
+use crate::Context;
+use crate::db::{self, quote_ident, quote_literal};
+use crate::error::{Doing, Error};
+use crate::mysql::ddl::{self, Ddl};
+use crate::mysql::schema::Table;
+
+/// A rejected row.
+#[derive(Debug, Clone)]
+pub struct Reject {
+    /// Its number in the source, from 1.
+    pub place: u64,
+    /// Its line, or its number again.
+    pub line: u64,
+    /// Why.
+    pub reason: String,
+    /// Its values as they would have been copied, cut.
+    pub text: String,
+}
+
+/// The text of an encoded row for the reject file.
+pub fn shown(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(line);
+    let text = text.trim_end_matches('\n');
+    match text.char_indices().nth(2000) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
+/// Imports one table; its foreign keys are made by `link`, when every table is there.
+pub async fn import(
+    conn: &mut PgConnection,
+    source: &mut Source,
+    table: &Table,
+    options: &Options,
+    rejects: &mut Rejects,
+    ctx: &Context,
+) -> Result<Outcome, Error> {
+    let target = format!("{}.{}", quote_ident(&options.schema), quote_ident(&table.name));
+    let made = ddl::ddl(table, &options.schema);
+    let mut outcome =
+        Outcome { source: table.name.clone(), target: target.clone(), notes: made.notes.clone(), ..Outcome::default() };
+    let how =
+        format!("zero dates {:?}, zone {}, keys first {}", options.zero_dates, options.time_zone, options.keys_first);
+    let import = match journal::find(conn, &source.name(), &table.name, &target).await? {
+        Some(found) if found.state == "finished" && found.fingerprint == source.fingerprint()? => {
+            (outcome.already, outcome.verified) = (true, true);
+            outcome.rows = found.rows_read.unsigned_abs();
+            outcome.stored = found.rows_stored.unsigned_abs();
+            outcome.rejected = found.rejected.len() as u64;
+            return Ok(outcome);
+        }
+        Some(found) if found.state != "finished" => {
+            check_same(&found, &source.fingerprint()?, &how, &target)?;
+            ctx.out.note(format!("import of {} goes on after row {}", table.name, found.rows_read));
+            *rejects = Rejects::open(rejects.path(), found.rejects_bytes.unsigned_abs(), found.rejected.len() as u64);
+            found
+        }
+        _ => {
+            expect_free(conn, &target).await?;
+            db::execute(conn, "begin", "beginning a transaction").await?;
+            let first = made.unique_keys.iter().filter(|_| options.keys_first);
+            for sql in made.table.iter().chain(first) {
+                db::execute(conn, sql, &format!("making table {target}")).await?;
+            }
+            let key = (source.name(), table.name.clone());
+            let begun = journal::begin(conn, (&key.0, &key.1, &target), &source.fingerprint()?, None, &how).await?;
+            db::execute(conn, "commit", "committing").await?;
+            begun
+        }
+    };
+    if !options.no_rows {
+        let length = source.length(table).await?;
+        let bar = ctx.out.progress(length, format!("importing {}", table.name));
+        let rows = source.rows(table).await?;
+        let loaded = Loader::new(table, &target, options).load(conn, rows, &import, rejects, &bar).await;
+        bar.finish_and_clear();
+        let loaded = loaded?;
+        (outcome.rows, outcome.stored, outcome.rejected) = loaded;
+    }
+    let stored = complete(conn, &target, &made, table, &import, options, ctx).await?;
+    outcome.verified = options.no_rows || stored == outcome.stored && outcome.rows == outcome.stored + outcome.rejected;
+    Ok(outcome)
+}
+
+/// An import goes on with the same source and options only.
+pub fn check_same(found: &Import, fingerprint: &str, how: &str, target: &str) -> Result<(), Error> {
+    let hint = format!(
+        "Drop what the unfinished import left ({target}) and its row {} of domain_events.imports, or go on as it began.",
+        found.import_id
+    );
+    if found.fingerprint != fingerprint {
+        return Err(Error::drift("the dump is not the file that the unfinished import began with", hint));
+    }
+    if found.options != how {
+        return Err(Error::usage(format!("the unfinished import began with other options: {}", found.options), hint));
+    }
+    Ok(())
+}
+
+/// The name must be free.
+pub async fn expect_free(conn: &mut PgConnection, target: &str) -> Result<(), Error> {
+    let there: bool = sqlx::query_scalar("select pg_catalog.to_regclass($1) is not null")
+        .bind(target)
+        .fetch_one(&mut *conn)
+        .await
+        .doing("looking for the table")?;
+    if !there {
+        return Ok(());
+    }
+    let other = journal::unfinished(conn, target).await?;
+    let hint = match other {
+        Some(source) => format!("An import of it from {source} did not end: go on with the same --from."),
+        None => "Import into another schema with --schema, or drop or rename the table first.".into(),
+    };
+    Err(Error::refused("42P07", format!("{target} exists already"), hint))
+}
+
+// Keys, triggers and sequences, and the end in the journal.
+async fn complete(
+    conn: &mut PgConnection,
+    target: &str,
+    made: &Ddl,
+    table: &Table,
+    import: &Import,
+    options: &Options,
+    ctx: &Context,
+) -> Result<u64, Error> {
+    let bar = ctx.out.progress(0, format!("building keys of {}", table.name));
+    let done = async {
+        db::execute(conn, "begin", "beginning a transaction").await?;
+        let unique = made.unique_keys.iter().filter(|_| !options.keys_first);
+        for sql in unique.chain(&made.keys).chain(&made.triggers) {
+            match db::execute(conn, sql, &format!("completing table {target}")).await {
+                Err(error) if error.sqlstate().as_deref() == Some("23505") => {
+                    return Err(Error::refused(
+                        "23505",
+                        format!("{error}: {}", error.detail().unwrap_or_default()),
+                        format!(
+                            "Rows of the source contradict its own key: drop table {target} and row {} of domain_events.imports, and \
+                             import with --keys-first, which rejects them.",
+                            import.import_id
+                        ),
+                    ));
+                }
+                done => done?,
+            }
+        }
+        for column in &made.identities {
+            let next = table.auto_increment.unwrap_or(1);
+            let sql = format!(
+                "select pg_catalog.setval(pg_catalog.pg_get_serial_sequence({}, {}), \
+                 greatest({next}, coalesce((select max({}) from {target}), 0) + 1), false)",
+                quote_literal(target),
+                quote_literal(column),
+                quote_ident(column)
+            );
+            db::execute(conn, &sql, &format!("setting the sequence of {target}")).await?;
+        }
+        let stored: i64 = sqlx::query_scalar(&format!("select pg_catalog.count(*) from {target}"))
+            .fetch_one(&mut *conn)
+            .await
+            .doing("counting the rows")?;
+        journal::finish(conn, import).await?;
+        db::execute(conn, "commit", "committing").await?;
+        db::execute(conn, &format!("analyze {target}"), "analysing the table").await?;
+        Ok(stored.unsigned_abs())
+    }
+    .await;
+    bar.finish_and_clear();
+    done
+}
+
+/// Makes the foreign keys of a table, now that the others are there: a note for each that cannot be.
+pub async fn link(conn: &mut PgConnection, table: &Table, schema: &str) -> Result<Vec<String>, Error> {
+    let mut notes = vec![];
+    for (other, sql) in ddl::ddl(table, schema).foreign_keys {
+        let target = format!("{}.{}", quote_ident(schema), quote_ident(&other));
+        let is_table: bool = sqlx::query_scalar(
+            "select exists (select from pg_catalog.pg_class where oid = pg_catalog.to_regclass($1) and relkind in ('r', 'p'))",
+        )
+        .bind(&target)
+        .fetch_one(&mut *conn)
+        .await
+        .doing("looking for a table")?;
+        if !is_table {
+            notes.push(format!(
+                "{}: its foreign key to {other} is left out, because that table is not imported",
+                table.name
+            ));
+            continue;
+        }
+        match db::execute(conn, &sql, &format!("making a foreign key of {}", table.name)).await {
+            Ok(()) => {}
+            Err(error) if error.sqlstate().as_deref() == Some("42710") => {}
+            Err(error) if batch::is_rows_fault(&error) => {
+                db::execute(conn, &format!("{sql} not valid"), "making a foreign key").await?;
+                notes.push(format!("{}: its foreign key to {other} is not valid: {error}", table.name));
+            }
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(notes)
+}
+
+struct Loader {
+    name: String,
+    fields: Vec<(usize, Field)>,
+    targets: Vec<String>,
+    batch_size: usize,
+    batch: Batch,
+    value: Vec<u8>,
+}
+
+impl Loader {
+    fn new(table: &Table, target: &str, options: &Options) -> Self {
+        let fields: Vec<_> = table
+            .columns
+            .iter()
+            .enumerate()
+            .filter(|(_, c)| c.generated.is_none())
+            .map(|(i, c)| (i, Field::new(c, options.zero_dates)))
+            .collect();
+        let names: Vec<_> = fields.iter().map(|(_, f)| quote_ident(&f.name)).collect();
+        let copy = format!("copy {target} ({}) from stdin", names.join(", "));
+        Self {
+            name: table.name.clone(),
+            fields,
+            targets: vec![copy],
+            batch_size: options.batch_size,
+            batch: Batch::default(),
+            value: vec![],
+        }
+    }
+
+    fn encode(&mut self, record: &Record) -> Result<(), String> {
+        for (i, (column, field)) in self.fields.iter().enumerate() {
+            self.value.clear();
+            let known = field.text(record.value(*column), record.zone(), &mut self.value)?;
+            let line = self.batch.text(0);
+            if i > 0 {
+                line.push(b'\t');
+            }
+            if known {
+                encode::escape(&self.value, line);
+            } else {
+                line.extend_from_slice(encode::NULL);
+            }
+        }
+        self.batch.text(0).push(b'\n');
+        self.batch.end_row();
+        Ok(())
+    }
+
+    // Rows read, stored and rejected, with those of earlier runs.
+    async fn load(
+        mut self,
+        conn: &mut PgConnection,
+        mut rows: Rows<'_>,
+        import: &Import,
+        rejects: &mut Rejects,
+        bar: &ProgressBar,
+    ) -> Result<(u64, u64, u64), Error> {
+        let done = import.rows_read.unsigned_abs();
+        let (mut place, mut stored, mut rejected) = (0, import.rows_stored, import.rejected.len() as u64);
+        while place < done && rows.next().await? != Step::End {
+            place += 1;
+        }
+        let mut ended = false;
+        while !ended {
+            self.batch.clear();
+            let mut places: Vec<(u64, u64)> = vec![];
+            let mut bad: Vec<Reject> = vec![];
+            db::execute(conn, "begin", "beginning a transaction").await?;
+            let mut running = Running::begin(conn, &self.targets[0]).await?;
+            while !self.batch.is_full(self.batch_size) {
+                let step = rows.next().await?;
+                let record = rows.record();
+                let reason = match step {
+                    Step::End => {
+                        ended = true;
+                        break;
+                    }
+                    Step::Bad(reason) => Some(reason),
+                    Step::Row => self.encode(record).err(),
+                };
+                place += 1;
+                match reason {
+                    None => places.push((place, record.line)),
+                    Some(reason) => {
+                        let text = shown(self.batch.pending(0));
+                        self.batch.cut();
+                        bad.push(Reject { place, line: record.line, reason, text });
+                    }
+                }
+                running.feed(&self.batch).await?;
+            }
+            if let Err(error) = running.finish(&self.batch).await {
+                db::rollback(conn).await?;
+                if !batch::is_rows_fault(&error) {
+                    return Err(error);
+                }
+                let refused = batch::search(conn, &self.targets, &self.batch).await?;
+                db::execute(conn, "begin", "beginning a transaction").await?;
+                let mut from = 0;
+                for one in &refused {
+                    batch::copy(conn, &self.targets, &self.batch, from..one.row).await?;
+                    from = one.row + 1;
+                    let (place, line) = places[one.row];
+                    let text = shown(self.batch.lines(0, one.row..one.row + 1));
+                    bad.push(Reject { place, line, reason: one.reason.clone(), text });
+                }
+                batch::copy(conn, &self.targets, &self.batch, from..self.batch.len()).await?;
+                stored -= refused.len() as i64;
+            }
+            stored += self.batch.len() as i64;
+            bad.sort_by_key(|r| r.place);
+            let before = HashSet::<i64>::from_iter(import.rejected.iter().copied());
+            for one in &bad {
+                rejects.add(&self.name, one.place, one.line, &one.reason, &one.text)?;
+            }
+            let numbers: Vec<i64> = bad.iter().map(|r| r.place as i64).filter(|p| !before.contains(p)).collect();
+            rejected += numbers.len() as u64;
+            journal::advance(conn, import, place as i64, stored, &numbers, rejects.length() as i64).await?;
+            db::execute(conn, "commit", "committing").await?;
+            bar.set_position(rows.progress());
+        }
+        Ok((place, stored.unsigned_abs(), rejected))
+    }
+}

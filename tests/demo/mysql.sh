@@ -1,0 +1,117 @@
+#!/usr/bin/env bash
+# The legacy application's whole way from MySQL: a real MariaDB whose trigger loses writes, moved to PostgreSQL, and right there.
+# Usage: CLI=path/to/domain-events tests/demo/mysql.sh [--engine portable|native]
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+
+engine=portable
+if [[ ${1:-} == --engine ]]; then engine=$2; fi
+cli=$(realpath "${CLI:-target/debug/domain-events}")
+debian=/usr/lib/postgresql/15/bin/pg_config
+if [[ -z ${PG_CONFIG:-} ]]; then PG_CONFIG=pg_config; [[ -x $debian ]] && PG_CONFIG=$debian; fi
+bin=$("$PG_CONFIG" --bindir)
+
+if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
+  bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' cyan=$'\e[36m' off=$'\e[0m'
+else
+  bold='' dim='' red='' green='' cyan='' off=''
+fi
+
+dir=$(mktemp -d "${TMPDIR:-/tmp}/de-demo.XXXXXX")
+maria_pid=
+# The servers refuse to run as root: then they run as users of their own.
+server() { (cd / && if [[ $(id -u) == 0 ]]; then runuser -u postgres -- "$@"; else "$@"; fi); }
+cleanup() {
+  [[ -z $maria_pid ]] || { kill "$maria_pid" 2>/dev/null || true; wait "$maria_pid" 2>/dev/null || true; }
+  server "$bin/pg_ctl" -D "$dir/postgres/data" -m immediate -s stop >/dev/null 2>&1 || true
+  rm -rf "$dir"
+}
+trap cleanup EXIT
+trap 'exit 130' INT TERM
+
+chapter() { printf '\n%s== %s%s\n' "$bold$cyan" "$1" "$off"; }
+say() { printf '%s\n' "$1"; }
+fail() { printf '%s%s%s\n' "$red" "$1" "$off" >&2; exit 1; }
+sql() { "$bin/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
+maria() { mariadb --no-defaults --default-character-set=utf8mb4 --user=root --socket="$dir/maria/socket" "$@"; }
+
+# tool EXIT-CODE ARGUMENTS: shows the command, runs it, and insists on its exit code.
+tool() {
+  local want=$1 got=0
+  shift
+  printf '%s$ domain-events %s%s\n' "$bold" "${*//"$legacy"/mysql://root@legacy/shop}" "$off"
+  (cd "$dir" && "$cli" "$@" 2>&1) || got=$?
+  [[ $got == "$want" ]] || fail "domain-events $1 ended with exit code $got instead of $want"
+  printf '%s(exit code %s)%s\n\n' "$dim" "$got" "$off"
+}
+
+chapter "Two servers for the demonstration, gone when it ends"
+chmod 755 "$dir"
+mkdir "$dir/postgres" "$dir/maria"
+maria_user=()
+if [[ $(id -u) == 0 ]]; then
+  chown postgres: "$dir/postgres"
+  chown mysql: "$dir/maria"
+  maria_user=(--user=mysql)
+fi
+mariadb-install-db --no-defaults --skip-test-db --auth-root-authentication-method=normal --datadir="$dir/maria/data" \
+  "${maria_user[@]}" >"$dir/maria.log" 2>&1 || { cat "$dir/maria.log" >&2; fail "MariaDB cannot be set up"; }
+# Only sockets in a directory of their own: no port, nothing listens on the network.
+mariadbd --no-defaults "${maria_user[@]}" --datadir="$dir/maria/data" --socket="$dir/maria/socket" --skip-networking \
+  >"$dir/maria.log" 2>&1 &
+maria_pid=$!
+for _ in $(seq 100); do maria -e 'select 1' >/dev/null 2>&1 && break; sleep 0.2; done
+maria -e 'create database shop character set utf8mb4 collate utf8mb4_unicode_ci'
+maria shop <tests/demo/mysql.sql
+legacy="mysql://root@localhost/shop?socket=$dir/maria/socket"
+server env -u RUST_BACKTRACE "$bin/initdb" -D "$dir/postgres/data" --no-sync --auth=trust --username=postgres --encoding=UTF8 --locale=C.UTF-8 >/dev/null
+export PGHOST=$dir/postgres PGPORT=5432 PGUSER=postgres PGDATABASE=shop
+server env -u RUST_BACKTRACE "$bin/pg_ctl" -D "$dir/postgres/data" -l "$dir/postgres/log" -w -s \
+  -o "-c listen_addresses='' -c unix_socket_directories='$dir/postgres' -c fsync=off" start
+export DATABASE_URL="postgres:///shop?host=$dir/postgres&port=5432&user=postgres"
+"$bin/createdb" shop
+say "MariaDB $(maria -BN -e 'select version()'), the legacy database: $(maria -BN shop -e 'select count(*) from users') users, $(maria -BN shop -e 'select count(*) from domain_events') events."
+say "$("$bin/postgres" --version), empty."
+
+chapter "The failure in MySQL: the second update of a user"
+update='update users set login_count = login_count + 1 where id = 4'
+say "${bold}$update;${off}"
+before=$(maria -BN shop -e 'select login_count from users where id = 4')
+if maria shop -e "$update" 2>"$dir/error"; then fail "the legacy trigger should have failed"; fi
+printf '%s%s%s\n' "$red" "$(cat "$dir/error")" "$off"
+after=$(maria -BN shop -e 'select login_count from users where id = 4')
+[[ $before == "$after" ]] || fail "the write should have been lost"
+say "The trigger's error took the user's own write with it: login_count was $before and still is $after."
+
+chapter "Find the cause"
+tool 0 install --engine "$engine"
+tool 3 scan --from "$legacy"
+
+chapter "Bring users and events over; versions that are wrong are refused, or repaired"
+tool 0 import --yes --from "$legacy" --tables users
+tool 1 import --yes --from "$legacy" --events domain_events
+tool 0 import --yes --from "$legacy" --events domain_events --repair-versions
+
+chapter "Port the trigger: plan, apply"
+tool 3 plan --from "$legacy" --out plan.toml
+tool 0 apply --yes plan.toml
+
+chapter "The same update in PostgreSQL"
+for id in 4 4 3 3; do
+  say "${bold}update users set login_count = login_count + 1 where id = $id;${off}"
+  sql -c "update users set login_count = login_count + 1 where id = $id"
+done
+say "${green}No update failed.${off}"
+sql -c "
+  select e.aggregate_id as id, u.name, u.login_count, count(*) as events, min(e.aggregate_version) as first, max(e.aggregate_version) as last
+    from domain_events e join users u on u.id::text = e.aggregate_id where e.aggregate_type = 'User' group by 1, 2, 3 order by 1"
+
+chapter "The store is whole"
+tool 0 monitor --check-integrity --full
+
+chapter "One event, written by the ported trigger, under the old name"
+sql -x -c "
+  select aggregate_type, aggregate_id, aggregate_version, event_type, caused_by_user_id, is_processed, jsonb_pretty(event_data) as event_data
+    from domain_events where aggregate_id = '4' order by aggregate_version desc limit 1"
+
+printf '%s%s%s\n' "$bold$green" "From MySQL to PostgreSQL: versions without duplicate or gap, no write lost." "$off"
