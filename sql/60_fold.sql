@@ -27,7 +27,8 @@ begin
            false as is_truncation,
            coalesce(f.late_after + 0.5, e.aggregate_version) as place,
            -- What fired late within a transaction fired from the inside out; what was retried keeps its order.
-           case when f.late_after is null or jsonb_exists(e.metadata, 'failure_id') then e.aggregate_version else -e.aggregate_version end as turn
+           case when f.late_after is null or (jsonb_exists(e.metadata, 'failure_id') and not jsonb_exists(e.metadata, 'queued'))
+                then e.aggregate_version else -e.aggregate_version end as turn
       from domain_events.events e
      cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id

@@ -32,6 +32,8 @@ pub struct Plan {
     /// Identity columns in the order of JSON keys.
     pub key: Vec<usize>,
     composites: Composites,
+    /// A stream is one row.
+    pub is_unique: bool,
     /// See `ahead`.
     pub is_tracked: bool,
     /// Goes after everything that points into it.
@@ -124,6 +126,7 @@ impl Plan {
             row,
             key,
             composites,
+            is_unique: flag(root, "is_unique")?,
             is_tracked: change.has_other_triggers(),
             _memory: memory,
         }))

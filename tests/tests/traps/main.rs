@@ -5,6 +5,7 @@ mod context;
 mod ddl;
 mod history;
 mod nested;
+mod order;
 mod partitions;
 mod security;
 mod values;
