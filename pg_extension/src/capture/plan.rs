@@ -62,7 +62,7 @@ impl Plan {
     /// `None` when the relation is not captured.
     pub fn load(change: &Change, previous: Option<&Plan>) -> Result<Option<Plan>> {
         let Some(plan) = Plan::read(change)? else { return Ok(None) };
-        let is_same = previous.is_none_or(|previous| previous.composites == plan.composites);
+        let is_same = previous.is_none_or(|previous| previous.composites.agrees_with(&plan.composites));
         if is_same || plan.paused {
             return Ok(Some(plan));
         }
@@ -178,7 +178,7 @@ impl Plan {
 
 impl Watches for Option<Plan> {
     fn watches(&self, relation: Oid) -> bool {
-        self.as_ref().is_some_and(|plan| plan.composites.relations.contains(&relation))
+        self.as_ref().is_some_and(|plan| plan.composites.contains(relation))
     }
 }
 
