@@ -68,7 +68,7 @@ $d$;
     if _query is null then
       return case tg_when when 'BEFORE' then new end;
     end if;
-    _after := domain_events._newest_position();  -- the columns changed: no stream has had a whole row since
+    _after := domain_events._whole_row_after(%1$s);
     case tg_op
       when 'INSERT' then execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using new, new;
       when 'DELETE' then execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using old, old;
@@ -346,6 +346,20 @@ end
 $$;
 
 comment on function domain_events._follow_columns(int) is 'Calls _sync_columns() when the table''s columns have changed';
+
+-- No stream has had a whole row since the columns changed; unless that was noticed before, and baselines were written since.
+create function domain_events._whole_row_after(capture_id int) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
+                           and c.columns_seen = domain_events._columns_signature(domain_events._watched_relations(c.relation))
+                      then c.whole_row_after else domain_events._newest_position() end
+            from domain_events.capture_config c where c.capture_id = _whole_row_after.capture_id);
+end
+$$;
+
+comment on function domain_events._whole_row_after(int) is 'The position up to which a stream''s newest event is followed by one with the whole row, asked when the trigger''s text is out of date';
 
 create function domain_events._refresh_capture(relation oid) returns text
 language plpgsql volatile set search_path = pg_catalog, pg_temp

@@ -140,8 +140,9 @@ $$;
 comment on function domain_events._find_step(oid, tid) is
   'The version after which an event belongs whose row version was replaced before it fired; null when that is not told yet, or was only a lock';
 
--- A row's end fires late when its key was taken again while it was queued. For the fold that matters once the new row has
--- been told whole, or was changed: those events would be taken for the old one's.
+-- A row's end fires late when its key was taken again while it was queued: by a trigger, or by the next row of "set id = id + 1".
+-- What a row that is older than the transaction ends, ends before anything that has begun since; otherwise the end belongs
+-- between two beginnings with no end in between.
 create function domain_events._place_end(aggregate_type text, aggregate_id text, whole_row_after bigint, is_older boolean) returns bigint
 language plpgsql volatile
 as $$
@@ -149,15 +150,18 @@ as $$
 declare
   event record;
   is_there boolean := is_older;
-  place bigint;
-  matters boolean := false;
 begin
+  -- An end that has become a dead letter would be missed.
+  if not is_older and exists (select from domain_events.capture_failures f
+                               where f.aggregate_type = _place_end.aggregate_type and f.aggregate_id = _place_end.aggregate_id
+                                 and f.stored_version is null) then
+    return null;
+  end if;
   for event in
     select coalesce(f.late_after, e.aggregate_version - 1) as after_version,
            case when jsonb_exists(e.event_data, 'new_aggregate_id') or (jsonb_exists(e.event_data, 'old_values') and not jsonb_exists(e.event_data, 'new_values')) then 'end'
                 when jsonb_exists(e.event_data, 'old_values') or e.event_type ~* 'baselined$' then 'change'
-                else 'arrival' end as kind,
-           e.metadata @> '{"complete": true}' and not jsonb_exists(e.event_data, 'old_aggregate_id') as is_whole
+                else 'beginning' end as kind
       from domain_events.events e
      cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id
@@ -165,18 +169,17 @@ begin
        and (jsonb_exists(e.event_data, 'new_values') or jsonb_exists(e.event_data, 'old_values'))
      order by coalesce(f.late_after + 0.5, e.aggregate_version), case when f.late_after is null then e.aggregate_version else -e.aggregate_version end
   loop
-    if event.kind = 'arrival' and is_there and place is null then
-      place := event.after_version;
+    if event.kind = 'beginning' and is_there then
+      return event.after_version;
     end if;
-    is_there := event.kind <> 'end' or place is not null;
-    matters := matters or (place is not null and event.kind <> 'end' and (event.kind = 'change' or event.is_whole));
+    is_there := event.kind <> 'end';
   end loop;
-  return case when matters then place end;
+  return null;
 end
 $$;
 
 comment on function domain_events._place_end(text, text, bigint, boolean) is
-  'The version after which the end of a row belongs whose key was taken again before it fired; null when it is in order, or the fold is right without. is_older: the transaction has not changed the row before';
+  'The version after which the end of a row belongs whose key was taken again before it fired; null when it is in order. is_older: the transaction has not changed the row before';
 
 create function domain_events._is_running(id xid) returns boolean
 language sql volatile set search_path = pg_catalog, pg_temp
@@ -242,14 +245,14 @@ begin
   place := coalesce(_keep_failure.after_version, domain_events._stream_version(config.aggregate_type, _keep_failure.aggregate_id));
   insert into domain_events.capture_failures
     (table_name, operation, aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
-     correlation_id, causation_id, caused_by, occurred_at, after_version, error_code, error_message)
+     correlation_id, causation_id, caused_by, occurred_at, after_version, after_position, error_code, error_message)
   values
     (config.table_name, _keep_failure.operation, config.aggregate_type, _keep_failure.aggregate_id, _keep_failure.event_type,
      _keep_failure.event_name, _keep_failure.event_data,
      domain_events._context_metadata() || _keep_failure.metadata || case when _keep_failure.after_version is null then '{}' else '{"queued": true}' end::jsonb,
      domain_events._context_text('domain_events.correlation_id'), domain_events._context_text('domain_events.causation_id'),
      coalesce(domain_events._context_text('domain_events.actor'), session_user), clock_timestamp(),
-     place, _keep_failure.error_code,
+     place, domain_events._newest_position(), _keep_failure.error_code,
      case when has_secrets then 'withheld: the table has redacted or excluded columns' else _keep_failure.error_message end);
   return place;
 end
@@ -283,7 +286,8 @@ begin
     begin
       version := domain_events._write_event(
         failure.aggregate_type, failure.aggregate_id, failure.event_type, failure.event_name, failure.event_data,
-        failure.metadata || jsonb_build_object('late', true, 'failure_id', failure.failure_id, 'after_version', failure.after_version),
+        failure.metadata || jsonb_build_object('late', true, 'failure_id', failure.failure_id, 'after_version', failure.after_version,
+                                               'after_position', failure.after_position),
         null, null, failure.occurred_at, failure.caused_by, failure.correlation_id, failure.causation_id);
       update domain_events.capture_failures f
          set stored_version = version, retries = f.retries + 1, retried_at = clock_timestamp()

@@ -36,7 +36,10 @@ pub fn is_kept(change: &Change) -> bool {
 
 /// The event that told the end of a row version belongs after `after_version` of its stream.
 pub fn keep(change: &Change, after_version: i64) {
-    let Some(version) = change.replaced().filter(|_| is_surrounded()) else { return };
+    if !is_surrounded() {
+        return;
+    }
+    let Some(version) = change.replaced() else { return };
     STEPS.with_borrow_mut(|kept| {
         let statement = statement_start();
         if kept.statement != statement {

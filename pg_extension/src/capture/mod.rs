@@ -32,7 +32,7 @@ use crate::pg::fixed::FixedSettings;
 use crate::pg::guard;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
-use crate::pg::store::Store;
+use crate::pg::store::{Head, Store};
 use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation};
 use crate::pg::{delegate, json};
 
@@ -283,12 +283,17 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
     let store = Store::open()?;
     let stream = stream(plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
+    let mut is_new = plan.guess.is_new() && !lock.queue(&stream, false)?;
     for _ in 0..append::ATTEMPTS {
-        let head = append::settle(&store, &stream, &mut lock)?;
+        let head = if is_new { Head::default() } else { append::settle(&store, &stream, &mut lock)? };
         // What happened to the stream's row before the pause ended is unknown: this one replaces it.
         draft.complete = head.version > 0 && head.position <= plan.whole_row_after;
         if insert(plan, &store, &append::row(&event(draft, stream)?, head))? {
             return Ok(());
+        }
+        if is_new {
+            plan.guess.was_wrong();
+            is_new = false;
         }
     }
     Err(append::contended(&stream).into())
