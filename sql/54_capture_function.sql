@@ -172,7 +172,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
       config.aggregate_type, format(place_end, 'domain_events._short_id(_id)'), format(late_marks, '_late'));
   end if;
   body := body || format($b$
-  if _is_silent or _op in ('LEAVE', 'ARRIVE') then
+  if _is_silent %16$s then
     null;
   elsif _op = 'UPDATE' and _old_id is distinct from _id then
     if _new_row is null then
@@ -274,7 +274,8 @@ $b$,
     config.whole_row_after,
     case config.payload when 'full' then '_old_row' else '_old_values' end,
     e.row_old,
-    format(place_end, '_old_id'), format(late_marks, '_ended'), format(place_end, '_id'), format(late_marks, '_late'));
+    format(place_end, '_old_id'), format(late_marks, '_ended'), format(place_end, '_id'), format(late_marks, '_late'),
+    case when is_partitioned then 'or _op in (''LEAVE'', ''ARRIVE'')' else '' end);
   -- With "abort" too: the lock of the usual case belongs to the session and is given back on error.
   body := format($b$
   begin
@@ -301,14 +302,7 @@ $b$,
 %3$s
   -- It replaced what this transaction (or one that began after it) had made. While code of a user is running around it, what
   -- made that may be yet to fire.
-  if tg_op = 'INSERT' then
-    if _op = 'UPDATE' then
-      get diagnostics _surroundings = pg_context;
-      if strpos(_surroundings, E'\n') > 0 then
-        perform domain_events._note_step(_moved.leaf, _moved.place, _told, tg_relid, new.ctid);
-      end if;
-    end if;
-  elsif age(old.xmin) <= 0 then
+%6$s  if tg_op <> 'INSERT' and age(old.xmin) <= 0 then
     get diagnostics _surroundings = pg_context;
     if strpos(_surroundings, E'\n') > 0 then
       perform domain_events._note_step(tg_relid, old.ctid, _told, case when tg_op = 'UPDATE' then tg_relid end, case when tg_op = 'UPDATE' then new.ctid end);
@@ -316,7 +310,14 @@ $b$,
   end if;
 $b$, body, config.capture_id, case when is_partitioned then E'  if tg_when = ''BEFORE'' then\n    return new;\n  end if;' else '' end,
     config.aggregate_type,
-    case config.on_failure when 'abort' then 'true' else 'domain_events._propagates(_code)' end);
+    case config.on_failure when 'abort' then 'true' else 'domain_events._propagates(_code)' end,
+    case when is_partitioned then $p$  if tg_op = 'INSERT' and _op = 'UPDATE' then
+    get diagnostics _surroundings = pg_context;
+    if strpos(_surroundings, E'\n') > 0 then
+      perform domain_events._note_step(_moved.leaf, _moved.place, _told, tg_relid, new.ctid);
+    end if;
+  end if;
+$p$ else '' end);
 
   execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp %s as %L',
     'capture_' || config.capture_id,

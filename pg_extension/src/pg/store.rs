@@ -4,8 +4,12 @@
 //! 3,700, by an index scan of our own 1,900; an insert by a kept SPI plan 2,500, by `heap_insert` and `index_insert` 1,700.
 //! The scan uses a dirty snapshot, so it also sees what other transactions have not committed yet: that is how writers
 //! find each other beyond the locks, and why REPEATABLE READ and SERIALIZABLE go on instead of failing.
+//!
+//! What a row of a bulk statement does not need (us per row of 100,000, of about 11): a guard around each call instead of
+//! one around all of an insert 0.4; locks that are held already, looked for again 0.2; the look-up before an INSERT, which
+//! nearly always begins its stream (`capture::plan::Guess`), 1.3. Not done: relations kept open from row to row would save
+//! another 0.2, but then the store could not be altered in a transaction that has written to it.
 
-use std::cell::RefCell;
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -14,68 +18,9 @@ use super::datum::{self, Text};
 use super::guard::protect;
 use super::info::{Index, Info};
 use super::lock::Stream;
+use super::raw;
 use super::relation::Open;
-use super::subtransaction::current_subtransaction;
 use crate::error::{Error, Result};
-
-/// Unguarded twins of pgrx's bindings, for use inside `protect`.
-mod raw {
-    use pgrx::pg_sys::*;
-    unsafe extern "C-unwind" {
-        // The function behind nextval(); exported, not bound by pgrx.
-        pub fn nextval_internal(relid: Oid, check_permissions: bool) -> i64;
-        pub fn GetCurrentTimestamp() -> TimestampTz;
-        pub fn GetCurrentCommandId(used: bool) -> CommandId;
-        pub fn GetTopFullTransactionId() -> FullTransactionId;
-        pub fn GetTopFullTransactionIdIfAny() -> FullTransactionId;
-        pub fn index_open(oid: Oid, lock: std::ffi::c_int) -> Relation;
-        pub fn index_close(relation: Relation, lock: std::ffi::c_int);
-        pub fn heap_form_tuple(descriptor: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;
-        pub fn heap_insert(
-            relation: Relation,
-            tuple: HeapTuple,
-            command: CommandId,
-            options: std::ffi::c_int,
-            state: BulkInsertState,
-        );
-        pub fn heap_copytuple(tuple: HeapTuple) -> HeapTuple;
-        pub fn index_insert(
-            index: Relation,
-            values: *mut Datum,
-            nulls: *mut bool,
-            tid: ItemPointer,
-            table: Relation,
-            check: IndexUniqueCheck::Type,
-            #[cfg(not(feature = "pg13"))] unchanged: bool,
-            info: *mut IndexInfo,
-        ) -> bool;
-        pub fn index_beginscan(
-            table: Relation,
-            index: Relation,
-            snapshot: Snapshot,
-            #[cfg(feature = "pg18")] instrument: *mut IndexScanInstrumentation,
-            keys: std::ffi::c_int,
-            order_bys: std::ffi::c_int,
-        ) -> IndexScanDesc;
-        pub fn index_rescan(
-            scan: IndexScanDesc,
-            keys: ScanKey,
-            count: std::ffi::c_int,
-            order_bys: ScanKey,
-            order_by_count: std::ffi::c_int,
-        );
-        pub fn index_getnext_slot(
-            scan: IndexScanDesc,
-            direction: ScanDirection::Type,
-            slot: *mut TupleTableSlot,
-        ) -> bool;
-        pub fn index_endscan(scan: IndexScanDesc);
-        pub fn MakeSingleTupleTableSlot(descriptor: TupleDesc, kind: *const TupleTableSlotOps) -> *mut TupleTableSlot;
-        pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);
-        pub fn ExecFetchSlotHeapTuple(slot: *mut TupleTableSlot, copy: bool, free: *mut bool) -> HeapTuple;
-        pub fn slot_getsomeattrs_int(slot: *mut TupleTableSlot, count: std::ffi::c_int);
-    }
-}
 
 const TRANSACTION_ID: usize = 2;
 const AGGREGATE_VERSION: usize = 6;
@@ -164,10 +109,7 @@ impl Store {
             }
         }
         let info = Info::get()?;
-        let is_locked = LOCKED.with_borrow(|locked| locked.as_ref().is_some_and(|(at, _)| Rc::ptr_eq(at, &info)));
-        if !is_locked {
-            lock_all(&info);
-        }
+        super::held::lock(&info);
         let table = Open::table(info.events, pg_sys::NoLock);
         Ok(Store { info, table })
     }
@@ -433,34 +375,6 @@ unsafe fn insert_into(
         raw::index_close(open, pg_sys::NoLock as i32);
         fits
     }
-}
-
-thread_local! {
-    /// The relations that this transaction has locked, and the subtransaction that did it: locks last until it ends.
-    static LOCKED: RefCell<Option<(Rc<Info>, u32)>> = const { RefCell::new(None) };
-}
-
-/// Locks the table and its indexes as an INSERT does, once in a transaction: every row would look for them in vain.
-fn lock_all(info: &Rc<Info>) {
-    drop(Open::table(info.events, pg_sys::RowExclusiveLock));
-    for index in &info.indexes {
-        drop(Open::index(index.oid, pg_sys::RowExclusiveLock));
-    }
-    LOCKED.with_borrow_mut(|locked| *locked = Some((info.clone(), current_subtransaction())));
-}
-
-/// A transaction has ended.
-pub fn forget_locks() {
-    LOCKED.with_borrow_mut(|locked| *locked = None);
-}
-
-/// A subtransaction is rolled back, and with it those that began after it.
-pub fn roll_back(subtransaction: u32) {
-    LOCKED.with_borrow_mut(|locked| {
-        if locked.as_ref().is_some_and(|(_, taken_in)| *taken_in >= subtransaction) {
-            *locked = None;
-        }
-    });
 }
 
 fn text_key(column: i16, text: Text) -> pg_sys::ScanKeyData {

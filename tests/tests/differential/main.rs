@@ -98,6 +98,12 @@ fn unusual_settings_change_nothing() {
     for setting in ["jit = on", "jit_above_cost = 0", "log_min_messages = debug5", "log_error_verbosity = verbose"] {
         admin.run(&format!("alter role app_owner set {setting}"));
     }
+    // Only a server built with assertions can forget its catalogue caches at every turn; Debian's allows nothing but 0.
+    if admin.number("select coalesce(max(max_val::int), 0) from pg_settings where name = 'debug_discard_caches'") > 0 {
+        admin.run("alter role app_owner set debug_discard_caches = 1");
+    } else {
+        println!("debug_discard_caches: not in this server");
+    }
     let mut counts = Counts::default();
     let mut findings: BTreeMap<String, u64> = BTreeMap::new();
     for (mode, seed) in [("force_generic_plan", 11), ("force_custom_plan", 12)] {
