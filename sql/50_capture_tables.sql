@@ -87,6 +87,7 @@ create table domain_events.capture_failures (
   caused_by        text,
   occurred_at      timestamptz not null,
   after_version    bigint,
+  after_position   bigint,
   error_code       text not null,
   error_message    text not null,
   retries          int not null default 0,
@@ -110,6 +111,7 @@ comment on column domain_events.capture_failures.causation_id is 'Of the context
 comment on column domain_events.capture_failures.caused_by is 'Of the context, else the session user';
 comment on column domain_events.capture_failures.occurred_at is 'When the change happened';
 comment on column domain_events.capture_failures.after_version is 'Newest version of the stream at that moment: the event''s place when it is folded';
+comment on column domain_events.capture_failures.after_position is 'Newest position of the store at that moment: tells whether the event comes before or after a truncation';
 comment on column domain_events.capture_failures.error_code is 'SQLSTATE';
 comment on column domain_events.capture_failures.error_message is 'The message; withheld where the table has redacted or excluded columns, for it could quote them';
 comment on column domain_events.capture_failures.retries is 'How often it was tried again';
@@ -119,6 +121,10 @@ comment on column domain_events.capture_failures.stored_version is 'Version unde
 create index capture_failures_pending on domain_events.capture_failures (failure_id) where stored_version is null;
 
 comment on index domain_events.capture_failures_pending is 'What retry_capture_failures() has to do';
+
+create index capture_failures_stream on domain_events.capture_failures (aggregate_type, aggregate_id) where stored_version is null;
+
+comment on index domain_events.capture_failures_stream is 'Whether a stream has dead letters';
 
 comment on sequence domain_events.capture_config_capture_id_seq is 'Numbers the captures; a number is never used twice';
 comment on sequence domain_events.capture_failures_failure_id_seq is 'Numbers the failures';

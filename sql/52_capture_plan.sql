@@ -211,7 +211,7 @@ begin
     'identity_missing', exists (select from domain_events.capture_columns k
                                  where k.capture_id = id and k.attnum is null and k.identity_position is not null),
     'whole_row_after', config.whole_row_after, 'fail_closed', config.fail_closed,
-    'max_bytes', domain_events._max_bytes(id),
+    'max_bytes', domain_events._max_bytes(id), 'is_unique', domain_events._is_one_row(id),
     'types', jsonb_build_object(
       'insert', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Created'),
       'update', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Updated'),

@@ -16,8 +16,9 @@ declare
   types oid[];
   identity_types oid[];
   is_partitioned boolean;
-  is_unique boolean;
   differences text;
+  place_end text;
+  late_marks text := 'case when %1$s is null then ''{}'' else jsonb_build_object(''late'', true, ''after_version'', %1$s) end';
   declarations text;
   body text;
 begin
@@ -32,9 +33,11 @@ begin
   select * into strict e from domain_events._expressions(config.capture_id);
   watched := domain_events._watched_relations(config.relation);
   is_partitioned := (select r.relkind = 'p' from pg_class r where r.oid = config.relation);
-  -- Where several rows share a stream, what looks like a late event of one row may be the event of another.
-  is_unique := domain_events._is_unique(config.relation, (select array_agg(l.column_name::text) from domain_events._live_columns(config.capture_id) as l
-                                                           where l.identity_position is not null));
+  -- The end of a row whose key was taken again before it fired; only where a stream is one row.
+  place_end := case when domain_events._is_one_row(config.capture_id)
+                    then format('case when domain_events._is_own(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), not domain_events._is_running(old.xmin)) end',
+                                replace(config.aggregate_type, '%', '%%'), config.whole_row_after)
+                    else 'null' end;
   select array_agg(l.type) filter (where l.captured), array_agg(l.type) filter (where l.identity_position is not null)
     into types, identity_types
     from domain_events._live_columns(config.capture_id) as l
@@ -49,7 +52,8 @@ declare
   _op text := tg_op; _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
   _type text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
-  _after bigint; _version bigint; _position bigint; _before timestamptz; _transaction xid8; _recorded timestamptz; _event_id uuid;
+  _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
+  _transaction xid8; _ended bigint; _late bigint; _marks jsonb := '{}'; _told bigint; _is_silent boolean := false; _surroundings text;
   _is_locked boolean; _moved record; _changed text[]; _query text; _code text; _message text;
 $d$;
   body := format($b$
@@ -64,15 +68,13 @@ $d$;
     if _query is null then
       return case tg_when when 'BEFORE' then new end;
     end if;
-    _after := domain_events._newest_position();  -- the columns changed: no stream has had a whole row since
+    _after := domain_events._whole_row_after(%1$s);
     case tg_op
       when 'INSERT' then execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using new, new;
       when 'DELETE' then execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using old, old;
       else execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using old, new;
     end case;
-    if tg_op = 'UPDATE' and tg_when = 'AFTER' and _old_id is not distinct from _id and _new_values = '{}' then
-      return null;
-    end if;
+    _is_silent := tg_op = 'UPDATE' and tg_when = 'AFTER' and _old_id is not distinct from _id and _new_values = '{}';
   else
 %11$s
     case tg_op
@@ -89,9 +91,7 @@ $d$;
           _old_id := %7$s;
         else
           _old_id := _id;
-          if _new_values = '{}' then
-            return null;
-          end if;
+          _is_silent := _new_values = '{}';
         end if;
     end case;
   end if;
@@ -120,43 +120,61 @@ $b$,
                                      coalesce(_changed, array(select jsonb_object_keys(_old_values))));
     return new;
   end if;
+$p$, config.capture_id);
+  end if;
+  -- The row is not as it was made: if that is told already, this is late.
+  body := body || $l$
+  if tg_op <> 'DELETE' and new.xmax <> '0' then
+    _late := domain_events._find_step(tg_relid, new.ctid);
+    if _late is not null then
+      _marks := jsonb_build_object('late', true, 'after_version', _late);
+    end if;
+  end if;
+$l$;
+  if is_partitioned then
+    body := body || format($p$
   if tg_op = 'INSERT' then
-    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, null);
+    -- A row version that was made and replaced by one transaction does not tell its command.
+    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, null, case when new.xmax = '0' then new.cmin end);
   else
-    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, old.ctid);
+    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, old.ctid, case when age(old.xmin) > 0 then old.cmax end);
   end if;
   if tg_op = 'DELETE' and found then
     if _moved.new_id = domain_events._short_id(_id) then
       return null;  -- the INSERT that follows tells it as one update
     end if;
+    _op := 'LEAVE';
     _type := %3$L;
     _data := jsonb_build_object('old_values', _moved.old_key, 'new_values', _moved.new_key, 'new_aggregate_id', _moved.new_id);
-    perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, '{}');
-    return null;
+    _late := %5$s;
+    _marks := %6$s;
+    _version := domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _marks);
+    _told := coalesce(_late, _version - 1);
   elsif tg_op = 'INSERT' and found then
     if _moved.old_id <> domain_events._short_id(_id) then
+      _op := 'ARRIVE';
       _type := %3$L;
       _metadata := '{"complete": true}';
       _data := jsonb_build_object('new_values', _new_row, 'old_aggregate_id', _moved.old_id);
-      perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _metadata);
-      return null;
-    end if;
-    _op := 'UPDATE';
-    _old_id := _id;
-    _old_row := _moved.old_row;
-    select coalesce(jsonb_object_agg(n.key, _old_row -> n.key), '{}'), coalesce(jsonb_object_agg(n.key, n.value), '{}')
-      into _old_values, _new_values
-      from jsonb_each(_new_row) as n
-     where n.key = any (_moved.changed) or n.value::text is distinct from (_old_row -> n.key)::text;
-    if _new_values = '{}' then
-      return null;
+      perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _metadata || _marks);
+    else
+      _op := 'UPDATE';
+      _old_id := _id;
+      _old_row := _moved.old_row;
+      select coalesce(jsonb_object_agg(n.key, _old_row -> n.key), '{}'), coalesce(jsonb_object_agg(n.key, n.value), '{}')
+        into _old_values, _new_values
+        from jsonb_each(_new_row) as n
+       where n.key = any (_moved.changed) or n.value::text is distinct from (_old_row -> n.key)::text;
+      _is_silent := _new_values = '{}';
     end if;
   end if;
 $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed'),
-      config.aggregate_type);
+      config.aggregate_type, format(place_end, 'domain_events._short_id(_id)'), format(late_marks, '_late'));
   end if;
   body := body || format($b$
-  if _op = 'UPDATE' and _old_id is distinct from _id then
+  if _is_silent %16$s then
+    null;
+  elsif _op = 'UPDATE' and _old_id is distinct from _id then
     if _new_row is null then
       _new_row := %1$s;
       _old_key := %2$s;
@@ -168,104 +186,96 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     _id := domain_events._short_id(_id);
     _left_data := jsonb_build_object('old_values', _old_key, 'new_values', _new_key, 'new_aggregate_id', _id);
     _data := jsonb_build_object('new_values', _new_row, 'old_aggregate_id', _old_id);
-    perform domain_events._write_event(%5$L, _old_id, _type, null, _left_data, '{}');
-    perform domain_events._write_event(%5$L, _id, _type, null, _data, _metadata);
-    return null;
-  end if;
-
-  _type := %6$s;
-  _name := %8$s;
-  if octet_length(_id) > 1024 then
-    _id := domain_events._short_id(_id);
-  end if;
-  case _op
-    when 'INSERT' then
-      _data := jsonb_build_object('new_values', _new_row);
-    when 'DELETE' then
-      _data := jsonb_build_object('old_values', _old_row);
-    else
+    _ended := %12$s;
+    _version := domain_events._write_event(%5$L, _old_id, _type, null, _left_data, %13$s);
+    _told := coalesce(_ended, _version - 1);
+    perform domain_events._write_event(%5$L, _id, _type, null, _data, _metadata || _marks);
+  else
+    _type := %6$s;
+    _name := %8$s;
+    if octet_length(_id) > 1024 then
+      _id := domain_events._short_id(_id);
+    end if;
+    case _op
+      when 'INSERT' then
+        _data := jsonb_build_object('new_values', _new_row);
+      when 'DELETE' then
+        _data := jsonb_build_object('old_values', _old_row);
+      else
 %7$s
-  end case;
+    end case;
 
-  if _query is null and coalesce(current_setting('domain_events.actor', true), '') = ''
-     and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
-     and coalesce(current_setting('domain_events.causation_id', true), '') = ''
-     and coalesce(current_setting('domain_events.metadata', true), '') = '' then
-    if _op <> 'INSERT' then
-      select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id
-        into _version, _position, _before, _transaction
-        from domain_events.events e
-       where e.aggregate_type = %5$L and e.aggregate_id = _id
-       order by e.aggregate_version desc limit 1;
-    end if;
-    if (_op = 'INSERT' and _id is not null) or (_position > %9$s and _transaction <> pg_current_xact_id()) then
-      _is_locked := pg_try_advisory_lock(domain_events._stream_key(%5$L, _id));
-      if _is_locked then
-        _recorded := greatest(clock_timestamp(), _before + interval '1 microsecond');
-        _event_id := domain_events.uuid_v7();
-        insert into domain_events.events
-          (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by, occurred_at, recorded_at)
-        values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, session_user, _recorded, _recorded)
-        on conflict on constraint uk_aggregate_version do nothing;
-        if found then
-          _is_locked := not pg_advisory_unlock(domain_events._stream_key(%5$L, _id));
-          return null;
-        end if;
-        _is_locked := not pg_advisory_unlock(domain_events._stream_key(%5$L, _id));
+    if _query is null and _late is null and coalesce(current_setting('domain_events.actor', true), '') = ''
+       and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
+       and coalesce(current_setting('domain_events.causation_id', true), '') = ''
+       and coalesce(current_setting('domain_events.metadata', true), '') = '' then
+      if _op <> 'INSERT' then
+        select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id
+          into _version, _position, _before, _transaction
+          from domain_events.events e
+         where e.aggregate_type = %5$L and e.aggregate_id = _id
+         order by e.aggregate_version desc limit 1;
       end if;
+      if (_op = 'INSERT' and _id is not null) or (_position > %9$s and (_op <> 'DELETE' or _transaction <> pg_current_xact_id())) then
+        _is_locked := pg_try_advisory_lock(domain_events._stream_key(%5$L, _id));
+        if _is_locked then
+          _recorded := greatest(clock_timestamp(), _before + interval '1 microsecond');
+          _event_id := domain_events.uuid_v7();
+          insert into domain_events.events
+            (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by, occurred_at, recorded_at)
+          values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, session_user, _recorded, _recorded)
+          on conflict on constraint uk_aggregate_version do nothing;
+          if found then
+            _told := coalesce(_version, 0);
+          end if;
+          _is_locked := not pg_advisory_unlock(domain_events._stream_key(%5$L, _id));
+        end if;
+      end if;
+    end if;
+
+    if _told is null then
+      _version := null;
+      if _op = 'DELETE' then
+        _late := %14$s;
+        _marks := %15$s;
+      end if;
+      if _op <> 'UPDATE' or _query is null or _id is null then
+        _version := domain_events._write_event(%5$L, _id, _type, _name, _data, _marks, _op, coalesce(_after, %9$s));
+      end if;
+      if _version is null then
+        -- The stream's first event, or its first after a pause or a change of columns.
+        if _old_row is null then
+          _old_row := %11$s;
+        end if;
+        if _new_row is null then
+          _new_row := %1$s;
+        end if;
+        _metadata := '{"complete": true}';
+        _data := jsonb_build_object('old_values', %10$s, 'new_values', _new_row);
+        _version := domain_events._write_event(%5$L, _id, _type, _name, _data, _metadata || _marks);
+      end if;
+      _told := coalesce(_late, _version - 1);
     end if;
   end if;
-
-  case _op
-    when 'INSERT' then
-      if domain_events._write_event(%5$L, _id, _type, _name, _data, '{}', 'INSERT', coalesce(_after, %9$s)) = 0 then
-        %11$s
-      end if;
-    when 'DELETE' then
-      perform domain_events._write_event(%5$L, _id, _type, _name, _data, '{}');
-    else
-%10$s
-  end case;
 $b$,
     e.row_new, e.key_old, e.key_new,
     domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed'),
     config.aggregate_type,
     domain_events._mapping_chain(config.capture_id, 'type'),
     case config.payload
-      when 'full' then format($u$      if _new_row is null then
-        _old_row := %1$s;
-        _new_row := %2$s;
-      end if;
-      _data := jsonb_build_object('old_values', _old_row, 'new_values', _new_row);$u$, e.row_old, e.row_new)
-      else $u$      _data := jsonb_build_object('old_values', _old_values, 'new_values', _new_values);$u$
+      when 'full' then format($u$        if _new_row is null then
+          _old_row := %1$s;
+          _new_row := %2$s;
+        end if;
+        _data := jsonb_build_object('old_values', _old_row, 'new_values', _new_row);$u$, e.row_old, e.row_new)
+      else $u$        _data := jsonb_build_object('old_values', _old_values, 'new_values', _new_values);$u$
     end,
     case when jsonb_path_exists(config.event_types, '$[*].name') then domain_events._mapping_chain(config.capture_id, 'name') else 'null' end,
     config.whole_row_after,
-    format($u$      _version := null;
-      if _query is null then
-        _version := domain_events._write_event(%3$L, _id, _type, _name, _data, '{}', 'UPDATE', %4$s);
-      end if;
-      if _version is null or _version = 0 then
-        if _old_row is null then
-          _old_row := %1$s;
-        end if;
-        if _new_row is null then
-          _new_row := %2$s;
-        end if;
-      end if;
-      if _version is null then
-        -- The stream's first event, or its first after a pause or a change of columns.
-        _metadata := '{"complete": true}';
-        _data := jsonb_build_object('old_values', %5$s, 'new_values', _new_row);
-        perform domain_events._write_event(%3$L, _id, _type, _name, _data, _metadata);
-      elsif _version = 0 then
-        %6$s
-      end if;$u$, e.row_old, e.row_new, config.aggregate_type, config.whole_row_after,
-      case config.payload when 'full' then '_old_row' else '_old_values' end,
-      format(case when is_unique then 'perform domain_events._write_placed(%L, _id, _type, _name, _data, ''UPDATE'', _old_row, _new_row);'
-                  else 'perform domain_events._write_event(%L, _id, _type, _name, _data, ''{}'');' end, config.aggregate_type)),
-    format(case when is_unique then 'perform domain_events._write_placed(%L, _id, _type, _name, _data, ''INSERT'', null, _new_row);'
-                else 'perform domain_events._write_event(%L, _id, _type, _name, _data, ''{}'');' end, config.aggregate_type));
+    case config.payload when 'full' then '_old_row' else '_old_values' end,
+    e.row_old,
+    format(place_end, '_old_id'), format(late_marks, '_ended'), format(place_end, '_id'), format(late_marks, '_late'),
+    case when is_partitioned then 'or _op in (''LEAVE'', ''ARRIVE'')' else '' end);
   -- With "abort" too: the lock of the usual case belongs to the session and is given back on error.
   body := format($b$
   begin
@@ -281,15 +291,33 @@ $b$,
     if tg_when = 'BEFORE' then
       return new;  -- the move is then told as a delete and an insert
     end if;
+    _op := case _op when 'LEAVE' then 'DELETE' when 'ARRIVE' then 'INSERT' else _op end;
+    _told := null;
     if _left_data is not null then
-      perform domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message);
+      _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message);
     end if;
-    perform domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata, _code, _message);
+    _version := domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata, _code, _message, _late);
+    _told := coalesce(_told, _version);
   end;
 %3$s
+  -- It replaced what this transaction (or one that began after it) had made. While code of a user is running around it, what
+  -- made that may be yet to fire.
+%6$s  if tg_op <> 'INSERT' and age(old.xmin) <= 0 then
+    get diagnostics _surroundings = pg_context;
+    if strpos(_surroundings, E'\n') > 0 then
+      perform domain_events._note_step(tg_relid, old.ctid, _told, case when tg_op = 'UPDATE' then tg_relid end, case when tg_op = 'UPDATE' then new.ctid end);
+    end if;
+  end if;
 $b$, body, config.capture_id, case when is_partitioned then E'  if tg_when = ''BEFORE'' then\n    return new;\n  end if;' else '' end,
     config.aggregate_type,
-    case config.on_failure when 'abort' then 'true' else 'domain_events._propagates(_code)' end);
+    case config.on_failure when 'abort' then 'true' else 'domain_events._propagates(_code)' end,
+    case when is_partitioned then $p$  if tg_op = 'INSERT' and _op = 'UPDATE' then
+    get diagnostics _surroundings = pg_context;
+    if strpos(_surroundings, E'\n') > 0 then
+      perform domain_events._note_step(_moved.leaf, _moved.place, _told, tg_relid, new.ctid);
+    end if;
+  end if;
+$p$ else '' end);
 
   execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp %s as %L',
     'capture_' || config.capture_id,
@@ -319,6 +347,20 @@ end
 $$;
 
 comment on function domain_events._follow_columns(int) is 'Calls _sync_columns() when the table''s columns have changed';
+
+-- No stream has had a whole row since the columns changed; unless that was noticed before, and baselines were written since.
+create function domain_events._whole_row_after(capture_id int) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
+                           and c.columns_seen = domain_events._columns_signature(domain_events._watched_relations(c.relation))
+                      then c.whole_row_after else domain_events._newest_position() end
+            from domain_events.capture_config c where c.capture_id = _whole_row_after.capture_id);
+end
+$$;
+
+comment on function domain_events._whole_row_after(int) is 'The position up to which a stream''s newest event is followed by one with the whole row, asked when the trigger''s text is out of date';
 
 create function domain_events._refresh_capture(relation oid) returns text
 language plpgsql volatile set search_path = pg_catalog, pg_temp

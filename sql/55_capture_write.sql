@@ -14,7 +14,6 @@ declare
   head_version bigint;
   head_position bigint;
   head_recorded_at timestamptz;
-  head_transaction xid8;
   recorded timestamptz;
 begin
   if aggregate_id is null then
@@ -35,23 +34,15 @@ begin
                                              operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id);
   end if;
   for attempt in 1 .. 100 loop
-    select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id
-      into head_version, head_position, head_recorded_at, head_transaction
+    select e.aggregate_version, e.global_position, e.recorded_at
+      into head_version, head_position, head_recorded_at
       from domain_events.events e
      where e.aggregate_type = _write_event.aggregate_type and e.aggregate_id = _write_event.aggregate_id
      order by e.aggregate_version desc limit 1;
-    if operation = 'UPDATE' then
-      if head_version is null or head_position <= whole_row_after then
-        return null;
-      elsif head_transaction = pg_current_xact_id() then
-        return 0;
-      end if;
-    elsif operation = 'INSERT' and head_version is not null then
-      if head_position <= whole_row_after then
-        metadata := metadata || '{"complete": true}';
-      elsif head_transaction = pg_current_xact_id() then
-        return 0;
-      end if;
+    if operation = 'UPDATE' and (head_version is null or head_position <= whole_row_after) then
+      return null;
+    elsif operation = 'INSERT' and head_position <= whole_row_after then
+      metadata := metadata || '{"complete": true}';
     end if;
     recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
     insert into domain_events.events
@@ -71,7 +62,7 @@ end
 $$;
 
 comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text, boolean) is
-  'Stores an event as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after) or when the transaction has written the stream before, so that the event''s place is in doubt (0). A given caused_by means a given context, otherwise the session''s is taken.';
+  'Stores an event as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after). A given caused_by means a given context, otherwise the session''s is taken.';
 
 create function domain_events._late_after(metadata jsonb) returns numeric
 language sql immutable
@@ -82,68 +73,122 @@ $$;
 
 comment on function domain_events._late_after(jsonb) is 'The version after which a late event belongs; null for an event in its place';
 
-create function domain_events._holds(whole jsonb, part jsonb) returns boolean
-language sql immutable
+-- A change fires late when a later one of the same row has fired before it: a user's trigger may change another row of the
+-- statement whose own change is still queued, or sort before the capture's. What says so is the row itself. Versions of a
+-- row are told apart by where they are stored, never by their values, which may come back: what a transaction has made stays
+-- in its place until it ends. So an event that replaces a version of its own transaction, while code of a user is running
+-- around it, notes its own place here, and what made that version and fires later finds it.
+create unlogged table domain_events.row_steps (
+  relation       oid not null,
+  place          tid not null,
+  transaction_id xid8 not null,
+  after_version  bigint,
+  next_relation  oid,
+  next_place     tid,
+  constraint row_steps_pkey primary key (relation, place)
+);
+
+comment on table domain_events.row_steps is 'Row versions that a transaction made and replaced, for the length of a statement; what is left over from another transaction means nothing';
+comment on column domain_events.row_steps.relation is 'The table or partition';
+comment on column domain_events.row_steps.place is 'Where the row version is';
+comment on column domain_events.row_steps.transaction_id is 'The transaction';
+comment on column domain_events.row_steps.after_version is 'Place within the stream of the event that told the end of the version; null when it made no event';
+comment on column domain_events.row_steps.next_relation is 'Table or partition of the version that replaced it; null when it was deleted';
+comment on column domain_events.row_steps.next_place is 'Where that is';
+
+create function domain_events._note_step(relation oid, place tid, after_version bigint, next_relation oid, next_place tid) returns void
+language plpgsql volatile
 as $$
-  select not exists (select from jsonb_each(part) as p where whole -> p.key is distinct from p.value)
+#variable_conflict use_column
+begin
+  insert into domain_events.row_steps (relation, place, transaction_id, after_version, next_relation, next_place)
+  values (_note_step.relation, _note_step.place, pg_current_xact_id(), _note_step.after_version, _note_step.next_relation, _note_step.next_place)
+  on conflict on constraint row_steps_pkey do update
+    set transaction_id = excluded.transaction_id, after_version = excluded.after_version,
+        next_relation = excluded.next_relation, next_place = excluded.next_place;
+  -- Most are never asked for. Now and then one call removes what ended transactions have left; it waits for nobody.
+  if extract(microseconds from clock_timestamp())::int % 499 = 0 and current_setting('transaction_isolation') = 'read committed' then
+    delete from domain_events.row_steps s
+     where s.ctid = any (array(select g.ctid from domain_events.row_steps g
+                                where g.transaction_id < pg_snapshot_xmin(pg_current_snapshot()) limit 5000 for update skip locked));
+  end if;
+end
 $$;
 
-comment on function domain_events._holds(jsonb, jsonb) is 'True when a row has all these values';
+comment on function domain_events._note_step(oid, tid, bigint, oid, tid) is 'Notes that a row version of this transaction was replaced, and where in the stream that is told';
 
--- A user's trigger may change another row of the statement whose own change is still queued: the later change is then stored
--- first. This finds where an INSERT or UPDATE belongs among the events that this transaction has written to the stream,
--- newest first in the order of fold_stream(): late events follow their after_version, the one stored last before the others.
-create function domain_events._place(
-  aggregate_type text, aggregate_id text, operation text, old_row jsonb, new_row jsonb
-) returns bigint
+create function domain_events._find_step(relation oid, place tid) returns bigint
+language plpgsql volatile
+as $$
+#variable_conflict use_column
+declare
+  step domain_events.row_steps;
+begin
+  step.next_relation := _find_step.relation;
+  step.next_place := _find_step.place;
+  loop
+    select s.* into step from domain_events.row_steps s
+     where s.relation = step.next_relation and s.place = step.next_place and s.transaction_id = pg_current_xact_id();
+    -- What made no event is passed over.
+    if not found or step.after_version is not null then
+      return step.after_version;
+    end if;
+  end loop;
+end
+$$;
+
+comment on function domain_events._find_step(oid, tid) is
+  'The version after which an event belongs whose row version was replaced before it fired; null when that is not told yet, or was only a lock';
+
+-- A row's end fires late when its key was taken again while it was queued: by a trigger, or by the next row of "set id = id + 1".
+-- What a row that is older than the transaction ends, ends before anything that has begun since; otherwise the end belongs
+-- between two beginnings with no end in between.
+create function domain_events._place_end(aggregate_type text, aggregate_id text, whole_row_after bigint, is_older boolean) returns bigint
 language plpgsql volatile
 as $$
 #variable_conflict use_variable
 declare
   event record;
-  place bigint;
+  is_there boolean := is_older;
 begin
+  -- An end that has become a dead letter would be missed.
+  if not is_older and exists (select from domain_events.capture_failures f
+                               where f.aggregate_type = _place_end.aggregate_type and f.aggregate_id = _place_end.aggregate_id
+                                 and f.stored_version is null) then
+    return null;
+  end if;
   for event in
-    select e.aggregate_version as version, e.event_data -> 'new_values' as new_values, e.event_data -> 'old_values' as old_values,
-           jsonb_exists(e.event_data, 'new_aggregate_id') or not jsonb_exists(e.event_data, 'new_values') as is_end, f.late_after
+    select coalesce(f.late_after, e.aggregate_version - 1) as after_version,
+           case when jsonb_exists(e.event_data, 'new_aggregate_id') or (jsonb_exists(e.event_data, 'old_values') and not jsonb_exists(e.event_data, 'new_values')) then 'end'
+                when jsonb_exists(e.event_data, 'old_values') or e.event_type ~* 'baselined$' then 'change'
+                else 'beginning' end as kind
       from domain_events.events e
      cross join lateral domain_events._late_after(e.metadata) as f(late_after)
-     where e.aggregate_type = _place.aggregate_type and e.aggregate_id = _place.aggregate_id
-       and e.transaction_id = pg_current_xact_id()
-     order by coalesce(f.late_after + 0.5, e.aggregate_version) desc, e.aggregate_version
+     where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id
+       and e.transaction_id = pg_current_xact_id() and e.global_position > _place_end.whole_row_after
+       and (jsonb_exists(e.event_data, 'new_values') or jsonb_exists(e.event_data, 'old_values'))
+     order by coalesce(f.late_after + 0.5, e.aggregate_version), case when f.late_after is null then e.aggregate_version else -e.aggregate_version end
   loop
-    -- An INSERT follows the end of the previous row, an UPDATE the event that gave the row its old values.
-    exit when case operation when 'INSERT' then event.is_end
-              else not event.is_end and domain_events._holds(old_row, event.new_values) end;
-    -- It comes before an event that started from what it leads to.
-    if event.old_values is not null and domain_events._holds(new_row, event.old_values) then
-      place := coalesce(event.late_after, event.version - 1);
+    if event.kind = 'beginning' and is_there then
+      return event.after_version;
     end if;
+    is_there := event.kind <> 'end';
   end loop;
-  return place;
+  return null;
 end
 $$;
 
-comment on function domain_events._place(text, text, text, jsonb, jsonb) is
-  'The version after which an event belongs that fired late within its transaction; null when it is in order';
+comment on function domain_events._place_end(text, text, bigint, boolean) is
+  'The version after which the end of a row belongs whose key was taken again before it fired; null when it is in order. is_older: the transaction has not changed the row before';
 
--- The slow path of _write_event(): the transaction has written this stream before.
-create function domain_events._write_placed(
-  aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, operation text, old_row jsonb, new_row jsonb
-) returns void
-language plpgsql volatile
+create function domain_events._is_running(id xid) returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp
 as $$
-declare
-  place bigint := domain_events._place(aggregate_type, aggregate_id, operation, old_row, new_row);
-begin
-  perform domain_events._write_event(
-    aggregate_type, aggregate_id, event_type, event_name, event_data,
-    case when place is null then '{}' else jsonb_build_object('late', true, 'after_version', place) end);
-end
+  select pg_xact_status((n.own + (id::text::bigint - (n.own & 4294967295) + 6442450944) % 4294967296 - 2147483648)::text::xid8) = 'in progress'
+    from (select pg_current_xact_id()::text::bigint as own) as n
 $$;
 
-comment on function domain_events._write_placed(text, text, text, text, jsonb, text, jsonb, jsonb) is
-  'Stores an event of a stream that the transaction has written before, marked with its place when it fired late';
+comment on function domain_events._is_running(xid) is 'True for this transaction and its subtransactions, of the transactions whose rows it can change';
 
 -- Once the transaction keeps its share of locks: the stream is held while the event is inserted. see the head of 30_versions.sql.
 create function domain_events._write_briefly_held(
@@ -183,34 +228,38 @@ comment on function domain_events._propagates(text) is
 
 create function domain_events._keep_failure(
   capture_id int, operation text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
-  error_code text, error_message text
-) returns void
+  error_code text, error_message text, after_version bigint default null
+) returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   config domain_events.capture_config;
   has_secrets boolean;
+  place bigint;
 begin
   select * into strict config from domain_events.capture_config c where c.capture_id = _keep_failure.capture_id;
   has_secrets := config.fail_closed or config.include_only
                  or exists (select from domain_events.capture_columns k
                              where k.capture_id = config.capture_id and (k.redacted or not k.captured));
+  place := coalesce(_keep_failure.after_version, domain_events._stream_version(config.aggregate_type, _keep_failure.aggregate_id));
   insert into domain_events.capture_failures
     (table_name, operation, aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
-     correlation_id, causation_id, caused_by, occurred_at, after_version, error_code, error_message)
+     correlation_id, causation_id, caused_by, occurred_at, after_version, after_position, error_code, error_message)
   values
     (config.table_name, _keep_failure.operation, config.aggregate_type, _keep_failure.aggregate_id, _keep_failure.event_type,
-     _keep_failure.event_name, _keep_failure.event_data, domain_events._context_metadata() || _keep_failure.metadata,
+     _keep_failure.event_name, _keep_failure.event_data,
+     domain_events._context_metadata() || _keep_failure.metadata || case when _keep_failure.after_version is null then '{}' else '{"queued": true}' end::jsonb,
      domain_events._context_text('domain_events.correlation_id'), domain_events._context_text('domain_events.causation_id'),
      coalesce(domain_events._context_text('domain_events.actor'), session_user), clock_timestamp(),
-     domain_events._stream_version(config.aggregate_type, _keep_failure.aggregate_id), _keep_failure.error_code,
+     place, domain_events._newest_position(), _keep_failure.error_code,
      case when has_secrets then 'withheld: the table has redacted or excluded columns' else _keep_failure.error_message end);
+  return place;
 end
 $$;
 
-comment on function domain_events._keep_failure(int, text, text, text, text, jsonb, jsonb, text, text) is
-  'Keeps an event that could not be stored, whole, with the error';
+comment on function domain_events._keep_failure(int, text, text, text, text, jsonb, jsonb, text, text, bigint) is
+  'Keeps an event that could not be stored, whole, with the error, and returns the version of its stream after which it belongs';
 
 create function domain_events.retry_capture_failures(max_count int default null) returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -237,7 +286,8 @@ begin
     begin
       version := domain_events._write_event(
         failure.aggregate_type, failure.aggregate_id, failure.event_type, failure.event_name, failure.event_data,
-        failure.metadata || jsonb_build_object('late', true, 'failure_id', failure.failure_id, 'after_version', failure.after_version),
+        failure.metadata || jsonb_build_object('late', true, 'failure_id', failure.failure_id, 'after_version', failure.after_version,
+                                               'after_position', failure.after_position),
         null, null, failure.occurred_at, failure.caused_by, failure.correlation_id, failure.causation_id);
       update domain_events.capture_failures f
          set stored_version = version, retries = f.retries + 1, retried_at = clock_timestamp()

@@ -108,3 +108,13 @@ $$;
 
 comment on function domain_events._is_unique(regclass, text[]) is 'True when a unique key over not-null columns is among these columns';
 
+create function domain_events._is_one_row(capture_id int) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select domain_events._is_unique(c.relation, (select array_agg(l.column_name::text) from domain_events._live_columns(c.capture_id) as l
+                                                where l.identity_position is not null))
+    from domain_events.capture_config c where c.capture_id = _is_one_row.capture_id
+$$;
+
+comment on function domain_events._is_one_row(int) is 'True when a stream of the capture is one row';
+

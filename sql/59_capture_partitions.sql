@@ -5,7 +5,8 @@ create unlogged table domain_events.row_moves (
   capture_id     int not null,
   leaf           oid not null,
   place          tid not null,
-  has_left       boolean not null default false,
+  left_order     int,
+  command        cid,
   old_id         text collate "C" not null,
   new_id         text collate "C" not null,
   transaction_id xid8 not null,
@@ -22,7 +23,8 @@ comment on table domain_events.row_moves is 'Rows on their way to another partit
 comment on column domain_events.row_moves.capture_id is 'The capture';
 comment on column domain_events.row_moves.leaf is 'The partition that the row leaves';
 comment on column domain_events.row_moves.place is 'Where the row is there: several rows may share an id';
-comment on column domain_events.row_moves.has_left is 'True between the DELETE and the INSERT that make up the move';
+comment on column domain_events.row_moves.left_order is 'Set between the DELETE and the INSERT that make up the move; the last to leave arrives first, for triggers may move rows in between';
+comment on column domain_events.row_moves.command is 'The command that moves the row, where the row tells it';
 comment on column domain_events.row_moves.old_id is 'Aggregate id before the move';
 comment on column domain_events.row_moves.new_id is 'Aggregate id after it';
 comment on column domain_events.row_moves.transaction_id is 'The moving transaction';
@@ -56,7 +58,7 @@ begin
   values (_note_move.capture_id, _note_move.leaf, _note_move.place, _note_move.old_id, _note_move.new_id, pg_current_xact_id(),
           _note_move.old_row, _note_move.old_key, _note_move.new_key, _note_move.changed)
   on conflict on constraint row_moves_pkey do update
-    set has_left = false, old_id = excluded.old_id, new_id = excluded.new_id, transaction_id = excluded.transaction_id,
+    set left_order = null, command = null, old_id = excluded.old_id, new_id = excluded.new_id, transaction_id = excluded.transaction_id,
         old_row = excluded.old_row, old_key = excluded.old_key, new_key = excluded.new_key, changed = excluded.changed;
 end
 $$;
@@ -65,20 +67,27 @@ comment on function domain_events._note_move(int, oid, tid, text, text, jsonb, j
 
 -- A row's DELETE is followed by its INSERT at once. An update that stayed in its partition after all ends the move it was
 -- noted for.
-create function domain_events._find_move(capture_id int, operation text, id text, leaf oid, place tid) returns setof domain_events.row_moves
+create function domain_events._find_move(capture_id int, operation text, id text, leaf oid, place tid, command cid) returns setof domain_events.row_moves
 language plpgsql volatile
 as $$
 begin
   case operation
     when 'DELETE' then
-      return query update domain_events.row_moves m set has_left = true
+      return query update domain_events.row_moves m
+                      set left_order = 1 + coalesce((select max(o.left_order) from domain_events.row_moves o
+                                                      where o.capture_id = m.capture_id and o.new_id = m.new_id
+                                                        and o.transaction_id = m.transaction_id), 0),
+                          command = _find_move.command
                     where m.capture_id = _find_move.capture_id and m.leaf = _find_move.leaf and m.place = _find_move.place
                       and m.transaction_id = pg_current_xact_id()
                    returning m.*;
     when 'INSERT' then
       return query delete from domain_events.row_moves m
-                    where m.capture_id = _find_move.capture_id and m.new_id = _find_move.id and m.has_left
-                      and m.transaction_id = pg_current_xact_id()
+                    where m.ctid = (select o.ctid from domain_events.row_moves o
+                                     where o.capture_id = _find_move.capture_id and o.new_id = _find_move.id and o.left_order is not null
+                                       and o.transaction_id = pg_current_xact_id()
+                                       and (o.command is null or _find_move.command is null or o.command = _find_move.command)
+                                     order by o.left_order desc limit 1)
                    returning m.*;
     else
       delete from domain_events.row_moves m
@@ -87,7 +96,7 @@ begin
 end
 $$;
 
-comment on function domain_events._find_move(int, text, text, oid, tid) is 'The noted move that a DELETE or an INSERT is half of; the INSERT ends it';
+comment on function domain_events._find_move(int, text, text, oid, tid, cid) is 'The noted move that a DELETE or an INSERT is half of; the INSERT ends it';
 
 create table domain_events.capture_partitions (
   capture_id int not null,

@@ -11,7 +11,7 @@ declare
   occupants jsonb[] := '{}';
   newest bigint;
   event record;
-  truncated_at bigint;
+  truncations bigint[];
   data jsonb;
 begin
   perform domain_events._check_read(fold_stream.aggregate_type, fold_stream.aggregate_id);
@@ -21,37 +21,37 @@ begin
   end if;
   select max(e.aggregate_version) into newest from domain_events.events e
    where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id;
-
-  for event in
-    select e.global_position as position, e.event_data, e.metadata @> '{"complete": true}' as complete,
-           false as is_truncation,
-           coalesce(f.late_after + 0.5, e.aggregate_version) as place,
-           -- What fired late within a transaction fired from the inside out; what was retried keeps its order.
-           case when f.late_after is null or jsonb_exists(e.metadata, 'failure_id') then e.aggregate_version else -e.aggregate_version end as turn
-      from domain_events.events e
-     cross join lateral domain_events._late_after(e.metadata) as f(late_after)
-     where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id
-       and (up_to_version is null or e.aggregate_version <= up_to_version)
-    union all
-    -- A truncation takes its place before the stream's first event with a later position: the table was locked.
-    select t.global_position, t.event_data, false, true,
-           coalesce((select min(e.aggregate_version) from domain_events.events e
-                      where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id
-                        and e.global_position > t.global_position), newest + 1) - 0.25,
-           0
-      from domain_events.events t
+  -- A truncation is between the events of lower and of higher positions: the table was locked.
+  truncations := array(
+    select t.global_position from domain_events.events t
      where t.aggregate_type = 'domain_events.Table' and t.event_type = 'TableTruncated'
        and t.event_data ->> 'aggregate_type' = fold_stream.aggregate_type and not jsonb_exists(t.event_data, 'partition')
        and (up_to_version is null or up_to_version >= newest
             or t.global_position < (select e.global_position from domain_events.events e
                                      where e.aggregate_type = fold_stream.aggregate_type
                                        and e.aggregate_id = fold_stream.aggregate_id and e.aggregate_version = up_to_version))
-     order by place, turn
+     order by 1);
+
+  for event in
+    select e.event_data, e.metadata @> '{"complete": true}' as complete,
+           -- What was retried happened when the store was at that position.
+           case when jsonb_exists(e.metadata, 'failure_id') and jsonb_typeof(e.metadata -> 'after_position') = 'number'
+                then (e.metadata ->> 'after_position')::numeric + 0.5 else e.global_position end as moment
+      from domain_events.events e
+     cross join lateral domain_events._late_after(e.metadata) as f(late_after)
+     where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id
+       and (up_to_version is null or e.aggregate_version <= up_to_version)
+     order by coalesce(f.late_after + 0.5, e.aggregate_version),
+              -- What fired late within a transaction fired from the inside out; what was retried keeps its order.
+              case when f.late_after is null or (jsonb_exists(e.metadata, 'failure_id') and not jsonb_exists(e.metadata, 'queued'))
+                   then e.aggregate_version else -e.aggregate_version end
   loop
     data := event.event_data;
-    if event.is_truncation then
+    while truncations[1] < event.moment loop
+      truncations := truncations[2:];
       occupants := '{}';
-    elsif jsonb_exists(data, 'new_aggregate_id') or (jsonb_exists(data, 'old_values') and not jsonb_exists(data, 'new_values')) then
+    end loop;
+    if jsonb_exists(data, 'new_aggregate_id') or (jsonb_exists(data, 'old_values') and not jsonb_exists(data, 'new_values')) then
       occupants := occupants[2:];                              -- rekeyed away, or deleted
     elsif event.complete and not jsonb_exists(data, 'old_aggregate_id') then
       occupants := array[data -> 'new_values'];                -- the whole row again, whatever was missed
@@ -61,7 +61,7 @@ begin
       occupants := array[coalesce(occupants[1], '{}') || (data -> 'new_values')] || occupants[2:];
     end if;
   end loop;
-  return occupants[1];
+  return case when truncations = '{}' then occupants[1] end;
 end
 $$;
 

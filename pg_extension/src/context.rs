@@ -19,7 +19,7 @@ impl Context<'_> {
     pub fn current() -> Self {
         let caused_by = match settings::actor() {
             Some(actor) => cut(actor),
-            None => Text::new(&settings::session_user()),
+            None => settings::session_user(Text::new),
         };
         Context {
             caused_by,
@@ -31,7 +31,7 @@ impl Context<'_> {
 
 /// Keys that are the store's own marks on captured events.
 fn is_mark(key: &[u8]) -> bool {
-    matches!(key, b"complete" | b"late" | b"after_version" | b"failure_id")
+    matches!(key, b"complete" | b"late" | b"after_version" | b"after_position" | b"failure_id" | b"queued")
 }
 
 fn cut<'a>(value: &[u8]) -> Text<'a> {

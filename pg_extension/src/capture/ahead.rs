@@ -4,17 +4,17 @@
 //! transaction, and whose making has not been captured yet, first captures that: the earlier row version is looked up, its
 //! event is written, and the queued change finds it done. This needs to be known only where a user's code can run between
 //! two rows, that is for tables with further AFTER ROW triggers; for those one bit per written row is kept until the
-//! transaction ends. Where the earlier version cannot be found (its key has changed, or another table's trigger did it)
-//! the late event is marked with its place instead, as the portable engine does.
+//! transaction ends. Where the earlier version cannot be found (its key has changed, it has come from another partition, or
+//! another table's trigger did it) the late event is marked with its place instead, as the portable engine does: `late`.
 
-use std::cell::RefCell;
+use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
 use super::plan::Plan;
-use super::record;
+use super::{late, record};
 use crate::error::Result;
 use crate::pg::subtransaction::current_subtransaction;
-use crate::pg::trigger::{Change, Operation, Version, is_nested};
+use crate::pg::trigger::{Change, Operation, Version, current_command, is_nested};
 
 /// Lines of one page; 8 kB pages have at most 291.
 type Lines = [u64; 5];
@@ -28,6 +28,13 @@ struct Seen {
 
 thread_local! {
     static SEEN: RefCell<Seen> = RefCell::default();
+    /// Nothing is known of row versions that earlier commands of the transaction have made.
+    static SINCE: Cell<u32> = const { Cell::new(0) };
+}
+
+/// From now on changes are captured, or seen, that were not before in this transaction.
+pub fn begin() {
+    SINCE.set(current_command());
 }
 
 /// True when the change has been captured ahead of its turn.
@@ -53,10 +60,11 @@ pub fn catch_up(plan: &Plan, change: &Change) -> Result<()> {
     let Some(version) = change.replaced().filter(|version| !SEEN.with_borrow(|seen| seen.is_captured(version))) else {
         return Ok(());
     };
-    if !is_nested() {
+    // What is late itself goes by its mark, and so does what made its old row: that fires after it.
+    if !is_nested() || late::place(change).is_some() {
         return Ok(());
     }
-    let Some(earlier) = change.earlier() else { return Ok(()) };
+    let Some(earlier) = change.earlier().filter(|earlier| earlier.is_since(SINCE.get())) else { return Ok(()) };
     catch_up(plan, &earlier)?;
     SEEN.with_borrow_mut(|seen| {
         seen.mark(&version);
@@ -67,6 +75,7 @@ pub fn catch_up(plan: &Plan, change: &Change) -> Result<()> {
 
 /// A transaction has ended.
 pub fn forget() {
+    SINCE.set(0);
     SEEN.with_borrow_mut(|seen| {
         if !seen.captured.is_empty() || !seen.ahead.is_empty() {
             *seen = Seen::default();

@@ -57,6 +57,7 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
         event_name: draft.event_name.as_deref(),
         event_data: None,
         complete: false,
+        after_version: None,
         code: &code,
         message: &message,
     };
@@ -68,5 +69,6 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
     kept.aggregate_id = draft.id.as_deref();
     kept.event_data = draft.has_data.then(|| draft.writer.bytes());
     kept.complete = draft.complete;
+    kept.after_version = draft.late;
     delegate::keep_failure(&kept)
 }

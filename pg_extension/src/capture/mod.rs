@@ -9,6 +9,7 @@
 
 mod ahead;
 mod failure;
+mod late;
 mod moves;
 mod payload;
 mod plan;
@@ -31,7 +32,7 @@ use crate::pg::fixed::FixedSettings;
 use crate::pg::guard;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
-use crate::pg::store::Store;
+use crate::pg::store::{Head, Store};
 use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation};
 use crate::pg::{delegate, json};
 
@@ -50,12 +51,19 @@ pub fn before_commit() -> Result<()> {
 pub fn at_transaction_end() {
     moves::forget();
     ahead::forget();
+    late::forget();
 }
 
 /// Called when a subtransaction is rolled back.
 pub fn roll_back(subtransaction: u32) {
     ahead::roll_back(subtransaction);
+    late::roll_back(subtransaction);
     moves::roll_back(subtransaction);
+}
+
+/// Something about a capture has changed, for the running transaction from its next command on.
+pub fn renew() {
+    ahead::begin();
 }
 
 /// A relation has changed; zero stands for all.
@@ -73,7 +81,9 @@ struct Draft {
     has_data: bool,
     complete: bool,
     /// Its place, if it fired after a later change of the same row.
-    after_version: Option<i64>,
+    late: Option<i64>,
+    /// The version after which the event is that tells the end of the old row.
+    told_after: Option<i64>,
     /// Id and data of the event that ends the old stream, when the key has changed.
     left: Option<(Option<Vec<u8>>, Vec<u8>)>,
 }
@@ -93,6 +103,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
     let mut arrived = ArrivedRow::default();
     let leaving = moves::take(plan, &change)?;
     if change.is_leaving {
+        ahead::catch_up(plan, &change)?;
         moves::keep(plan, &change);
         return Ok(Datum::from(0));
     }
@@ -114,7 +125,16 @@ pub fn trigger(call: Call) -> Result<Datum> {
 }
 
 fn plan_of(change: &Change) -> Result<Kept<Option<Plan>>> {
-    PLANS.with(|plans| plans.get(change.relation, |previous| Plan::load(change, previous.and_then(Option::as_ref))))
+    PLANS.with(|plans| {
+        plans.get(change.relation, |previous| {
+            let previous = previous.and_then(Option::as_ref);
+            let plan = Plan::load(change, previous)?;
+            if previous.is_some_and(|previous| previous.paused || !previous.is_tracked) {
+                ahead::begin();
+            }
+            Ok(plan)
+        })
+    })
 }
 
 /// Stores the change's event, or keeps what failed.
@@ -127,19 +147,40 @@ fn record(plan: &Plan, change: &Change) -> Result<()> {
         writer: BUFFER.take(),
         has_data: false,
         complete: false,
-        after_version: None,
+        late: late::place(change),
+        told_after: None,
         left: None,
     };
     let kept = match capture(plan, change, &mut draft) {
-        Err(failure) if plan.dead_letter => keep(plan, &draft, failure),
+        Err(failure) if plan.dead_letter => {
+            draft.told_after = failed_after(plan, change, &draft)?;
+            keep(plan, &draft, failure)
+        }
         Err(failure) => failure.raise(),
         Ok(()) => Ok(()),
     };
+    if let Some(version) = draft.told_after {
+        late::keep(change, version);
+    }
     // A buffer that one huge row has blown up is not kept for the session.
     if draft.writer.capacity() <= 1 << 20 {
         BUFFER.replace(draft.writer);
     }
     kept
+}
+
+/// The place of an event that could not be stored, in the stream of the old row.
+fn failed_after(plan: &Plan, change: &Change, draft: &Draft) -> Result<Option<i64>> {
+    let id = draft.left.as_ref().map_or(&draft.id, |(id, _)| id);
+    match id {
+        Some(id) if late::is_kept(change) => {
+            let store = Store::open()?;
+            let stream = stream(plan, id);
+            let mut lock = StreamLock::acquire(&stream, Purpose::Write);
+            Ok(Some(append::settle(&store, &stream, &mut lock)?.version))
+        }
+        _ => Ok(None),
+    }
 }
 
 fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
@@ -156,7 +197,7 @@ fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resu
         Operation::Insert => insert_row(plan, change, draft),
         Operation::Delete => {
             prepare(plan, change, draft, &[], (Part::Row, Part::None))?;
-            store(plan, draft)
+            delete(plan, change, draft)
         }
         Operation::Update => update(plan, change, draft),
     }
@@ -227,11 +268,9 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
             payload::event_data(&mut draft.writer, plan, change, shown.0, new, None)
         })?;
         draft.has_data = true;
-        if change.is_late && !draft.complete {
-            draft.after_version = place(plan, change, &stream, draft)?;
-        }
         let event = event(draft, stream)?;
         if insert(plan, &store, &append::row(&event, head))? {
+            draft.told_after = Some(draft.late.unwrap_or(head.version));
             return Ok(());
         }
     }
@@ -244,37 +283,20 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
     let store = Store::open()?;
     let stream = stream(plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
+    let mut is_new = plan.guess.is_new() && !lock.queue(&stream, false)?;
     for _ in 0..append::ATTEMPTS {
-        let head = append::settle(&store, &stream, &mut lock)?;
+        let head = if is_new { Head::default() } else { append::settle(&store, &stream, &mut lock)? };
         // What happened to the stream's row before the pause ended is unknown: this one replaces it.
         draft.complete = head.version > 0 && head.position <= plan.whole_row_after;
-        if change.is_late && !draft.complete {
-            draft.after_version = place(plan, change, &stream, draft)?;
-        }
         if insert(plan, &store, &append::row(&event(draft, stream)?, head))? {
             return Ok(());
         }
+        if is_new {
+            plan.guess.was_wrong();
+            is_new = false;
+        }
     }
     Err(append::contended(&stream).into())
-}
-
-/// Where among the stream's events a change belongs that fired late.
-fn place(
-    plan: &Plan,
-    change: &Change,
-    stream: &Stream,
-    draft: &mut Draft,
-) -> std::result::Result<Option<i64>, Failure> {
-    let (mut old, mut new) = (Writer::default(), Writer::default());
-    let is_update = draft.operation == Operation::Update;
-    guard::attempt(|| {
-        let _fixed = FixedSettings::enter();
-        if is_update {
-            payload::whole_row(&mut old, plan, change.old_row())?;
-        }
-        payload::whole_row(&mut new, plan, change.new_row())
-    })?;
-    Ok(delegate::place(stream, draft.operation.name(), is_update.then(|| old.bytes()), new.bytes())?)
 }
 
 /// Two events: one ends the old stream, one starts or continues the new.
@@ -308,29 +330,51 @@ fn rekey(
     let (Some(old), Some(new)) = (old, draft.id.clone()) else {
         return Err(Error::NullIdentity.into());
     };
-    let both = || -> Result<()> {
+    let both = || -> Result<i64> {
         let store = Store::open()?;
         let mut ended = event(draft, stream(plan, &old))?;
         ended.event_data = datum::varlena(left.bytes());
         ended.metadata = context::metadata_with(None)?;
-        write(&store, &ended)?;
-        write(&store, &event(draft, stream(plan, &new))?)
+        let place = write_end(plan, change, &store, ended, &mut None)?;
+        write(&store, &event(draft, stream(plan, &new))?)?;
+        Ok(place)
     };
-    if plan.dead_letter && !Store::open()?.is_plain() {
-        return Ok(crate::pg::subtransaction::run(both)?);
-    }
-    Ok(both()?)
+    let place =
+        if plan.dead_letter && !Store::open()?.is_plain() { crate::pg::subtransaction::run(both)? } else { both()? };
+    draft.told_after = Some(place);
+    Ok(())
 }
 
-/// Stores the finished draft as its stream's next version.
-fn store(plan: &Plan, draft: &Draft) -> std::result::Result<(), Failure> {
+fn delete(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     let Some(id) = &draft.id else { return Err(Error::NullIdentity.into()) };
     let store = Store::open()?;
     let event = event(draft, stream(plan, id))?;
-    if plan.dead_letter && !store.is_plain() {
-        return Ok(crate::pg::subtransaction::run(|| write(&store, &event))?);
+    let mut late = None;
+    let write = || write_end(plan, change, &store, event, &mut late);
+    let place =
+        if plan.dead_letter && !store.is_plain() { crate::pg::subtransaction::run(write) } else { Ok(write()?) };
+    draft.late = late;
+    draft.told_after = Some(place?);
+    Ok(())
+}
+
+/// Stores the event that ends a row's stream, and returns the version it follows. Its key may have been taken again by a
+/// row whose events are told already.
+fn write_end(plan: &Plan, change: &Change, store: &Store, mut event: NewEvent, late: &mut Option<i64>) -> Result<i64> {
+    let mut lock = StreamLock::acquire(&event.stream, Purpose::Write);
+    for _ in 0..append::ATTEMPTS {
+        let head = append::settle(store, &event.stream, &mut lock)?;
+        if head.is_ours && plan.is_unique && head.position > plan.whole_row_after && late.is_none() {
+            *late = delegate::place_end(&event.stream, plan.whole_row_after, change.replaced().is_none())?;
+            if late.is_some() {
+                event.metadata = context::metadata_with(json::marks(false, *late))?;
+            }
+        }
+        if store.insert(&append::row(&event, head))?.is_some() {
+            return Ok(late.unwrap_or(head.version));
+        }
     }
-    Ok(write(&store, &event)?)
+    Err(append::contended(&event.stream))
 }
 
 fn write(store: &Store, event: &NewEvent) -> Result<()> {
@@ -358,11 +402,7 @@ fn stream<'a>(plan: &Plan, id: &[u8]) -> Stream<'a> {
 
 fn event<'a>(draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {
     let context = Context::current();
-    let own = match (draft.complete, draft.after_version) {
-        (true, _) => Some(json::complete()),
-        (false, Some(version)) => Some(json::late(version)),
-        (false, None) => None,
-    };
+    let own = json::marks(draft.complete, draft.late);
     Ok(NewEvent {
         event_id: None,
         stream,

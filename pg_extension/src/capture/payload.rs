@@ -93,13 +93,6 @@ fn write_columns(
     writer.end(object)
 }
 
-/// All captured columns of a row.
-pub fn whole_row(writer: &mut Writer, plan: &Plan, row: Row) -> Result<()> {
-    writer.clear();
-    let _ = write_columns(writer, plan, plan.row.iter().copied(), row)?;
-    check(writer)
-}
-
 /// What an event shows of the row before and after.
 #[derive(Clone, Copy)]
 pub enum Part<'a> {

@@ -99,12 +99,9 @@ pub unsafe fn composite(writer: &mut Writer, value: Datum) -> Result<Entry> {
     }
 }
 
-/// The composite types that a value of this type is made of: their relations, and a number that changes with their columns.
-#[derive(Default, Clone, PartialEq, Eq)]
-pub struct Composites {
-    pub relations: Vec<Oid>,
-    pub signature: u64,
-}
+/// The composite types that a row is made of: their relations, each with a number that changes with its columns.
+#[derive(Default, Clone)]
+pub struct Composites(Vec<(Oid, u64)>);
 
 impl Composites {
     pub fn add(&mut self, type_oid: Oid) {
@@ -117,16 +114,27 @@ impl Composites {
                 return self.add(element);
             }
             let relation = pg_sys::get_typ_typrelid(base);
-            if relation == Oid::INVALID || self.relations.contains(&relation) {
+            if relation == Oid::INVALID || self.contains(relation) {
                 return;
             }
-            self.relations.push(relation);
-            for column in super::columns::of(pg_sys::lookup_rowtype_tupdesc_copy(base, -1)) {
-                let mut hasher = std::hash::DefaultHasher::new();
+            let columns = super::columns::of(pg_sys::lookup_rowtype_tupdesc_copy(base, -1));
+            let mut hasher = std::hash::DefaultHasher::new();
+            for column in &columns {
                 (column.index, &column.name, column.type_oid.to_u32()).hash(&mut hasher);
-                self.signature = self.signature.wrapping_mul(31).wrapping_add(hasher.finish());
-                self.add(column.type_oid);
             }
+            self.0.push((relation, hasher.finish()));
+            columns.iter().for_each(|column| self.add(column.type_oid));
         }
+    }
+
+    pub fn contains(&self, relation: Oid) -> bool {
+        self.0.iter().any(|(known, _)| *known == relation)
+    }
+
+    /// No type that both have has got other columns.
+    pub fn agrees_with(&self, other: &Composites) -> bool {
+        self.0
+            .iter()
+            .all(|(relation, columns)| other.0.iter().all(|(known, then)| known != relation || then == columns))
     }
 }

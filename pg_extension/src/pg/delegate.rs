@@ -111,21 +111,16 @@ pub fn adopt_head(stream: &super::lock::Stream) -> Result<bool> {
     Ok(moved.is_some())
 }
 
-/// The version after which an event belongs that fired late; `None` when it is in order after all.
-pub fn place(
-    stream: &super::lock::Stream,
-    operation: &str,
-    old_row: Option<&[u8]>,
-    new_row: &[u8],
-) -> Result<Option<i64>> {
+/// The version after which the end of a row belongs whose key has been taken again before that fired; `None` when it is in
+/// order, or the fold is right without.
+pub fn place_end(stream: &super::lock::Stream, whole_row_after: i64, is_older: bool) -> Result<Option<i64>> {
     let place = execute(
-        c"select to_jsonb(domain_events._place($1, $2, $3, $4, $5))",
+        c"select to_jsonb(domain_events._place_end($1, $2, $3, $4))",
         &[
             (pg_sys::TEXTOID, Some(stream.aggregate_type.datum)),
             (pg_sys::TEXTOID, Some(stream.aggregate_id.datum)),
-            (pg_sys::TEXTOID, Some(Text::new(operation.as_bytes()).datum)),
-            (pg_sys::JSONBOID, old_row.map(datum::varlena)),
-            (pg_sys::JSONBOID, Some(datum::varlena(new_row))),
+            (pg_sys::INT8OID, Some(Datum::from(whole_row_after))),
+            (pg_sys::BOOLOID, Some(Datum::from(is_older))),
         ],
     )?;
     match place.as_deref().map(|place| crate::jsonb::Document(place).as_value()) {
@@ -156,15 +151,17 @@ pub struct KeptFailure<'a> {
     pub event_name: Option<&'a [u8]>,
     pub event_data: Option<&'a [u8]>,
     pub complete: bool,
+    /// Its place, if it fired late.
+    pub after_version: Option<i64>,
     pub code: &'a str,
     pub message: &'a str,
 }
 
 pub fn keep_failure(failure: &KeptFailure) -> Result<()> {
     let text = |value: Option<&[u8]>| (pg_sys::TEXTOID, value.map(|value| Text::new(value).datum));
-    let metadata = if failure.complete { super::json::complete() } else { super::json::empty_object() };
+    let metadata = super::json::marks(failure.complete, None).unwrap_or_else(super::json::empty_object);
     execute(
-        c"select domain_events._keep_failure($1, $2, $3, $4, $5, $6, $7, $8, $9)",
+        c"select domain_events._keep_failure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[
             (pg_sys::INT4OID, Some(Datum::from(failure.capture_id))),
             text(Some(failure.operation.as_bytes())),
@@ -175,6 +172,7 @@ pub fn keep_failure(failure: &KeptFailure) -> Result<()> {
             (pg_sys::JSONBOID, Some(metadata)),
             text(Some(failure.code.as_bytes())),
             text(Some(failure.message.as_bytes())),
+            (pg_sys::INT8OID, failure.after_version.map(Datum::from)),
         ],
     )
     .map(|_| ())
@@ -182,6 +180,7 @@ pub fn keep_failure(failure: &KeptFailure) -> Result<()> {
 
 /// domain_events._invalidate_capture(relation regclass): every session forgets its plan of the table and its partitions.
 pub fn invalidate_capture(call: Call) -> Result<Datum> {
+    crate::capture::renew();
     if let Some(relation) = call.oid(0) {
         // SAFETY: catalogue look-ups; the invalidation is sent when the transaction commits.
         unsafe {

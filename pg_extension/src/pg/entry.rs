@@ -4,7 +4,7 @@ use pgrx::pg_sys::{self, Datum};
 
 use super::call::Call;
 use super::guard::entry;
-use super::{info, lock, settings};
+use super::{held, info, lock, settings};
 use crate::{append, batch, capture};
 
 /// Exports a version-1 function of this name and its info record.
@@ -45,6 +45,7 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     }
     if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
         lock::forget_all();
+        held::forget();
         capture::at_transaction_end();
     }
 }
@@ -61,6 +62,7 @@ unsafe extern "C-unwind" fn at_subtransaction(
         SUBXACT_EVENT_COMMIT_SUB => lock::end_subtransaction(id, false),
         SUBXACT_EVENT_ABORT_SUB => {
             lock::end_subtransaction(id, true);
+            held::roll_back(id);
             capture::roll_back(id);
         }
         _ => {}

@@ -43,14 +43,14 @@ pub fn empty_object() -> Datum {
     datum::varlena(&0x2000_0000u32.to_ne_bytes())
 }
 
-/// `{"complete": true}`
-pub fn complete() -> Datum {
-    object(&[(b"complete", None)])
-}
-
-/// `{"late": true, "after_version": n}`
-pub fn late(after_version: i64) -> Datum {
-    object(&[(b"late", None), (b"after_version", Some(after_version))])
+/// What the store says of an event itself: `{"late": true, "complete": true, "after_version": n}`, as far as it applies.
+pub fn marks(complete: bool, after_version: Option<i64>) -> Option<Datum> {
+    match (complete, after_version) {
+        (false, None) => None,
+        (true, None) => Some(object(&[(b"complete", None)])),
+        (false, Some(_)) => Some(object(&[(b"late", None), (b"after_version", after_version)])),
+        (true, Some(_)) => Some(object(&[(b"late", None), (b"complete", None), (b"after_version", after_version)])),
+    }
 }
 
 /// An object of numbers, or `true` where there is none. Keys in the order of JSONB.

@@ -7,7 +7,7 @@ use std::ffi::{CStr, c_char, c_int};
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::datum::{bytes_of, detoasted};
+use super::datum::{bytes_of, detoasted, packed};
 use super::guard::protect;
 use super::{compound, json, marker};
 use crate::error::Result;
@@ -145,14 +145,14 @@ impl Render {
                     if numeric::is_plain(image) { writer.numeric(image) } else { decimal(writer, output.call(value)) }
                 }
                 Render::Text(name) => {
-                    let text = bytes_of(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
+                    let text = bytes_of(packed(value));
                     if limit.is_some_and(|limit| text.len() > limit) {
                         return marker::unrepresentable(writer, name, text.len(), &json::to_utf8(text));
                     }
                     writer.string(text)
                 }
                 Render::Bytea => {
-                    let bytes = bytes_of(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
+                    let bytes = bytes_of(packed(value));
                     if limit.is_some_and(|limit| bytes.len() > (limit / 2).saturating_sub(1)) {
                         return marker::unrepresentable(writer, "bytea", bytes.len(), bytes);
                     }
@@ -176,7 +176,7 @@ impl Render {
                     writer.string(&text)
                 }
                 Render::Json => {
-                    let text = bytes_of(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr()));
+                    let text = bytes_of(packed(value));
                     match json::parse(text) {
                         Some(parsed) => marker::document(writer, Document(parsed), limit.is_some()),
                         None => marker::unrepresentable(writer, "json", text.len(), &json::to_utf8(text)),
@@ -204,11 +204,9 @@ impl Render {
                     out.extend_from_slice(self.float(value, &mut buffer));
                 }
                 Render::Numeric(output) => out.extend_from_slice(output.call(value)),
-                Render::Text(_) => {
-                    out.extend_from_slice(bytes_of(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr())))
-                }
+                Render::Text(_) => out.extend_from_slice(bytes_of(packed(value))),
                 Render::Bytea => {
-                    hex(bytes_of(pg_sys::pg_detoast_datum_packed(value.cast_mut_ptr())), out);
+                    hex(bytes_of(packed(value)), out);
                 }
                 Render::Uuid => {
                     let id = crate::pg::call::uuid_column(value);

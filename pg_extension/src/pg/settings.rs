@@ -1,6 +1,6 @@
 //! The context: settings of the session or the transaction that every event picks up.
 
-use std::cell::UnsafeCell;
+use std::cell::{RefCell, UnsafeCell};
 use std::ffi::{CStr, c_char};
 
 use pgrx::pg_sys;
@@ -77,13 +77,30 @@ pub fn metadata() -> Option<&'static [u8]> {
     METADATA.get()
 }
 
+unsafe extern "C-unwind" {
+    // Not through pgrx, whose guard costs more than they do: they raise no errors.
+    fn GetCurrentStatementStartTimestamp() -> pg_sys::TimestampTz;
+    fn GetSessionUserId() -> pg_sys::Oid;
+}
+
+thread_local! {
+    /// The session's user, asked once in a statement: when it began, who it is, the name.
+    static USER: RefCell<(i64, u32, Vec<u8>)> = const { RefCell::new((0, 0, Vec::new())) };
+}
+
 /// The name of the session's user.
-pub fn session_user() -> Vec<u8> {
-    // SAFETY: the name is allocated in the current memory context.
-    unsafe {
-        let name = pg_sys::GetUserNameFromId(pg_sys::GetSessionUserId(), true);
-        if name.is_null() { Vec::new() } else { CStr::from_ptr(name).to_bytes().to_vec() }
+pub fn session_user<T>(read: impl FnOnce(&[u8]) -> T) -> T {
+    // SAFETY: plain reads of the backend's state; the name is allocated in the current memory context.
+    let (statement, user) = unsafe { (GetCurrentStatementStartTimestamp(), GetSessionUserId()) };
+    if USER.with_borrow(|known| (known.0, known.1) != (statement, user.to_u32())) {
+        // SAFETY: as above.
+        let name = unsafe {
+            let name = pg_sys::GetUserNameFromId(user, true);
+            if name.is_null() { Vec::new() } else { CStr::from_ptr(name).to_bytes().to_vec() }
+        };
+        USER.set((statement, user.to_u32(), name));
     }
+    USER.with_borrow(|known| read(&known.2))
 }
 
 /// The first `characters` characters, in the server's encoding.

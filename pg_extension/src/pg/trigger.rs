@@ -1,7 +1,11 @@
 //! The change a trigger was fired for.
 
+mod leaving;
+
 use pgrx::pg_sys::{self, Datum, Oid};
 
+pub(super) use self::leaving::is_leaving;
+pub use self::leaving::{ArrivedRow, Leaving};
 use super::call::Call;
 use super::columns::{self, Column};
 use super::versions;
@@ -33,15 +37,13 @@ pub struct Change {
     old: Row,
     new: Row,
     table: pg_sys::Relation,
-    /// The old row, for an INSERT the new one.
-    tuple: pg_sys::HeapTuple,
-    /// The new row of an UPDATE.
-    new_tuple: pg_sys::HeapTuple,
+    /// The row version that was replaced, and where it is stored: a moved row comes from another partition.
+    replaced: pg_sys::HeapTuple,
+    replaced_in: Oid,
+    /// The row version that was made.
+    made: pg_sys::HeapTuple,
     /// A DELETE that is half of an update: the row goes to another partition, its INSERT follows.
     pub is_leaving: bool,
-    /// The new row has already been replaced or deleted by this transaction: a trigger of another row of the same
-    /// statement changed it while this change was still queued, and that later change is recorded already.
-    pub is_late: bool,
 }
 
 /// The columns of the old or the new row, if the operation has one.
@@ -106,6 +108,25 @@ pub fn is_nested() -> bool {
     depth.value() > 1
 }
 
+/// True where code of a user may be running around this statement, whose own changes may still be queued: SPI and every
+/// language leave their mark in what an error would say. Also true where nothing is queued.
+pub fn is_surrounded() -> bool {
+    // SAFETY: a plain global.
+    unsafe { !pg_sys::error_context_stack.is_null() }
+}
+
+/// Numbers rise within a transaction.
+pub fn current_command() -> pg_sys::CommandId {
+    // SAFETY: reads the transaction's state.
+    unsafe { pg_sys::GetCurrentCommandId(false) }
+}
+
+/// When the statement began that a client sent. What it has queued has fired when the next one begins.
+pub fn statement_start() -> i64 {
+    // SAFETY: reads the backend's state.
+    unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
+}
+
 /// A row version that the running transaction made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
 pub struct Version {
@@ -116,10 +137,12 @@ pub struct Version {
     maker: u32,
 }
 
-impl Change {
+impl Version {
+    /// `None` when another transaction made it.
+    ///
     /// # Safety
     /// `tuple` is a stored tuple of this relation, or null.
-    unsafe fn version(&self, tuple: pg_sys::HeapTuple) -> Option<Version> {
+    pub(super) unsafe fn of(relation: Oid, tuple: pg_sys::HeapTuple) -> Option<Version> {
         // SAFETY: caller's promise.
         unsafe {
             if tuple.is_null() {
@@ -132,25 +155,34 @@ impl Change {
                 return None;
             }
             let (block, line) = versions::place(&(*tuple).t_self);
-            Some(Version { relation: self.relation.to_u32(), block, line, maker: maker.into_inner() })
+            Some(Version { relation: relation.to_u32(), block, line, maker: maker.into_inner() })
         }
     }
+}
 
+impl Change {
     /// The row version that an INSERT or UPDATE made.
     pub fn made(&self) -> Option<Version> {
-        let tuple = match self.operation {
-            Operation::Insert => self.tuple,
-            Operation::Update => self.new_tuple,
-            _ => return None,
-        };
         // SAFETY: the trigger's own tuple.
-        unsafe { self.version(tuple) }
+        unsafe { Version::of(self.relation, self.made) }
     }
 
     /// The row version that an UPDATE or DELETE replaced, if this transaction had made it.
     pub fn replaced(&self) -> Option<Version> {
-        // SAFETY: the trigger's own tuple.
-        unsafe { self.version(self.tuple) }
+        // SAFETY: the trigger's own tuple, or that of a row that has arrived here.
+        unsafe { Version::of(self.replaced_in, self.replaced) }
+    }
+
+    /// True when a command from `command` on made the row version.
+    pub fn is_since(&self, command: pg_sys::CommandId) -> bool {
+        // SAFETY: the version was made by the running transaction.
+        self.made.is_null() || unsafe { pg_sys::HeapTupleHeaderGetCmin((*self.made).t_data) } >= command
+    }
+
+    /// The row versions that this change has led to, the one it made first, as far as they were replaced in their turn by
+    /// this transaction; none when the change fired in order. A version that left for another partition is the last.
+    pub fn outdated(&self) -> Outdated {
+        Outdated { table: self.table, tuple: self.made }
     }
 
     /// The change that made the old row of this one; `None` when it cannot be found.
@@ -158,9 +190,9 @@ impl Change {
         if self.table.is_null() {
             return None;
         }
-        // SAFETY: the table is open while the trigger runs; the old tuple is its own.
+        // SAFETY: the table is open while the trigger runs; the replaced tuple is its own.
         unsafe {
-            let was_update = u32::from((*(*self.tuple).t_data).t_infomask) & pg_sys::HEAP_UPDATED != 0;
+            let was_update = u32::from((*(*self.replaced).t_data).t_infomask) & pg_sys::HEAP_UPDATED != 0;
             let mut earlier = Change {
                 operation: Operation::Insert,
                 relation: self.relation,
@@ -168,16 +200,18 @@ impl Change {
                 old: Row::NONE,
                 new: self.old,
                 table: self.table,
-                tuple: self.tuple,
-                new_tuple: std::ptr::null_mut(),
+                replaced: std::ptr::null_mut(),
+                replaced_in: self.relation,
+                made: self.replaced,
                 is_leaving: false,
-                is_late: false,
             };
             if was_update {
                 earlier.operation = Operation::Update;
-                earlier.new_tuple = self.tuple;
-                earlier.tuple = versions::before(self.table, self.tuple, &self.old)?;
-                earlier.old = Row::of_tuple(earlier.tuple, self.descriptor);
+                earlier.replaced = versions::before(self.table, self.replaced, &self.old)?;
+                earlier.old = Row::of_tuple(earlier.replaced, self.descriptor);
+            } else if (*(*self.table).rd_rel).relispartition {
+                // It may have been inserted by an update that moved it here.
+                return None;
             }
             Some(earlier)
         }
@@ -211,96 +245,6 @@ pub enum Fired {
     /// Before the change: the row goes on as it is.
     Before(Datum),
     After(Change),
-}
-
-/// A row on its way to another partition.
-pub struct Leaving {
-    relation: Oid,
-    command: pg_sys::CommandId,
-    tuple: pg_sys::HeapTuple,
-    descriptor: pg_sys::TupleDesc,
-    values: Vec<Datum>,
-    nulls: Vec<bool>,
-}
-
-impl Change {
-    /// Keeps a leaving row until it arrives. It lives in the transaction's memory.
-    pub fn leave(&self) -> Leaving {
-        // SAFETY: the tuple was deleted by the running transaction; the copies are freed in `Leaving::free` or with the
-        // transaction.
-        unsafe {
-            let context = pg_sys::CurrentMemoryContext;
-            pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
-            let tuple = pg_sys::heap_copytuple(self.tuple);
-            let descriptor = pg_sys::CreateTupleDescCopy(self.descriptor);
-            pg_sys::CurrentMemoryContext = context;
-            let count = (*descriptor).natts as usize;
-            let (mut values, mut nulls) = (vec![Datum::from(0); count], vec![true; count]);
-            pg_sys::heap_deform_tuple(tuple, self.descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-            let command = pg_sys::HeapTupleHeaderGetCmax((*self.tuple).t_data);
-            Leaving { relation: self.relation, command, tuple, descriptor, values, nulls }
-        }
-    }
-
-    /// True when this INSERT is where the row arrives: made by the same command.
-    pub fn is_arrival_of(&self, leaving: &Leaving) -> bool {
-        // SAFETY: the tuple was inserted by the running transaction.
-        self.operation == Operation::Insert
-            && unsafe { pg_sys::HeapTupleHeaderGetCmin((*self.tuple).t_data) } == leaving.command
-    }
-
-    /// True when both rows leave by the same command.
-    pub fn left_with(&self, leaving: &Leaving) -> bool {
-        // SAFETY: the tuple was deleted by the running transaction.
-        unsafe { pg_sys::HeapTupleHeaderGetCmax((*self.tuple).t_data) == leaving.command }
-    }
-
-    /// The update that the two halves are. `place` says for each of the old row's columns where it is in the new row.
-    pub fn arrive(&mut self, leaving: &Leaving, place: impl Fn(usize) -> Option<usize>, row: &mut ArrivedRow) {
-        row.values = vec![Datum::from(0); self.new.count];
-        row.nulls = vec![true; self.new.count];
-        for old in 0..leaving.values.len() {
-            if let Some(new) = place(old) {
-                row.values[new] = leaving.values[old];
-                row.nulls[new] = leaving.nulls[old];
-            }
-        }
-        self.operation = Operation::Update;
-        self.old = Row { values: row.values.as_ptr(), nulls: row.nulls.as_ptr(), count: self.new.count };
-    }
-}
-
-/// The old row's values in the order of the new row's columns; outlives the `Change` it was given to.
-#[derive(Default)]
-pub struct ArrivedRow {
-    values: Vec<Datum>,
-    nulls: Vec<bool>,
-}
-
-impl Leaving {
-    /// The change as the DELETE it was fired as: nothing arrived.
-    pub fn as_delete(&self) -> Change {
-        Change {
-            operation: Operation::Delete,
-            relation: self.relation,
-            descriptor: self.descriptor,
-            old: Row { values: self.values.as_ptr(), nulls: self.nulls.as_ptr(), count: self.values.len() },
-            new: Row::NONE,
-            table: std::ptr::null_mut(),
-            tuple: self.tuple,
-            new_tuple: std::ptr::null_mut(),
-            is_leaving: false,
-            is_late: false,
-        }
-    }
-
-    pub fn free(self) {
-        // SAFETY: both were copied by `leave`, in this transaction.
-        unsafe {
-            pg_sys::heap_freetuple(self.tuple);
-            pg_sys::FreeTupleDesc(self.descriptor);
-        }
-    }
 }
 
 impl Change {
@@ -339,20 +283,24 @@ impl Change {
                 Operation::Delete => (trigger.tg_trigslot, std::ptr::null_mut()),
                 Operation::Truncate => (std::ptr::null_mut(), std::ptr::null_mut()),
             };
+            let none = std::ptr::null_mut();
+            let (replaced, made) = match operation {
+                Operation::Insert => (none, trigger.tg_trigtuple),
+                Operation::Update => (trigger.tg_trigtuple, trigger.tg_newtuple),
+                Operation::Delete => (trigger.tg_trigtuple, none),
+                Operation::Truncate => (none, none),
+            };
+            let relation = (*trigger.tg_relation).rd_id;
             Ok(Fired::After(Change {
                 operation,
-                relation: (*trigger.tg_relation).rd_id,
+                relation,
                 descriptor,
                 old: Row::of(old, count),
                 new: Row::of(new, count),
-                is_late: match operation {
-                    Operation::Insert => is_superseded(trigger.tg_trigtuple),
-                    Operation::Update => is_superseded(trigger.tg_newtuple),
-                    Operation::Delete | Operation::Truncate => false,
-                },
                 table: trigger.tg_relation,
-                tuple: trigger.tg_trigtuple,
-                new_tuple: trigger.tg_newtuple,
+                replaced,
+                replaced_in: relation,
+                made,
                 is_leaving: operation == Operation::Delete && is_leaving(trigger.tg_trigtuple),
             }))
         }
@@ -397,13 +345,24 @@ pub unsafe fn is_superseded(tuple: pg_sys::HeapTuple) -> bool {
     }
 }
 
-/// # Safety
-/// `tuple` is a stored tuple that was deleted.
-unsafe fn is_leaving(tuple: pg_sys::HeapTuple) -> bool {
-    const MOVED: u16 = 0xfffd;
-    // SAFETY: caller's promise. An update that moves the row marks the old one so.
-    unsafe {
-        let next = (*(*tuple).t_data).t_ctid;
-        next.ip_posid == MOVED && next.ip_blkid.bi_hi == 0xffff && next.ip_blkid.bi_lo == 0xffff
+/// See [`Change::outdated`].
+pub struct Outdated {
+    table: pg_sys::Relation,
+    tuple: pg_sys::HeapTuple,
+}
+
+impl Iterator for Outdated {
+    type Item = Version;
+
+    fn next(&mut self) -> Option<Version> {
+        // SAFETY: stored tuples of the open table, each a copy but for the first, which is the trigger's own.
+        unsafe {
+            if self.table.is_null() || !is_superseded(self.tuple) {
+                return None;
+            }
+            let version = Version::of((*self.table).rd_id, self.tuple);
+            self.tuple = versions::after(self.table, self.tuple).unwrap_or(std::ptr::null_mut());
+            version
+        }
     }
 }

@@ -5,7 +5,7 @@ use pgrx::pg_sys::{self, Datum};
 use super::relation::Open;
 use super::trigger::Row;
 
-/// The row that `tuple` replaced, found by the table's primary key; `None` when that has changed or there is none.
+/// The row that `tuple` replaced, found by the table's unique keys; `None` when they have changed or there is none.
 ///
 /// # Safety
 /// `tuple` is a stored tuple of the open table `relation`, made by an update of the running transaction, and `row` holds
@@ -13,14 +13,27 @@ use super::trigger::Row;
 pub unsafe fn before(relation: pg_sys::Relation, tuple: pg_sys::HeapTuple, row: &Row) -> Option<pg_sys::HeapTuple> {
     // SAFETY: caller's promise; after an error the resource owner releases what the scan holds.
     unsafe {
-        // Fills in rd_pkindex.
-        pg_sys::list_free(pg_sys::RelationGetIndexList(relation));
-        let oid = (*relation).rd_pkindex;
-        if oid == pg_sys::Oid::INVALID {
-            return None;
-        }
-        let index = Open::index(oid, pg_sys::AccessShareLock);
-        let mut keys = keys(&index, row)?;
+        let list = pg_sys::RelationGetIndexList(relation);
+        let count = if list.is_null() { 0 } else { (*list).length as usize };
+        (0..count).find_map(|position| {
+            let index = Open::index((*(*list).elements.add(position)).oid_value, pg_sys::AccessShareLock);
+            let form = &*(*index.raw()).rd_index;
+            if !form.indisunique || !form.indisvalid { None } else { before_in(&index, relation, tuple, row) }
+        })
+    }
+}
+
+/// # Safety
+/// As `before`; `index` is one of the table's.
+unsafe fn before_in(
+    index: &Open,
+    relation: pg_sys::Relation,
+    tuple: pg_sys::HeapTuple,
+    row: &Row,
+) -> Option<pg_sys::HeapTuple> {
+    // SAFETY: caller's promise.
+    unsafe {
+        let mut keys = keys(index, row)?;
         let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple);
         let scan = super::store::begin_scan(relation, index.raw(), &raw mut pg_sys::SnapshotAnyData, keys.len());
         pg_sys::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
@@ -68,6 +81,26 @@ unsafe fn keys(index: &Open, row: &Row) -> Option<Vec<pg_sys::ScanKeyData>> {
                 Some(key)
             })
             .collect()
+    }
+}
+
+/// The version that replaced `tuple`; `None` when it was deleted or moved to another partition.
+///
+/// # Safety
+/// `tuple` is a stored tuple of the open table `relation`, replaced by the running transaction.
+pub unsafe fn after(relation: pg_sys::Relation, tuple: pg_sys::HeapTuple) -> Option<pg_sys::HeapTuple> {
+    // SAFETY: caller's promise. What this transaction has made is not removed before it ends.
+    unsafe {
+        let mut next = (*(*tuple).t_data).t_ctid;
+        if place(&next) == place(&(*tuple).t_self) || super::trigger::is_leaving(tuple) {
+            return None;
+        }
+        let fetch = (*(*relation).rd_tableam).tuple_fetch_row_version?;
+        let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple);
+        let found = super::guard::protect(|| fetch(relation, &mut next, &raw mut pg_sys::SnapshotAnyData, slot))
+            .then(|| pg_sys::heap_copytuple(pg_sys::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut())));
+        pg_sys::ExecDropSingleTupleTableSlot(slot);
+        found
     }
 }
 

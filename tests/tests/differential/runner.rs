@@ -94,7 +94,7 @@ impl Runner {
                 _ => "portable again",
             };
             let mut session = cluster.connect(&database, "app_owner");
-            session.run("set client_min_messages = error; set statement_timeout = '60s'");
+            session.run("set client_min_messages = error; set statement_timeout = '300s'");
             let copy_file = cluster.socket_dir().join("copy").display().to_string();
             Side { engine, database, session, copy_file, checker, since: HashMap::new(), compared: (0, 0) }
         });

@@ -1,10 +1,12 @@
 //! The traps: what must hold whatever the users, their triggers, sessions and schemas do. Each test is named after its trap.
 
 mod bulk;
+mod circumstances;
 mod context;
 mod ddl;
 mod history;
 mod nested;
+mod order;
 mod partitions;
 mod security;
 mod values;

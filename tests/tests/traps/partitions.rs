@@ -5,6 +5,7 @@ use domain_events_tests::{Db, engines};
 engines! {
     t10_direct_leaf_inserts_are_captured, t10_row_movement_is_one_update, t10_row_movement_with_the_key, t10_new_partitions_are_covered,
     t10_attached_partitions_are_covered, t10_truncate_of_a_leaf, t10_partitions_of_another_shape, t10_detach_and_drop_are_told,
+    t10_a_move_that_shows_in_no_column,
 }
 
 const REGIONS: &str =
@@ -147,4 +148,23 @@ fn t10_detach_and_drop_are_told(db: &Db) {
         }
     }
     db.check_versions();
+}
+
+fn t10_a_move_that_shows_in_no_column(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create table sales (id int, region text, n int, primary key (id, region)) partition by list (region);
+         create table sales_eu partition of sales for values in ('eu');
+         create table sales_us partition of sales for values in ('us');
+         select domain_events.enable_capture('sales', aggregate_id => '{id}', exclude => '{region}');
+         insert into sales values (1, 'eu', 1), (2, 'eu', 1);
+         update sales set region = 'us' where id = 1;
+         update sales set region = 'us', n = 2 where id = 2;",
+    );
+    assert_eq!(s.table("select id, region, n from sales order by 1"), "1|us|1\n2|us|2", "the user's write is lost");
+    assert_eq!(
+        s.table("select aggregate_id, string_agg(event_type, ',' order by aggregate_version) from domain_events.events group by 1 order by 1"),
+        "1|SaleCreated\n2|SaleCreated,SaleUpdated"
+    );
+    db.check_fold("Sale", "select id::text, to_jsonb(t) - 'region' from sales t");
 }

@@ -1,0 +1,41 @@
+//! The locks on the store's table and indexes: taken once in a transaction, not looked for again with every row.
+
+use std::cell::RefCell;
+use std::rc::Rc;
+
+use pgrx::pg_sys;
+
+use super::info::Info;
+use super::relation::Open;
+use super::subtransaction::current_subtransaction;
+
+thread_local! {
+    /// The relations that this transaction has locked, and the subtransaction that did it: locks last until it ends.
+    static LOCKED: RefCell<Option<(Rc<Info>, u32)>> = const { RefCell::new(None) };
+}
+
+/// Locks the table and its indexes as an INSERT does.
+pub fn lock(info: &Rc<Info>) {
+    if LOCKED.with_borrow(|locked| locked.as_ref().is_some_and(|(known, _)| Rc::ptr_eq(known, info))) {
+        return;
+    }
+    drop(Open::table(info.events, pg_sys::RowExclusiveLock));
+    for index in &info.indexes {
+        drop(Open::index(index.oid, pg_sys::RowExclusiveLock));
+    }
+    LOCKED.with_borrow_mut(|locked| *locked = Some((info.clone(), current_subtransaction())));
+}
+
+/// A transaction has ended.
+pub fn forget() {
+    LOCKED.with_borrow_mut(|locked| *locked = None);
+}
+
+/// A subtransaction is rolled back, and with it those that began after it.
+pub fn roll_back(subtransaction: u32) {
+    LOCKED.with_borrow_mut(|locked| {
+        if locked.as_ref().is_some_and(|(_, taken_in)| *taken_in >= subtransaction) {
+            *locked = None;
+        }
+    });
+}

@@ -1,0 +1,108 @@
+//! Rows that an update moves to another partition, between their DELETE and their INSERT.
+
+use pgrx::pg_sys::{self, Datum, Oid};
+
+use super::{Change, Operation, Row};
+
+/// A row on its way to another partition.
+pub struct Leaving {
+    relation: Oid,
+    command: pg_sys::CommandId,
+    tuple: pg_sys::HeapTuple,
+    descriptor: pg_sys::TupleDesc,
+    values: Vec<Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Change {
+    /// Keeps a leaving row until it arrives. It lives in the transaction's memory.
+    pub fn leave(&self) -> Leaving {
+        // SAFETY: the tuple was deleted by the running transaction; the copies are freed in `Leaving::free` or with the
+        // transaction.
+        unsafe {
+            let context = pg_sys::CurrentMemoryContext;
+            pg_sys::CurrentMemoryContext = pg_sys::TopTransactionContext;
+            let tuple = pg_sys::heap_copytuple(self.replaced);
+            let descriptor = pg_sys::CreateTupleDescCopy(self.descriptor);
+            pg_sys::CurrentMemoryContext = context;
+            let count = (*descriptor).natts as usize;
+            let (mut values, mut nulls) = (vec![Datum::from(0); count], vec![true; count]);
+            pg_sys::heap_deform_tuple(tuple, self.descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
+            let command = pg_sys::HeapTupleHeaderGetCmax((*self.replaced).t_data);
+            Leaving { relation: self.relation, command, tuple, descriptor, values, nulls }
+        }
+    }
+
+    /// True when this INSERT is where the row arrives: made by the same command.
+    pub fn is_arrival_of(&self, leaving: &Leaving) -> bool {
+        // SAFETY: the tuple was inserted by the running transaction.
+        self.operation == Operation::Insert
+            && unsafe { pg_sys::HeapTupleHeaderGetCmin((*self.made).t_data) } == leaving.command
+    }
+
+    /// True when both rows leave by the same command.
+    pub fn left_with(&self, leaving: &Leaving) -> bool {
+        // SAFETY: the tuple was deleted by the running transaction.
+        unsafe { pg_sys::HeapTupleHeaderGetCmax((*self.replaced).t_data) == leaving.command }
+    }
+
+    /// The update that the two halves are. `place` says for each of the old row's columns where it is in the new row.
+    pub fn arrive(&mut self, leaving: &Leaving, place: impl Fn(usize) -> Option<usize>, row: &mut ArrivedRow) {
+        row.values = vec![Datum::from(0); self.new.count];
+        row.nulls = vec![true; self.new.count];
+        for old in 0..leaving.values.len() {
+            if let Some(new) = place(old) {
+                row.values[new] = leaving.values[old];
+                row.nulls[new] = leaving.nulls[old];
+            }
+        }
+        self.operation = Operation::Update;
+        self.replaced = leaving.tuple;
+        self.replaced_in = leaving.relation;
+        self.old = Row { values: row.values.as_ptr(), nulls: row.nulls.as_ptr(), count: self.new.count };
+    }
+}
+
+/// The old row's values in the order of the new row's columns; outlives the `Change` it was given to.
+#[derive(Default)]
+pub struct ArrivedRow {
+    values: Vec<Datum>,
+    nulls: Vec<bool>,
+}
+
+impl Leaving {
+    /// The change as the DELETE it was fired as: nothing arrived.
+    pub fn as_delete(&self) -> Change {
+        Change {
+            operation: Operation::Delete,
+            relation: self.relation,
+            descriptor: self.descriptor,
+            old: Row { values: self.values.as_ptr(), nulls: self.nulls.as_ptr(), count: self.values.len() },
+            new: Row::NONE,
+            table: std::ptr::null_mut(),
+            replaced: self.tuple,
+            replaced_in: self.relation,
+            made: std::ptr::null_mut(),
+            is_leaving: false,
+        }
+    }
+
+    pub fn free(self) {
+        // SAFETY: both were copied by `leave`, in this transaction.
+        unsafe {
+            pg_sys::heap_freetuple(self.tuple);
+            pg_sys::FreeTupleDesc(self.descriptor);
+        }
+    }
+}
+
+/// # Safety
+/// `tuple` is a stored tuple that was deleted.
+pub unsafe fn is_leaving(tuple: pg_sys::HeapTuple) -> bool {
+    const MOVED: u16 = 0xfffd;
+    // SAFETY: caller's promise. An update that moves the row marks the old one so.
+    unsafe {
+        let next = (*(*tuple).t_data).t_ctid;
+        next.ip_posid == MOVED && next.ip_blkid.bi_hi == 0xffff && next.ip_blkid.bi_lo == 0xffff
+    }
+}
