@@ -46,6 +46,7 @@ fn column(table: &Table, column: &crate::mysql::schema::Column) -> Column {
         name: column.name.clone(),
         category: category(&mapped.sql).into(),
         data_type: mapped.sql,
+        base: None,
         not_null: !column.nullable,
         default: if generated { None } else { default },
         used: false,
