@@ -112,7 +112,7 @@ impl World {
         for table in &source.schema.tables {
             let made = ddl::ddl(table, schema);
             let foreign = made.foreign_keys.iter().map(|(_, sql)| sql);
-            for sql in made.table.iter().chain(&made.keys).chain(foreign) {
+            for sql in made.table.iter().chain(&made.unique_keys).chain(&made.keys).chain(foreign) {
                 // the tool's own text: what is not kept of it is not judged
                 let _ = fold_into(&mut catalogue, sql);
             }
