@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-const VERBS: [&str; 12] = [
+const VERBS: [&str; 13] = [
     "install",
     "uninstall",
     "status",
@@ -12,6 +12,7 @@ const VERBS: [&str; 12] = [
     "verify",
     "rollback",
     "repair",
+    "import",
     "monitor",
     "completions",
     "man",

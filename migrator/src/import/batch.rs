@@ -158,20 +158,21 @@ pub async fn copy_into(
 pub async fn search(conn: &mut PgConnection, targets: &[String], batch: &Batch) -> Result<Vec<Refused>, Error> {
     let mut refused = vec![];
     db::execute(conn, "begin", "beginning a transaction").await?;
-    let mut parts = vec![0..batch.len()];
-    while let Some(part) = parts.pop() {
+    let mut parts = vec![(0, batch.len())];
+    while let Some((first, end)) = parts.pop() {
+        let part = first..end;
         db::execute(conn, "savepoint part", "setting a savepoint").await?;
         match copy(conn, targets, batch, part.clone()).await {
             Ok(()) => db::execute(conn, "release savepoint part", "releasing a savepoint").await?,
             Err(error) if is_rows_fault(&error) => {
                 db::execute(conn, "rollback to savepoint part; release savepoint part", "rolling back").await?;
                 if part.len() == 1 {
-                    refused.push(Refused { row: part.start, reason: reason(&error) });
+                    refused.push(Refused { row: first, reason: reason(&error) });
                 } else {
-                    let middle = part.start + part.len() / 2;
+                    let middle = first + part.len() / 2;
                     // the first half is looked at first: a doubled row is the later one
-                    parts.push(middle..part.end);
-                    parts.push(part.start..middle);
+                    parts.push((middle, end));
+                    parts.push((first, middle));
                 }
             }
             Err(error) => return Err(error),
