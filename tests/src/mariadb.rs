@@ -231,17 +231,23 @@ fn run_server(dir: &Path, port: u16, options: &[&str]) -> bool {
     }
     let mut child = server.spawn().expect("mariadbd: is mariadb-server installed?");
     let end = Instant::now() + Duration::from_secs(60);
-    while Instant::now() < end {
+    let mut ready = false;
+    while Instant::now() < end && !ready {
         if child.try_wait().is_ok_and(|ended| ended.is_some()) {
-            return false;
+            break;
         }
-        if dir.join("pid").exists() && std::os::unix::net::UnixStream::connect(dir.join("socket")).is_ok() {
-            return true;
-        }
+        ready = dir.join("pid").exists() && std::os::unix::net::UnixStream::connect(dir.join("socket")).is_ok();
         thread::sleep(Duration::from_millis(50));
     }
-    child.kill().ok();
-    false
+    if !ready {
+        child.kill().ok();
+    }
+    // it ends when the guard ends it
+    let waiting = thread::spawn(move || child.wait());
+    if !ready {
+        waiting.join().expect("the server's end").ok();
+    }
+    ready
 }
 
 fn is_root() -> bool {
