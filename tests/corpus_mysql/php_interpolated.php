@@ -1,6 +1,7 @@
 <?php
 // about: Laravel: names put together in a loop, which no reader of files can know
-// must: ignore
+// must: refuse
+// source: dynamic
 // loads: no: PHP
 
 use Illuminate\Database\Migrations\Migration;

@@ -175,6 +175,6 @@ fn triggers_of_every_timing_keep_their_kind() {
         .collect();
     assert_eq!(
         heads,
-        ["quoted Before [Insert] users", "first_of_two After [Update] users", "second_of_two After [Update] users",]
+        ["first_of_two After [Update] users", "second_of_two After [Update] users", "quoted Before [Insert] users"]
     );
 }

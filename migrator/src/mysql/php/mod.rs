@@ -237,13 +237,13 @@ fn deeper_than(tree: &tree_sitter::Tree, limit: u32) -> bool {
     }
 }
 
-/// What a half-known text is about: `trigger`, `function`, .. for the person who reads the problem.
+/// What a half-known text is about, for the person who reads the problem; its name is not known.
 fn about(text: &str) -> Option<String> {
     let upper = text.to_ascii_uppercase();
     let words: Vec<&str> = upper.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
-    let makes = words.iter().any(|w| matches!(*w, "CREATE" | "DROP" | "ALTER"));
+    let makes = words.iter().any(|w| matches!(*w, "CREATE" | "ALTER"));
     let kinds = ["TRIGGER", "FUNCTION", "PROCEDURE", "EVENT", "VIEW", "TABLE"];
-    kinds.iter().find(|k| makes && words.contains(k)).map(|k| format!("a {}", k.to_ascii_lowercase()))
+    kinds.iter().find(|k| makes && words.contains(k)).map(|k| format!("{} (named at run time)", k.to_ascii_lowercase()))
 }
 
 fn children(node: Node<'_>) -> Vec<Node<'_>> {

@@ -88,7 +88,7 @@ class AddTriggers extends Migration {
     assert_eq!(
         problems(&source),
         [
-            "5: a trigger: its SQL is put together at run time, from $table: read the live database instead",
+            "5: trigger (named at run time): its SQL is put together at run time, from $table: read the live database instead",
             "7: : its SQL is put together at run time, from sprintf('ALTER TABLE %s ADD x INT', $this->name()): read the live \
              database instead",
             "8: : its SQL is put together at run time, from file_get_contents(database_path('triggers.sql')): read the live \

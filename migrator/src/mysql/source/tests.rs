@@ -188,3 +188,83 @@ fn builtin_functions_and_variables_are_not_missing() {
     assert_eq!(missing, ["also_lost", "f", "lost", "p"]);
     assert_eq!(source.programs.iter().filter(|p| matches!(p.program.kind, ProgramKind::Trigger(_))).count(), 1);
 }
+
+const WORDS: &[&str] = &[
+    "CREATE",
+    "OR REPLACE",
+    "TRIGGER",
+    "FUNCTION",
+    "PROCEDURE",
+    "EVENT",
+    "TABLE",
+    "VIEW",
+    "DROP",
+    "RENAME",
+    "ALTER",
+    "IF EXISTS",
+    "IF NOT EXISTS",
+    "t",
+    "`q`",
+    "db",
+    ".",
+    ",",
+    "(",
+    ")",
+    "TO",
+    "LIKE",
+    "RENAME TO",
+    "ON",
+    "AFTER",
+    "BEFORE",
+    "INSERT",
+    "UPDATE",
+    "FOR EACH ROW",
+    "BEGIN",
+    "END",
+    "SET @a = 1",
+    "RETURNS INT",
+    "RETURN f(1)",
+    "DO",
+    "ON SCHEDULE",
+    ";",
+    ";;",
+    "$$",
+    "\n",
+    "\nDELIMITER $$\n",
+    "\nDELIMITER ;\n",
+    "/*!50003",
+    "*/",
+    "/*",
+    "-- x\n",
+    "'",
+    "\"",
+    "`",
+    "USE a;",
+    "SET sql_mode='ANSI_QUOTES';",
+    "a INT",
+    "PRIMARY KEY (a)",
+    "<?php",
+    "DB::statement('",
+    "');",
+    "$this->execute(\"",
+    "\");",
+    "{",
+    "}",
+    "$x",
+    "public function up()",
+    "class A",
+    "<<<SQL\n",
+    "\nSQL",
+    "é",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 500, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_file_stops_it(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60)) {
+        let text = words.join(" ");
+        from(&text);
+        from_texts([("a.php", format!("<?php {text}").as_str()), ("b.sql", &text)]);
+    }
+}

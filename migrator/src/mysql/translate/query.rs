@@ -299,7 +299,11 @@ impl<'a> Translator<'a> {
             Some(table) => (table.quoted.clone(), Some(table)),
             None => {
                 self.refuse(&own, "this table is not in the source");
-                (format!("{}.{}", self.schema(), crate::source::types::quoted(&own)), None)
+                let schema = match words.as_slice() {
+                    [database, _] => crate::source::types::quoted(database),
+                    _ => self.schema(),
+                };
+                (format!("{schema}.{}", crate::source::types::quoted(&own)), None)
             }
         }
     }
