@@ -44,7 +44,7 @@ impl Translator<'_> {
                 {
                     return number;
                 }
-                self.help(Helper::Number, &[value.text.clone()], Ty::Decimal(None))
+                self.help(Helper::Number, std::slice::from_ref(&value.text), Ty::Decimal(None))
             }
             Ty::Json => {
                 let text = format!("{} #>> '{{}}'", value.operand());

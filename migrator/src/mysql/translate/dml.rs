@@ -35,7 +35,7 @@ impl<'a> Translator<'a> {
         let (target, table) = self.table(name);
         let mut names: Vec<String> = insert.columns.iter().map(last).collect();
         if !insert.assignments.is_empty() {
-            names = insert.assignments.iter().map(|a| target_name(a)).collect();
+            names = insert.assignments.iter().map(target_name).collect();
         }
         let positional = names.is_empty();
         if positional && let Some(table) = table {

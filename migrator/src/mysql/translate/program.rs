@@ -233,7 +233,7 @@ fn routine(program: &Program, routine: &Routine, known: &Known, function_name: &
             text: "it runs with the rights of the role that applies the plan, and that role alone may call it until it grants EXECUTE".into(),
             line: program.position.line,
         });
-        format!(" security definer set search_path = pg_catalog, pg_temp")
+        " security definer set search_path = pg_catalog, pg_temp".to_owned()
     };
     let volatility = if kind == "function" { " volatile" } else { "" };
     let comment = literal(&match &routine.comment {
