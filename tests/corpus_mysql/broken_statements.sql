@@ -1,5 +1,5 @@
--- about: what cannot be read stands beside what can: nothing is lost but the broken statement
--- must: port refuse
+-- about: what cannot be read stands beside what can: nothing is lost but the broken statement; its table is not renumbered unasked
+-- must: refuse
 -- source: literal literal dynamic dynamic
 -- loads: no: three of its statements are broken
 

@@ -1,7 +1,6 @@
 -- about: mysqldump leaves routines out unless asked: the helper is not in the file
 -- must: refuse
 -- source: dynamic
--- fault: the version is said to be copied from the row
 -- loads: yes
 
 -- MySQL dump 10.13  Distrib 8.0.43, for Linux (x86_64)

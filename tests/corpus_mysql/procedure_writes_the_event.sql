@@ -1,6 +1,6 @@
 -- about: the trigger calls a procedure that writes
 -- must: port
--- source: max_plus_one
+-- source: max_plus_one max_plus_one
 -- loads: yes
 
 CREATE TABLE users (

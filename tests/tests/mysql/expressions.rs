@@ -40,7 +40,7 @@ fn every_expression_means_the_same_on_both_servers() {
     TABLES.iter().for_each(|t| schema.take(t, 1, &Session::default()));
     for table in &schema.tables {
         let made = ddl::ddl(table, "public");
-        made.table.iter().chain(&made.keys).for_each(|sql| pg.run(sql));
+        made.table.iter().chain(&made.unique_keys).chain(&made.keys).for_each(|sql| pg.run(sql));
     }
     let rows = ROWS.replace("x'", "'\\x");
     pg.run(&rows);

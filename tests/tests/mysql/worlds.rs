@@ -35,7 +35,7 @@ impl World {
         let source = source::from_path(&self.dump).expect("the dump");
         assert!(source.problems.is_empty(), "{:?}", source.problems);
         let made: Vec<ddl::Ddl> = source.schema.tables.iter().map(|t| ddl::ddl(t, "public")).collect();
-        for sql in made.iter().flat_map(|d| d.table.iter().chain(&d.keys)) {
+        for sql in made.iter().flat_map(|d| d.table.iter().chain(&d.unique_keys).chain(&d.keys)) {
             db.owner().run(sql);
         }
         for (_, sql) in made.iter().flat_map(|d| &d.foreign_keys) {
