@@ -50,18 +50,26 @@ comment on column domain_events.adoptions.events is 'Events at its positions whe
 comment on column domain_events.adoptions.began_by is 'Who began it';
 comment on column domain_events.adoptions.began_at is 'When it began';
 comment on column domain_events.adoptions.ended_at is 'When the last old event was moved';
+comment on sequence domain_events.adoptions_adoption_id_seq is 'Numbers of adoptions';
 comment on constraint adoptions_pkey on domain_events.adoptions is 'An adoption has a number';
 comment on constraint adoptions_state_check on domain_events.adoptions is 'moving, moved or withdrawn';
 comment on constraint adoptions_positions_check on domain_events.adoptions is 'A block of positions, which may be empty';
 
-create function domain_events._is_adopted(global_position bigint) returns boolean
-language sql stable
+-- It must not run with the rights of the store's owner, who calls it: looked at before every call, for its owner may change it.
+create function domain_events._check_head_function(head_function text, event_table regclass) returns void
+language plpgsql stable
 as $$
-  select exists (select from domain_events.adoptions a
-                  where _is_adopted.global_position between a.first_position and a.last_position)
+begin
+  if not exists (select from pg_proc p join pg_class c on c.oid = _check_head_function.event_table
+                  where p.oid = to_regprocedure(_check_head_function.head_function || '(text, text, bigint)')
+                    and p.prosecdef and p.proowner = c.relowner) then
+    raise exception 'function %(text, text, bigint) is not a SECURITY DEFINER function of the owner of %', head_function, event_table
+      using errcode = '55000', hint = 'It tells the newest old event of a stream; "domain-events plan --adopt" writes it.';
+  end if;
+end
 $$;
 
-comment on function domain_events._is_adopted(bigint) is 'True for a position that was reserved for old events';
+comment on function domain_events._check_head_function(text, regclass) is 'Raises 55000 unless the function runs with the rights of the legacy table''s owner';
 
 -- Called where a stream seems to be empty, while events are being moved.
 create function domain_events._adopt_head(aggregate_type text, aggregate_id text) returns boolean
@@ -84,6 +92,7 @@ begin
   for adoption in
     select * from domain_events.adoptions a where a.state = 'moving' and a.head_function is not null order by a.adoption_id desc
   loop
+    perform domain_events._check_head_function(adoption.head_function, adoption.event_table);
     execute format('select * from %s($1, $2, $3)', adoption.head_function)
       into head using _adopt_head.aggregate_type, _adopt_head.aggregate_id,
                       adoption.first_place + adoption.last_position - adoption.first_position;
@@ -144,10 +153,7 @@ begin
   -- The one short lock: no writer is between drawing its position and storing its event.
   lock table domain_events.events in share row exclusive mode;
   if head_function is not null then
-    if to_regprocedure(format('%s(text, text, bigint)', head_function)) is null then
-      raise exception 'function %(text, text, bigint) does not exist', head_function
-        using errcode = '42883', hint = 'Create it first: it returns the newest old event of a stream.';
-    end if;
+    perform domain_events._check_head_function(head_function, event_table);
     if exists (select from pg_trigger t where t.tgrelid = 'domain_events.events'::regclass and t.tgname = 'events_adopt_first') then
       alter table domain_events.events enable trigger events_adopt_first;
     else
@@ -250,28 +256,7 @@ $$;
 comment on function domain_events._end_adoption(bigint, text, bigint) is
   'Ends an adoption as moved or withdrawn, with the number of events at its positions; with the last one, the store is written again without looking for old events. Locks domain_events.events against writers until the transaction ends.';
 
--- What the compatibility view's trigger asks before a row of the legacy columns is stored.
-create function domain_events._has_event(aggregate_type text, aggregate_id text, aggregate_version bigint) returns boolean
-language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-  select exists (select from domain_events.events e
-                  where e.aggregate_type = _has_event.aggregate_type and e.aggregate_id = _has_event.aggregate_id
-                    and e.aggregate_version = _has_event.aggregate_version)
-$$;
-
-comment on function domain_events._has_event(text, text, bigint) is 'True when the store has this event';
-
-create function domain_events._event_data(aggregate_type text, aggregate_id text, aggregate_version bigint) returns jsonb
-language sql stable security definer set search_path = pg_catalog, pg_temp
-as $$
-  select e.event_data from domain_events.events e
-   where e.aggregate_type = _event_data.aggregate_type and e.aggregate_id = _event_data.aggregate_id
-     and e.aggregate_version = _event_data.aggregate_version
-$$;
-
-comment on function domain_events._event_data(text, text, bigint) is 'The payload of one event, for the compatibility view of an adopted table';
-
--- Old payloads and ids, as the store's types. Pure functions of their arguments: everybody may call them.
+-- Old payloads and ids, as the store's types. Pure functions of their arguments.
 create function domain_events._as_payload(value text) returns jsonb
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$

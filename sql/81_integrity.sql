@@ -50,7 +50,7 @@ as $$
   with event as materialized (
     select e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by,
            -- Old events of a legacy table keep their times and may name no originator; their positions rise all the same.
-           domain_events._is_adopted(e.global_position) as is_adopted,
+           exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position) as is_adopted,
            lag(e.aggregate_version) over w as version_before,
            lag(e.global_position) over w as position_before, lag(e.recorded_at) over w as recorded_before
       from domain_events.events e
@@ -103,19 +103,19 @@ begin
       select distinct s.stream
         from (select e.stream, e.version, row_number() over w as n, e.recorded_at, lag(e.recorded_at) over w as recorded_before, e.is_bad, e.position
                 from (select hashtextextended(e.aggregate_id, hashtextextended(e.aggregate_type, 0)) as stream, e.aggregate_version as version,
-                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest) and not domain_events._is_adopted(e.global_position) as is_bad
+                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest) and not exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position) as is_bad
                         from domain_events.events e) as e
               window w as (partition by e.stream order by e.position)) as s
-       where s.version <> s.n or s.recorded_at <= s.recorded_before and not domain_events._is_adopted(s.position) or s.is_bad);
+       where s.version <> s.n or s.recorded_at <= s.recorded_before and not exists (select from domain_events.adoptions a where s.position between a.first_position and a.last_position) or s.is_bad);
   else
     suspects := array(
       select distinct s.stream
         from (select e.stream, e.version, row_number() over w as n, e.recorded_at, lag(e.recorded_at) over w as recorded_before, e.is_bad, e.position
                 from (select hashtextextended(e.aggregate_id, hashtextextended(e.aggregate_type, 0)) as stream, e.aggregate_version as version,
-                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest) and not domain_events._is_adopted(e.global_position) as is_bad
+                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest) and not exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position) as is_bad
                         from domain_events.events e where e.aggregate_type = _suspect_streams.aggregate_type) as e
               window w as (partition by e.stream order by e.position)) as s
-       where s.version <> s.n or s.recorded_at <= s.recorded_before and not domain_events._is_adopted(s.position) or s.is_bad);
+       where s.version <> s.n or s.recorded_at <= s.recorded_before and not exists (select from domain_events.adoptions a where s.position between a.first_position and a.last_position) or s.is_bad);
   end if;
   if cardinality(suspects) > 0 then
     return query

@@ -47,7 +47,7 @@ language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   with new as materialized (
     select e.aggregate_type, e.aggregate_id, e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by,
-           domain_events._is_adopted(e.global_position) as is_adopted
+           exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position) as is_adopted
       from domain_events.events e
      where e.global_position > _new_suspects.after_position
        and (e.global_position > _new_suspects.seen_position or pg_visible_in_snapshot(e.transaction_id, _new_suspects.seen_snapshot) is not true)

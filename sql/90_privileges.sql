@@ -13,21 +13,20 @@ begin
     granted := granted || role::text;
     foreach statement in array array[
       'grant usage on schema domain_events to %I',
-      'grant execute on function domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._late_after(jsonb) to %I'
+      'grant execute on function domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._late_after(jsonb), domain_events._as_payload(text), domain_events._as_metadata(jsonb), domain_events._as_event_type(text), domain_events._as_event_id(text, text, text) to %I'
     ] || case role
       when 'domain_events_writer' then array[
         'grant execute on function domain_events.next_aggregate_version(text, text, regclass) to %I',
         'grant execute on function domain_events.append_event(text, text, text, jsonb, text, jsonb, bigint, uuid, text, text, text, timestamptz, int) to %I',
         'grant execute on function domain_events.append_events(text, text, jsonb, bigint) to %I',
-        'grant execute on function domain_events.append_events(jsonb, jsonb) to %I',
-        'grant execute on function domain_events._has_event(text, text, bigint), domain_events._event_data(text, text, bigint) to %I']
+        'grant execute on function domain_events.append_events(jsonb, jsonb) to %I']
       else array[
         'grant select on domain_events.events, domain_events.streams, domain_events.captures, domain_events.capture_config, domain_events.capture_columns, domain_events.capture_failures, domain_events.event_tables, domain_events.migration_plans, domain_events.capture_partitions to %I',
         'grant select on domain_events.migration_journal, domain_events.repaired_versions, domain_events.monitor_settings, domain_events.thresholds, domain_events.integrity_state, domain_events.integrity_blocks, domain_events.integrity_suspects, domain_events.alerts, domain_events.adoptions, domain_events.imports, domain_events.events_global_position_seq to %I',
         'grant execute on function domain_events.fold_stream(text, text, bigint), domain_events.read_stream(text, text, bigint, bigint, bigint), domain_events.check_integrity(text), domain_events.check_infrastructure(), domain_events._qualified_name(oid), domain_events._present_partitions(int) to %I',
         'grant execute on function domain_events.check_integrity_incremental(boolean), domain_events.check_performance(text, boolean), domain_events.stats(), domain_events.raise_alerts() to %I',
         -- What these call as their caller; none of them writes.
-        'grant execute on function domain_events._threshold_defaults(), domain_events._threshold(text), domain_events._last_position(), domain_events._latest_time(), domain_events._count_block(bigint, bigint), domain_events._stream_findings(text, text), domain_events._suspect_streams(text), domain_events._orphan_findings(text), domain_events._adoption_findings(), domain_events._is_adopted(bigint), domain_events._block_finding(bigint, bigint), domain_events._position_at(timestamptz), domain_events._stream_performance(text, bigint, bigint), domain_events._table_performance(), domain_events._transaction_performance(), domain_events._expected_objects(), domain_events._function_fingerprint(oid), domain_events._present_functions(), domain_events._object_findings(), domain_events._engine_findings(), domain_events._privilege_findings(), domain_events._capture_findings(), domain_events._migration_findings(), domain_events._adopted_table_findings() to %I']
+        'grant execute on function domain_events._threshold_defaults(), domain_events._threshold(text), domain_events._last_position(), domain_events._latest_time(), domain_events._count_block(bigint, bigint), domain_events._stream_findings(text, text), domain_events._suspect_streams(text), domain_events._orphan_findings(text), domain_events._adoption_findings(), domain_events._block_finding(bigint, bigint), domain_events._position_at(timestamptz), domain_events._stream_performance(text, bigint, bigint), domain_events._table_performance(), domain_events._transaction_performance(), domain_events._expected_objects(), domain_events._function_fingerprint(oid), domain_events._present_functions(), domain_events._object_findings(), domain_events._engine_findings(), domain_events._privilege_findings(), domain_events._capture_findings(), domain_events._migration_findings(), domain_events._adopted_table_findings() to %I']
     end || case role
       when 'domain_events_admin' then array[
         'grant select, insert, update on domain_events.migration_plans, domain_events.migration_journal, domain_events.repaired_versions to %I',
@@ -56,6 +55,5 @@ revoke all on all sequences in schema domain_events from public;
 grant usage on schema domain_events to public;
 grant execute on function domain_events.set_context(text, text, text, jsonb, boolean) to public;
 grant execute on function domain_events.engine(), domain_events.uuid_v7() to public;
-grant execute on function domain_events._as_payload(text), domain_events._as_metadata(jsonb), domain_events._as_event_type(text), domain_events._as_event_id(text, text, text) to public;
 
 do $$ begin perform domain_events.grant_privileges(); end $$;

@@ -300,6 +300,7 @@ pub struct ApplyArgs {
     /// Drop the old triggers that apply has disabled
     ///
     /// Takes ACCESS EXCLUSIVE on each table for a moment: do it in a quiet one. After it, rollback creates them anew.
+    /// Of an adopted table it drops the payload that the store holds too; that plan cannot be rolled back any more.
     #[arg(long)]
     pub finish: bool,
     /// Check the plan against the database and print the steps, run nothing

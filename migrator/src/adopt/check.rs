@@ -8,6 +8,9 @@ use crate::db;
 use crate::error::{Doing, Error};
 use crate::source::types::quoted;
 
+/// Type, id, number of events and newest version of a stream.
+type Stream = (Option<String>, Option<String>, i64, Option<i64>);
+
 /// Positions that may be reserved for an event, on average: the numbers of the old ones may have gaps.
 const SPREAD: i64 = 100;
 /// Positions that may be reserved whatever the number of events.
@@ -21,8 +24,21 @@ impl Legacy {
         let doing = || format!("checking the events of {table}");
         let stream = self.stream_columns("t");
         let (version, order) = (quoted(&self.mapping.aggregate_version), quoted(&self.mapping.order_by));
+        let may_read: bool =
+            sqlx::query_scalar("select pg_catalog.has_table_privilege($1::text, 'domain_events.events', 'select')")
+                .bind(&self.owner)
+                .fetch_one(&mut *conn)
+                .await
+                .doing(doing())?;
+        if !may_read {
+            return Err(Error::refused(
+                "42501",
+                format!("role {} owns {table} and may not read the event store", self.owner),
+                format!("Let an administrator run: grant domain_events_reader to {};", quoted(&self.owner)),
+            ));
+        }
         let missing: Vec<String> = stream.iter().map(|c| format!("{c} is null")).collect();
-        let broken: Option<(Option<String>, Option<String>, i64, Option<i64>)> = sqlx::query_as(&format!(
+        let broken: Option<Stream> = sqlx::query_as(&format!(
             "select ({})::text, ({})::text, pg_catalog.count(*), pg_catalog.max(t.{version})::bigint from {table} t group by {stream}
              having pg_catalog.min(t.{version}) is distinct from 1 or pg_catalog.max(t.{version}) <> pg_catalog.count(*) or {} limit 1",
             if stream.len() == 2 { stream[0].as_str() } else { "null" },

@@ -108,10 +108,9 @@ impl Legacy {
             .map(|c| {
                 if self.only_in_store.contains(&c.name) {
                     format!(
-                        "domain_events._event_data({}, {}, ({})::bigint) as {}",
-                        self.type_of("s"),
-                        self.id_of("s"),
-                        Self::of("s", &self.mapping.aggregate_version),
+                        // with the rights of the view's owner
+                        "(select e.event_data from domain_events.events e where {}) as {}",
+                        self.is_event("s"),
                         quoted(&c.name)
                     )
                 } else {
@@ -205,7 +204,7 @@ impl Legacy {
              as $adopted$\n\
              begin\n  \
                if tg_op = 'INSERT' then\n    \
-                 if not domain_events._has_event({}, {}, (new.{})::bigint) then\n      \
+                 if not exists (select from domain_events.events e where {}) then\n      \
                    raise exception 'events are not inserted into {} itself'\n        \
                      using errcode = '55000', hint = 'Insert into {view}, which stores the event too.';\n    \
                  end if;\n    \
@@ -223,9 +222,7 @@ impl Legacy {
              {}\n\
              create trigger {} before delete on {side}\n  for each row execute function {name}();\n\
              create trigger {} before truncate on {side}\n  for each statement execute function {name}();",
-            self.type_of("new"),
-            self.id_of("new"),
-            quoted(&self.mapping.aggregate_version),
+            self.is_event("new"),
             in_message(&side),
             self.free_columns().join(", ").replace('\'', "''"),
             quote_literal(&format!("{COMMENT} keeps what the store holds of {}", self.view_name())),

@@ -260,6 +260,16 @@ impl Legacy {
         (self.type_of(row), self.id_of(row))
     }
 
+    /// That the event `e` is that of the row `row`.
+    pub(super) fn is_event(&self, row: &str) -> String {
+        format!(
+            "e.aggregate_type = {} and e.aggregate_id = {} and e.aggregate_version = {}",
+            self.type_of(row),
+            self.id_of(row),
+            Self::of(row, &self.mapping.aggregate_version)
+        )
+    }
+
     /// Columns of the store with what tells that the event `event` is not the row `row` there. What the store fills in by
     /// itself where the row has nothing is no difference.
     pub fn compared(&self, row: &str, event: &str) -> Vec<(&'static str, String)> {

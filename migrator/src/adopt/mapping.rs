@@ -98,8 +98,7 @@ impl Mapping {
                 && (c.data_type == "uuid" || is_text(c) && named(c, &["event_id", "event_uuid", "uuid", "guid"]))
         });
         let role = |name: &Option<String>, columns: &[Column]| {
-            name.clone()
-                .filter(|n| columns.iter().any(|c| c.name == *n && is_text(c) || c.name == *n && c.category == "E"))
+            name.clone().filter(|n| columns.iter().any(|c| c.name == *n && matches!(c.category.as_str(), "S" | "E")))
         };
         let event_type = match role(&roles.event_type_column, columns) {
             Some(name) => take(&|c| c.name == name),

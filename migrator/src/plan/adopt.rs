@@ -175,7 +175,8 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, legacy: &Legacy, plan_id: &st
     let relation = draft.relation(oid)?.clone();
     let store_owner = draft.catalogue.store.as_ref().map_or_else(|| relation.owner.clone(), |s| s.owner.clone());
     draft.objects.push(table_object(&relation));
-    let mut statements = grants(draft, &relation)?;
+    may_append(draft, &relation)?;
+    let mut statements = vec![];
     let insert = format!("{}()", legacy.insert_function_name());
     let guard = format!("{}()", legacy.guard_function_name());
     let head = format!("{}(aggregate_type text, aggregate_id text, last_place bigint)", legacy.head_function_name());
@@ -219,26 +220,16 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, legacy: &Legacy, plan_id: &st
     })
 }
 
-/// The table's owner appends events through the view.
-fn grants(draft: &Draft<'_>, relation: &Relation) -> Result<Vec<Statement>, Error> {
-    let Some(store) = draft.catalogue.store.as_ref() else { return Ok(vec![]) };
+/// The table's owner appends events through the view, and reads them.
+fn may_append(draft: &Draft<'_>, relation: &Relation) -> Result<(), Error> {
     let owner = plain(&relation.owner);
-    if store.executors.contains(&owner) {
-        return Ok(vec![]);
-    }
-    if !store.may_grant {
-        return Err(Error::usage(
+    match draft.catalogue.store.as_ref() {
+        Some(store) if !store.executors.contains(&owner) => Err(Error::usage(
             format!("role {owner} owns {} and may not append events", relation.quoted),
-            format!("Let the owner of the event store run: grant domain_events_writer to {owner};"),
-        ));
+            format!("Let an administrator run: grant domain_events_writer, domain_events_reader to {owner};"),
+        )),
+        _ => Ok(()),
     }
-    let functions = "domain_events.append_event(text, text, text, jsonb, text, jsonb, bigint, uuid, text, text, text, timestamptz, int), domain_events._has_event(text, text, bigint), domain_events._event_data(text, text, bigint)";
-    Ok(vec![lockless(
-        Kind::EventTable,
-        &relation.quoted,
-        format!("grant usage on schema domain_events to {owner};\ngrant execute on function {functions} to {owner};"),
-        Some(format!("revoke execute on function {functions} from {owner};")),
-    )])
 }
 
 fn registration(draft: &Draft<'_>, table: &str, relation: &Relation, legacy: &Legacy) -> String {

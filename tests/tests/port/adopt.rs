@@ -7,12 +7,26 @@ use crate::Legacy;
 engines! { an_adopted_table_works_as_before_and_is_right, rows_become_events_column_by_column, an_adoption_is_taken_back_with_all_rows,
 finish_leaves_the_payload_to_the_store, what_cannot_be_adopted_is_refused, the_mapping_is_decided_in_the_file,
 privileges_defaults_and_keys_are_kept, streams_are_held_while_they_are_moved, a_forged_event_among_adopted_ones_is_found,
-an_old_order_that_is_not_that_of_the_numbers_is_kept }
+an_old_order_that_is_not_that_of_the_numbers_is_kept, a_head_function_of_the_caller_is_refused }
 
 /// The plan with --adopt, applied.
 fn adopt(legacy: &Legacy<'_>) {
     legacy.plan(&["--adopt"]);
     legacy.apply().expect(0);
+}
+
+/// A function that tells of old events must never run with the rights of the store's owner.
+fn a_head_function_of_the_caller_is_refused(db: &Db) {
+    let mut owner = db.owner();
+    owner.run("create table log (id int);
+               create function head(a text, b text, c bigint) returns domain_events.events language sql as 'select null::domain_events.events'");
+    let begin = "select domain_events._begin_adoption('log', 'log', 1, 10, 'public.head')";
+    owner.error(begin).expect("55000").naming("SECURITY DEFINER");
+    owner.run("alter function head security definer");
+    owner.run(begin);
+    owner.run("select domain_events.append_event('A', '1', 'A')");
+    owner.run("alter function head security invoker");
+    owner.error("select domain_events.append_event('A', '2', 'A')").expect("55000");
 }
 
 fn nothing_is_found(db: &Db) {
@@ -155,6 +169,10 @@ fn finish_leaves_the_payload_to_the_store(db: &Db) {
     let payload = owner.one("select event_data -> 'new_values' ->> 'login_count' from domain_events where aggregate_id = '1' order by aggregate_version desc limit 1");
     assert_eq!(payload, "2");
     owner.error("update domain_events set event_name = 'x'").expect("23001");
+    // for readers of the view alone too
+    let role = db.role("reader");
+    owner.run(&format!("grant select on domain_events to {role}"));
+    assert_eq!(db.session(&role).number("select count(event_data) from domain_events"), 2504);
     legacy.rollback().expect_error(1, "55000");
     nothing_is_found(db);
 }

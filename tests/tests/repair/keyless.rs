@@ -39,8 +39,8 @@ fn a_log_without_a_key_is_ported_repaired_and_keyed_under_traffic(db: &Db) {
                 }
             });
         }
-        let finished = (|| {
-            thread::sleep(Duration::from_millis(100));
+        thread::sleep(Duration::from_millis(100));
+        let finished = {
             let runs = [
                 vec!["plan", "--out", &plan, "--strategy", "log_user=shim"],
                 vec!["apply", "--yes", &plan],
@@ -49,7 +49,7 @@ fn a_log_without_a_key_is_ported_repaired_and_keyed_under_traffic(db: &Db) {
                 vec!["verify", &plan],
             ];
             runs.into_iter().map(|args| (args.join(" "), legacy.cli(&args))).collect::<Vec<_>>()
-        })();
+        };
         thread::sleep(Duration::from_millis(200));
         stop.store(true, Ordering::SeqCst);
         for (what, run) in finished {
