@@ -139,7 +139,7 @@ pub enum Verb {
     /// until it ends.
     ///
     /// Each batch is one transaction, so that the same command goes on where it was interrupted. A row that cannot be imported goes
-    /// to the reject file, with its line and the reason; counts and checksums of every stream are compared in the end. Exits 3 when
+    /// to the reject file, with its line and the reason; counts and checksums of the streams are compared in the end. Exits 3 when
     /// rows were rejected.
     Import(ImportArgs),
     /// Undo an applied plan

@@ -4,7 +4,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::Duration;
 
-use domain_events_tests::{Db, engines};
+use domain_events_tests::{Db, Session, engines};
 
 use crate::{EVENTS, World, healthy};
 
@@ -20,6 +20,25 @@ const MANY: &str = "
       select uuid(), 'Thing', seq % 997, 1, 'ThingChanged',
              if(seq % 500 = 7, '\"\\\\u0000\"', json_object('n', seq, 'text', repeat('x', 100))), '2025-01-01' + interval seq second from seq_1_to_12000;";
 
+const STORED: &str =
+    "select coalesce(sum(rows_stored), 0) from domain_events.imports where target = 'domain_events.events'";
+
+/// Starts the command line and kills it as soon as it has come so far; its session has ended when this returns.
+fn killed_at(db: &Db, args: &[&str], so_far: impl Fn(&mut Session) -> bool) {
+    let mut admin = db.admin();
+    let mut child =
+        db.cli_command("postgres", args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process");
+    while !so_far(&mut admin) {
+        assert!(child.try_wait().expect("a status").is_none(), "it ended before it could be killed");
+        thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().expect("kill");
+    child.wait().expect("it ended");
+    while admin.number("select count(*) from pg_stat_activity where application_name = 'domain-events' and datname = current_database()") > 0 {
+        thread::sleep(Duration::from_millis(2));
+    }
+}
+
 fn killed_imports_go_on(db: &Db) {
     let world = World::new(MANY);
     let whole = Db::new(db.engine);
@@ -34,22 +53,13 @@ fn killed_imports_go_on(db: &Db) {
     all.extend(args);
     let mut between = 0;
     for n in 0..10 {
-        let mut command = db.cli_command("postgres", &all);
-        let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process");
-        thread::sleep(Duration::from_millis(200 + 120 * n));
-        child.kill().expect("kill");
-        child.wait().expect("it ended");
         let mut admin = db.admin();
-        while admin.number("select count(*) from pg_stat_activity where application_name = 'domain-events' and datname = current_database()") > 0 {
-            thread::sleep(Duration::from_millis(2));
-        }
-        let stored =
-            "select coalesce(sum(rows_stored), 0) from domain_events.imports where target = 'domain_events.events'";
-        let journal = admin.number(stored);
+        killed_at(db, &all, |admin| admin.number(STORED) > n * 1000);
+        let journal = admin.number(STORED);
         assert_eq!(admin.number("select count(*) from domain_events.events"), journal, "a batch is torn");
         between += i32::from(journal > 0 && journal < 11_976);
     }
-    println!("killed in the middle: {between} times");
+    assert!(between >= 9, "killed in the middle: {between} times");
     let last = world.import(db, &dump, &args);
     last.expect(3);
     let mut admin = db.admin();
@@ -82,17 +92,8 @@ fn an_import_goes_on_with_the_same_source_only(db: &Db) {
         "50",
     ];
     let mut admin = db.admin();
-    while admin.number("select count(*) from domain_events.events") == 0 {
-        let mut child =
-            db.cli_command("postgres", &args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process");
-        thread::sleep(Duration::from_millis(600));
-        child.kill().expect("kill");
-        child.wait().expect("it ended");
-    }
-    if admin.number("select count(*) from domain_events.imports where state = 'finished'") > 0 {
-        println!("it was too fast to be interrupted");
-        return;
-    }
+    killed_at(db, &args, |admin| admin.number(STORED) > 0);
+    assert_eq!(admin.number("select count(*) from domain_events.imports where state = 'finished'"), 0);
     db.cli("postgres", &args[..8]).expect(2).saying("other options");
     let mut text = std::fs::read(&dump).expect("the dump");
     text.extend_from_slice(b"-- changed\n");
