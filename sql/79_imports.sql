@@ -22,6 +22,7 @@ create table domain_events.imports (
   constraint imports_state_check check (state in ('loading', 'finished'))
 );
 
+comment on sequence domain_events.imports_import_id_seq is 'Numbers of imports';
 comment on table domain_events.imports is 'Tables and events brought from another server by "domain-events import", and how far each came';
 comment on column domain_events.imports.import_id is 'The import of one table';
 comment on column domain_events.imports.source is 'The server and database without password, or the path of the dump';
