@@ -8,7 +8,7 @@ engines! { an_adopted_table_works_as_before_and_is_right, rows_become_events_col
 finish_leaves_the_payload_to_the_store, what_cannot_be_adopted_is_refused, the_mapping_is_decided_in_the_file,
 privileges_defaults_and_keys_are_kept, streams_are_held_while_they_are_moved, a_forged_event_among_adopted_ones_is_found,
 an_old_order_that_is_not_that_of_the_numbers_is_kept, a_head_function_of_the_caller_is_refused,
-rows_that_are_broken_after_the_check_are_refused }
+rows_that_are_broken_after_the_check_are_refused, triggers_on_the_event_table_go_on }
 
 /// The plan with --adopt, applied.
 fn adopt(legacy: &Legacy<'_>) {
@@ -358,7 +358,12 @@ fn what_cannot_be_adopted_is_refused(db: &Db) {
                create function upsert(n text) returns void language sql as $$ insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
                  values ('User', n, 1, 'X', '{}') on conflict do nothing $$");
     refused("ON CONFLICT");
-    owner.run("drop function upsert(text)");
+    // the view's function, whose path is pinned, would not find what such a trigger names
+    owner.run("drop function upsert(text); create table outbox (event bigint);
+               create function tell() returns trigger language plpgsql as $$ begin insert into outbox values (new.id); return null; end $$;
+               create trigger tell after insert on domain_events for each row execute function tell()");
+    refused("tell").saying("search_path");
+    owner.run("drop trigger tell on domain_events");
     // data that has gaps
     owner.run("insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data) values ('User', '2', 5, 'X', '{}')");
     legacy.plan(&["--adopt"]);
@@ -389,6 +394,19 @@ fn the_mapping_is_decided_in_the_file(db: &Db) {
     legacy.apply().expect(0);
     let event = db.owner().table("select caused_by, correlation_id from domain_events.events where aggregate_id = '2'");
     assert_eq!(event, "~|2");
+}
+
+/// A trigger of the application on its event table goes on, if it knows its path.
+fn triggers_on_the_event_table_go_on(db: &Db) {
+    let legacy = Legacy::new(db);
+    let mut owner = db.owner();
+    owner.run("create table outbox (event bigint);
+               create function tell() returns trigger language plpgsql set search_path = public as $$ begin insert into outbox values (new.id); return null; end $$;
+               create trigger tell after insert on domain_events for each row execute function tell()");
+    adopt(&legacy);
+    owner.run("update users set login_count = login_count + 1 where id in (1, 2)");
+    assert_eq!(owner.number("select count(*) from outbox"), 2);
+    legacy.rollback().expect(0);
 }
 
 fn privileges_defaults_and_keys_are_kept(db: &Db) {
