@@ -153,12 +153,17 @@ $$;
 comment on function domain_events._lock_row(oid, text, text) is
   'Locks a stream''s row until the transaction ends; raises 40001 when it was locked since a fixed snapshot';
 
+-- Read with the rights of the store's owner, so nothing of the table's owner may run by that: no view, no policy, no cast, no
+-- check of a domain. A value is given as a literal, which the type's own input function reads.
 create function domain_events._next_legacy_version(aggregate_type text, aggregate_id text, event_table regclass) returns bigint
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp set row_security = off
 as $$
 declare
   known domain_events.event_tables;
+  source regclass := event_table;
+  name text;
   condition text;
+  strange text;
   next_version bigint;
 begin
   select * into known from domain_events.event_tables t where t.event_table = _next_legacy_version.event_table;
@@ -169,15 +174,42 @@ begin
   end if;
   perform domain_events._lock_row(event_table, case when known.type_column is null then '' else aggregate_type end, aggregate_id);
 
-  -- A statement of its own, so that it sees what the previous holder of the row committed. The text is cast to the
-  -- column's type, not the column to text: that is what lets the legacy key's index serve it.
-  select string_agg(format('%I = $%s::%s', a.attname, case when a.attname = known.id_column then 2 else 1 end,
-                           format_type(a.atttypid, a.atttypmod)), ' and ')
-    into condition
-    from pg_attribute a
-   where a.attrelid = known.event_table and a.attname in (known.type_column, known.id_column) and not a.attisdropped;
-  execute format('select coalesce(max(%I), 0) + 1 from %s where %s', known.version_column, known.event_table, condition)
-    into next_version using aggregate_type, aggregate_id;
+  if (select c.relkind = 'v' from pg_class c where c.oid = event_table) then
+    -- The view over an adopted table: that one has the columns.
+    select a.event_table into source
+      from pg_rewrite r
+      join pg_depend d on d.classid = 'pg_rewrite'::regclass and d.objid = r.oid and d.refclassid = 'pg_class'::regclass
+      join domain_events.adoptions a on a.event_table = d.refobjid and a.state <> 'withdrawn'
+     where r.ev_class = _next_legacy_version.event_table limit 1;
+  end if;
+  name := source;
+  if name is not null then
+    execute format('lock table %s in access share mode', name);  -- it stays the table that it is
+  end if;
+  if name is null or to_regclass(name) is distinct from source
+     or not exists (select from pg_class c where c.oid = source and c.relkind in ('r', 'p')) then
+    raise exception 'event table % is no table any more', event_table
+      using errcode = '42809', hint = 'Forget it: domain_events.unregister_event_table(); then register the table.';
+  end if;
+  -- The value is brought to the column's type, not the column to text: that is what lets the legacy key's index serve it.
+  with recursive types as (
+    select a.attname, a.atttypid as type, a.atttypmod as modifier
+      from pg_attribute a where a.attrelid = source and a.attname in (known.type_column, known.id_column) and not a.attisdropped
+    union all
+    select t.attname, d.typbasetype, case when d.typtypmod >= 0 then d.typtypmod else t.modifier end
+      from types t join pg_type d on d.oid = t.type and d.typtype = 'd'
+  )
+  select string_agg(format('%I = %L::%s', t.attname, case when t.attname = known.id_column then aggregate_id else aggregate_type end,
+                           format_type(t.type, t.modifier)), ' and '),
+         min(format('%I of type %s', t.attname, format_type(t.type, t.modifier))) filter (where d.typtype not in ('b', 'e') or d.typcategory = 'A')
+    into condition, strange
+    from types t join pg_type d on d.oid = t.type where d.typtype <> 'd';
+  if strange is not null then
+    raise exception 'column % of event table % names no stream', strange, event_table
+      using errcode = '42804', hint = 'A stream''s type and id are texts, numbers, UUIDs or enums.';
+  end if;
+  -- A statement of its own, so that it sees what the previous holder of the row committed.
+  execute format('select coalesce(max(%I), 0) + 1 from %s where %s', known.version_column, name, condition) into next_version;
   return next_version;
 end
 $$;

@@ -9,7 +9,9 @@
 -- their own time; the mover goes from the last place to the first, so that it keeps to that as well. The trigger is enabled only while something is moved.
 --
 -- What an old event looks like as an event is told by a function of the legacy table's owner that runs with that owner's rights:
--- the privileged part here only inserts finished events, and only into the block. Whoever tells or moves an old event gives its
+-- the privileged part here only inserts finished events, and only into the block. That owner may alter the function at any
+-- moment, also between a look at it and its call; so where the store's owner is somebody else, a function of
+-- domain_events_guest calls it, a role that may do nothing else. Whoever tells or moves an old event gives its
 -- place among the old ones instead of a position, which becomes its position in the block. A serial number of theirs will do, as
 -- long as places rise with the versions within a stream.
 
@@ -55,7 +57,6 @@ comment on constraint adoptions_pkey on domain_events.adoptions is 'An adoption 
 comment on constraint adoptions_state_check on domain_events.adoptions is 'moving, moved or withdrawn';
 comment on constraint adoptions_positions_check on domain_events.adoptions is 'A block of positions, which may be empty';
 
--- It must not run with the rights of the store's owner, who calls it: looked at before every call, for its owner may change it.
 create function domain_events._check_head_function(head_function text, event_table regclass) returns void
 language plpgsql stable
 as $$
@@ -71,14 +72,80 @@ $$;
 
 comment on function domain_events._check_head_function(text, regclass) is 'Raises 55000 unless the function runs with the rights of the legacy table''s owner';
 
+-- Nobody else can put another function in its place: neither its owner, nor who owns its schema and may drop it.
+create function domain_events._is_own_function(head_function text) returns boolean
+language sql stable
+as $$
+  select exists (select from pg_catalog.pg_proc p
+                   join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+                   join pg_catalog.pg_roles o on o.oid = n.nspowner
+                   join pg_catalog.pg_database d on d.datname = pg_catalog.current_database()
+                   join pg_catalog.pg_class store on store.oid = 'domain_events.events'::pg_catalog.regclass
+                  where p.oid = pg_catalog.to_regprocedure(head_function || '(text, text, bigint)') and p.proowner = store.relowner
+                    and (o.rolsuper or o.oid = store.relowner or o.rolname = 'pg_database_owner' and d.datdba = store.relowner))
+$$;
+
+comment on function domain_events._is_own_function(text) is 'Whether a function that tells of old events is the store''s owner''s, and nobody else can replace it';
+
+-- Run by a superuser, to whom the store belongs: only he can make a role that nobody else has.
+create function domain_events._invite_guest(head_function text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  function record;
+begin
+  if not (select r.rolsuper from pg_roles r where r.rolname = current_user) then
+    raise exception 'function % is another role''s than %, to whom the event store belongs', head_function, current_user
+      using errcode = '42501', detail = 'It would have to be called with the rights of the store''s owner, who is no superuser.',
+            hint = format('Let %I own the legacy table and its schema.', current_user);
+  end if;
+  begin
+    if to_regrole('domain_events_guest') is null then
+      create role domain_events_guest nologin;
+    end if;
+  exception when duplicate_object or unique_violation then
+    null;  -- made at this moment for another database
+  end;
+  if exists (select from pg_roles r where r.rolname = 'domain_events_guest'
+                and (r.rolsuper or r.rolcreaterole or r.rolcreatedb or r.rolreplication or r.rolbypassrls or r.rolcanlogin))
+     or exists (select from pg_auth_members m join pg_roles r on r.oid = m.member
+                 where m.member = to_regrole('domain_events_guest') or m.roleid = to_regrole('domain_events_guest') and not r.rolsuper) then
+    raise exception 'role domain_events_guest has rights, or members'
+      using errcode = '42501', detail = 'It calls functions of users for the store and must be able to do nothing else.',
+            hint = 'Revoke its memberships and attributes, and revoke it from its members.';
+  end if;
+  select p.oid::regprocedure as name, p.pronamespace::regnamespace as schema into function
+    from pg_proc p where p.oid = to_regprocedure(head_function || '(text, text, bigint)');
+  execute format('grant usage on schema %s to domain_events_guest; grant execute on function %s to domain_events_guest', function.schema, function.name);
+  if to_regprocedure('domain_events._ask_as_guest(text, text, text, bigint)') is null then
+    create function domain_events._ask_as_guest(head_function text, aggregate_type text, aggregate_id text, last_place bigint) returns domain_events.events
+    language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+    as $guest$
+    declare
+      head domain_events.events;
+    begin
+      execute format('select * from %s($1, $2, $3)', head_function) into head using aggregate_type, aggregate_id, last_place;
+      return head;
+    end
+    $guest$;
+    comment on function domain_events._ask_as_guest(text, text, text, bigint) is 'Calls a function of a legacy table''s owner with the rights of domain_events_guest: none. There while the table is being moved';
+    revoke all on function domain_events._ask_as_guest(text, text, text, bigint) from public;
+    alter function domain_events._ask_as_guest(text, text, text, bigint) owner to domain_events_guest;
+  end if;
+end
+$$;
+
+comment on function domain_events._invite_guest(text) is 'Lets a role without rights call a function that tells of old events. Raises 42501 where the store''s owner is no superuser, or the role has rights';
+
 -- Called where a stream seems to be empty, while events are being moved.
 create function domain_events._adopt_head(aggregate_type text, aggregate_id text) returns boolean
-language plpgsql volatile
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
   adoption domain_events.adoptions;
   head domain_events.events;
+  last_place bigint;
   snapshot_is_fixed boolean := current_setting('transaction_isolation') not in ('read committed', 'read uncommitted');
 begin
   -- Numbers come from a sequence, which no snapshot hides: an adoption that began behind a fixed snapshot is noticed.
@@ -93,9 +160,16 @@ begin
     select * from domain_events.adoptions a where a.state = 'moving' and a.head_function is not null order by a.adoption_id desc
   loop
     perform domain_events._check_head_function(adoption.head_function, adoption.event_table);
-    execute format('select * from %s($1, $2, $3)', adoption.head_function)
-      into head using _adopt_head.aggregate_type, _adopt_head.aggregate_id,
-                      adoption.first_place + adoption.last_position - adoption.first_position;
+    last_place := adoption.first_place + adoption.last_position - adoption.first_position;
+    if domain_events._is_own_function(adoption.head_function) then
+      execute format('select * from %s($1, $2, $3)', adoption.head_function)
+        into head using _adopt_head.aggregate_type, _adopt_head.aggregate_id, last_place;
+    else
+      execute 'select * from domain_events._ask_as_guest($1, $2, $3, $4)'
+        into head using adoption.head_function, _adopt_head.aggregate_type, _adopt_head.aggregate_id, last_place;
+      -- What a user's function sets stays set, whatever the functions around it pin.
+      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
+    end if;
     continue when head.aggregate_version is null;
     head.global_position := adoption.first_position + head.global_position - adoption.first_place;
     if head.aggregate_type <> _adopt_head.aggregate_type or head.aggregate_id <> _adopt_head.aggregate_id
@@ -154,6 +228,9 @@ begin
   lock table domain_events.events in share row exclusive mode;
   if head_function is not null then
     perform domain_events._check_head_function(head_function, event_table);
+    if not domain_events._is_own_function(head_function) then
+      perform domain_events._invite_guest(head_function);
+    end if;
     if exists (select from pg_trigger t where t.tgrelid = 'domain_events.events'::regclass and t.tgname = 'events_adopt_first') then
       alter table domain_events.events enable trigger events_adopt_first;
     else
@@ -249,6 +326,7 @@ begin
               where t.tgrelid = 'domain_events.events'::regclass and t.tgname = 'events_adopt_first' and t.tgenabled <> 'D')
      and not exists (select from domain_events.adoptions a where a.state = 'moving' and a.head_function is not null) then
     alter table domain_events.events disable trigger events_adopt_first;
+    drop function if exists domain_events._ask_as_guest(text, text, text, bigint);
   end if;
 end
 $$;

@@ -13,17 +13,20 @@ type Stream = (Option<String>, Option<String>, i64, Option<i64>);
 
 /// Positions that may be reserved for an event, on average: the numbers of the old ones may have gaps.
 const SPREAD: i64 = 100;
+/// How far before the last one a number may have been drawn by a transaction that was still open: a session draws it when it
+/// inserts, or a handful ahead of that.
+const LATE: i64 = 10_000;
 /// Positions that may be reserved whatever the number of events.
 const FREE: i64 = 10_000_000;
 
 impl Legacy {
-    /// Refuses the table if one of its rows cannot be moved. For a READ ONLY transaction of the caller's.
-    pub async fn check_rows(&self, conn: &mut PgConnection) -> Result<(), Error> {
+    /// Refuses the table if one of its rows cannot be moved; returns the last number among them. For a READ ONLY transaction
+    /// of the caller's.
+    pub async fn check_rows(&self, conn: &mut PgConnection) -> Result<Option<i64>, Error> {
         db::pin_settings(conn).await?;
         let table = self.view_name();
         let doing = || format!("checking the events of {table}");
-        let stream = self.stream_columns("t");
-        let (version, order) = (quoted(&self.mapping.aggregate_version), quoted(&self.mapping.order_by));
+        let order = quoted(&self.mapping.order_by);
         let may_read: bool =
             sqlx::query_scalar("select pg_catalog.has_table_privilege($1::text, 'domain_events.events', 'select')")
                 .bind(&self.owner)
@@ -37,9 +40,59 @@ impl Legacy {
                 format!("Let an administrator run: grant domain_events_reader to {};", quoted(&self.owner)),
             ));
         }
+        self.check_streams(conn, &table).await?;
+        let (events, first, last): (i64, Option<i64>, Option<i64>) = sqlx::query_as(&format!(
+            "select pg_catalog.count(*), pg_catalog.min(t.{order})::bigint, pg_catalog.max(t.{order})::bigint from {table} t"
+        ))
+        .fetch_one(&mut *conn)
+        .await
+        .doing(doing())?;
+        if let (Some(first), Some(last)) = (first, last)
+            && last.saturating_sub(first) > events.saturating_mul(SPREAD).saturating_add(FREE)
+        {
+            return Err(Error::refused(
+                "54000",
+                format!("the numbers of {table} in column {order} reach from {first} to {last} for {events} events"),
+                "Their order would take as many positions of the store. Add a column that counts them without such gaps, and name it in the mapping (order_by).",
+            ));
+        }
+        self.check_store(conn, &table).await?;
+        Ok(last)
+    }
+
+    /// Refuses what was written since [`Legacy::check_rows`] gave `last`, if it cannot be moved. For the transaction that locks the
+    /// table: it reads the new rows and their streams alone.
+    pub async fn check_new_rows(&self, conn: &mut PgConnection, last: Option<i64>) -> Result<(), Error> {
+        let (table, order) = (self.view_name(), quoted(&self.mapping.order_by));
+        let new = match last {
+            Some(last) => format!("t.{order} > {}", last.saturating_sub(LATE)),
+            None => "true".into(),
+        };
+        let (stream, row) = (self.stream_columns("t"), self.stream_columns("r"));
+        let same: Vec<String> = stream.iter().zip(&row).map(|(s, r)| format!("{s} = {r}")).collect();
+        let missing: Vec<String> = stream.iter().map(|c| format!("{c} is null")).collect();
+        self.check_streams(
+            conn,
+            &format!(
+                "(select r.* from (select distinct {} from {table} t where {new}) t join {table} r on {}
+                  union all select t.* from {table} t where {new} and ({}))",
+                stream.join(", "),
+                same.join(" and "),
+                missing.join(" or "),
+            ),
+        )
+        .await?;
+        self.check_store(conn, &format!("(select t.* from {table} t where {new})")).await
+    }
+
+    /// Refuses rows that are not versions 1, 2, 3 .. of their streams. `rows` is a table, or a query in parentheses.
+    async fn check_streams(&self, conn: &mut PgConnection, rows: &str) -> Result<(), Error> {
+        let table = self.view_name();
+        let stream = self.stream_columns("t");
+        let version = quoted(&self.mapping.aggregate_version);
         let missing: Vec<String> = stream.iter().map(|c| format!("{c} is null")).collect();
         let broken: Option<Stream> = sqlx::query_as(&format!(
-            "select ({})::text, ({})::text, pg_catalog.count(*), pg_catalog.max(t.{version})::bigint from {table} t group by {stream}
+            "select ({})::text, ({})::text, pg_catalog.count(*), pg_catalog.max(t.{version})::bigint from {rows} t group by {stream}
              having pg_catalog.min(t.{version}) is distinct from 1 or pg_catalog.max(t.{version}) <> pg_catalog.count(*) or {} limit 1",
             if stream.len() == 2 { stream[0].as_str() } else { "null" },
             stream.last().map(String::as_str).unwrap_or("null"),
@@ -48,7 +101,7 @@ impl Legacy {
         ))
         .fetch_optional(&mut *conn)
         .await
-        .doing(doing())?;
+        .doing(format!("checking the events of {table}"))?;
         if let Some((kind, id, events, newest)) = broken {
             let (Some(id), Some(newest)) = (id, newest) else {
                 return Err(Error::refused(
@@ -66,23 +119,14 @@ impl Legacy {
                 "Port its writers by shim, then repair it: domain-events repair; nothing was changed.",
             ));
         }
-        let (events, first, last): (i64, Option<i64>, Option<i64>) = sqlx::query_as(&format!(
-            "select pg_catalog.count(*), pg_catalog.min(t.{order})::bigint, pg_catalog.max(t.{order})::bigint from {table} t"
-        ))
-        .fetch_one(&mut *conn)
-        .await
-        .doing(doing())?;
-        if let (Some(first), Some(last)) = (first, last)
-            && last.saturating_sub(first) > events.saturating_mul(SPREAD).saturating_add(FREE)
-        {
-            return Err(Error::refused(
-                "54000",
-                format!("the numbers of {table} in column {order} reach from {first} to {last} for {events} events"),
-                "Their order would take as many positions of the store. Add a column that counts them without such gaps, and name it in the mapping (order_by).",
-            ));
-        }
+        Ok(())
+    }
+
+    /// Refuses rows in whose place the store has another event. `rows` is a table, or a query in parentheses.
+    async fn check_store(&self, conn: &mut PgConnection, rows: &str) -> Result<(), Error> {
+        let (table, version) = (self.view_name(), quoted(&self.mapping.aggregate_version));
         let other: Option<(String, String, i64)> = sqlx::query_as(&format!(
-            "select e.aggregate_type::text, e.aggregate_id::text, e.aggregate_version from {table} t
+            "select e.aggregate_type::text, e.aggregate_id::text, e.aggregate_version from {rows} t
                join domain_events.events e on e.aggregate_type = {} and e.aggregate_id = {} and e.aggregate_version = t.{version}
               where e.event_type <> {} or e.event_data <> {} limit 1",
             self.type_of("t"),
@@ -92,7 +136,7 @@ impl Legacy {
         ))
         .fetch_optional(conn)
         .await
-        .doing(doing())?;
+        .doing(format!("checking the events of {table}"))?;
         if let Some((kind, id, version)) = other {
             return Err(Error::refused(
                 "23505",

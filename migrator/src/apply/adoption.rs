@@ -24,17 +24,30 @@ const WAIT_MS: u32 = 200;
 /// How often a batch is tried while a writer's transaction stays open.
 const TRIES: u32 = 300;
 
-/// Refuses event tables whose rows the store could not hold as they are.
-pub async fn check(conn: &mut PgConnection, plan: &Plan, ctx: &Context) -> Result<(), Error> {
+/// An event table whose rows were found to be fit, and the last of their numbers.
+pub type Checked<'a> = (&'a Legacy, Option<i64>);
+
+/// Refuses event tables whose rows the store could not hold as they are. Those of the transactions `done` are views already.
+pub async fn check<'a>(
+    conn: &mut PgConnection,
+    plan: &'a Plan,
+    done: &[u32],
+    ctx: &Context,
+) -> Result<Vec<Checked<'a>>, Error> {
+    let mut tables = vec![];
     for legacy in &plan.adoptions {
-        let bar = ctx.out.progress(0, format!("checking the events of {}", legacy.view_name()));
+        let name = legacy.view_name();
+        if plan.steps.iter().any(|s| done.contains(&s.transaction) && s.exclusive.contains(&name)) {
+            continue;
+        }
+        let bar = ctx.out.progress(0, format!("checking the events of {name}"));
         db::begin_read_only(conn).await?;
         let checked = legacy.check_rows(conn).await;
         db::rollback(conn).await?;
         bar.finish_and_clear();
-        checked?;
+        tables.push((legacy, checked?));
     }
-    Ok(())
+    Ok(tables)
 }
 
 /// Moves what is left to move. `state` is what the adoptions are then: moved, or withdrawn if the tables were given back.

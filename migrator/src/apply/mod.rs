@@ -31,10 +31,8 @@ pub struct Finished {
 pub async fn apply(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
     alone(conn, async |conn| {
         let done = adoption::done_transactions(conn, plan).await?;
-        if plan.steps.iter().any(|s| !done.contains(&s.transaction)) && done.is_empty() {
-            adoption::check(conn, plan, ctx).await?;
-        }
-        let count = steps(conn, plan, &done, lock_timeout_ms, ctx).await?;
+        let checked = adoption::check(conn, plan, &done, ctx).await?;
+        let count = steps(conn, plan, &done, &checked, lock_timeout_ms, ctx).await?;
         if !plan.adoptions.is_empty() {
             let events = adoption::complete(conn, plan, "moved", lock_timeout_ms, ctx).await?;
             adoption::mark_applied(conn, plan).await?;
@@ -62,6 +60,7 @@ async fn steps(
     conn: &mut PgConnection,
     plan: &Plan,
     carried_out: &[u32],
+    checked: &[adoption::Checked<'_>],
     lock_timeout_ms: u32,
     ctx: &Context,
 ) -> Result<usize, Error> {
@@ -84,6 +83,9 @@ async fn steps(
             take_locks(conn, &locks, "share row exclusive", lock_timeout_ms).await?;
             if n == 0 && carried_out.is_empty() {
                 state::expect_before(conn, plan).await?;
+            }
+            for (legacy, last) in checked.iter().filter(|(l, _)| exclusive.contains(&l.view_name().as_str())) {
+                legacy.check_new_rows(conn, *last).await?;
             }
             journal::plan_state(conn, plan, if last { "applied" } else { "applying" }).await?;
             let mut count = 0;

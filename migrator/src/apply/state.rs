@@ -18,7 +18,8 @@ pub async fn read(conn: &mut PgConnection, object: &ObjectName) -> Result<Option
         ),
         Kind::Function => format!(
             "select pg_catalog.json_build_object('fingerprint', {FUNCTION_FINGERPRINT}, 'owner', pg_catalog.pg_get_userbyid(p.proowner),
-                    'comment', pg_catalog.obj_description(p.oid, 'pg_proc'), 'acl', p.proacl::text,
+                    'comment', pg_catalog.obj_description(p.oid, 'pg_proc'), 'acl', case when p.proacl is not null then array(select x.a from pg_catalog.unnest(p.proacl) x(a)
+                          where not pg_catalog.starts_with(x.a::text, 'domain_events_guest='))::text end,
                     'definition', pg_catalog.pg_get_functiondef(p.oid))::text
                from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
               where p.prokind in ('f', 'p') and $2::text is null

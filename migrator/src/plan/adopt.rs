@@ -134,6 +134,27 @@ fn refuse(draft: &Draft<'_>, oid: u32, relation: &Relation, roles: &Roles, legac
             "Port it by shim, which takes the trigger's place, and disable the trigger; then plan again.",
         );
     }
+    // the view's function, which fires them, has a pinned path
+    let without_path = |t: &&crate::source::Trigger| {
+        t.relation == oid
+            && t.timing == "AFTER"
+            && t.enabled != "D"
+            && t.events.iter().any(|e| e == "INSERT")
+            && draft.catalogue.function(t.function).is_some_and(|f| f.language != "c" && f.search_path.is_none())
+    };
+    if let Some(trigger) = draft.catalogue.triggers.iter().find(without_path) {
+        let function = draft.catalogue.function(trigger.function).map(|f| f.identity.clone()).unwrap_or_default();
+        return why(
+            format!(
+                "trigger {} would fire without the search_path of whoever inserts, and its function has none of its own",
+                trigger.name
+            ),
+            &format!(
+                "Give it the one it expects: alter function {function} set search_path = {}, pg_temp; then plan again.",
+                plain(&relation.schema)
+            ),
+        );
+    }
     for judged in draft.report.judged.iter().filter(|j| j.event_table == Some(oid)) {
         let insert = judged.write.and_then(|n| draft.report.collected.writes[n].insert.as_ref());
         if insert.is_some_and(|i| matches!(i.conflict, Conflict::Nothing | Conflict::Update)) {
@@ -165,7 +186,7 @@ pub(super) fn declare(port: &mut Port, choice: &Choice<'_>) -> Result<(), Error>
     }
     port.declared_differences.extend([
         "events go to domain_events.events; the table's name becomes a view with the same columns".to_owned(),
-        "delete, truncate and updates of what the store holds are refused with 23001; ON CONFLICT, COPY .. TO and system columns do not work on a view".to_owned(),
+        "delete, truncate and updates of what the store holds are refused with 23001 (of a column that --finish dropped with 55000); ON CONFLICT, COPY .. TO and system columns do not work on a view".to_owned(),
     ]);
     Ok(())
 }

@@ -141,7 +141,8 @@ fn functions_sql() -> String {
                 pg_catalog.pg_get_functiondef(p.oid) as definition, {FUNCTION_FINGERPRINT} as fingerprint, p.prosecdef as security_definer,
                 coalesce(pg_catalog.to_json(p.proconfig), '[]') as settings,
                 p.provolatile::text as volatility, pg_catalog.pg_get_userbyid(p.proowner)::text as owner,
-                pg_catalog.obj_description(p.oid, 'pg_proc') as comment, p.proacl::text as acl
+                pg_catalog.obj_description(p.oid, 'pg_proc') as comment, case when p.proacl is not null then array(select x.a from pg_catalog.unnest(p.proacl) x(a)
+                          where not pg_catalog.starts_with(x.a::text, 'domain_events_guest='))::text end as acl
            from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace join pg_catalog.pg_language l on l.oid = p.prolang
           where p.prokind in ('f', 'p') and {FOREIGN}
             and not exists (select from pg_catalog.pg_depend e where e.classid = 'pg_catalog.pg_proc'::regclass and e.objid = p.oid and e.deptype = 'e')

@@ -1,13 +1,14 @@
 //! Adoption: the event table becomes a view over the store, and everybody goes on as before.
 
-use domain_events_tests::{Db, engines};
+use domain_events_tests::{Db, Engine, engines};
 
 use crate::Legacy;
 
 engines! { an_adopted_table_works_as_before_and_is_right, rows_become_events_column_by_column, an_adoption_is_taken_back_with_all_rows,
 finish_leaves_the_payload_to_the_store, what_cannot_be_adopted_is_refused, the_mapping_is_decided_in_the_file,
 privileges_defaults_and_keys_are_kept, streams_are_held_while_they_are_moved, a_forged_event_among_adopted_ones_is_found,
-an_old_order_that_is_not_that_of_the_numbers_is_kept, a_head_function_of_the_caller_is_refused }
+an_old_order_that_is_not_that_of_the_numbers_is_kept, a_head_function_of_the_caller_is_refused,
+rows_that_are_broken_after_the_check_are_refused, triggers_on_the_event_table_go_on }
 
 /// The plan with --adopt, applied.
 fn adopt(legacy: &Legacy<'_>) {
@@ -27,6 +28,166 @@ fn a_head_function_of_the_caller_is_refused(db: &Db) {
     owner.run("select domain_events.append_event('A', '1', 'A')");
     owner.run("alter function head security invoker");
     owner.error("select domain_events.append_event('A', '2', 'A')").expect("55000");
+}
+
+#[test]
+fn code_of_users_never_runs_with_the_rights_of_the_stores_owner_portable() {
+    code_of_users_never_runs_with_the_rights_of_the_stores_owner(&Db::new(Engine::PortableSuper));
+}
+
+#[test]
+fn code_of_users_never_runs_with_the_rights_of_the_stores_owner_native() {
+    code_of_users_never_runs_with_the_rights_of_the_stores_owner(&Db::new(Engine::Native));
+}
+
+/// The store is a superuser's. What the legacy table's owner can do to the function that is asked while the table is moved:
+/// another path, with operators and functions of his own; another result, whose types have casts; no SECURITY DEFINER, just
+/// after that was looked at.
+fn code_of_users_never_runs_with_the_rights_of_the_stores_owner(db: &Db) {
+    let mut owner = db.owner();
+    let mut admin = db.admin();
+    owner.run(
+        "create schema evil; grant usage on schema evil to public;
+         create sequence evil.seen; grant usage on sequence evil.seen to public;
+         create function evil.look() returns void language plpgsql as $$
+         begin
+           perform nextval('evil.seen');
+           if current_user not in ('app_owner', 'domain_events_guest') then raise exception 'code of a user runs as %', current_user; end if;
+         end $$;
+         create function evil.number(bigint, bigint) returns bigint language plpgsql as 'begin perform evil.look(); return $1 operator(pg_catalog.+) $2; end';
+         create operator evil.+ (leftarg = bigint, rightarg = bigint, function = evil.number);
+         create operator evil.- (leftarg = bigint, rightarg = bigint, function = evil.number);
+         create function evil.differ(text, text) returns bool language plpgsql as 'begin perform evil.look(); return false; end';
+         create operator evil.<> (leftarg = text, rightarg = text, function = evil.differ);
+         create operator evil.= (leftarg = text, rightarg = text, function = evil.differ);
+         create table log (id int);
+         create function head(a text, b text, c bigint) returns domain_events.events language plpgsql security definer as $$
+         begin
+           perform evil.look();
+           perform set_config('search_path', 'evil, pg_catalog', false);
+           return row(1, null, gen_random_uuid(), $1, $2, 1, 'Old', null, '{}', '{}', null, null, null, 1, now(), now())::domain_events.events;
+         end $$",
+    );
+    owner.run("select domain_events._begin_adoption('log', 'log', 1, 10, 'public.head')");
+    owner.run("select domain_events.append_event('A', '1', 'A')");
+    owner.run("reset search_path");
+    assert_eq!(owner.number("select aggregate_version from domain_events.events where event_type = 'A'"), 2);
+    owner.run(
+        "drop function head(text, text, bigint);
+         create type evil.strange as (n int);
+         create function evil.say(evil.strange) returns text language plpgsql as $$ begin perform evil.look(); return 'A'; end $$;
+         create function evil.number(evil.strange) returns bigint language plpgsql as $$ begin perform evil.look(); return 2; end $$;
+         create cast (evil.strange as text) with function evil.say(evil.strange) as assignment;
+         create cast (evil.strange as bigint) with function evil.number(evil.strange) as assignment;
+         create function head(a text, b text, c bigint)
+           returns table (p evil.strange, x xid8, i uuid, t evil.strange, a2 text, v evil.strange, e text, n text, d jsonb, m jsonb, c1 text, c2 text, c3 text, s int, o timestamptz, r timestamptz)
+           language sql security definer
+           as $$ select row(1)::evil.strange, null::xid8, gen_random_uuid(), row(1)::evil.strange, $2, row(1)::evil.strange, 'Old', null, '{}'::jsonb, '{}'::jsonb, null, null, null, 1, now(), now() $$",
+    );
+    let calls = owner.number("select last_value from evil.seen");
+    owner
+        .attempt("select domain_events.append_event('A', '4', 'A')")
+        .map_or_else(|e| assert!(!e.message.contains("code of a user"), "{e}"), drop);
+    assert!(owner.number("select last_value from evil.seen") > calls, "the casts were made");
+    owner.run(
+        "drop function head(text, text, bigint);
+         create function head(a text, b text, c bigint) returns domain_events.events language plpgsql as $$
+         begin raise exception 'called by %', current_user using errcode = 'DE999'; end $$;
+         revoke all on function head from public",
+    );
+    owner.error("select domain_events.append_event('A', '5', 'A')").expect("55000").naming("SECURITY DEFINER");
+    // as if it had been changed after that was found out
+    let late = admin.error("select domain_events._ask_as_guest('public.head', 'A', '5', 1)");
+    assert_eq!((late.code.as_str(), late.message.as_str()), ("42501", "permission denied for function head"));
+    owner.run("grant execute on function head to public");
+    let late = admin.error("select domain_events._ask_as_guest('public.head', 'A', '5', 1)");
+    assert_eq!((late.code.as_str(), late.message.as_str()), ("DE999", "called by domain_events_guest"));
+    owner.error("select domain_events._ask_as_guest('public.head', 'A', '5', 1)").expect_code("42501");
+    owner
+        .error("alter function domain_events._ask_as_guest(text, text, text, bigint) security invoker")
+        .expect_code("42501");
+    owner.run("select domain_events._end_adoption(max(adoption_id), 'moved', 0) from domain_events.adoptions");
+    assert_eq!(owner.one("select to_regprocedure('domain_events._ask_as_guest(text,text,text,bigint)') is null"), "t");
+}
+
+#[test]
+fn a_legacy_table_is_read_without_code_of_its_owner_portable() {
+    a_legacy_table_is_read_without_code_of_its_owner(&Db::new(Engine::PortableSuper));
+}
+
+#[test]
+fn a_legacy_table_is_read_without_code_of_its_owner_native() {
+    a_legacy_table_is_read_without_code_of_its_owner(&Db::new(Engine::Native));
+}
+
+/// next_aggregate_version() reads a legacy table with the rights of the store's owner, here a superuser.
+fn a_legacy_table_is_read_without_code_of_its_owner(db: &Db) {
+    let mut owner = db.owner();
+    owner.run(
+        "create function look() returns void language plpgsql as $$
+         begin if current_user <> 'app_owner' then raise exception 'code of a user runs as %', current_user; end if; end $$;
+         create type kind as enum ('order');
+         create function to_kind(text) returns kind language plpgsql as $$ begin perform public.look(); return 'order'; end $$;
+         create cast (text as kind) with function to_kind as implicit;
+         create function is_id(text) returns bool language plpgsql as $$ begin perform public.look(); return true; end $$;
+         create domain an_id as varchar(40) check (is_id(value));
+         create table log (kind kind, id an_id, version int, unique (kind, id, version));
+         insert into log values ('order', 'a''\\b', 1), ('order', 'a''\\b', 2);
+         select domain_events.register_event_table('log', 'kind', 'id', 'version')",
+    );
+    assert_eq!(owner.number("select domain_events.next_aggregate_version('order', 'a''\\b', 'log')"), 3);
+    assert_eq!(owner.number("select domain_events.next_aggregate_version('order', 'b', 'log')"), 1);
+    // another relation in its place
+    owner.run(
+        "alter table log rename to old_log;
+         create view log as select kind, id, version from old_log where look() is not null;
+         select domain_events._register_event_table('log', 'kind', 'id', 'version')",
+    );
+    owner.error("select domain_events.next_aggregate_version('order', 'b', 'log')").expect("42809");
+    assert_eq!(owner.number("select domain_events.next_aggregate_version('order', 'b', 'old_log')"), 1);
+    owner.run(
+        "drop view log; create type pair as (a an_id); alter table old_log alter id type pair using row(id)::pair",
+    );
+    owner
+        .error("select domain_events.next_aggregate_version('order', '(b)', 'old_log')")
+        .expect("42804")
+        .naming("pair");
+}
+
+/// The rows are checked before anything is locked; what is written until the lock is there is checked under it.
+fn rows_that_are_broken_after_the_check_are_refused(db: &Db) {
+    let legacy = Legacy::new(db);
+    let mut owner = db.owner();
+    legacy.plan(&["--adopt"]);
+    // invisible to the check, and keeps the switch waiting
+    owner.run(
+        "begin; insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
+                      values ('User', '2', 1 + 1, 'X', '{}'), ('User', '2', 5, 'X', '{}')",
+    );
+    let child = db
+        .cli_command("app_owner", &["apply", "--yes", legacy.file()])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .expect("apply");
+    let mut watcher = db.admin();
+    let waiting = "select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock' and relation = 'domain_events'::regclass";
+    let begun = std::time::Instant::now();
+    while watcher.number(waiting) == 0 {
+        assert!(begun.elapsed().as_secs() < 20, "apply never asked for its lock");
+        std::thread::sleep(std::time::Duration::from_millis(2));
+    }
+    owner.run("commit");
+    let output = child.wait_with_output().expect("apply ended");
+    let text = String::from_utf8_lossy(&output.stderr);
+    assert_eq!(output.status.code(), Some(1), "{text}");
+    assert!(text.contains("(User, 2)") && text.contains("repair"), "{text}");
+    assert_eq!(owner.one("select relkind from pg_class where oid = 'domain_events'::regclass"), "r");
+    assert_eq!(owner.number("select count(*) from domain_events.adoptions"), 0);
+    owner.run("delete from domain_events where aggregate_id = '2' and aggregate_version = 5");
+    legacy.apply().expect(0);
+    assert_eq!(owner.number("select count(*) from domain_events.events where aggregate_id = '2'"), 2);
+    nothing_is_found(db);
 }
 
 fn nothing_is_found(db: &Db) {
@@ -197,7 +358,12 @@ fn what_cannot_be_adopted_is_refused(db: &Db) {
                create function upsert(n text) returns void language sql as $$ insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
                  values ('User', n, 1, 'X', '{}') on conflict do nothing $$");
     refused("ON CONFLICT");
-    owner.run("drop function upsert(text)");
+    // the view's function, whose path is pinned, would not find what such a trigger names
+    owner.run("drop function upsert(text); create table outbox (event bigint);
+               create function tell() returns trigger language plpgsql as $$ begin insert into outbox values (new.id); return null; end $$;
+               create trigger tell after insert on domain_events for each row execute function tell()");
+    refused("tell").saying("search_path");
+    owner.run("drop trigger tell on domain_events");
     // data that has gaps
     owner.run("insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data) values ('User', '2', 5, 'X', '{}')");
     legacy.plan(&["--adopt"]);
@@ -228,6 +394,19 @@ fn the_mapping_is_decided_in_the_file(db: &Db) {
     legacy.apply().expect(0);
     let event = db.owner().table("select caused_by, correlation_id from domain_events.events where aggregate_id = '2'");
     assert_eq!(event, "~|2");
+}
+
+/// A trigger of the application on its event table goes on, if it knows its path.
+fn triggers_on_the_event_table_go_on(db: &Db) {
+    let legacy = Legacy::new(db);
+    let mut owner = db.owner();
+    owner.run("create table outbox (event bigint);
+               create function tell() returns trigger language plpgsql set search_path = public as $$ begin insert into outbox values (new.id); return null; end $$;
+               create trigger tell after insert on domain_events for each row execute function tell()");
+    adopt(&legacy);
+    owner.run("update users set login_count = login_count + 1 where id in (1, 2)");
+    assert_eq!(owner.number("select count(*) from outbox"), 2);
+    legacy.rollback().expect(0);
 }
 
 fn privileges_defaults_and_keys_are_kept(db: &Db) {
