@@ -91,11 +91,7 @@ impl<'a> Translator<'a> {
                 .iter()
                 .map(|n| {
                     table.column(n).map_or_else(
-                        || Slot {
-                            ty: super::Ty::Unknown,
-                            postgres: String::new(),
-                            collation: super::value::Collation::Neutral,
-                        },
+                        || super::body::slot(super::Ty::Unknown, ""),
                         super::context::Column::slot,
                     )
                 })
