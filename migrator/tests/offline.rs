@@ -20,7 +20,8 @@ fn a_file_that_is_cut_or_damaged_is_read_all_the_same() {
         let whole = text.len();
         for at in (0..whole).step_by(whole / 3 + 1).filter(|at| text.is_char_boundary(*at)) {
             for damage in ["", "'", "$$", "\"", "/*"] {
-                let damaged = format!("{}{damage}{}{after}", &text[..at], if damage.is_empty() { "" } else { &text[at..] });
+                let damaged =
+                    format!("{}{damage}{}{after}", &text[..at], if damage.is_empty() { "" } else { &text[at..] });
                 let (catalogue, problems) = from_sql([("a.sql", damaged.as_str())]);
                 judge(&catalogue);
                 read += 1;

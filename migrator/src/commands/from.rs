@@ -48,7 +48,8 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
         Dialect::MySql => Ok(Origin::MySql(Box::new(mysql::from_path(path)?))),
         Dialect::Postgres => {
             let texts = source::read_files(path)?;
-            let (catalogue, problems) = source::from_sql(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
+            let (catalogue, problems) =
+                source::from_sql(texts.iter().map(|(name, text)| (name.as_str(), text.as_str())));
             Ok(Origin::Postgres(Box::new(catalogue), problems))
         }
     }

@@ -73,7 +73,10 @@ pub fn port(source: &Source, target: &Catalogue, from: &str) -> Result<Moved, Er
             Some(there) => {
                 return Err(Error::refused(
                     "42723",
-                    format!("function {} exists and is not the tool's, whose functions of that name stand in for MySQL's", there.identity),
+                    format!(
+                        "function {} exists and is not the tool's, whose functions of that name stand in for MySQL's",
+                        there.identity
+                    ),
                     "Rename it, then plan again.",
                 ));
             }

@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Brought, EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, bring, capture, rewrite,
-    shim,
+    Brought, EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, bring, capture,
+    rewrite, shim,
 };
 use crate::adopt::Legacy;
 use crate::error::Error;

@@ -183,8 +183,8 @@ impl<'t, 'a> Writer<'t, 'a> {
                 let names: Vec<String> = targets.iter().map(|v| v.quoted.clone()).collect();
                 self.t.declare("FETCH", "after the last row the variables are NULL; in MySQL they keep that row");
                 self.put(&format!("fetch {} into {};", quoted(&cursor.to_lowercase()), names.join(", ")));
+                self.pass_on(&after, false);
                 self.not_found(&[]);
-                after.iter().for_each(|a| self.put(a));
             }
             Kind::Close(cursor) => self.put(&format!("close {};", quoted(&cursor.to_lowercase()))),
             Kind::Call { procedure, arguments } => self.call(&procedure.name, arguments),
@@ -447,7 +447,7 @@ pub fn slot_of(t: &mut Translator<'_>, data_type: &Type) -> Slot {
         TypeKind::OfRow(_) | TypeKind::Row(_) => Some((Ty::Unknown, "record".to_owned())),
     };
     match found {
-        Some((ty, postgres)) => Slot { ty, postgres, collation, unsigned, listed },
+        Some((ty, postgres)) => Slot { ty, postgres, collation, unsigned, listed, numbered: false },
         None => {
             t.refuse(&data_type.text, "this type is not known");
             slot(Ty::Unknown, "text")
@@ -457,7 +457,14 @@ pub fn slot_of(t: &mut Translator<'_>, data_type: &Type) -> Slot {
 
 /// A place for a value.
 pub fn slot(ty: Ty, postgres: &str) -> Slot {
-    Slot { ty, postgres: postgres.to_owned(), collation: Collation::Neutral, unsigned: false, listed: false }
+    Slot {
+        ty,
+        postgres: postgres.to_owned(),
+        collation: Collation::Neutral,
+        unsigned: false,
+        listed: false,
+        numbered: false,
+    }
 }
 
 /// PL/pgSQL reads a condition up to THEN, also where that belongs to a CASE outside of parentheses.

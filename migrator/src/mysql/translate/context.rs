@@ -93,6 +93,8 @@ pub struct Slot {
     pub unsigned: bool,
     /// ENUM or SET.
     pub listed: bool,
+    /// AUTO_INCREMENT: NULL and 0 ask for a number.
+    pub numbered: bool,
 }
 
 /// A variable or parameter in scope.
@@ -132,6 +134,7 @@ impl Column {
             collation: self.collation,
             unsigned: self.unsigned,
             listed: self.listed,
+            numbered: self.numbered,
         }
     }
 }
