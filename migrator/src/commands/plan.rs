@@ -20,7 +20,7 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
     if translates && !args.adopt.is_empty() {
         return Err(Error::usage(
             "one plan cannot both translate triggers and adopt an event table: they would write into a table that becomes a view under them",
-            "Adopt first: domain-events plan --adopt NAME, then apply; then plan --from. Or bring the events with: domain-events import --events",
+            "Adopt first: domain-events plan --adopt=NAME, then apply; then plan --from. Or bring the events with: domain-events import --events",
         ));
     }
     let mut conn = db::connect(ctx).await?;

@@ -75,8 +75,8 @@ const MORE: &[(&str, &str)] = &[
         "BEGIN REPLACE INTO log (what, n) VALUES (NEW.s, NEW.n); REPLACE INTO log SET what = NEW.s, n = NEW.m; END",
     ),
     (
-        "ROW_COUNT() of DELETE and INSERT",
-        "BEGIN INSERT INTO log (n) VALUES (1), (2); SET @r = ROW_COUNT(); DELETE FROM log WHERE n = 2; SET @r = @r * 10 + ROW_COUNT(); INSERT INTO log (version) VALUES (@r); END",
+        "ROW_COUNT() of DELETE and UPDATE",
+        "BEGIN INSERT INTO log (n) VALUES (1), (2), (2); DELETE FROM log WHERE n = 2; SET @r = ROW_COUNT(); UPDATE log SET n = n + 4 WHERE n = 1; SET @r = @r * 10 + ROW_COUNT(); DELETE FROM log WHERE n = 5; INSERT INTO log (version) VALUES (@r); END",
     ),
     (
         "a user variable that is assigned in one branch only",
@@ -96,8 +96,8 @@ const MORE: &[(&str, &str)] = &[
     ),
 ];
 
-/// These updates meet what is declared to differ: an UPDATE that changes nothing.
-const PROVOKED: [&str; 1] = ["ROW_COUNT()"];
+/// These updates meet what is declared to differ: an UPDATE that changes nothing, a duplicate that is loud.
+const PROVOKED: [&str; 2] = ["ROW_COUNT()", "INSERT IGNORE"];
 
 #[test]
 fn every_statement_does_the_same_on_both_servers() {
@@ -147,11 +147,10 @@ fn every_statement_does_the_same_on_both_servers() {
             wrong.extend(failed);
             continue;
         }
-        for query in [
-            "select what, version, actor, n from log order by what is null, what, n is null, n, version is null, version, actor",
-            "select id, n, m, s from t order by id",
-        ] {
-            let (a, b) = (maria.rows(query), pg.rows(query));
+        for query in ["select what, version, actor, n from log", "select id, n, m, s from t"] {
+            let (mut a, mut b) = (maria.rows(query), pg.rows(query));
+            a.sort();
+            b.sort();
             if a != b {
                 wrong.push(format!("{name}\n  MariaDB    {a:?}\n  PostgreSQL {b:?}\n{}", made.create));
             }
