@@ -16,6 +16,13 @@ use crate::source::{self, Catalogue};
 /// Runs the verb.
 pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
     let earlier = args.revise.as_deref().map(plan::read).transpose()?;
+    let translates = args.from.is_some() || earlier.as_ref().is_some_and(|p| !p.translated.is_empty());
+    if translates && !args.adopt.is_empty() {
+        return Err(Error::usage(
+            "one plan cannot both translate triggers and adopt an event table: they would write into a table that becomes a view under them",
+            "Adopt first: domain-events plan --adopt=NAME, then apply; then plan --from. Or bring the events with: domain-events import --events",
+        ));
+    }
     let mut conn = db::connect(ctx).await?;
     let now: String =
         sqlx::query_scalar("select pg_catalog.to_char(pg_catalog.now() at time zone 'UTC', 'YYYYMMDD-HH24MISS')")
@@ -23,7 +30,7 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
             .await
             .doing("asking for the time")?;
     let mut catalogue = source::read(&mut conn).await?;
-    let brought = match &args.from {
+    let mut brought = match &args.from {
         Some(from) => from_mysql(from, args, &catalogue, ctx).await?,
         None => earlier.as_ref().map(|p| p.translated.clone()).unwrap_or_default(),
     };
@@ -31,7 +38,9 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
         judge::judge(&catalogue)
     } else {
         bring::expect_absent(&catalogue, &brought)?;
-        bring::judged(&mut catalogue, &brought)?
+        let report = bring::judged(&mut catalogue, &brought)?;
+        bring::refuse_views(&catalogue, &report, &mut brought);
+        report
     };
     let strategies = args.strategies.iter().map(|(name, chosen)| (name.clone(), strategy(*chosen))).collect();
     let choices = Choices { strategies, adopt: args.adopt.clone(), earlier, brought, ..Choices::default() };

@@ -67,8 +67,19 @@ pub fn port(source: &Source, target: &Catalogue, from: &str) -> Result<Moved, Er
     }
     let items: Vec<&Item> = wanted.iter().map(|n| &world.items[*n]).collect();
     for helper in World::helpers(items.iter().copied()) {
-        if !target.functions.iter().any(|f| f.schema == terms.schema && f.name == helper.name()) {
-            moved.brought.push(of_helper(helper, &terms.schema));
+        match target.functions.iter().find(|f| f.schema == terms.schema && f.name == helper.name()) {
+            None => moved.brought.push(of_helper(helper, &terms.schema)),
+            Some(there) if there.comment.as_deref().unwrap_or_default().ends_with(Helper::COMMENT) => {}
+            Some(there) => {
+                return Err(Error::refused(
+                    "42723",
+                    format!(
+                        "function {} exists and is not the tool's, whose functions of that name stand in for MySQL's",
+                        there.identity
+                    ),
+                    "Rename it, then plan again.",
+                ));
+            }
         }
     }
     // routines first: their triggers call them

@@ -6,8 +6,8 @@ use super::ast::{ProgramKind, Timing};
 use super::ddl;
 use super::source::{Source, Sourced};
 use super::translate::context::{Flavor, Known};
+use super::translate::flow;
 use super::translate::helpers::Helper;
-use super::translate::look;
 use super::translate::notes::{Fate, Note};
 use super::translate::program::{self, Translated};
 use crate::judge::{self, Finding, Judged, Severity, Strategy, VersionSource, codes};
@@ -304,18 +304,9 @@ pub fn session_variables(world: &World) -> BTreeMap<String, String> {
     world.items.iter().flat_map(|i| i.made.settings.clone()).collect()
 }
 
-/// User variables that a program reads before it assigns them: somebody else does.
+/// User variables that a program may read before it assigns them: somebody else does.
 fn shared_variables(source: &Source) -> BTreeSet<String> {
-    let mut shared = BTreeSet::new();
-    for sourced in &source.programs {
-        let mut seen = BTreeSet::new();
-        for (name, assigned) in look::user_variables(&sourced.program) {
-            if seen.insert(name.clone()) && !assigned {
-                shared.insert(name);
-            }
-        }
-    }
-    shared
+    source.programs.iter().flat_map(|sourced| flow::read_early(&sourced.program)).collect()
 }
 
 /// Names for the triggers, by the number of their program. PostgreSQL fires by name, MySQL in the order of creation unless

@@ -1,10 +1,12 @@
 //! What a plan brings along: functions and triggers translated from another dialect. They do not exist before; apply
-//! creates them, rollback drops the functions at once and disables the triggers, which `apply --finish` then drops.
+//! creates them, rollback drops the functions at once and disables the triggers, which `apply --finish` then drops. Helpers,
+//! which PostgreSQL lacks, stay: another plan's functions may call them too, and they do nothing by themselves.
 
 use serde::{Deserialize, Serialize};
 
 use super::build::{Choice, Draft, locking, lockless, table_object};
 use super::{Kind, Object, Statement};
+use crate::adopt;
 use crate::db::quote_ident;
 use crate::error::Error;
 use crate::judge::{Report, Severity, Strategy};
@@ -121,13 +123,20 @@ pub fn judged(catalogue: &mut Catalogue, brought: &[Brought]) -> Result<Report, 
         });
         let Some(own) = own else { continue };
         finding.declared.clone_from(&own.declared);
-        // a view of the store assigns the version itself
-        let view = judged.event_table.and_then(|oid| catalogue.relation(oid)).is_some_and(|r| r.kind == "v");
-        if view && own.refused.is_empty() {
-            finding.severity = Severity::Info;
-            finding.strategy = None;
-            finding.allowed = vec![Strategy::Manual];
-            finding.reasons.push("the event table is a view, whose INSTEAD OF trigger gives the version".into());
+        match judged.event_table.and_then(|oid| view(catalogue, oid)) {
+            Some(View::OfTheStore) if own.refused.is_empty() => {
+                finding.severity = Severity::Info;
+                finding.strategy = None;
+                finding.allowed = vec![Strategy::Manual];
+                finding.reasons.push("the event table is a view of the store, which gives the version".into());
+            }
+            Some(View::Other) => {
+                finding.severity = finding.severity.max(Severity::Warning);
+                finding.strategy = Some(Strategy::Manual);
+                finding.allowed = vec![Strategy::Manual];
+                finding.reasons.push(NOT_THE_STORES.into());
+            }
+            _ => {}
         }
         if !own.refused.is_empty() && (judged.event_table.is_some() || finding.needs_work()) {
             finding.severity = finding.severity.max(Severity::Warning);
@@ -137,6 +146,47 @@ pub fn judged(catalogue: &mut Catalogue, brought: &[Brought]) -> Result<Report, 
         }
     }
     Ok(report)
+}
+
+const NOT_THE_STORES: &str =
+    "the event table is a view that the store did not make: what becomes of a version there is not known";
+
+/// A view that stands for an event table.
+enum View {
+    /// An adoption made it: inserting appends to the store.
+    OfTheStore,
+    /// Somebody else did.
+    Other,
+}
+
+/// What kind of view a relation is, if it is one. The store's has a trigger INSTEAD OF INSERT whose function is the tool's.
+fn view(catalogue: &Catalogue, oid: u32) -> Option<View> {
+    catalogue.relation(oid).filter(|r| r.kind == "v")?;
+    let stores = catalogue.triggers.iter().any(|t| {
+        let function = catalogue.function(t.function);
+        t.relation == oid
+            && t.timing == "INSTEAD OF"
+            && t.events.iter().any(|e| e == "INSERT")
+            && function.and_then(|f| f.comment.as_deref()).is_some_and(|c| c.starts_with(adopt::COMMENT))
+    });
+    Some(if stores { View::OfTheStore } else { View::Other })
+}
+
+/// What writes events into a view that is not the store's is not created.
+pub fn refuse_views(catalogue: &Catalogue, report: &Report, brought: &mut [Brought]) {
+    for judged in &report.judged {
+        if !matches!(judged.event_table.and_then(|oid| view(catalogue, oid)), Some(View::Other)) {
+            continue;
+        }
+        let f = &judged.finding;
+        let own = brought.iter_mut().find(|b| match (&f.trigger, &f.table) {
+            (Some(trigger), Some(table)) => b.is(trigger, table),
+            _ => f.function.as_deref() == Some(b.function.as_str()),
+        });
+        if let Some(own) = own.filter(|o| o.refused.is_empty()) {
+            own.refused.push(NOT_THE_STORES.into());
+        }
+    }
 }
 
 /// Adds the creation of everything that is not refused and not replaced by capture.
@@ -168,6 +218,10 @@ pub(super) fn add(draft: &mut Draft<'_>, chosen: &[Choice<'_>], brought: &[Broug
     });
     let mut functions = vec![];
     for one in &created {
+        if one.kind == "helper" {
+            functions.push(lockless(Kind::Function, &one.function, one.sql.clone(), None));
+            continue;
+        }
         draft.objects.push(Object { kind: Kind::Function, name: one.function.clone(), table: None, before: None });
         // a trigger's function goes with the trigger
         let undo = one.trigger.is_none().then(|| one.drop_function());

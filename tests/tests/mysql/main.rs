@@ -4,6 +4,7 @@ mod corpus;
 mod equivalence;
 mod expressions;
 mod port;
+mod programs;
 mod server;
 mod sources;
 mod table;

@@ -14,6 +14,9 @@ engines! {
     a_live_server_is_read_as_its_dump_is,
     captured_triggers_are_not_created,
     a_view_of_the_store_takes_the_events_as_they_are,
+    a_view_that_the_store_did_not_make_is_left_to_a_person,
+    one_plan_does_not_adopt_and_translate,
+    helpers_outlive_the_plan_that_brought_them,
 }
 
 fn plan_file(name: &str) -> PathBuf {
@@ -156,26 +159,94 @@ fn captured_triggers_are_not_created(db: &Db) {
 fn a_view_of_the_store_takes_the_events_as_they_are(db: &Db) {
     let world = World::new(SEED);
     world.create_tables(db);
-    // as adoption leaves it: a view of the old name, whose trigger gives the version
-    db.owner().run(
-        "alter table domain_events rename to domain_events_kept;
-         create view domain_events as select * from domain_events_kept;
-         create function into_kept() returns trigger language plpgsql as $f$ begin
-           insert into public.domain_events_kept (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
-           values (new.event_id, new.aggregate_type, new.aggregate_id,
-             (select coalesce(max(aggregate_version), 0) + 1 from public.domain_events_kept k where k.aggregate_id = new.aggregate_id), new.event_type, new.event_data);
-           return new; end $f$;
-         create trigger i instead of insert on domain_events for each row execute function into_kept();",
-    );
+    let mut app = db.owner();
+    app.run("select domain_events.register_event_table('domain_events', 'aggregate_type', 'aggregate_id', 'aggregate_version')");
     let file = plan_file("view");
     let path = file.to_str().expect("UTF-8");
+    db.cli("app_owner", &["plan", "--adopt=domain_events", "--out", path]).expect(3);
+    db.cli("app_owner", &["apply", path]).expect(0);
     let plan =
         db.cli("app_owner", &["plan", "--from", world.path(), "--out", path, "--format", "json"]).expect(3).json();
     assert_eq!(plan["ports"].as_array().map(Vec::len), Some(0), "{plan:#}");
     db.cli("app_owner", &["apply", path]).expect(0);
-    let mut app = db.owner();
-    app.run("insert into users (name) values ('Ann'); update users set name = 'Bea'; update users set name = 'Cid'");
-    let versions = app.rows("select aggregate_version::text from domain_events_kept order by 1");
-    assert_eq!(versions, [[Some("1".to_owned())], [Some("2".to_owned())], [Some("3".to_owned())]]);
+    app.run("set app.actor_id = '77'; insert into users (name) values ('Ann'); update users set name = 'Bea'; update users set name = 'Cid'");
+    let events = app.rows(
+        "select e.aggregate_version::text, e.event_type, d.caused_by_user_id::text from domain_events.events e \
+         join domain_events d on d.event_id::text = e.event_id::text order by e.aggregate_version",
+    );
+    let shown: Vec<Vec<&str>> =
+        events.iter().map(|r| r.iter().map(|v| v.as_deref().unwrap_or("-")).collect()).collect();
+    assert_eq!(shown, [["1", "UserCreated", "77"], ["2", "UserUpdated", "1"], ["3", "UserUpdated", "1"]]);
     fs::remove_file(file).ok();
+}
+
+fn a_view_that_the_store_did_not_make_is_left_to_a_person(db: &Db) {
+    let world = World::new(SEED);
+    world.create_tables(db);
+    db.owner().run(
+        "alter table domain_events rename to domain_events_kept;
+         create view domain_events as select * from domain_events_kept;
+         create function into_kept() returns trigger language plpgsql as $f$ begin return null; end $f$;
+         create trigger i instead of insert on domain_events for each row execute function into_kept();",
+    );
+    let file = plan_file("other-view");
+    let path = file.to_str().expect("UTF-8");
+    let plan =
+        db.cli("app_owner", &["plan", "--from", world.path(), "--out", path, "--format", "json"]).expect(3).json();
+    let ports = plan["ports"].as_array().expect("ports");
+    assert_eq!(ports.len(), 2, "{plan:#}");
+    for port in ports {
+        assert_eq!(port["strategy"], "manual", "{port:#}");
+        assert!(port["reasons"].to_string().contains("a view that the store did not make"), "{port:#}");
+    }
+    db.cli("app_owner", &["apply", path]).expect(0);
+    let triggers =
+        db.owner().rows("select tgname from pg_trigger where tgrelid = 'users'::regclass and not tgisinternal");
+    assert!(triggers.is_empty(), "{triggers:?}");
+    fs::remove_file(file).ok();
+}
+
+fn one_plan_does_not_adopt_and_translate(db: &Db) {
+    let world = World::new(SEED);
+    world.create_tables(db);
+    let file = plan_file("both");
+    let path = file.to_str().expect("UTF-8");
+    db.cli("app_owner", &["plan", "--from", world.path(), "--adopt=domain_events", "--out", path])
+        .expect(2)
+        .saying("Adopt first");
+    assert!(!file.exists());
+    db.cli("app_owner", &["plan", "--from", world.path(), "--out", path]).expect(3);
+    db.cli("app_owner", &["plan", "--revise", path, "--adopt=domain_events", "--out", path]).expect(2);
+    fs::remove_file(file).ok();
+}
+
+fn helpers_outlive_the_plan_that_brought_them(db: &Db) {
+    let worlds = ["users", "people"].map(|table| {
+        let script = format!(
+            "create table {table} (id int not null primary key, name varchar(50));
+             create table {table}_events (id int not null auto_increment primary key, aggregate_id varchar(50) not null,
+               aggregate_version int not null, event_type varchar(50) not null, event_data json, at timestamp not null default current_timestamp,
+               unique key (aggregate_id, aggregate_version));
+             create trigger {table}_changed after update on {table} for each row
+             insert into {table}_events (aggregate_id, aggregate_version, event_type, event_data)
+             values (new.id, 1, 'Changed', json_object('name', new.name + 0));"
+        );
+        World::new(&script)
+    });
+    let files = ["first", "second"].map(plan_file);
+    let mut app = db.owner();
+    for (world, file) in worlds.iter().zip(&files) {
+        world.create_tables(db);
+        // both are made before either is applied: both bring the helper
+        db.cli("app_owner", &["plan", "--from", world.path(), "--out", file.to_str().expect("UTF-8")]).expect(3);
+        assert!(fs::read_to_string(file).expect("the plan").contains("mysql_number"));
+    }
+    for file in &files {
+        db.cli("app_owner", &["apply", file.to_str().expect("UTF-8")]).expect(0);
+    }
+    db.cli("app_owner", &["rollback"]).expect(0);
+    app.run("insert into users values (1, '1x'); update users set name = '42 and more'");
+    let values = app.rows("select event_data->>'name' from users_events");
+    assert_eq!(values, [[Some("42".to_owned())]]);
+    files.iter().for_each(|f| drop(fs::remove_file(f)));
 }

@@ -150,7 +150,8 @@ impl Writer<'_, '_> {
         let kept: Vec<String> = if one_row {
             vec![]
         } else {
-            names.iter().filter(|n| self.looped || self.filled.contains(n)).cloned().collect()
+            let held = |n: &&String| self.looped || self.filled.contains(n) || n.starts_with("new.");
+            names.iter().filter(held).cloned().collect()
         };
         let mut restore = vec![];
         for (n, name) in kept.iter().enumerate() {
@@ -164,11 +165,23 @@ impl Writer<'_, '_> {
         }
         self.lines.push((self.line, self.t.line));
         self.put(&format!("{text};"));
+        self.pass_on(&after, one_row);
         if !one_row || !restore.is_empty() {
             self.not_found(&restore);
         }
         self.filled.extend(names);
-        after.iter().for_each(|a| self.put(a));
+    }
+
+    /// What was read goes on to settings, unless no row was there.
+    pub(super) fn pass_on(&mut self, after: &[String], one_row: bool) {
+        if after.is_empty() || one_row {
+            after.iter().for_each(|a| self.put(a));
+            return;
+        }
+        self.put("if found then");
+        self.nested(|w| after.iter().for_each(|a| w.put(a)));
+        // PERFORM finds something too, as the row was found
+        self.put("end if;");
     }
 
     pub(super) fn user_of(&self, quoted: &str) -> Option<String> {

@@ -183,8 +183,8 @@ impl<'t, 'a> Writer<'t, 'a> {
                 let names: Vec<String> = targets.iter().map(|v| v.quoted.clone()).collect();
                 self.t.declare("FETCH", "after the last row the variables are NULL; in MySQL they keep that row");
                 self.put(&format!("fetch {} into {};", quoted(&cursor.to_lowercase()), names.join(", ")));
+                self.pass_on(&after, false);
                 self.not_found(&[]);
-                after.iter().for_each(|a| self.put(a));
             }
             Kind::Close(cursor) => self.put(&format!("close {};", quoted(&cursor.to_lowercase()))),
             Kind::Call { procedure, arguments } => self.call(&procedure.name, arguments),
@@ -432,16 +432,22 @@ pub fn slot_of(t: &mut Translator<'_>, data_type: &Type) -> Slot {
         Some(name) if name.ends_with("_bin") || name.ends_with("_cs") => Collation::Exact,
         _ => Collation::Neutral,
     };
+    let (mut unsigned, mut listed) = (false, false);
     let found = match &data_type.kind {
-        TypeKind::Plain(plain) => super::value::of_type(plain),
+        TypeKind::Plain(plain) => {
+            unsigned = super::value::is_unsigned(plain);
+            listed = matches!(plain, sqlparser::ast::DataType::Enum(..) | sqlparser::ast::DataType::Set(_));
+            super::value::of_type(plain)
+        }
         TypeKind::OfColumn { table, column } => {
             let found = t.known.table(&table.name).and_then(|t| t.column(column));
+            (unsigned, listed) = found.map_or((false, false), |c| (c.unsigned, c.listed));
             found.map(|c| (c.ty, c.postgres.clone()))
         }
         TypeKind::OfRow(_) | TypeKind::Row(_) => Some((Ty::Unknown, "record".to_owned())),
     };
     match found {
-        Some((ty, postgres)) => Slot { ty, postgres, collation },
+        Some((ty, postgres)) => Slot { ty, postgres, collation, unsigned, listed, numbered: false },
         None => {
             t.refuse(&data_type.text, "this type is not known");
             slot(Ty::Unknown, "text")
@@ -451,7 +457,14 @@ pub fn slot_of(t: &mut Translator<'_>, data_type: &Type) -> Slot {
 
 /// A place for a value.
 pub fn slot(ty: Ty, postgres: &str) -> Slot {
-    Slot { ty, postgres: postgres.to_owned(), collation: Collation::Neutral }
+    Slot {
+        ty,
+        postgres: postgres.to_owned(),
+        collation: Collation::Neutral,
+        unsigned: false,
+        listed: false,
+        numbered: false,
+    }
 }
 
 /// PL/pgSQL reads a condition up to THEN, also where that belongs to a CASE outside of parentheses.

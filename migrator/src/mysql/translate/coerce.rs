@@ -38,6 +38,7 @@ impl Translator<'_> {
                 "false" => Sql { literal: Some("0".into()), ..Sql::atom("0", Ty::Int) },
                 _ => value.cast("int", Ty::Int),
             },
+            Ty::Text if value.listed => self.refuse(&value.text, "the number of an ENUM's or SET's value"),
             Ty::Text => {
                 if let Some(constant) = value.constant().map(str::trim)
                     && let Some(number) = plain_number(constant)

@@ -48,6 +48,8 @@ examples! {
     "REGEXP": "NEW.s REGEXP '^[a-c]+$'";
     "XOR, ||, &&": "NEW.flag XOR NEW.n", "NEW.n || NEW.m", "NEW.n && NEW.m";
     "+ - *": "NEW.n + NEW.m * 2", "NEW.d - 1", "-NEW.n", "2147483647 + NEW.n";
+    "- of UNSIGNED": "NEW.big + 5 - NEW.m";
+    "ENUM as a number": "NEW.kind + 0";
     "/": "NEW.n / NEW.m", "NEW.d / 3", "7 / 2", "NEW.f / 4";
     "DIV, %, MOD": "NEW.n DIV NEW.m", "NEW.n % NEW.m", "NEW.n MOD 3", "MOD(NEW.n, 4)", "7 DIV 2";
     "& | ^ << >>": "NEW.m & 6", "NEW.m | 8", "NEW.m ^ 5", "NEW.m << 2", "NEW.m >> 1";

@@ -59,6 +59,10 @@ pub struct Column {
     pub postgres: String,
     /// How it compares.
     pub collation: Collation,
+    /// UNSIGNED.
+    pub unsigned: bool,
+    /// ENUM or SET.
+    pub listed: bool,
     /// NOT NULL.
     pub not_null: bool,
     /// Its value is made when none is given: AUTO_INCREMENT.
@@ -85,6 +89,12 @@ pub struct Slot {
     pub postgres: String,
     /// How it compares.
     pub collation: Collation,
+    /// UNSIGNED.
+    pub unsigned: bool,
+    /// ENUM or SET.
+    pub listed: bool,
+    /// AUTO_INCREMENT: NULL and 0 ask for a number.
+    pub numbered: bool,
 }
 
 /// A variable or parameter in scope.
@@ -118,6 +128,13 @@ impl Table {
 impl Column {
     /// Where its value is put.
     pub fn slot(&self) -> Slot {
-        Slot { ty: self.ty, postgres: self.postgres.clone(), collation: self.collation }
+        Slot {
+            ty: self.ty,
+            postgres: self.postgres.clone(),
+            collation: self.collation,
+            unsigned: self.unsigned,
+            listed: self.listed,
+            numbered: self.numbered,
+        }
     }
 }

@@ -62,6 +62,7 @@ impl<'a> Translator<'a> {
             for (n, assignment) in insert.assignments.iter().enumerate() {
                 let value = self.expr(&assignment.value);
                 values.push(match slots.get(n) {
+                    Some(slot) if slot.numbered && super::query::asks_for_a_number(&value) => "default".to_owned(),
                     Some(slot) => self.store(&value, slot).text,
                     None => value.text,
                 });
@@ -90,14 +91,9 @@ impl<'a> Translator<'a> {
             Some(table) => names
                 .iter()
                 .map(|n| {
-                    table.column(n).map_or_else(
-                        || Slot {
-                            ty: super::Ty::Unknown,
-                            postgres: String::new(),
-                            collation: super::value::Collation::Neutral,
-                        },
-                        super::context::Column::slot,
-                    )
+                    table
+                        .column(n)
+                        .map_or_else(|| super::body::slot(super::Ty::Unknown, ""), super::context::Column::slot)
                 })
                 .collect(),
             None => vec![],

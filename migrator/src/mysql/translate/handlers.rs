@@ -2,7 +2,9 @@
 //! block, round the whole block for EXIT, round each statement for CONTINUE.
 
 use super::body::Writer;
-use crate::mysql::ast::{Block, Condition, DeclarationKind, Diagnostics, HandlerAction, Statement, Target};
+use crate::mysql::ast::{
+    Block, Condition, DeclarationKind, Diagnostics, HandlerAction, Kind, Signal, Statement, Target,
+};
 
 /// What a block handles.
 #[derive(Debug, Clone, Default)]
@@ -98,6 +100,9 @@ impl Writer<'_, '_> {
                 }
             }
         }
+        // of several handlers MySQL takes the one that says most: a number before a state before any error at all
+        handlers.exits.sort_by_key(|(condition, _)| breadth(condition));
+        handlers.continues.sort_by_key(|(condition, _)| breadth(condition));
         if matches!(handlers.not_found, Some((HandlerAction::Exit, _))) && block.label.is_none() {
             handlers.label = Some(format!("mysql_block_{}", self.lines.len() + 1));
         }
@@ -131,13 +136,28 @@ impl Writer<'_, '_> {
 
     /// Handlers that go on, innermost first, up to a block that an error leaves.
     pub fn continuing(&self) -> Option<Vec<(String, Statement)>> {
-        let mut found = vec![];
+        let mut found: Vec<(String, Statement)> = vec![];
+        let mut needed = 0;
         for active in self.handlers.iter().rev() {
-            found.extend(active.handlers.continues.iter().cloned());
-            if !active.handlers.exits.is_empty() {
+            // an error that the block is left for passes by the handlers that would go on
+            let passing = active.handlers.exits.iter().map(|(condition, body)| {
+                let kind = Kind::Resignal(Signal { condition: None, items: vec![] });
+                (condition.clone(), Statement { kind, position: body.position, span: body.span.clone() })
+            });
+            let mut own: Vec<(String, Statement, bool)> = passing.map(|(c, s)| (c, s, false)).collect();
+            own.extend(active.handlers.continues.iter().cloned().map(|(c, s)| (c, s, true)));
+            own.sort_by_key(|(condition, ..)| breadth(condition));
+            for (condition, body, goes_on) in own {
+                found.push((condition, body));
+                if goes_on {
+                    needed = found.len();
+                }
+            }
+            if active.handlers.exits.iter().any(|(condition, _)| breadth(condition) == ANY) {
                 break;
             }
         }
+        found.truncate(needed);
         (!found.is_empty()).then_some(found)
     }
 
@@ -209,6 +229,17 @@ impl Writer<'_, '_> {
     }
 }
 
+const ANY: u8 = 2;
+
+/// How much a condition takes in.
+fn breadth(condition: &str) -> u8 {
+    if condition.split(" or ").any(|c| c == "others") {
+        ANY
+    } else {
+        u8::from(condition.contains("sqlstate") || condition.contains("integrity_constraint_violation"))
+    }
+}
+
 /// The name or state that PL/pgSQL knows a condition by.
 fn pg_condition(condition: &Condition) -> Option<String> {
     Some(match condition {
@@ -221,7 +252,8 @@ fn pg_condition(condition: &Condition) -> Option<String> {
                 other => format!("sqlstate '{other}'"),
             },
             "40001" => "serialization_failure or deadlock_detected".into(),
-            "HY000" => "others".into(),
+            // MySQL's general errors; PostgreSQL has no such class
+            "HY000" => return None,
             other if other.len() == 5 => format!("sqlstate '{other}'"),
             _ => return None,
         },

@@ -22,6 +22,9 @@ pub enum Helper {
 }
 
 impl Helper {
+    /// Last words of the comment by which the tool knows its own.
+    pub const COMMENT: &str = "; made by domain-events";
+
     /// All of them.
     pub const ALL: &[Helper] = &[
         Helper::Number,
@@ -123,7 +126,8 @@ impl Helper {
             ),
             Self::JsonValid => {
                 return format!(
-                    "create or replace function {name}({arguments}) returns integer\nlanguage plpgsql immutable strict set search_path = pg_catalog, pg_temp\nas $helper$\nbegin\n  perform value::json;\n  return 1;\nexception when invalid_text_representation or untranslatable_character then\n  return 0;\nend\n$helper$;\ncomment on function {name}({types}) is 'JSON_VALID of MySQL; made by domain-events';",
+                    "create or replace function {name}({arguments}) returns integer\nlanguage plpgsql immutable strict set search_path = pg_catalog, pg_temp\nas $helper$\nbegin\n  perform value::json;\n  return 1;\nexception when invalid_text_representation or untranslatable_character then\n  return 0;\nend\n$helper$;\ncomment on function {name}({types}) is 'JSON_VALID of MySQL{comment}';",
+                    comment = Self::COMMENT,
                     types = self.types(),
                 );
             }
@@ -139,7 +143,7 @@ impl Helper {
         format!(
             "create or replace function {name}({arguments}) returns {returns}\nlanguage {language} immutable set search_path = pg_catalog, pg_temp\nas $helper$\n {body}\n$helper$;\ncomment on function {name}({types}) is {comment};",
             types = self.types(),
-            comment = super::value::literal(&format!("{comment}; made by domain-events")),
+            comment = super::value::literal(&format!("{comment}{}", Self::COMMENT)),
         )
     }
 

@@ -69,6 +69,8 @@ fn of_table(table: &schema::Table, schema: &str) -> Table {
                 ty,
                 postgres: mapped.sql,
                 collation: if exact { Collation::Exact } else { Collation::Insensitive },
+                unsigned: column.kind.unsigned,
+                listed: matches!(column.kind.name.as_str(), "enum" | "set"),
                 not_null: !column.nullable,
                 numbered: column.auto_increment,
             }

@@ -1,11 +1,11 @@
 //! What a program does, as far as its translation depends on it.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
 use sqlparser::ast::{Expr, Visit, Visitor};
 
 use super::context::Known;
-use crate::mysql::ast::{Kind, Program, ProgramKind, Statement, Target, TriggerEvent};
+use crate::mysql::ast::{ForRange, Kind, Program, ProgramKind, Statement, Target, TriggerEvent};
 
 struct Variables<'v>(&'v mut Vec<(String, bool)>);
 
@@ -140,29 +140,27 @@ pub(super) fn in_statement(statement: &Statement, found: &mut Vec<(String, bool)
         Kind::Signal(signal) | Kind::Resignal(signal) => signal.items.iter().for_each(|(_, v)| read(v, found)),
         Kind::Prepare { from, .. } => read(from, found),
         Kind::ExecuteImmediate { text, .. } => read(text, found),
+        Kind::Execute { using, .. } => using.iter().for_each(|v| read(v, found)),
+        Kind::For { over: ForRange::Query(query), .. } => {
+            let _ = query.visit(&mut Variables(found));
+        }
+        Kind::For { over: ForRange::Numbers { from, to, .. }, .. } => {
+            [from, to].into_iter().for_each(|v| read(v, found))
+        }
         Kind::Block(block) => {
             for declaration in &block.declarations {
-                if let crate::mysql::ast::DeclarationKind::Variables { default: Some(default), .. } = &declaration.kind
-                {
-                    read(default, found);
+                use crate::mysql::ast::DeclarationKind;
+                match &declaration.kind {
+                    DeclarationKind::Variables { default: Some(default), .. } => read(default, found),
+                    DeclarationKind::Cursor { query: Ok(query), .. } => {
+                        let _ = query.visit(&mut Variables(found));
+                    }
+                    _ => {}
                 }
             }
         }
         _ => {}
     }
-}
-
-/// User variables that are assigned before they are read, and that nothing else reads.
-pub(super) fn local_variables(program: &Program, known: &Known) -> BTreeSet<String> {
-    let mut first: BTreeMap<String, bool> = BTreeMap::new();
-    for (name, assigned) in user_variables(program) {
-        first.entry(name).or_insert(assigned);
-    }
-    first
-        .into_iter()
-        .filter(|(n, assigned)| *assigned && !known.session_variables.contains(n))
-        .map(|(n, _)| n)
-        .collect()
 }
 
 /// NEW under DELETE, OLD under INSERT: PostgreSQL gives NULL, MySQL refuses the trigger.

@@ -12,6 +12,7 @@ pub mod constructs;
 pub mod context;
 mod dml;
 mod expr;
+pub mod flow;
 mod functions;
 mod handlers;
 pub mod helpers;

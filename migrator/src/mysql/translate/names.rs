@@ -79,13 +79,15 @@ impl Translator<'_> {
 /// A variable's value.
 pub fn of_variable(variable: &super::context::Variable) -> Sql {
     let slot = &variable.slot;
-    let mut value = Sql { collation: slot.collation, ..Sql::atom(&variable.quoted, slot.ty) };
+    let (unsigned, listed) = (slot.unsigned, slot.listed);
+    let mut value = Sql { collation: slot.collation, unsigned, listed, ..Sql::atom(&variable.quoted, slot.ty) };
     value.postgres = Some(slot.postgres.split('(').next().unwrap_or_default().to_owned());
     value
 }
 
 pub(super) fn of_column(text: &str, column: &super::context::Column, indexed: bool) -> Sql {
-    let mut value = Sql { collation: column.collation, indexed, ..Sql::atom(text, column.ty) };
+    let (unsigned, listed) = (column.unsigned, column.listed);
+    let mut value = Sql { collation: column.collation, indexed, unsigned, listed, ..Sql::atom(text, column.ty) };
     if column.postgres == "boolean" {
         value.truth = Some(text.to_owned());
         value.text = format!("{text}::int");

@@ -117,6 +117,10 @@ impl Translator<'_> {
 
     pub(super) fn arithmetic(&mut self, a: &Sql, op: &Op, b: &Sql) -> Sql {
         let (mut a, b) = (self.number(a), self.number(b));
+        let unsigned = a.unsigned || b.unsigned;
+        if unsigned && *op == Op::Minus {
+            self.declare("- of UNSIGNED", "below zero the result is negative; MySQL raises an error");
+        }
         // MySQL counts in 64 bits, PostgreSQL in the columns' own
         let narrow = |s: &Sql| matches!(s.postgres.as_deref(), Some("smallint" | "integer"));
         let large = |s: &Sql| s.integer().is_some_and(|n| n.unsigned_abs() >= 1 << 30);
@@ -130,7 +134,7 @@ impl Translator<'_> {
             (Ty::Decimal(x), Ty::Decimal(y)) if *op == Op::Multiply => Ty::Decimal(x.zip(y).map(|(x, y)| x + y)),
             (x, y) => super::coerce::common(x, y),
         };
-        Sql::compound(format!("{} {op} {}", a.operand(), b.operand()), ty)
+        Sql { unsigned, ..Sql::compound(format!("{} {op} {}", a.operand(), b.operand()), ty) }
     }
 
     /// MySQL's `/` of exact numbers has four digits more than its left side.

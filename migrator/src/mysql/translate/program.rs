@@ -5,8 +5,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Translator;
 use super::body::{Ending, Writer, slot, slot_of};
 use super::context::{Known, Routine as Called, Slot, Table, Variable};
+use super::flow::local_variables;
 use super::helpers::Helper;
-use super::look::{assigns_new, calls, local_variables, missing_row, returns_reads, writes};
+use super::look::{assigns_new, calls, missing_row, returns_reads, writes};
 use super::notes::{Fate, Note};
 use super::value::{Ty, literal};
 use crate::mysql::ast::{Definer, ParameterMode, Program, ProgramKind, Routine, Timing, Trigger, TriggerEvent};
@@ -321,6 +322,7 @@ fn body(
             t.declare(construct, text);
         }
         let mut w = Writer::new(&mut t, ending.clone());
+        w.filled.extend(parameters.iter().map(|(name, _)| quoted(&name.to_lowercase())));
         let head = w.outermost(&program.body);
         match &ending {
             Ending::Trigger(what) => w.put(&format!("return {what};")),

@@ -124,6 +124,7 @@ impl<'a> Translator<'a> {
                             }
                             let value = self.expr(cell);
                             match slots.get(n) {
+                                Some(slot) if slot.numbered && asks_for_a_number(&value) => "default".to_owned(),
                                 Some(slot) => self.store(&value, slot).text,
                                 None => value.text,
                             }
@@ -342,4 +343,9 @@ pub fn last(name: &ObjectName) -> String {
         Some(ObjectNamePart::Identifier(name)) => name.value.clone(),
         _ => String::new(),
     }
+}
+
+/// NULL and 0 in an AUTO_INCREMENT column are no values.
+pub(super) fn asks_for_a_number(value: &Sql) -> bool {
+    value.ty == super::value::Ty::Null || value.integer() == Some(0)
 }

@@ -75,6 +75,10 @@ pub struct Sql {
     pub setting: bool,
     /// A column of a table that is queried: wrapping it would keep indexes from being used.
     pub indexed: bool,
+    /// UNSIGNED: MySQL refuses a negative result.
+    pub unsigned: bool,
+    /// An ENUM or SET, whose value as a number is not that of its text.
+    pub listed: bool,
     /// The same as a condition, where the column is a boolean in PostgreSQL.
     pub truth: Option<String>,
     /// The name of PostgreSQL's type, if it is a column or variable.
@@ -92,6 +96,8 @@ impl Sql {
             literal: None,
             setting: false,
             indexed: false,
+            unsigned: false,
+            listed: false,
             truth: None,
             postgres: None,
         }
@@ -268,6 +274,11 @@ pub fn of_postgres(data_type: &str) -> Ty {
         _ if base.starts_with("time") => Ty::Time(fraction()),
         _ => Ty::Unknown,
     }
+}
+
+/// Whether a type is UNSIGNED.
+pub fn is_unsigned(data_type: &DataType) -> bool {
+    data_type.to_string().to_uppercase().contains("UNSIGNED")
 }
 
 #[cfg(test)]
