@@ -1,5 +1,6 @@
--- Unique, but partial, or checked only at commit, or over an expression: none of them keeps a stream.
--- must: refuse
+-- Unique, but partial, or checked only at commit, or over an expression: none of them keeps a stream, so a shim does until the data is repaired and the key is added.
+-- must: port
+-- change: insert into tanks values (1, 5), (2, 7) on conflict (id) do update set level = tanks.level + 1
 -- source: max_plus_one max_plus_one max_plus_one
 create table tanks (id int primary key, level int);
 create table tank_events_p (tank_id int not null, version int not null, event_type text not null, data jsonb not null, at timestamptz not null default now());

@@ -1,4 +1,4 @@
--- event_version is the stream's version because its comment says so; there is no unique key, so nothing can serve it.
+-- event_version is the stream version because its comment says so; without a unique key a constant alone does not tell, so a shim is for a person to choose.
 -- must: refuse
 -- source: literal
 create table global_state (id uuid primary key default gen_random_uuid(), state_key text not null, state_value jsonb);

@@ -1,5 +1,6 @@
--- A stream version with max()+1 and no unique key: nothing keeps two sessions apart, and nothing shows it.
--- must: refuse
+-- A stream version with max()+1 and no unique key: nothing keeps two sessions apart, and nothing shows it. The shim keeps them apart until the key is added.
+-- must: port
+-- change: insert into player_states (id) values ('00000000-0000-4000-8000-000000000001') on conflict (id) do update set level = player_states.level + 1
 -- source: max_plus_one
 create table player_states (id uuid primary key default gen_random_uuid(), level int not null default 1, updated_at timestamptz not null default now());
 create table player_state_events (id uuid primary key default gen_random_uuid(), player_id uuid not null references player_states on delete cascade, state_version bigint not null, event_type varchar(50) not null, event_data jsonb not null default '{}', created_at timestamptz not null default now());
