@@ -4,23 +4,10 @@
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-engine=portable
-if [[ ${1:-} == --engine ]]; then engine=$2; fi
-cli=$(realpath "${CLI:-target/debug/domain-events}")
-debian=/usr/lib/postgresql/15/bin/pg_config
-if [[ -z ${PG_CONFIG:-} ]]; then PG_CONFIG=pg_config; [[ -x $debian ]] && PG_CONFIG=$debian; fi
-bin=$("$PG_CONFIG" --bindir)
-
-if [[ -t 1 && -z ${NO_COLOR:-} ]]; then
-  bold=$'\e[1m' dim=$'\e[2m' red=$'\e[31m' green=$'\e[32m' cyan=$'\e[36m' off=$'\e[0m'
-else
-  bold='' dim='' red='' green='' cyan='' off=''
-fi
+source tests/demo/common.sh
 
 dir=$(mktemp -d "${TMPDIR:-/tmp}/de-demo.XXXXXX")
 maria_pid=
-# The servers refuse to run as root: then they run as users of their own.
-server() { (cd / && if [[ $(id -u) == 0 ]]; then runuser -u postgres -- "$@"; else "$@"; fi); }
 cleanup() {
   [[ -z $maria_pid ]] || { kill "$maria_pid" 2>/dev/null || true; wait "$maria_pid" 2>/dev/null || true; }
   server "$bin/pg_ctl" -D "$dir/postgres/data" -m immediate -s stop >/dev/null 2>&1 || true
@@ -29,28 +16,14 @@ cleanup() {
 trap cleanup EXIT
 trap 'exit 130' INT TERM
 
-chapter() { printf '\n%s== %s%s\n' "$bold$cyan" "$1" "$off"; }
-say() { printf '%s\n' "$1"; }
-fail() { printf '%s%s%s\n' "$red" "$1" "$off" >&2; exit 1; }
-sql() { "$bin/psql" -X -q -v ON_ERROR_STOP=1 "$@"; }
 maria() { mariadb --no-defaults --default-character-set=utf8mb4 --user=root --socket="$dir/maria/socket" "$@"; }
-
-# tool EXIT-CODE ARGUMENTS: shows the command, runs it, and insists on its exit code.
-tool() {
-  local want=$1 got=0
-  shift
-  printf '%s$ domain-events %s%s\n' "$bold" "${*//"$legacy"/mysql://root@legacy/shop}" "$off"
-  (cd "$dir" && "$cli" "$@" 2>&1) || got=$?
-  [[ $got == "$want" ]] || fail "domain-events $1 ended with exit code $got instead of $want"
-  printf '%s(exit code %s)%s\n\n' "$dim" "$got" "$off"
-}
+shown() { printf '%s' "${*//"$legacy"/mysql://root@legacy/shop}"; }
 
 chapter "Two servers for the demonstration, gone when it ends"
 chmod 755 "$dir"
 mkdir "$dir/postgres" "$dir/maria"
 maria_user=()
 if [[ $(id -u) == 0 ]]; then
-  chown postgres: "$dir/postgres"
   chown mysql: "$dir/maria"
   maria_user=(--user=mysql)
 fi
@@ -64,12 +37,7 @@ for _ in $(seq 100); do maria -e 'select 1' >/dev/null 2>&1 && break; sleep 0.2;
 maria -e 'create database shop character set utf8mb4 collate utf8mb4_unicode_ci'
 maria shop <tests/demo/mysql.sql
 legacy="mysql://root@localhost/shop?socket=$dir/maria/socket"
-server env -u RUST_BACKTRACE "$bin/initdb" -D "$dir/postgres/data" --no-sync --auth=trust --username=postgres --encoding=UTF8 --locale=C.UTF-8 >/dev/null
-export PGHOST=$dir/postgres PGPORT=5432 PGUSER=postgres PGDATABASE=shop
-server env -u RUST_BACKTRACE "$bin/pg_ctl" -D "$dir/postgres/data" -l "$dir/postgres/log" -w -s \
-  -o "-c listen_addresses='' -c unix_socket_directories='$dir/postgres' -c fsync=off" start
-export DATABASE_URL="postgres:///shop?host=$dir/postgres&port=5432&user=postgres"
-"$bin/createdb" shop
+start_postgres "$dir/postgres"
 say "MariaDB $(maria -BN -e 'select version()'), the legacy database: $(maria -BN shop -e 'select count(*) from users') users, $(maria -BN shop -e 'select count(*) from domain_events') events."
 say "$("$bin/postgres" --version), empty."
 

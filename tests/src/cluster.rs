@@ -3,16 +3,15 @@
 use std::{
     env, fs,
     net::TcpListener,
-    os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
     },
 };
 
-use crate::Session;
+use crate::{Session, guard::Guard};
 
 mod recovery;
 
@@ -22,9 +21,6 @@ pub struct Cluster {
     port: u16,
     _guard: Guard,
 }
-
-/// The process that removes the server when its input ends.
-struct Guard(Child);
 
 /// The root of the repository.
 pub fn repository() -> &'static Path {
@@ -88,7 +84,7 @@ impl Cluster {
     /// The same, with its data below a directory of the caller's choice, for example one in memory.
     pub fn start_in(parent: &Path, settings: &[(&str, &str)]) -> Cluster {
         let dir = new_dir(parent);
-        let guard = Guard::new(&dir);
+        let guard = guard(&dir);
         initdb(&dir);
         let port = start_somewhere(&dir, settings);
         let cluster = Cluster { dir, port, _guard: guard };
@@ -172,32 +168,13 @@ impl Cluster {
     }
 }
 
-impl Guard {
-    /// Waits for the end of its input, that is of us (also by SIGKILL), and then removes the server.
-    fn new(dir: &Path) -> Guard {
-        let stop = format!(
-            "read -r _; {} -m immediate stop -D '{dir}/data' >/dev/null 2>&1; rm -rf '{dir}'",
-            server_program_text("pg_ctl"),
-            dir = dir.display()
-        );
-        let child = Command::new("sh")
-            .args(["-c", &stop])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .current_dir("/")
-            .process_group(0) // Ctrl-C ends us, not the one who tidies up
-            .spawn()
-            .expect("sh");
-        Guard(child)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        self.0.wait().ok();
-    }
+/// What ends with us: the server and its directory.
+fn guard(dir: &Path) -> Guard {
+    Guard::new(&format!(
+        "{} -m immediate stop -D '{dir}/data' >/dev/null 2>&1; rm -rf '{dir}'",
+        server_program_text("pg_ctl"),
+        dir = dir.display()
+    ))
 }
 
 fn server_program_text(name: &str) -> String {

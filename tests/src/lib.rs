@@ -10,6 +10,7 @@
 mod cli;
 mod cluster;
 mod db;
+mod guard;
 mod invariant;
 mod mariadb;
 mod session;

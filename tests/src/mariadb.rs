@@ -7,7 +7,7 @@ use std::{
     net::TcpListener,
     os::unix::process::CommandExt,
     path::{Path, PathBuf},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::{
         OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -16,7 +16,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::Rows;
+use crate::{Rows, guard::Guard};
 
 /// A running server. Listens on a socket in its own directory and on 127.0.0.1, where root needs no password.
 pub struct MariaDb {
@@ -31,9 +31,6 @@ pub struct MariaDatabase {
     /// Its name.
     pub name: String,
 }
-
-/// The process that removes the server when its input ends.
-struct Guard(Child);
 
 impl MariaDb {
     /// The server that all tests of this process share.
@@ -53,7 +50,7 @@ impl MariaDb {
             let owned = Command::new("chown").arg("mysql:").arg(&dir).status().expect("chown");
             assert!(owned.success(), "the directory cannot be given to user mysql");
         }
-        let guard = Guard::new(&dir);
+        let guard = guard(&dir);
         let mut install = Command::new("mariadb-install-db");
         install.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]);
         install.arg(format!("--datadir={}", dir.join("data").display())).current_dir("/");
@@ -182,31 +179,12 @@ fn value(field: &str) -> Option<String> {
     Some(text)
 }
 
-impl Guard {
-    /// Waits for the end of its input, that is of us (also by SIGKILL), and then removes the server.
-    fn new(dir: &Path) -> Guard {
-        let stop = format!(
-            "read -r _; test -f '{dir}/pid' && kill -9 \"$(cat '{dir}/pid')\" 2>/dev/null; rm -rf '{dir}'",
-            dir = dir.display()
-        );
-        let child = Command::new("sh")
-            .args(["-c", &stop])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::null())
-            .stderr(Stdio::null())
-            .current_dir("/")
-            .process_group(0) // Ctrl-C ends us, not the one who tidies up
-            .spawn()
-            .expect("sh");
-        Guard(child)
-    }
-}
-
-impl Drop for Guard {
-    fn drop(&mut self) {
-        drop(self.0.stdin.take());
-        self.0.wait().ok();
-    }
+/// What ends with us: the server and its directory.
+fn guard(dir: &Path) -> Guard {
+    Guard::new(&format!(
+        "test -f '{dir}/pid' && kill -9 \"$(cat '{dir}/pid')\" 2>/dev/null; rm -rf '{dir}'",
+        dir = dir.display()
+    ))
 }
 
 fn run_server(dir: &Path, port: u16, options: &[&str]) -> bool {

@@ -16,65 +16,56 @@ fn cli() -> PathBuf {
     cli
 }
 
-fn demo(engine: &str) {
-    let out = Command::new(repository().join("tests/demo/run.sh"))
+/// Runs a demo and expects these lines of it.
+fn demo(script: &str, engine: &str, lines: &[&str]) {
+    let out = Command::new(repository().join("tests/demo").join(script))
         .args(["--engine", engine])
         .env("CLI", cli())
         .output()
         .expect("bash");
     let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
     assert!(out.status.success(), "the demo fails:\n{stdout}\n{stderr}");
-    for line in [
-        "duplicate key value violates unique constraint \"uk_aggregate_version\"",
-        "login_count was 1 and still is 1",
-        "log_user_changes",
-        "No session failed.",
-        "Versions without duplicate or gap, no write lost.",
-    ] {
+    for line in lines {
         assert!(stdout.contains(line), "{line:?} is missing in\n{stdout}");
     }
     assert!(!stdout.contains('\u{1b}'), "colours without a terminal");
 }
 
+const POSTGRES: &[&str] = &[
+    "duplicate key value violates unique constraint \"uk_aggregate_version\"",
+    "login_count was 1 and still is 1",
+    "log_user_changes",
+    "No session failed.",
+    "Versions without duplicate or gap, no write lost.",
+];
+
+/// The same promise from MySQL: a real MariaDB loses the write, PostgreSQL does not.
+const MYSQL: &[&str] = &[
+    "ERROR 1062 (23000)",
+    "Duplicate entry 'User-4-1' for key 'uk_aggregate_version'",
+    "login_count was 1 and still is 1",
+    "log_user_changes",
+    "counts and checksums agree",
+    "No update failed.",
+    "From MySQL to PostgreSQL: versions without duplicate or gap, no write lost.",
+];
+
 #[test]
 fn portable() {
-    demo("portable");
+    demo("run.sh", "portable", POSTGRES);
 }
 
 #[test]
 fn native() {
-    demo("native");
-}
-
-/// The same promise from MySQL: a real MariaDB loses the write, PostgreSQL does not.
-fn demo_mysql(engine: &str) {
-    let out = Command::new(repository().join("tests/demo/mysql.sh"))
-        .args(["--engine", engine])
-        .env("CLI", cli())
-        .output()
-        .expect("bash");
-    let (stdout, stderr) = (String::from_utf8_lossy(&out.stdout), String::from_utf8_lossy(&out.stderr));
-    assert!(out.status.success(), "the demo fails:\n{stdout}\n{stderr}");
-    for line in [
-        "ERROR 1062 (23000)",
-        "Duplicate entry 'User-4-1' for key 'uk_aggregate_version'",
-        "login_count was 1 and still is 1",
-        "log_user_changes",
-        "counts and checksums agree",
-        "No update failed.",
-        "From MySQL to PostgreSQL: versions without duplicate or gap, no write lost.",
-    ] {
-        assert!(stdout.contains(line), "{line:?} is missing in\n{stdout}");
-    }
-    assert!(!stdout.contains('\u{1b}'), "colours without a terminal");
+    demo("run.sh", "native", POSTGRES);
 }
 
 #[test]
 fn mysql_portable() {
-    demo_mysql("portable");
+    demo("mysql.sh", "portable", MYSQL);
 }
 
 #[test]
 fn mysql_native() {
-    demo_mysql("native");
+    demo("mysql.sh", "native", MYSQL);
 }
