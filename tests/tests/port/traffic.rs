@@ -3,7 +3,7 @@
 use std::io::Write;
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 use domain_events_tests::{Db, engines};
 
@@ -32,13 +32,17 @@ fn under_traffic(db: &Db, strategy: &str) {
     legacy.plan(&["--strategy", &format!("log_user_changes={strategy}")]);
     let (applied, stop) = (AtomicBool::new(false), AtomicBool::new(false));
     let (done, failed, ported) = (AtomicU64::new(0), AtomicU64::new(0), AtomicU64::new(0));
+    // sessions whose last update of the time in force has ended
+    let ended: Vec<AtomicBool> = (0..SESSIONS).map(|_| AtomicBool::new(false)).collect();
     thread::scope(|scope| {
         for n in 0..SESSIONS {
             let (applied, stop, done, failed, ported) = (&applied, &stop, &done, &failed, &ported);
+            let ended = &ended[n];
             scope.spawn(move || {
                 let mut session = db.owner();
                 while !stop.load(Ordering::SeqCst) {
                     let was_applied = applied.load(Ordering::SeqCst);
+                    ended.store(!was_applied, Ordering::SeqCst);
                     // five streams for eight sessions: they meet
                     let update =
                         format!("update users set login_count = login_count + 1 where id = {}", 2 + 2 * (n % 5));
@@ -63,7 +67,10 @@ fn under_traffic(db: &Db, strategy: &str) {
         outcome.expect(0);
         // the way back is open under the same traffic; then the legacy failure is there again
         applied.store(false, Ordering::SeqCst);
-        thread::sleep(Duration::from_millis(50));
+        let patience = Instant::now() + Duration::from_secs(60);
+        while !ended.iter().all(|session| session.load(Ordering::SeqCst)) && Instant::now() < patience {
+            thread::sleep(Duration::from_millis(1));
+        }
         let back = legacy.rollback();
         stop.store(true, Ordering::SeqCst);
         back.expect(0);
