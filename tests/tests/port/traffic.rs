@@ -35,9 +35,8 @@ fn under_traffic(db: &Db, strategy: &str) {
     // sessions whose last update of the time in force has ended
     let ended: Vec<AtomicBool> = (0..SESSIONS).map(|_| AtomicBool::new(false)).collect();
     thread::scope(|scope| {
-        for n in 0..SESSIONS {
+        for (n, ended) in ended.iter().enumerate() {
             let (applied, stop, done, failed, ported) = (&applied, &stop, &done, &failed, &ported);
-            let ended = &ended[n];
             scope.spawn(move || {
                 let mut session = db.owner();
                 while !stop.load(Ordering::SeqCst) {
