@@ -164,8 +164,10 @@ impl Store {
                 }
             }
         };
-        // SAFETY: `read` calls nothing but `raw`.
-        unsafe { self.first(self.info.versions, &mut keys, read) }.map(Option::unwrap_or_default)
+        // Who holds a version of ours took it for free, and is about to wait for us: waiting for it would be a deadlock.
+        let is_taken_back = |pending: &Head, ours: &Head| ours.is_ours && pending.version == ours.version;
+        // SAFETY: both call nothing but `raw`.
+        unsafe { self.first(self.info.versions, &mut keys, read, is_taken_back) }.map(Option::unwrap_or_default)
     }
 
     pub fn by_event_id(&self, event_id: &[u8; 16]) -> Found<Option<Stored>> {
@@ -181,19 +183,20 @@ impl Store {
             let tuple = unsafe { raw::heap_copytuple(raw::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut())) };
             Stored { tuple }
         };
-        // SAFETY: `read` calls nothing but `raw`.
-        unsafe { self.first(self.info.event_ids, &mut [key], read) }
+        // SAFETY: both call nothing but `raw`.
+        unsafe { self.first(self.info.event_ids, &mut [key], read, |_, _| false) }
     }
 
-    /// The last row of an index scan that is not rolled back.
+    /// The last row of an index scan that is not rolled back. `is_moot`: a pending row means nothing beside this settled one.
     ///
     /// # Safety
-    /// `read` keeps the rules of `protect`.
+    /// `read` and `is_moot` keep the rules of `protect`.
     unsafe fn first<T: Copy>(
         &self,
         index: Oid,
         keys: &mut [pg_sys::ScanKeyData],
-        read: impl FnOnce(*mut pg_sys::TupleTableSlot) -> T,
+        read: impl Fn(*mut pg_sys::TupleTableSlot) -> T,
+        is_moot: impl Fn(&T, &T) -> bool,
     ) -> Found<Option<T>> {
         let mut snapshot =
             pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY, ..Default::default() };
@@ -214,14 +217,22 @@ impl Store {
                     0,
                 );
                 raw::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
+                let mut pending: Option<(T, Wait)> = None;
                 let mut found = Found::Settled(None);
-                if raw::index_getnext_slot(scan, pg_sys::ScanDirection::BackwardScanDirection, slot) {
+                while raw::index_getnext_slot(scan, pg_sys::ScanDirection::BackwardScanDirection, slot) {
+                    let row = read(slot);
                     // Only an insertion in progress sets xmin. A deletion in progress does not matter: the version was used.
-                    found = if snapshot.xmin != pg_sys::TransactionId::from(0) {
-                        Found::Pending(Wait { xid: snapshot.xmin, token: snapshot.speculativeToken })
-                    } else {
-                        Found::Settled(Some(read(slot)))
-                    };
+                    if snapshot.xmin == pg_sys::TransactionId::from(0) {
+                        if pending.is_none_or(|(pending, _)| is_moot(&pending, &row)) {
+                            pending = None;
+                            found = Found::Settled(Some(row));
+                        }
+                        break;
+                    }
+                    pending.get_or_insert((row, Wait { xid: snapshot.xmin, token: snapshot.speculativeToken }));
+                }
+                if let Some((_, wait)) = pending {
+                    found = Found::Pending(wait);
                 }
                 raw::index_endscan(scan);
                 raw::ExecDropSingleTupleTableSlot(slot);

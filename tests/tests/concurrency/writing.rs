@@ -11,6 +11,7 @@ engines! {
     r4_stale_snapshot_after_the_lock, r4_stale_snapshot_at_every_level, r5_reported_success_nothing_stored, r7_keys_in_opposite_order,
     r8_several_streams_in_one_call, r8_several_streams_in_two_calls, r12_rollbacks_and_savepoints, r15b_ambiguous_commit,
     r15b_while_the_first_attempt_runs, rx_time_travel, rx_version_reuse, rx_reopened_ids,
+    a_stream_taken_for_new_blocks_nobody,
 }
 
 fn r4_stale_snapshot_after_the_lock(db: &Db) {
@@ -358,4 +359,23 @@ fn rx_reopened_ids(db: &Db) {
         "9"
     );
     db.check_table("User", "users");
+}
+
+/// The capture of an INSERT takes its stream for a new one. Another transaction, beyond the locks it may keep, has just begun
+/// that stream: the INSERT waits for it, and what it has tried is in nobody's way.
+fn a_stream_taken_for_new_blocks_nobody(db: &Db) {
+    let (mut a, mut b) = (db.owner(), db.owner());
+    b.run("create table users (id int primary key); select domain_events.enable_capture('users'); insert into users values (1)");
+    a.run("begin");
+    a.run(FILL);
+    a.run(&append("5"));
+    let waiting = waits(db, b, "insert into users values (5)");
+    a.run(&append("5"));
+    a.run("commit");
+    waiting.result().1.expect("the insert goes on");
+    assert_eq!(
+        a.table("select aggregate_version, event_type from domain_events.events where aggregate_id = '5' order by 1"),
+        "1|UserRenamed\n2|UserRenamed\n3|UserCreated"
+    );
+    db.check_versions();
 }
