@@ -47,13 +47,18 @@ begin
     into differences
     from domain_events._pieces(config.capture_id) as p where p.captured;
 
-  declarations := $d$
+  declarations := case when is_partitioned then $d$
 declare
+  -- Where the row is from now on: truncating that partition ends the stream.
+  _partition jsonb := case when tg_op = 'DELETE' then '{}' else jsonb_build_object('in_partition', quote_ident(tg_table_schema) || '.' || quote_ident(tg_table_name)) end;$d$
+  else '
+declare
+  _partition constant jsonb := ''{}'';' end || $d$
   _op text := tg_op; _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
   _type text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
-  _transaction xid8; _ended bigint; _late bigint; _marks jsonb := '{}'; _told bigint; _is_silent boolean := false; _surroundings text;
+  _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _partition; _told bigint; _is_silent boolean := false; _surroundings text;
   _is_locked boolean; _moved record; _changed text[]; _query text; _code text; _message text;
 $d$;
   body := format($b$
@@ -127,7 +132,7 @@ $p$, config.capture_id);
   if tg_op <> 'DELETE' and new.xmax <> '0' then
     _late := domain_events._find_step(tg_relid, new.ctid);
     if _late is not null then
-      _marks := jsonb_build_object('late', true, 'after_version', _late);
+      _marks := _marks || jsonb_build_object('late', true, 'after_version', _late);
     end if;
   end if;
 $l$;
@@ -222,8 +227,8 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
           _recorded := greatest(clock_timestamp(), _before + interval '1 microsecond');
           _event_id := domain_events.uuid_v7();
           insert into domain_events.events
-            (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by, occurred_at, recorded_at)
-          values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, session_user, _recorded, _recorded)
+            (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at)
+          values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded)
           on conflict on constraint uk_aggregate_version do nothing;
           if found then
             _told := coalesce(_version, 0);
@@ -296,7 +301,7 @@ $b$,
     if _left_data is not null then
       _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message);
     end if;
-    _version := domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata, _code, _message, _late);
+    _version := domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata || _partition, _code, _message, _late);
     _told := coalesce(_told, _version);
   end;
 %3$s

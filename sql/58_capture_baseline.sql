@@ -22,8 +22,8 @@ begin
   select * into strict expressions from domain_events._expressions(config.capture_id);
   -- FOR SHARE: the row is written down as it is when its event is stored, and nobody changes it until then.
   for one in execute format(
-    'select domain_events._short_id(%1$s) as id, %2$s as data
-       from (select * from %3$s as new
+    'select domain_events._short_id(%1$s) as id, %2$s as data, new.tableoid as relation
+       from (select *, tableoid from %3$s as new
               where not exists (select from domain_events.events e
                                  where e.aggregate_type = %4$L and e.aggregate_id = domain_events._short_id(%1$s)
                                    and e.global_position > %5$s)
@@ -33,7 +33,9 @@ begin
   loop
     perform domain_events._write_event(config.aggregate_type, one.id,
       domain_events._event_type(config.aggregate_type, config.event_name_style, 'Baselined'), null,
-      jsonb_build_object('new_values', one.data), '{"complete": true}');
+      jsonb_build_object('new_values', one.data),
+      case when one.relation = target then '{"complete": true}'
+           else jsonb_build_object('complete', true, 'in_partition', domain_events._qualified_name(one.relation)) end);
     written := written + 1;
   end loop;
   return written;

@@ -130,7 +130,18 @@ as $$
 declare
   id int := domain_events._capture_of(target);
   gone record;
+  renamed record;
+  has_left boolean;
 begin
+  for renamed in
+    select k.table_name as old_name, p.table_name as new_name, c.aggregate_type from domain_events.capture_partitions k
+      join domain_events.capture_config c on c.capture_id = k.capture_id
+      join domain_events._present_partitions(id) as p on p.relation = k.relation and p.table_name <> k.table_name
+     where k.capture_id = id and to_regclass(k.table_name) is distinct from k.relation
+  loop
+    perform domain_events._table_event(target, 'PartitionRenamed',
+      jsonb_build_object('aggregate_type', renamed.aggregate_type, 'partition', renamed.new_name, 'old_partition', renamed.old_name));
+  end loop;
   for gone in
     select k.relation, k.table_name, c.aggregate_type from domain_events.capture_partitions k
       join domain_events.capture_config c on c.capture_id = k.capture_id
@@ -140,7 +151,14 @@ begin
     perform domain_events._table_event(target,
       case when exists (select from pg_class r where r.oid = gone.relation) then 'PartitionDetached' else 'PartitionDropped' end,
       jsonb_build_object('aggregate_type', gone.aggregate_type, 'partition', gone.table_name));
+    has_left := true;
   end loop;
+  if has_left then
+    -- Its rows may come back, and be others then.
+    update domain_events.capture_config c set whole_row_after = domain_events._newest_position() where c.capture_id = id;
+    perform domain_events._write_capture_function(id);
+    perform domain_events._invalidate_capture(target);
+  end if;
   delete from domain_events.capture_partitions k where k.capture_id = id;
   insert into domain_events.capture_partitions (capture_id, relation, table_name)
   select id, p.relation, p.table_name from domain_events._present_partitions(id) as p;
@@ -148,7 +166,7 @@ end
 $$;
 
 comment on function domain_events._record_partitions(regclass) is
-  'Stores PartitionDetached and PartitionDropped for partitions that are gone and remembers the present ones';
+  'Stores PartitionDetached, PartitionDropped and PartitionRenamed, and remembers the present partitions';
 
 create function domain_events.follow_partitions(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp

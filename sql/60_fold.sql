@@ -9,10 +9,11 @@ as $$
 #variable_conflict use_column
 declare
   occupants jsonb[] := '{}';
+  leaf text;
   newest bigint;
   event record;
-  truncations bigint[];
-  data jsonb;
+  table_events domain_events.events[];
+  told jsonb;
 begin
   perform domain_events._check_read(fold_stream.aggregate_type, fold_stream.aggregate_id);
   if up_to_version < 1 then
@@ -22,18 +23,23 @@ begin
   select max(e.aggregate_version) into newest from domain_events.events e
    where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id;
   -- A truncation is between the events of lower and of higher positions: the table was locked.
-  truncations := array(
-    select t.global_position from domain_events.events t
-     where t.aggregate_type = 'domain_events.Table' and t.event_type = 'TableTruncated'
-       and t.event_data ->> 'aggregate_type' = fold_stream.aggregate_type and not jsonb_exists(t.event_data, 'partition')
+  table_events := array(
+    select t from domain_events.events t
+     where t.aggregate_type = 'domain_events.Table'
+       and t.event_type in ('TableTruncated', 'PartitionDetached', 'PartitionDropped', 'PartitionRenamed')
+       and t.event_data ->> 'aggregate_type' = fold_stream.aggregate_type
        and (up_to_version is null or up_to_version >= newest
             or t.global_position < (select e.global_position from domain_events.events e
                                      where e.aggregate_type = fold_stream.aggregate_type
                                        and e.aggregate_id = fold_stream.aggregate_id and e.aggregate_version = up_to_version))
-     order by 1);
+     order by t.global_position);
 
   for event in
-    select e.event_data, e.metadata @> '{"complete": true}' as complete,
+    select coalesce(f.late_after + 0.5, e.aggregate_version) as place,
+           -- What fired late within a transaction fired from the inside out; what was retried keeps its order.
+           case when f.late_after is null or (jsonb_exists(e.metadata, 'failure_id') and not jsonb_exists(e.metadata, 'queued'))
+                then e.aggregate_version else -e.aggregate_version end as turn,
+           e.event_data as data, e.metadata @> '{"complete": true}' as complete, e.metadata ->> 'in_partition' as leaf,
            -- What was retried happened when the store was at that position.
            case when jsonb_exists(e.metadata, 'failure_id') and jsonb_typeof(e.metadata -> 'after_position') = 'number'
                 then (e.metadata ->> 'after_position')::numeric + 0.5 else e.global_position end as moment
@@ -41,27 +47,32 @@ begin
      cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id
        and (up_to_version is null or e.aggregate_version <= up_to_version)
-     order by coalesce(f.late_after + 0.5, e.aggregate_version),
-              -- What fired late within a transaction fired from the inside out; what was retried keeps its order.
-              case when f.late_after is null or (jsonb_exists(e.metadata, 'failure_id') and not jsonb_exists(e.metadata, 'queued'))
-                   then e.aggregate_version else -e.aggregate_version end
+    union all
+    select null, null, null, null, null, 1e30  -- now, after all of them
+     order by place, turn
   loop
-    data := event.event_data;
-    while truncations[1] < event.moment loop
-      truncations := truncations[2:];
-      occupants := '{}';
+    while (table_events[1]).global_position < event.moment loop
+      told := (table_events[1]).event_data;
+      if (table_events[1]).event_type = 'PartitionRenamed' then
+        leaf := case leaf when told ->> 'old_partition' then told ->> 'partition' else leaf end;
+      elsif not jsonb_exists(told, 'partition') or told ->> 'partition' = leaf then
+        occupants := '{}';
+      end if;
+      table_events := table_events[2:];
     end loop;
-    if jsonb_exists(data, 'new_aggregate_id') or (jsonb_exists(data, 'old_values') and not jsonb_exists(data, 'new_values')) then
-      occupants := occupants[2:];                              -- rekeyed away, or deleted
-    elsif event.complete and not jsonb_exists(data, 'old_aggregate_id') then
-      occupants := array[data -> 'new_values'];                -- the whole row again, whatever was missed
-    elsif jsonb_exists(data, 'new_values') and not jsonb_exists(data, 'old_values') then
-      occupants := occupants || array[data -> 'new_values'];   -- created, or rekeyed to here
-    elsif jsonb_exists(data, 'new_values') then
-      occupants := array[coalesce(occupants[1], '{}') || (data -> 'new_values')] || occupants[2:];
+    leaf := coalesce(event.leaf, leaf);
+    if jsonb_exists(event.data, 'new_aggregate_id')
+       or (jsonb_exists(event.data, 'old_values') and not jsonb_exists(event.data, 'new_values')) then
+      occupants := occupants[2:];                                    -- rekeyed away, or deleted
+    elsif event.complete and not jsonb_exists(event.data, 'old_aggregate_id') then
+      occupants := array[event.data -> 'new_values'];                -- the whole row again, whatever was missed
+    elsif jsonb_exists(event.data, 'new_values') and not jsonb_exists(event.data, 'old_values') then
+      occupants := occupants || array[event.data -> 'new_values'];   -- created, or rekeyed to here
+    elsif jsonb_exists(event.data, 'new_values') then
+      occupants := array[coalesce(occupants[1], '{}') || (event.data -> 'new_values')] || occupants[2:];
     end if;
   end loop;
-  return case when truncations = '{}' then occupants[1] end;
+  return occupants[1];
 end
 $$;
 

@@ -5,6 +5,7 @@ use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::pg::delegate;
 use crate::pg::guard::Caught;
+use crate::pg::json;
 
 /// Why a change did not become an event.
 pub enum Failure {
@@ -56,7 +57,7 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
         event_type: (!draft.event_type.is_empty()).then_some(draft.event_type.as_slice()),
         event_name: draft.event_name.as_deref(),
         event_data: None,
-        complete: false,
+        metadata: None,
         after_version: None,
         code: &code,
         message: &message,
@@ -68,7 +69,7 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
     }
     kept.aggregate_id = draft.id.as_deref();
     kept.event_data = draft.has_data.then(|| draft.writer.bytes());
-    kept.complete = draft.complete;
+    kept.metadata = json::marks(draft.complete, None, draft.partition(plan));
     kept.after_version = draft.late;
     delegate::keep_failure(&kept)
 }

@@ -88,6 +88,13 @@ struct Draft {
     left: Option<(Option<Vec<u8>>, Vec<u8>)>,
 }
 
+impl Draft {
+    /// The partition where the row is from now on.
+    fn partition<'a>(&self, plan: &'a Plan) -> Option<&'a [u8]> {
+        plan.partition.as_deref().filter(|_| self.operation != Operation::Delete)
+    }
+}
+
 /// domain_events.capture_<id>()
 pub fn trigger(call: Call) -> Result<Datum> {
     let mut change = match Change::of(&call)? {
@@ -268,7 +275,7 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
             payload::event_data(&mut draft.writer, plan, change, shown.0, new, None)
         })?;
         draft.has_data = true;
-        let event = event(draft, stream)?;
+        let event = event(plan, draft, stream)?;
         if insert(plan, &store, &append::row(&event, head))? {
             draft.told_after = Some(draft.late.unwrap_or(head.version));
             return Ok(());
@@ -288,7 +295,7 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
         let head = if is_new { Head::default() } else { append::settle(&store, &stream, &mut lock)? };
         // What happened to the stream's row before the pause ended is unknown: this one replaces it.
         draft.complete = head.version > 0 && head.position <= plan.whole_row_after;
-        if insert(plan, &store, &append::row(&event(draft, stream)?, head))? {
+        if insert(plan, &store, &append::row(&event(plan, draft, stream)?, head))? {
             return Ok(());
         }
         if is_new {
@@ -332,11 +339,11 @@ fn rekey(
     };
     let both = || -> Result<i64> {
         let store = Store::open()?;
-        let mut ended = event(draft, stream(plan, &old))?;
+        let mut ended = event(plan, draft, stream(plan, &old))?;
         ended.event_data = datum::varlena(left.bytes());
         ended.metadata = context::metadata_with(None)?;
         let place = write_end(plan, change, &store, ended, &mut None)?;
-        write(&store, &event(draft, stream(plan, &new))?)?;
+        write(&store, &event(plan, draft, stream(plan, &new))?)?;
         Ok(place)
     };
     let place =
@@ -348,7 +355,7 @@ fn rekey(
 fn delete(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     let Some(id) = &draft.id else { return Err(Error::NullIdentity.into()) };
     let store = Store::open()?;
-    let event = event(draft, stream(plan, id))?;
+    let event = event(plan, draft, stream(plan, id))?;
     let mut late = None;
     let write = || write_end(plan, change, &store, event, &mut late);
     let place =
@@ -367,7 +374,7 @@ fn write_end(plan: &Plan, change: &Change, store: &Store, mut event: NewEvent, l
         if head.is_ours && plan.is_unique && head.position > plan.whole_row_after && late.is_none() {
             *late = delegate::place_end(&event.stream, plan.whole_row_after, change.replaced().is_none())?;
             if late.is_some() {
-                event.metadata = context::metadata_with(json::marks(false, *late))?;
+                event.metadata = context::metadata_with(json::marks(false, *late, None))?;
             }
         }
         if store.insert(&append::row(&event, head))?.is_some() {
@@ -400,9 +407,9 @@ fn stream<'a>(plan: &Plan, id: &[u8]) -> Stream<'a> {
     Stream { aggregate_type: Text::new(&plan.aggregate_type), aggregate_id: Text::new(id) }
 }
 
-fn event<'a>(draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {
+fn event<'a>(plan: &Plan, draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {
     let context = Context::current();
-    let own = json::marks(draft.complete, draft.late);
+    let own = json::marks(draft.complete, draft.late, draft.partition(plan));
     Ok(NewEvent {
         event_id: None,
         stream,

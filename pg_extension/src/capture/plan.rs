@@ -19,6 +19,8 @@ pub struct Plan {
     pub dead_letter: bool,
     pub full: bool,
     pub aggregate_type: Vec<u8>,
+    /// The qualified name, where the relation is a partition.
+    pub partition: Option<Vec<u8>>,
     pub whole_row_after: i64,
     pub max_bytes: usize,
     pub rekeyed: Vec<u8>,
@@ -143,6 +145,7 @@ impl Plan {
             dead_letter: text(root, "on_failure")? == b"dead_letter",
             full: text(root, "payload")? == b"full",
             aggregate_type: text(root, "aggregate_type")?,
+            partition: optional(root, "partition").map(|_| text(root, "partition")).transpose()?,
             whole_row_after: integer(value(root, "whole_row_after")?)?,
             max_bytes: integer(value(root, "max_bytes")?)? as usize,
             rekeyed: text(types, "rekey")?,

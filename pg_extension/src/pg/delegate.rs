@@ -150,7 +150,7 @@ pub struct KeptFailure<'a> {
     pub event_type: Option<&'a [u8]>,
     pub event_name: Option<&'a [u8]>,
     pub event_data: Option<&'a [u8]>,
-    pub complete: bool,
+    pub metadata: Option<Datum>,
     /// Its place, if it fired late.
     pub after_version: Option<i64>,
     pub code: &'a str,
@@ -159,7 +159,7 @@ pub struct KeptFailure<'a> {
 
 pub fn keep_failure(failure: &KeptFailure) -> Result<()> {
     let text = |value: Option<&[u8]>| (pg_sys::TEXTOID, value.map(|value| Text::new(value).datum));
-    let metadata = super::json::marks(failure.complete, None).unwrap_or_else(super::json::empty_object);
+    let metadata = failure.metadata.unwrap_or_else(super::json::empty_object);
     execute(
         c"select domain_events._keep_failure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
         &[

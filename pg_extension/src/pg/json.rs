@@ -43,24 +43,34 @@ pub fn empty_object() -> Datum {
     datum::varlena(&0x2000_0000u32.to_ne_bytes())
 }
 
-/// What the store says of an event itself: `{"late": true, "complete": true, "after_version": n}`, as far as it applies.
-pub fn marks(complete: bool, after_version: Option<i64>) -> Option<Datum> {
-    match (complete, after_version) {
-        (false, None) => None,
-        (true, None) => Some(object(&[(b"complete", None)])),
-        (false, Some(_)) => Some(object(&[(b"late", None), (b"after_version", after_version)])),
-        (true, Some(_)) => Some(object(&[(b"late", None), (b"complete", None), (b"after_version", after_version)])),
-    }
+/// What the store says of an event itself: `{"late": true, "complete": true, "in_partition": "s.t",
+/// "after_version": n}`, as far as it applies.
+pub fn marks(complete: bool, after_version: Option<i64>, partition: Option<&[u8]>) -> Option<Datum> {
+    // In the order of JSONB's keys.
+    let marks = [
+        after_version.map(|_| (b"late".as_slice(), Mark::True)),
+        complete.then_some((b"complete".as_slice(), Mark::True)),
+        partition.map(|name| (b"in_partition".as_slice(), Mark::Text(name))),
+        after_version.map(|version| (b"after_version".as_slice(), Mark::Number(version))),
+    ];
+    let marks: Vec<_> = marks.into_iter().flatten().collect();
+    (!marks.is_empty()).then(|| object(&marks))
 }
 
-/// An object of numbers, or `true` where there is none. Keys in the order of JSONB.
-fn object(parts: &[(&[u8], Option<i64>)]) -> Datum {
+enum Mark<'a> {
+    True,
+    Number(i64),
+    Text(&'a [u8]),
+}
+
+fn object(marks: &[(&[u8], Mark)]) -> Datum {
     let build = |writer: &mut crate::jsonb::Writer| {
-        let mut object = writer.object(parts.iter().map(|(key, _)| *key))?;
-        for (_, number) in parts {
-            let entry = match number {
-                None => writer.bool(true),
-                Some(number) => {
+        let mut object = writer.object(marks.iter().map(|(key, _)| *key))?;
+        for (_, mark) in marks {
+            let entry = match mark {
+                Mark::True => writer.bool(true),
+                Mark::Text(text) => writer.string(text)?,
+                Mark::Number(number) => {
                     let mut image = Vec::new();
                     crate::numeric::from_i64(*number, &mut image);
                     writer.numeric(&image)?

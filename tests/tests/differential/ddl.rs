@@ -132,13 +132,22 @@ impl Generator {
             }
             1 => {
                 partitions.leaves.remove(n);
-                self.replace(index, t, format!("drop table {leaf}"))
+                self.without_partition(index, t, &leaf)
             }
             _ => {
                 self.step(Step::new(format!("create table {leaf} partition of {root} {bounds}")));
-                self.replace(index, t, format!("drop table {leaf}"))
+                self.without_partition(index, t, &leaf)
             }
         }
+    }
+
+    fn without_partition(&mut self, index: usize, t: Table, leaf: &str) -> Step {
+        let is_told = t.tells_partitions();
+        let mut step = self.replace(index, t, format!("drop table {leaf}"));
+        if is_told {
+            step.resets.clear();
+        }
+        step
     }
 
     /// The step after which the table is another one.

@@ -47,6 +47,15 @@ pub struct Capture {
     pub strict: bool,
 }
 
+impl Capture {
+    fn shows(&self, column: u32) -> bool {
+        match &self.include {
+            Some(include) => include.contains(&column),
+            None => !self.exclude.contains(&column),
+        }
+    }
+}
+
 #[derive(Debug, Clone, Default)]
 pub struct Model {
     pub tables: Vec<Table>,
@@ -104,6 +113,11 @@ impl Table {
         self.columns.iter().filter(|c| !c.generated && !self.key.contains(&c.id)).collect()
     }
 
+    /// Its capture says in which partition a row is: a move that shows in no captured column makes no event.
+    pub fn tells_partitions(&self) -> bool {
+        self.capture.as_ref().zip(self.partitions.as_ref()).is_some_and(|(c, p)| c.shows(p.column))
+    }
+
     pub fn check(&self) -> Option<Check> {
         let capture = self.capture.as_ref()?;
         let ids: Option<Vec<&Column>> = capture.id.iter().map(|id| self.column(*id)).collect();
@@ -116,10 +130,7 @@ impl Table {
             return None;
         }
         let hidden = capture.redact.iter().any(|id| self.column(*id).is_none());
-        let captured = |c: &&Column| match &capture.include {
-            Some(include) => include.contains(&c.id),
-            None => !capture.exclude.contains(&c.id),
-        };
+        let captured = |c: &&Column| capture.shows(c.id);
         let pairs: Vec<String> = self
             .columns
             .iter()

@@ -225,9 +225,8 @@ impl Generator {
             && !p.leaves.is_empty()
             && self.random.percent(40)
         {
-            // Which rows a partition held is told by no event.
-            let leaf = self.random.pick(&p.leaves).0.clone();
-            return Step::new(format!("truncate {leaf}")).resetting(&capture.aggregate_type);
+            let step = Step::new(format!("truncate {}", self.random.pick(&p.leaves).0));
+            return if t.tells_partitions() { step } else { step.resetting(&capture.aggregate_type) };
         }
         Step::new(format!("truncate {}{}", t.sql(), if self.random.percent(60) { " cascade" } else { "" }))
     }

@@ -193,7 +193,8 @@ fn t10_in_all_circumstances(db: &Db) {
         capture: ", aggregate_id => '{id}'",
         unseen: "update @t set region = 1 - region; update @t set n = 1",
         work: "update @t set region = 1 - region, n = 5; insert into @t_1 values (4, 7); update @t set region = 0 where id = 4;
-               delete from @t_0 where id = 4; update @t set region = region + 1; update @t set n = n + 1",
+               delete from @t_0 where id = 4; update @t set region = region + 1; update @t set n = n + 1;
+               insert into @t values (5, 0), (6, 0), (7, 9); update @t set region = 3 where id = 6; truncate @t_0; insert into @t values (5, 0)",
         ..PLAIN
     }
     .run(db);
