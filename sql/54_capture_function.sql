@@ -159,9 +159,8 @@ $l$;
     if _moved.old_id <> domain_events._short_id(_id) then
       _op := 'ARRIVE';
       _type := %3$L;
-      _metadata := '{"complete": true}';
       _data := jsonb_build_object('new_values', _new_row, 'old_aggregate_id', _moved.old_id);
-      perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _metadata || _marks);
+      perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _marks, 'INSERT', coalesce(_after, %7$s));
     else
       _op := 'UPDATE';
       _old_id := _id;
@@ -174,7 +173,7 @@ $l$;
     end if;
   end if;
 $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed'),
-      config.aggregate_type, format(place_end, 'domain_events._short_id(_id)'), format(late_marks, '_late'));
+      config.aggregate_type, format(place_end, 'domain_events._short_id(_id)'), format(late_marks, '_late'), config.whole_row_after);
   end if;
   body := body || format($b$
   if _is_silent %16$s then
@@ -186,7 +185,6 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
       _new_key := %3$s;
     end if;
     _type := %4$L;
-    _metadata := '{"complete": true}';
     _old_id := domain_events._short_id(_old_id);
     _id := domain_events._short_id(_id);
     _left_data := jsonb_build_object('old_values', _old_key, 'new_values', _new_key, 'new_aggregate_id', _id);
@@ -194,7 +192,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     _ended := %12$s;
     _version := domain_events._write_event(%5$L, _old_id, _type, null, _left_data, %13$s);
     _told := coalesce(_ended, _version - 1);
-    perform domain_events._write_event(%5$L, _id, _type, null, _data, _metadata || _marks);
+    perform domain_events._write_event(%5$L, _id, _type, null, _data, _marks, 'INSERT', coalesce(_after, %9$s));
   else
     _type := %6$s;
     _name := %8$s;

@@ -64,7 +64,7 @@ begin
     if jsonb_exists(event.data, 'new_aggregate_id')
        or (jsonb_exists(event.data, 'old_values') and not jsonb_exists(event.data, 'new_values')) then
       occupants := occupants[2:];                                    -- rekeyed away, or deleted
-    elsif event.complete and not jsonb_exists(event.data, 'old_aggregate_id') then
+    elsif event.complete then
       occupants := array[event.data -> 'new_values'];                -- the whole row again, whatever was missed
     elsif jsonb_exists(event.data, 'new_values') and not jsonb_exists(event.data, 'old_values') then
       occupants := occupants || array[event.data -> 'new_values'];   -- created, or rekeyed to here

@@ -31,7 +31,10 @@ impl Context<'_> {
 
 /// Keys that are the store's own marks on captured events.
 fn is_mark(key: &[u8]) -> bool {
-    matches!(key, b"complete" | b"late" | b"after_version" | b"after_position" | b"failure_id" | b"queued" | b"in_partition")
+    matches!(
+        key,
+        b"complete" | b"late" | b"after_version" | b"after_position" | b"failure_id" | b"queued" | b"in_partition"
+    )
 }
 
 fn cut<'a>(value: &[u8]) -> Text<'a> {

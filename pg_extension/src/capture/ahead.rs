@@ -70,7 +70,10 @@ pub fn catch_up(plan: &Plan, change: &Change) -> Result<()> {
         seen.mark(&version);
         seen.ahead.insert(version, current_subtransaction());
     });
-    record(plan, &earlier)
+    if !record(plan, &earlier)? {
+        SEEN.with_borrow_mut(|seen| seen.ahead.remove(&version));
+    }
+    Ok(())
 }
 
 /// A transaction has ended.

@@ -119,9 +119,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
         let place = |old| old_plan.as_ref().and_then(|old_plan| plan.place(old_plan, old));
         change.arrive(leaving, place, &mut arrived);
     }
-    if !ahead::is_done(plan, &change) {
-        ahead::catch_up(plan, &change)?;
-        record(plan, &change)?;
+    if !ahead::is_done(plan, &change) && record(plan, &change)? {
         ahead::mark(plan, &change);
     }
     if let Some(leaving) = leaving {
@@ -144,8 +142,8 @@ fn plan_of(change: &Change) -> Result<Kept<Option<Plan>>> {
     })
 }
 
-/// Stores the change's event, or keeps what failed.
-fn record(plan: &Plan, change: &Change) -> Result<()> {
+/// Stores the change's event, or keeps what failed; false when the change makes no event.
+fn record(plan: &Plan, change: &Change) -> Result<bool> {
     let mut draft = Draft {
         operation: change.operation,
         id: None,
@@ -166,6 +164,7 @@ fn record(plan: &Plan, change: &Change) -> Result<()> {
         Err(failure) => failure.raise(),
         Ok(()) => Ok(()),
     };
+    let makes_event = !draft.event_type.is_empty() || change.operation == Operation::Truncate;
     if let Some(version) = draft.told_after {
         late::keep(change, version);
     }
@@ -173,7 +172,7 @@ fn record(plan: &Plan, change: &Change) -> Result<()> {
     if draft.writer.capacity() <= 1 << 20 {
         BUFFER.replace(draft.writer);
     }
-    kept
+    kept.map(|()| makes_event)
 }
 
 /// The place of an event that could not be stored, in the stream of the old row.
@@ -203,11 +202,17 @@ fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resu
         }
         Operation::Insert => insert_row(plan, change, draft),
         Operation::Delete => {
+            catch_up(plan, change);
             prepare(plan, change, draft, &[], (Part::Row, Part::None))?;
             delete(plan, change, draft)
         }
         Operation::Update => update(plan, change, draft),
     }
+}
+
+/// What fails here is no failure of this change.
+fn catch_up(plan: &Plan, change: &Change) {
+    ahead::catch_up(plan, change).unwrap_or_else(|error| error.raise());
 }
 
 /// Chooses the event's type, its id, and renders its data.
@@ -244,11 +249,13 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     if let Some((old, new)) = ids
         && old != new
     {
+        catch_up(plan, change);
         return rekey(plan, change, draft, old, new);
     }
     if !plan.row.iter().any(|column| changed[*column]) {
         return Ok(());
     }
+    catch_up(plan, change);
     let (event_type, event_name) = plan.event_type(change.operation, &changed);
     draft.event_type = event_type.to_vec();
     draft.event_name = event_name.map(<[u8]>::to_vec);
@@ -293,8 +300,7 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
     let mut is_new = plan.guess.is_new() && !lock.queue(&stream, false)?;
     for _ in 0..append::ATTEMPTS {
         let head = if is_new { Head::default() } else { append::settle(&store, &stream, &mut lock)? };
-        // What happened to the stream's row before the pause ended is unknown: this one replaces it.
-        draft.complete = head.version > 0 && head.position <= plan.whole_row_after;
+        draft.complete = plan.replaces(head);
         if insert(plan, &store, &append::row(&event(plan, draft, stream)?, head))? {
             return Ok(());
         }
@@ -315,7 +321,6 @@ fn rekey(
     new: Option<Vec<u8>>,
 ) -> std::result::Result<(), Failure> {
     draft.event_type = plan.rekeyed.clone();
-    draft.complete = true;
     draft.id = new;
     // Both are finished before the first is stored, so that what fails, fails before.
     let mut left = Writer::default();
@@ -337,13 +342,13 @@ fn rekey(
     let (Some(old), Some(new)) = (old, draft.id.clone()) else {
         return Err(Error::NullIdentity.into());
     };
-    let both = || -> Result<i64> {
+    let mut both = || -> Result<i64> {
         let store = Store::open()?;
         let mut ended = event(plan, draft, stream(plan, &old))?;
         ended.event_data = datum::varlena(left.bytes());
         ended.metadata = context::metadata_with(None)?;
         let place = write_end(plan, change, &store, ended, &mut None)?;
-        write(&store, &event(plan, draft, stream(plan, &new))?)?;
+        begin(plan, &store, draft, stream(plan, &new))?;
         Ok(place)
     };
     let place =
@@ -384,15 +389,17 @@ fn write_end(plan: &Plan, change: &Change, store: &Store, mut event: NewEvent, l
     Err(append::contended(&event.stream))
 }
 
-fn write(store: &Store, event: &NewEvent) -> Result<()> {
-    let mut lock = StreamLock::acquire(&event.stream, Purpose::Write);
+/// Stores the event of a row that takes a key over.
+fn begin(plan: &Plan, store: &Store, draft: &mut Draft, stream: Stream) -> Result<()> {
+    let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
-        let head = append::settle(store, &event.stream, &mut lock)?;
-        if store.insert(&append::row(event, head))?.is_some() {
+        let head = append::settle(store, &stream, &mut lock)?;
+        draft.complete = plan.replaces(head);
+        if store.insert(&append::row(&event(plan, draft, stream)?, head))?.is_some() {
             return Ok(());
         }
     }
-    Err(append::contended(&event.stream))
+    Err(append::contended(&stream))
 }
 
 fn insert(plan: &Plan, store: &Store, row: &crate::pg::store::Row) -> std::result::Result<bool, Failure> {

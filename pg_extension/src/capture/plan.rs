@@ -10,6 +10,7 @@ use crate::pg::cache::{EntryMemory, Watches};
 use crate::pg::compound::Composites;
 use crate::pg::image::Layout;
 use crate::pg::render::{IdentityText, Render};
+use crate::pg::store::Head;
 use crate::pg::trigger::{Change, Operation};
 use crate::pg::{columns, delegate};
 
@@ -189,6 +190,11 @@ impl Plan {
     pub fn place(&self, other: &Plan, index: usize) -> Option<usize> {
         let name = &other.columns.iter().find(|column| column.index == index)?.name;
         self.columns.iter().find(|column| column.name == *name).map(|column| column.index)
+    }
+
+    /// What has become of the stream's row since is unknown: one that begins now replaces it.
+    pub fn replaces(&self, head: Head) -> bool {
+        head.version > 0 && head.position <= self.whole_row_after
     }
 
     /// Type and name of the event: the first entry of the mapping that fits, else the default.

@@ -179,7 +179,8 @@ fn t9_in_all_circumstances(db: &Db) {
     Trap {
         tables: "create table @t (id int primary key deferrable, s text, n int default 0)",
         work: "update @t set id = 100 where id = 1; update @t set id = id + 1; update @t set id = 2, n = 1 where id = 101; update @t set n = 2",
-        unseen: "update @t set s = 'unseen'",
+        unseen: "update @t set s = 'unseen'; update @t set id = id + 10; update @t set id = 100 where id = 13;
+                 update @t set id = 4 where id = 11; update @t set id = 3 where id = 100; update @t set id = 1 where id = 4",
         ..PLAIN
     }
     .run(db);
