@@ -206,7 +206,7 @@ as $$
              when leaf.type in ('float4'::regtype, 'float8'::regtype) then array['extra_float_digits = 1']
              when leaf.type = 'money'::regtype then array['lc_monetary = ''C''']
              else array['timezone = ''UTC''', 'datestyle = ''ISO, MDY''', 'intervalstyle = ''postgres''',
-                        'bytea_output = ''hex''', 'extra_float_digits = 1', 'lc_monetary = ''C''']
+                        'bytea_output = ''hex''', 'extra_float_digits = 1', 'lc_monetary = ''C''', 'quote_all_identifiers = off']
            end as settings
       from leaf
   )

@@ -4,7 +4,7 @@ create function domain_events._event_type(aggregate_type text, style text, verb 
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
   select case style
-           when 'dotted' then lower(regexp_replace(aggregate_type, '([a-z0-9])([A-Z])', '\1_\2', 'g')) || '.' || lower(verb)
+           when 'dotted' then lower(regexp_replace(aggregate_type, '([a-z0-9])([A-Z])', E'\\1_\\2', 'g')) || '.' || lower(verb)
            else aggregate_type || verb
          end
 $$;
@@ -15,12 +15,12 @@ comment on function domain_events._event_type(text, text, text) is 'UserCreated 
 create function domain_events._default_aggregate_type(table_name name) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
-  select regexp_replace(w.camel,
+  select coalesce(nullif(regexp_replace(w.camel,
            case when w.camel ~* 'ies$' then 'ies$'
                 when w.camel ~* '(s|x|z|ch|sh)es$' then 'es$'
                 when w.camel ~* '(ss|us|is)$' then '$'
                 else 's$' end,
-           case when w.camel ~* 'ies$' then 'y' else '' end, 'i')
+           case when w.camel ~* 'ies$' then 'y' else '' end, 'i'), ''), w.camel)
     from (select coalesce(string_agg(upper(left(p, 1)) || substr(p, 2), '' order by n), table_name::text) as camel
             from regexp_split_to_table(table_name::text, '[^[:alnum:]]+') with ordinality as u(p, n)
            where p <> '') as w
@@ -126,6 +126,8 @@ declare
   before domain_events.capture_columns[];
   after domain_events.capture_columns[];
 begin
+  -- Another session may be at it, or may just have done it.
+  perform from domain_events.capture_config c where c.capture_id = _sync_columns.capture_id for update;
   before := array(select k from domain_events.capture_columns k where k.capture_id = _sync_columns.capture_id);
   after := array(select row(_sync_columns.capture_id, l.attnum, l.column_name, l.identity_position, l.captured, l.redacted)::domain_events.capture_columns
                    from domain_events._live_columns(_sync_columns.capture_id) as l);
@@ -160,27 +162,30 @@ comment on function domain_events._sync_columns(int) is
   'Records the present columns of a captured table; every stream''s next event then carries the whole row';
 
 create function domain_events._qualified_name(relation oid) returns text
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation
 $$;
 
 comment on function domain_events._qualified_name(oid) is 'schema.table, quoted where needed, whatever the search_path';
 
--- The capture that a trigger on this relation serves: its own, its partition root's, or, for a table that was dropped and
--- restored, the one of the same name whose table is gone.
+-- The capture that a trigger on this relation serves: its own or that of the table it is a partition of (which may itself have
+-- become a partition since), or, for a table that was dropped and restored, the one of the same name whose table is gone.
 create function domain_events._find_capture(relation oid) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-  root oid := coalesce((select pg_partition_root(c.oid) from pg_class c where c.oid = relation and c.relispartition), relation);
+  -- The nearest first.
+  tables oid[] := array[relation] || array(select a.relid::oid from pg_partition_ancestors(relation) with ordinality as a(relid, n)
+                                            where a.relid <> relation order by a.n);
   found_id int;
 begin
-  select c.capture_id into found_id from domain_events.capture_config c where c.relation = root;
+  select c.capture_id into found_id from domain_events.capture_config c
+   where c.relation = any (tables) order by array_position(tables, c.relation::oid) limit 1;
   if found_id is null then
-    update domain_events.capture_config c set relation = root
-      from pg_class r join pg_namespace n on n.oid = r.relnamespace
-     where r.oid = root and c.table_name = format('%I.%I', n.nspname, r.relname)
+    update domain_events.capture_config c set relation = t.relation
+      from unnest(tables) as t(relation)
+     where c.table_name = domain_events._qualified_name(t.relation)
        and not exists (select from pg_class gone where gone.oid = c.relation)
     returning c.capture_id into found_id;
   end if;
@@ -188,7 +193,7 @@ begin
 end
 $$;
 
-comment on function domain_events._find_capture(oid) is 'The capture that serves a relation or its partition root; null when there is none';
+comment on function domain_events._find_capture(oid) is 'The capture that serves a relation or the table it is a partition of; null when there is none';
 
 -- What the native trigger needs to know of a relation, columns already followed through DDL. The portable trigger has the
 -- same baked into its text.

@@ -27,6 +27,8 @@ as $$
   with live as (
     select l.*, l.redacted or bool_or(l.attnum is null and l.redacted) over () as hidden,
            bool_or(l.attnum is null and l.identity_position is not null) over () as identity_missing from domain_events._live_columns(_pieces.capture_id) as l
+  ), limits as materialized (  -- once, not for every column
+    select domain_events._max_bytes(_pieces.capture_id) as max_bytes
   )
   select l.attnum, l.column_name, l.identity_position, l.captured,
          case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
@@ -38,8 +40,7 @@ as $$
          case when l.identity_missing then 'null::text' else domain_events._text_expression(domain_events._field('old', l.column_name), l.type) end,
          case when l.identity_missing then 'null::text' else domain_events._text_expression(domain_events._field('new', l.column_name), l.type) end,
          l.is_generated
-    from live as l
-    cross join lateral (select domain_events._max_bytes(_pieces.capture_id) as max_bytes) as limits
+    from live as l cross join limits
    where l.attnum is not null
    order by l.attnum
 $$;
@@ -50,7 +51,7 @@ comment on function domain_events._pieces(int) is 'SQL text per column of a capt
 create function domain_events._bare(expression text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
-  select case when expression like 'to\_jsonb(%' then substr(expression, 10, length(expression) - 10) else expression end
+  select case when expression like E'to\\_jsonb(%' then substr(expression, 10, length(expression) - 10) else expression end
 $$;
 
 comment on function domain_events._bare(text) is 'An argument of jsonb_build_object(), without a to_jsonb() around it';

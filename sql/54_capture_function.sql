@@ -324,7 +324,9 @@ $p$ else '' end);
 
   execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp %s as %L',
     'capture_' || config.capture_id,
-    (select string_agg('set ' || s, ' ') from unnest(domain_events._render_settings(types, identity_types)) as s),
+    (select string_agg('set ' || s, ' ') from (
+       select unnest(domain_events._render_settings(types, identity_types)) as s
+        union select 'quote_all_identifiers = off' where is_partitioned) as settings),
     format(E'-- Written by domain_events._write_capture_function() for %s; changes are overwritten.%s\nbegin\n%s\n  return null;\nend\n',
            replace(config.table_name, E'\n', ' '), declarations, body));
 end

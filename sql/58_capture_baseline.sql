@@ -4,7 +4,7 @@ create function domain_events._write_baseline(target regclass, max_rows int) ret
 language plpgsql volatile security definer
 set search_path = pg_catalog, pg_temp set row_security = off
 set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set bytea_output = 'hex'
-set extra_float_digits = 1 set lc_monetary = 'C'
+set extra_float_digits = 1 set lc_monetary = 'C' set quote_all_identifiers = off
 as $$
 declare
   config domain_events.capture_config;
@@ -23,13 +23,15 @@ begin
   -- FOR SHARE: the row is written down as it is when its event is stored, and nobody changes it until then.
   for one in execute format(
     'select domain_events._short_id(%1$s) as id, %2$s as data, new.tableoid as relation
-       from (select *, tableoid from %3$s as new
+       from (select *, tableoid from %7$s %3$s as new
               where not exists (select from domain_events.events e
                                  where e.aggregate_type = %4$L and e.aggregate_id = domain_events._short_id(%1$s)
                                    and e.global_position > %5$s)
               limit %6$s for share) as new',
     expressions.id_new, expressions.row_new, target, config.aggregate_type, config.whole_row_after,
-    coalesce(max_rows::text, 'all'))
+    coalesce(max_rows::text, 'all'),
+    -- Rows of inheritance children are no rows of this table.
+    case when (select r.relkind = 'p' from pg_class r where r.oid = target) then '' else 'only' end)
   loop
     perform domain_events._write_event(config.aggregate_type, one.id,
       domain_events._event_type(config.aggregate_type, config.event_name_style, 'Baselined'), null,

@@ -184,6 +184,9 @@ begin
     perform domain_events._grant_capture(id, current_user);
     execute format('create trigger " domain_events_truncate" after truncate on %s for each statement execute function domain_events.%I()',
                    leaf, 'capture_' || id);
+    if (select c.replication from domain_events.captures c where c.target = follow_partitions.target) = 'always' then
+      execute format('alter table %s enable always trigger " domain_events_truncate"', leaf);
+    end if;
     perform domain_events._seal_capture(id, current_user);
   end loop;
   perform domain_events._record_partitions(target);
@@ -211,7 +214,7 @@ begin
                    where (k.capture_id is null or k.capture_id = captured.capture_id) and (k.relation is null or p.relation is null)) then
       perform domain_events.follow_partitions(captured.relation);
     end if;
-    if tg_tag = 'ALTER TABLE' then
+    if tg_tag in ('ALTER TABLE', 'ALTER TYPE') then
       perform domain_events._grant_partitioning(captured.capture_id);  -- the owner may be another one now
       perform domain_events._follow_columns(captured.capture_id);
     end if;

@@ -7,8 +7,8 @@ as $$
 begin
   -- A drop command does not tell its objects before it starts, and afterwards this function may be gone with them: hence
   -- the statement's text. The native engine looks at the parsed statement instead.
-  if (tg_tag = 'DROP SCHEMA' and current_query() ~* 'drop\s+schema\s[^;]*\mdomain_events\M'
-      or tg_tag = 'DROP EXTENSION' and current_query() ~* 'drop\s+extension\s[^;]*\mpg_domain_events\M'
+  if (tg_tag = 'DROP SCHEMA' and current_query() ~* E'drop\\s+schema\\s[^;]*\\mdomain_events\\M'
+      or tg_tag = 'DROP EXTENSION' and current_query() ~* E'drop\\s+extension\\s[^;]*\\mpg_domain_events\\M'
          -- once its objects are detached, which is how the way back to the portable engine goes, it drops nothing
          and exists (select from pg_depend d join pg_extension x on d.refclassid = 'pg_extension'::regclass and d.refobjid = x.oid
                       where x.extname = 'pg_domain_events' and d.deptype = 'e'))
@@ -31,7 +31,7 @@ begin
   if exists (select from pg_event_trigger_dropped_objects() as d
               where d.object_type = 'table' and d.object_identity = 'domain_events.events')
      or exists (select from pg_event_trigger_dropped_objects() as d
-                 where d.object_type = 'trigger' and d.object_identity like 'events\_append\_only% on domain_events.events') then
+                 where d.object_type = 'trigger' and d.object_identity like E'events\\_append\\_only% on domain_events.events') then
     raise exception 'the event store protects its events: neither their table nor its triggers are dropped'
       using errcode = '23001', hint = 'Run "domain-events uninstall" to remove the store.';
   end if;
@@ -59,7 +59,7 @@ begin
       when tag in ('DROP TABLE', 'DROP TRIGGER') execute function domain_events._guard_table();
     comment on event trigger domain_events_guard_table is 'Refuses to drop the table of events, its protection, or a capture''s triggers';
     create event trigger domain_events_follow_ddl on ddl_command_end
-      when tag in ('ALTER TABLE', 'CREATE TABLE', 'CREATE TABLE AS') execute function domain_events._follow_ddl();
+      when tag in ('ALTER TABLE', 'ALTER TYPE', 'CREATE TABLE', 'CREATE TABLE AS') execute function domain_events._follow_ddl();
     comment on event trigger domain_events_follow_ddl is 'Lets captures follow changes of columns and partitions';
     create event trigger domain_events_follow_drop on sql_drop
       when tag in ('DROP TABLE', 'DROP SCHEMA') execute function domain_events._follow_ddl();

@@ -190,7 +190,7 @@ impl Generator {
             String::new()
         };
         Step::new(format!(
-            "merge into {} as m using (select distinct v from (values {}) as v(v)) as s(k) on m.{} = s.k {matched}{inserted}",
+            "merge into {} as m using (select distinct v from (values {}) as v(v) order by v) as s(k) on m.{} = s.k {matched}{inserted}",
             t.sql(),
             rows.join(", "),
             first.sql()

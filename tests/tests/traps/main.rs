@@ -9,4 +9,5 @@ mod nested;
 mod order;
 mod partitions;
 mod security;
+mod surroundings;
 mod values;
