@@ -11,7 +11,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use crate::{Cluster, Session};
+use crate::{Cluster, Failure, Rows, Session};
 
 /// How the store is installed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
@@ -193,6 +193,25 @@ impl Db {
             assert!(Instant::now() < deadline, "process {pid} never waited for a lock");
             thread::sleep(Duration::from_millis(5));
         }
+    }
+
+    /// One session begins and runs `held`; another runs `begin`, then waits for the first in `statement`; the first commits.
+    /// What the other got, and the other.
+    pub fn contend(&self, held: &str, begin: &str, statement: &str) -> (Session, Result<Rows, Failure>) {
+        let (mut holder, mut other) = (self.owner(), self.owner());
+        let pid = other.pid();
+        holder.run("begin");
+        holder.run(held);
+        other.run(begin);
+        thread::scope(|scope| {
+            let waiting = scope.spawn(move || {
+                let result = other.attempt(statement);
+                (other, result)
+            });
+            self.wait_until_blocked(pid);
+            holder.run("commit");
+            waiting.join().expect("the session that waited")
+        })
     }
 }
 

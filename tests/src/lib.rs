@@ -10,6 +10,7 @@
 mod cli;
 mod cluster;
 mod db;
+mod dump;
 mod guard;
 mod invariant;
 mod mariadb;

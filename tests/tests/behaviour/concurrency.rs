@@ -15,20 +15,8 @@ engines! {
 const APPEND: &str = "select (domain_events.append_event('User', '1', 'UserRenamed')).aggregate_version";
 
 /// Session A holds the stream; B starts, waits, A commits: what B got.
-fn contend(db: &Db, setup_b: &str, statement_b: &'static str) -> (Session, Result<Rows, Failure>) {
-    let mut a = db.owner();
-    a.run("begin");
-    a.run(APPEND);
-    let mut b = db.owner();
-    b.run(setup_b);
-    let pid = b.pid();
-    let waiting = thread::spawn(move || {
-        let result = b.attempt(statement_b);
-        (b, result)
-    });
-    db.wait_until_blocked(pid);
-    a.run("commit");
-    waiting.join().expect("session B")
+fn contend(db: &Db, setup_b: &str, statement_b: &str) -> (Session, Result<Rows, Failure>) {
+    db.contend(APPEND, setup_b, statement_b)
 }
 
 fn t5_new_stream_read_committed(db: &Db) {
@@ -39,7 +27,7 @@ fn t5_new_stream_read_committed(db: &Db) {
 }
 
 /// Goes on with the right version, or is told to retry; never 23505 and never a wrong number.
-fn continues_or_40001(db: &Db, isolation: &str, statement: &'static str) {
+fn continues_or_40001(db: &Db, isolation: &str, statement: &str) {
     let (mut b, result) = contend(db, &format!("begin isolation level {isolation}; select 1"), statement);
     match result {
         Ok(rows) => {

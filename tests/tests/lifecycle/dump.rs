@@ -1,32 +1,9 @@
 //! T15: pg_dump and pg_restore, whole databases and single tables.
 
-use std::path::PathBuf;
-
-use domain_events_tests::{Db, Engine, engines};
+use domain_events_tests::{Db, engines};
 
 engines! {
     t15_a_whole_database, t15_data_only, t15_a_single_captured_table, t15_redaction_follows_the_name, t15_dead_letters_and_pauses,
-}
-
-fn file(db: &Db, name: &str) -> PathBuf {
-    db.cluster().socket_dir().join(format!("{}-{name}", db.name))
-}
-
-/// Runs a client program and insists on silence: a warning of pg_restore is an error that the user would have to judge.
-fn quietly(db: &Db, program: &str, arguments: &[&str]) {
-    let mut command = db.client_program(program, "postgres");
-    let out = command.args(arguments).output().expect(program);
-    let stderr = String::from_utf8_lossy(&out.stderr);
-    assert!(out.status.success() && stderr.is_empty(), "{program} {arguments:?}:\n{stderr}");
-}
-
-fn copy_of(db: &Db) -> Db {
-    let path = file(db, "whole.dump");
-    let path = path.to_str().expect("a path");
-    quietly(db, "pg_dump", &["-Fc", "-f", path]);
-    let copy = Db::new(Engine::None).holding(db.engine);
-    quietly(&copy, "pg_restore", &["--exit-on-error", "-d", &copy.name, path]);
-    copy
 }
 
 const USE: &str = "create table users (gone int, id int primary key, name text, ssn text);
@@ -66,7 +43,7 @@ fn goes_on(db: &Db) {
 
 fn t15_a_whole_database(db: &Db) {
     db.owner().run(USE);
-    let copy = copy_of(db);
+    let copy = db.restored();
     let all = "select event_id, aggregate_type, aggregate_id, aggregate_version, event_data, recorded_at, global_position from domain_events.events order by global_position";
     assert_eq!(copy.admin().table(all), db.admin().table(all));
     assert_eq!(copy.owner().one("select engine from domain_events.engine()"), db.engine.name());
@@ -80,7 +57,7 @@ fn t15_a_whole_database(db: &Db) {
     }
     goes_on(&copy);
     // And a copy of the copy.
-    let again = copy_of(&copy);
+    let again = copy.restored();
     assert_eq!(
         again.owner().one("select (domain_events.append_event('Note', '1', 'NoteTaken')).aggregate_version"),
         "3"
@@ -92,18 +69,7 @@ fn t15_a_whole_database(db: &Db) {
 
 fn t15_data_only(db: &Db) {
     db.owner().run(USE);
-    let (schema, data) = (file(db, "schema.sql"), file(db, "data.dump"));
-    let (schema, data) = (schema.to_str().expect("a path"), data.to_str().expect("a path"));
-    quietly(db, "pg_dump", &["-s", "-f", schema]);
-    quietly(db, "pg_dump", &["-a", "-Fc", "-f", data]);
-    let copy = Db::new(Engine::None).holding(db.engine);
-    let out = copy
-        .client_program("psql", "postgres")
-        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-f", schema])
-        .output()
-        .expect("psql");
-    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
-    quietly(&copy, "pg_restore", &["--exit-on-error", "--disable-triggers", "-d", &copy.name, data]);
+    let copy = db.restored_data_only();
     let count = "select count(*) from domain_events.events";
     assert_eq!(copy.admin().one(count), db.admin().one(count));
     // `--disable-triggers` ends with ENABLE TRIGGER ALL, which turns ALWAYS into ORIGIN: held all the same, or told.
@@ -123,18 +89,17 @@ fn t15_data_only(db: &Db) {
 
 fn t15_a_single_captured_table(db: &Db) {
     db.owner().run(USE);
-    let path = file(db, "users.dump");
-    let path = path.to_str().expect("a path");
+    let path = db.file("users.dump");
     // Data alone, into the table where it was: captured again, since rows are written again.
-    quietly(db, "pg_dump", &["-a", "-Fc", "-t", "users", "-f", path]);
+    db.quietly("pg_dump", &["-a", "-Fc", "-t", "users", "-f", &path]);
     db.owner().run("delete from users");
-    quietly(db, "pg_restore", &["--exit-on-error", "-d", &db.name, path]);
+    db.quietly("pg_restore", &["--exit-on-error", "-d", &db.name, &path]);
     db.check_fold("User", "select id::text, to_jsonb(t) || '{\"ssn\": {\"$value\": \"redacted\"}}' from users t");
     assert_eq!(db.owner().one("select max(aggregate_version) from domain_events.events where aggregate_type = 'User' and aggregate_id = '1'"), "4");
     // The whole table, dropped and restored: another OID, other attribute numbers, the same streams.
-    quietly(db, "pg_dump", &["-Fc", "-t", "users", "-f", path]);
+    db.quietly("pg_dump", &["-Fc", "-t", "users", "-f", &path]);
     db.owner().run("drop table users");
-    quietly(db, "pg_restore", &["--exit-on-error", "-d", &db.name, path]);
+    db.quietly("pg_restore", &["--exit-on-error", "-d", &db.name, &path]);
     let mut s = db.owner();
     s.run("update users set name = 'after', ssn = 'secret-9'; insert into users values (3, 'new', 'secret-8')");
     assert_eq!(s.one("select count(*) from domain_events.events where events::text like '%secret%'"), "0");
@@ -153,7 +118,7 @@ fn t15_redaction_follows_the_name(db: &Db) {
          alter table people drop column a, drop column b, drop column c;
          insert into people values (1, 'secret-1', 'shown', 1);",
     );
-    let copy = copy_of(db);
+    let copy = db.restored();
     let mut s = copy.owner();
     s.run("update people set ssn = 'secret-2', open = 'shown too'");
     s.run("alter table people rename ssn to tax_no; update people set tax_no = 'secret-3', n = 2");
@@ -171,7 +136,7 @@ fn t15_dead_letters_and_pauses(db: &Db) {
     db.admin().run("alter table domain_events.events add constraint boom check (aggregate_id <> '13') not valid");
     db.owner().run("insert into users values (13, 'x', 'secret-13')");
     db.admin().run("alter table domain_events.events drop constraint boom");
-    let copy = copy_of(db);
+    let copy = db.restored();
     let mut s = copy.owner();
     assert_eq!(s.one("select state from domain_events.captures where target = 'items'::regclass"), "paused");
     s.run("update items set n = 9");

@@ -2,7 +2,7 @@
 
 use std::thread;
 
-use domain_events_tests::{Db, engines};
+use domain_events_tests::{Db, Session, engines};
 
 engines! {
     t6_two_hundred_thousand_captured_rows, t6_a_million_streams_in_one_transaction, t6_two_bulk_statements_at_once,
@@ -68,6 +68,13 @@ fn t6_two_bulk_statements_at_once(db: &Db) {
     db.check_versions();
 }
 
+/// A line of what the kernel knows of the session's process.
+pub(crate) fn kilobytes(s: &mut Session, line: &str) -> i64 {
+    let status = std::fs::read_to_string(format!("/proc/{}/status", s.pid())).expect("a Linux system");
+    let mut words = status.lines().find_map(|l| l.strip_prefix(line)).expect(line).split_whitespace();
+    words.nth(1).and_then(|kb| kb.parse().ok()).expect("kB")
+}
+
 fn t18_backend_memory_is_flat(db: &Db) {
     let mut s = db.admin();
     s.run(
@@ -85,18 +92,12 @@ fn t18_backend_memory_is_flat(db: &Db) {
     let after = s.number(used);
     assert!(after - before < 2_000_000, "the backend grew by {} bytes over 270,000 captured rows", after - before);
     // And inside one transaction and one statement: the process, not only its contexts.
-    let pid = s.pid();
-    let resident = |pid: i64| {
-        let status = std::fs::read_to_string(format!("/proc/{pid}/status")).expect("a Linux system");
-        let line = status.lines().find(|l| l.starts_with("RssAnon:")).expect("RssAnon");
-        line.split_whitespace().nth(1).and_then(|kb| kb.parse::<i64>().ok()).expect("kB")
-    };
     s.run("begin; insert into m select i, 0, 'some text' from generate_series(1, 20000) i");
-    let first = resident(pid);
+    let first = kilobytes(&mut s, "RssAnon");
     for _ in 0..5 {
         s.run("update m set v = v + 1");
     }
-    let last = resident(pid);
+    let last = kilobytes(&mut s, "RssAnon");
     s.run("commit");
     assert!(
         last - first < 20_000,

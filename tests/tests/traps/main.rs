@@ -2,6 +2,7 @@
 
 mod bulk;
 mod circumstances;
+mod circumstances_sessions;
 mod context;
 mod ddl;
 mod history;

@@ -1,6 +1,6 @@
 //! T12: capture gives nobody the store's rights. T11: taking the guards away is refused or found.
 
-use domain_events_tests::{Db, engines};
+use domain_events_tests::{Db, Session, engines};
 
 engines! {
     t12_shadowed_functions_and_operators, t12_a_users_cast_to_json, t12_temporary_objects, t12_output_functions_of_domains,
@@ -20,7 +20,7 @@ fn evil(db: &Db) -> String {
     evil
 }
 
-fn still_harmless(db: &Db, evil: &str) {
+pub(crate) fn still_harmless(db: &Db, evil: &str) {
     assert_eq!(
         db.admin().one(&format!("select rolsuper or rolcreaterole from pg_roles where rolname = '{evil}'")),
         "f"
@@ -28,9 +28,8 @@ fn still_harmless(db: &Db, evil: &str) {
     assert_eq!(db.admin().one("select to_regclass('public.pwned') is null"), "t");
 }
 
-fn t12_shadowed_functions_and_operators(db: &Db) {
-    let evil = evil(db);
-    let mut s = db.session(&evil);
+/// Functions and operators that take what calls them for a superuser, in a schema that comes first.
+pub(crate) fn shadow(s: &mut Session, evil: &str) {
     s.run("create schema e; set search_path = e, pg_catalog, public");
     for (signature, returns) in [
         ("to_jsonb(anyelement)", "jsonb"),
@@ -54,15 +53,23 @@ fn t12_shadowed_functions_and_operators(db: &Db) {
                begin execute 'alter role {evil} superuser'; return null; end $$"
         ));
     }
-    s.run(&format!(
-        "create function e.boom(anyelement, anyelement) returns boolean language plpgsql as $$
-           begin execute 'alter role {evil} superuser'; return true; end $$"
-    ));
-    for operator in ["=", "<>", "<=", "||", "+", "*<>"] {
+    for operand in ["anyelement", "text", "bigint", "integer", "jsonb"] {
         s.run(&format!(
-            "create operator e.{operator} (leftarg = anyelement, rightarg = anyelement, function = e.boom)"
+            "create function e.boom({operand}, {operand}) returns boolean language plpgsql as $$
+               begin execute 'alter role {evil} superuser'; return true; end $$"
         ));
+        for operator in ["=", "<>", "<=", "||", "+", "*<>"] {
+            s.run(&format!(
+                "create operator e.{operator} (leftarg = {operand}, rightarg = {operand}, function = e.boom)"
+            ));
+        }
     }
+}
+
+fn t12_shadowed_functions_and_operators(db: &Db) {
+    let evil = evil(db);
+    let mut s = db.session(&evil);
+    shadow(&mut s, &evil);
     s.run(
         "insert into public.users values (1, 'a'); update public.users set name = 'b'; update public.users set id = 2;
          delete from public.users; insert into public.users values (3, 'c')",
@@ -71,10 +78,8 @@ fn t12_shadowed_functions_and_operators(db: &Db) {
     db.check_table("User", "users");
 }
 
-fn t12_a_users_cast_to_json(db: &Db) {
-    let evil = db.role("evil");
-    db.admin().run(&format!("grant create on database {} to {evil}; grant create on schema public to {evil}", db.name));
-    let mut s = db.session(&evil);
+/// Types whose casts to json run the user's code.
+pub(crate) fn casts_to_json(s: &mut Session, evil: &str) {
     s.run(&format!(
         "create type mood as enum ('sad', 'ok');
          create type span as range (subtype = float8);
@@ -89,6 +94,13 @@ fn t12_a_users_cast_to_json(db: &Db) {
          create cast (span as json) with function pwn(span);
          grant usage on type mood, span, pair to public;"
     ));
+}
+
+fn t12_a_users_cast_to_json(db: &Db) {
+    let evil = db.role("evil");
+    db.admin().run(&format!("grant create on database {} to {evil}; grant create on schema public to {evil}", db.name));
+    let mut s = db.session(&evil);
+    casts_to_json(&mut s, &evil);
     db.owner().run(&format!(
         "create table users (id int primary key, m mood, s span, ms mood[], p pair, ps pair[]);
          select domain_events.enable_capture('users');
@@ -108,18 +120,25 @@ fn t12_a_users_cast_to_json(db: &Db) {
     db.check_versions();
 }
 
-fn t12_temporary_objects(db: &Db) {
-    let evil = evil(db);
-    let mut s = db.session(&evil);
+/// Temporary objects under the names that capture uses.
+pub(crate) fn temporary_objects(s: &mut Session, evil: &str) {
     s.run(&format!(
         "create temp table events (like pg_catalog.pg_class); create temp table users2 (id int);
          create temp table capture_config (x int); create temp table pg_class (x int);
          create type pg_temp.jsonb as enum ('x'); create type pg_temp.text as enum ('x'); create type pg_temp.bigint as enum ('x');
          create function pg_temp.to_jsonb(anyelement) returns pg_catalog.jsonb language plpgsql as $$
-           begin execute 'alter role {evil} superuser'; return null; end $$;
-         set search_path = pg_temp, public, pg_catalog;
-         insert into users values (1, 'a'); update users set name = 'b'; delete from users; insert into users values (1, 'c');"
+           begin execute 'alter role {evil} superuser'; return null; end $$;"
     ));
+}
+
+fn t12_temporary_objects(db: &Db) {
+    let evil = evil(db);
+    let mut s = db.session(&evil);
+    temporary_objects(&mut s, &evil);
+    s.run(
+        "set search_path = pg_temp, public, pg_catalog;
+         insert into users values (1, 'a'); update users set name = 'b'; delete from users; insert into users values (1, 'c');",
+    );
     still_harmless(db, &evil);
     db.check_table("User", "users");
 }
@@ -193,29 +212,37 @@ fn t12_writers_need_no_right_on_the_store(db: &Db) {
     db.check_table("User", "users");
 }
 
-fn t11_tampering_with_the_guards_is_found(db: &Db) {
-    let mut s = db.admin();
-    s.run("create table users (id int primary key, name text); select domain_events.enable_capture('users')");
-    assert_eq!(s.table("select * from domain_events.check_infrastructure()"), "");
+/// Whatever this session can take away of a table's guards and the store's is a new finding, and gone with it.
+pub(crate) fn tampering_is_found(s: &mut Session, table: &str) {
+    let findings = "select code, object from domain_events.check_infrastructure() order by 1, 2";
+    let before = s.table(findings);
     for (tamper, restore) in [
         (
-            "alter table users disable trigger \" domain_events_capture\"",
-            "alter table users enable trigger \" domain_events_capture\"",
+            format!("alter table {table} disable trigger \" domain_events_capture\""),
+            format!("alter table {table} enable trigger \" domain_events_capture\""),
         ),
-        ("alter table users disable trigger all", "alter table users enable trigger all"),
-        ("drop trigger \" domain_events_capture\" on users", ""),
-        ("alter table domain_events.events disable trigger all", ""),
+        (format!("alter table {table} disable trigger all"), format!("alter table {table} enable trigger all")),
+        (format!("drop trigger \" domain_events_capture\" on {table}"), String::new()),
+        ("alter table domain_events.events disable trigger all".into(), String::new()),
+        ("drop trigger events_append_only on domain_events.events".into(), String::new()),
     ] {
         s.run("begin");
-        if s.attempt(tamper).is_ok() {
-            assert_ne!(s.table("select * from domain_events.check_infrastructure()"), "", "{tamper} is not found");
+        if s.attempt(&tamper).is_ok() {
+            assert_ne!(s.table(findings), before, "{tamper} is not found");
             if !restore.is_empty() {
-                s.run(restore);
-                assert_eq!(s.table("select * from domain_events.check_infrastructure()"), "");
+                s.run(&restore);
+                assert_eq!(s.table(findings), before);
             }
         }
         s.run("rollback");
     }
+}
+
+fn t11_tampering_with_the_guards_is_found(db: &Db) {
+    let mut s = db.admin();
+    s.run("create table users (id int primary key, name text); select domain_events.enable_capture('users')");
+    assert_eq!(s.table("select * from domain_events.check_infrastructure()"), "");
+    tampering_is_found(&mut s, "users");
     // A forged row by the owner is no hole in the versions that goes unseen.
     s.run("insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type) values ('User', '9', 5, 'Forged')");
     assert_ne!(s.table("select * from domain_events.check_integrity()"), "");
