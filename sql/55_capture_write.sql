@@ -1,5 +1,16 @@
 -- The privileged end of capture: stores a finished event, or keeps it as a failure.
 
+create function domain_events._captured_position(aggregate_type text, aggregate_id text) returns bigint
+language sql stable
+as $$
+  select e.global_position from domain_events.events e
+   where e.aggregate_type = _captured_position.aggregate_type and e.aggregate_id = _captured_position.aggregate_id
+     and jsonb_exists_any(e.event_data, '{new_values,old_values,new_aggregate_id}')
+   order by e.aggregate_version desc limit 1
+$$;
+
+comment on function domain_events._captured_position(text, text) is 'Position of the stream''s newest event that says something of a row; null when none does';
+
 -- Every captured row comes through here: what other functions do (the context) is written out, and search_path is
 -- the caller's pinned one, which together is about 15 us of 50 a row.
 create function domain_events._write_event(
@@ -39,7 +50,10 @@ begin
       from domain_events.events e
      where e.aggregate_type = _write_event.aggregate_type and e.aggregate_id = _write_event.aggregate_id
      order by e.aggregate_version desc limit 1;
-    if operation = 'UPDATE' and (head_version is null or head_position <= whole_row_after) then
+    if operation in ('INSERT', 'UPDATE') and head_position > whole_row_after then
+      head_position := domain_events._captured_position(aggregate_type, aggregate_id);
+    end if;
+    if operation = 'UPDATE' and (head_position <= whole_row_after) is not false then
       return null;
     elsif operation = 'INSERT' and head_position <= whole_row_after then
       metadata := metadata || '{"complete": true}';

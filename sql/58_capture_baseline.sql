@@ -26,7 +26,7 @@ begin
        from (select *, tableoid from %7$s %3$s as new
               where not exists (select from domain_events.events e
                                  where e.aggregate_type = %4$L and e.aggregate_id = domain_events._short_id(%1$s)
-                                   and e.global_position > %5$s)
+                                   and e.global_position > %5$s and jsonb_exists_any(e.event_data, ''{new_values,old_values,new_aggregate_id}''))
               limit %6$s for share) as new',
     expressions.id_new, expressions.row_new, target, config.aggregate_type, config.whole_row_after,
     coalesce(max_rows::text, 'all'),

@@ -275,7 +275,7 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
         let head = append::settle(&store, &stream, &mut lock)?;
-        draft.complete = head.position <= plan.whole_row_after;
+        draft.complete = plan.told(&stream, head)? <= plan.whole_row_after;
         let new = if draft.complete { Part::Row } else { shown.1 };
         guard::attempt(|| {
             let _fixed = FixedSettings::enter();
@@ -297,10 +297,10 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
     let store = Store::open()?;
     let stream = stream(plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
-    let mut is_new = plan.guess.is_new() && !lock.queue(&stream, false)?;
+    let mut is_new = store.is_plain() && plan.guess.is_new() && !lock.queue(&stream, false)?;
     for _ in 0..append::ATTEMPTS {
         let head = if is_new { Head::default() } else { append::settle(&store, &stream, &mut lock)? };
-        draft.complete = plan.replaces(head);
+        draft.complete = plan.replaces(&stream, head)?;
         if insert(plan, &store, &append::row(&event(plan, draft, stream)?, head))? {
             return Ok(());
         }
@@ -394,7 +394,7 @@ fn begin(plan: &Plan, store: &Store, draft: &mut Draft, stream: Stream) -> Resul
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
         let head = append::settle(store, &stream, &mut lock)?;
-        draft.complete = plan.replaces(head);
+        draft.complete = plan.replaces(&stream, head)?;
         if store.insert(&append::row(&event(plan, draft, stream)?, head))?.is_some() {
             return Ok(());
         }

@@ -9,8 +9,9 @@ use crate::jsonb::{Document, Object, Value, key_order};
 use crate::pg::cache::{EntryMemory, Watches};
 use crate::pg::compound::Composites;
 use crate::pg::image::Layout;
+use crate::pg::lock::Stream;
 use crate::pg::render::{IdentityText, Render};
-use crate::pg::store::Head;
+use crate::pg::store::{Head, type_hash};
 use crate::pg::trigger::{Change, Operation};
 use crate::pg::{columns, delegate};
 
@@ -25,6 +26,8 @@ pub struct Plan {
     pub whole_row_after: i64,
     pub max_bytes: usize,
     pub rekeyed: Vec<u8>,
+    /// What an event of another type says is not about the row.
+    own_types: Vec<u64>,
     created: Vec<u8>,
     updated: Vec<u8>,
     deleted: Vec<u8>,
@@ -150,6 +153,12 @@ impl Plan {
             whole_row_after: integer(value(root, "whole_row_after")?)?,
             max_bytes: integer(value(root, "max_bytes")?)? as usize,
             rekeyed: text(types, "rekey")?,
+            own_types: items(root, "own_types")?
+                .map(|entry| match entry {
+                    Value::String(name) => Ok(type_hash(name)),
+                    _ => Err(broken("own_types")),
+                })
+                .collect::<Result<_>>()?,
             created: text(types, "insert")?,
             updated: text(types, "update")?,
             deleted: text(types, "delete")?,
@@ -192,9 +201,18 @@ impl Plan {
         self.columns.iter().find(|column| column.name == *name).map(|column| column.index)
     }
 
+    /// The position of the newest event that says something of the stream's row; 0 when there is none.
+    pub fn told(&self, stream: &Stream, head: Head) -> Result<i64> {
+        if head.position <= self.whole_row_after || self.own_types.contains(&head.event_type) {
+            return Ok(head.position);
+        }
+        delegate::captured_position(stream)
+    }
+
     /// What has become of the stream's row since is unknown: one that begins now replaces it.
-    pub fn replaces(&self, head: Head) -> bool {
-        head.version > 0 && head.position <= self.whole_row_after
+    pub fn replaces(&self, stream: &Stream, head: Head) -> Result<bool> {
+        let position = self.told(stream, head)?;
+        Ok(position > 0 && position <= self.whole_row_after)
     }
 
     /// Type and name of the event: the first entry of the mapping that fits, else the default.

@@ -44,6 +44,28 @@ pub unsafe fn bytes_of<'a>(value: *const pg_sys::varlena) -> &'a [u8] {
     }
 }
 
+/// The bytes of a text that is plain as it is stored; `None` when it would have to be detoasted.
+///
+/// # Safety
+/// As `detoasted`.
+pub unsafe fn plain_text<'a>(datum: Datum) -> Option<&'a [u8]> {
+    // SAFETY: caller's promise.
+    unsafe {
+        let value: *mut pg_sys::varlena = datum.cast_mut_ptr();
+        is_plain(value).then(|| bytes_of(value))
+    }
+}
+
+/// With a header of 4 bytes or 1, neither compressed nor stored elsewhere.
+///
+/// # Safety
+/// `value` is a live varlena.
+unsafe fn is_plain(value: *const pg_sys::varlena) -> bool {
+    use pgrx::varlena::{varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u};
+    // SAFETY: caller's promise.
+    unsafe { varatt_is_4b_u(value) || (varatt_is_1b(value) && !varatt_is_1b_e(value)) }
+}
+
 /// The whole image of a plain varlena with a 4-byte header, detoasted if need be.
 ///
 /// # Safety
@@ -61,12 +83,10 @@ pub unsafe fn detoasted<'a>(datum: Datum) -> &'a [u8] {
 /// # Safety
 /// As `detoasted`.
 pub unsafe fn packed(datum: Datum) -> *mut pg_sys::varlena {
-    use pgrx::varlena::{varatt_is_1b, varatt_is_1b_e, varatt_is_4b_u};
     // SAFETY: caller's promise.
     unsafe {
         let value: *mut pg_sys::varlena = datum.cast_mut_ptr();
-        let is_plain = varatt_is_4b_u(value) || (varatt_is_1b(value) && !varatt_is_1b_e(value));
-        if is_plain { value } else { pg_sys::pg_detoast_datum_packed(value) }
+        if is_plain(value) { value } else { pg_sys::pg_detoast_datum_packed(value) }
     }
 }
 

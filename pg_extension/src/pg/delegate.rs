@@ -123,7 +123,20 @@ pub fn place_end(stream: &super::lock::Stream, whole_row_after: i64, is_older: b
             (pg_sys::BOOLOID, Some(Datum::from(is_older))),
         ],
     )?;
-    match place.as_deref().map(|place| crate::jsonb::Document(place).as_value()) {
+    number(place)
+}
+
+/// The position of the stream's newest event that says something of a row; 0 when none does.
+pub fn captured_position(stream: &super::lock::Stream) -> Result<i64> {
+    let position = execute(
+        c"select to_jsonb(domain_events._captured_position($1, $2))",
+        &[(pg_sys::TEXTOID, Some(stream.aggregate_type.datum)), (pg_sys::TEXTOID, Some(stream.aggregate_id.datum))],
+    )?;
+    Ok(number(position)?.unwrap_or(0))
+}
+
+fn number(document: Option<Vec<u8>>) -> Result<Option<i64>> {
+    match document.as_deref().map(|document| crate::jsonb::Document(document).as_value()) {
         Some(crate::jsonb::Value::Numeric(image)) => super::json::to_i64(image).map(Some),
         _ => Ok(None),
     }

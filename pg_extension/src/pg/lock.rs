@@ -61,6 +61,11 @@ unsafe extern "C-unwind" {
     fn hash_bytes_extended(k: *const u8, keylen: i32, seed: u64) -> u64;
 }
 
+pub(super) fn hash(bytes: &[u8], seed: u64) -> u64 {
+    // SAFETY: reads just the bytes of the slice.
+    unsafe { hash_bytes_extended(bytes.as_ptr(), bytes.len() as i32, seed) }
+}
+
 /// A stream, with both halves of its key as plain texts.
 #[derive(Clone, Copy)]
 pub struct Stream<'a> {
@@ -80,11 +85,7 @@ pub struct StreamLock {
 
 impl StreamLock {
     pub fn acquire(stream: &Stream, purpose: Purpose) -> Self {
-        let hash = |text: &Text, seed: u64| {
-            // SAFETY: reads just the bytes of the slice.
-            unsafe { hash_bytes_extended(text.bytes.as_ptr(), text.bytes.len() as i32, seed) }
-        };
-        let key = hash(&stream.aggregate_id, hash(&stream.aggregate_type, 0));
+        let key = hash(stream.aggregate_id.bytes, hash(stream.aggregate_type.bytes, 0));
         let tag = pg_sys::LOCKTAG {
             // SAFETY: a plain global of the backend.
             locktag_field1: unsafe { pg_sys::MyDatabaseId }.into(),

@@ -24,6 +24,7 @@ use crate::error::{Error, Result};
 
 const TRANSACTION_ID: usize = 2;
 const AGGREGATE_VERSION: usize = 6;
+const EVENT_TYPE: usize = 7;
 const RECORDED_AT: usize = 16;
 
 pub struct Store {
@@ -56,6 +57,8 @@ pub struct Head {
     pub position: i64,
     /// Written by the running transaction.
     pub is_ours: bool,
+    /// See [`type_hash`].
+    pub event_type: u64,
 }
 
 #[derive(Clone, Copy)]
@@ -161,6 +164,7 @@ impl Store {
                     recorded_at: (*values.add(RECORDED_AT - 1)).value() as i64,
                     position: (*values).value() as i64,
                     is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours,
+                    event_type: datum::plain_text(*values.add(EVENT_TYPE - 1)).map_or(0, type_hash),
                 }
             }
         };
@@ -426,6 +430,11 @@ pub unsafe fn begin_scan(
             0,
         )
     }
+}
+
+/// Stands for an event type where types are only compared.
+pub fn type_hash(event_type: &[u8]) -> u64 {
+    super::lock::hash(event_type, 0)
 }
 
 /// Microseconds since 2000, the server's clock.

@@ -8,6 +8,7 @@ engines! {
     t7_a_row_moves_and_is_changed_again, t7_a_function_within_the_statement, t7_triggers_of_another_table, t7_a_lock_is_no_change,
     t7_changes_without_event, t7_triggers_made_and_dropped_in_between, t7_dead_letters_are_put_in_their_place,
     t7_a_key_is_taken_again_while_its_row_leaves, t7_savepoints_within_a_trigger,
+    an_applications_own_event_stands_for_no_row,
 }
 
 /// A table, and a trigger function that runs the statement it is given where the row says "go".
@@ -269,4 +270,27 @@ fn t7_savepoints_within_a_trigger(db: &Db) {
         println!("trigger {name:?}");
         db.check_table("T", "t");
     }
+}
+
+/// What the application has appended to a stream says nothing of the row: the first captured event is still a whole one.
+fn an_applications_own_event_stands_for_no_row(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create table t (id int primary key, s text, n int default 0); insert into t values (1, 'a'), (2, 'b'), (3, 'c');
+         select domain_events.enable_capture('t', 'T');
+         select domain_events.append_event('T', i::text, 'Noted', '{\"k\": 1}') from generate_series(1, 4) i;
+         update t set n = 1; insert into t values (4, 'd');",
+    );
+    db.check_table("T", "t");
+    s.run(
+        "select domain_events.pause_capture('t'); update t set s = 'unseen'; delete from t where id = 4; select domain_events.resume_capture('t');
+         select domain_events.append_event('T', i::text, 'Noted') from generate_series(1, 4) i; insert into t values (4, 'again');
+         update t set n = 2 where id < 3; alter table t add c int; select domain_events.append_event('T', '1', 'Noted'); update t set c = 1;",
+    );
+    db.check_table("T", "t");
+    s.run("select domain_events.pause_capture('t'); select domain_events.resume_capture('t'); select domain_events.append_event('T', '2', 'Noted')");
+    assert_eq!(s.one("select domain_events.baseline_capture('t')"), "4");
+    s.run("select domain_events.append_event('T', '2', 'Noted'); update t set n = 3");
+    assert_eq!(s.one("select count(*) from domain_events.events where metadata ? 'complete' and event_data #>> '{new_values,n}' = '3'"), "0");
+    db.check_table("T", "t");
 }

@@ -46,7 +46,10 @@ fn t3_types_do_not_depend_on_standard_conforming_strings(db: &Db) {
     );
     let mut other = db.owner();
     other.run("set standard_conforming_strings = off; alter table user_addresses add b int; update user_addresses set b = 1; insert into user_addresses values (2, 'x')");
-    assert_eq!(s.one("select string_agg(distinct event_type, ',') from domain_events.events"), "user_address.created,user_address.updated");
+    assert_eq!(
+        s.one("select string_agg(distinct event_type, ',') from domain_events.events"),
+        "user_address.created,user_address.updated"
+    );
     s.error("select domain_events.enable_capture('user_addresses', aggregate_type => 'domain_events.X')")
         .expect("22023");
     db.check_table("UserAddress", "user_addresses");
