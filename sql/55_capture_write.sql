@@ -155,15 +155,15 @@ comment on function domain_events._find_step(oid, tid) is
   'The version after which an event belongs whose row version was replaced before it fired; null when that is not told yet, or was only a lock';
 
 -- A row's end fires late when its key was taken again while it was queued: by a trigger, or by the next row of "set id = id + 1".
--- What a row that is older than the transaction ends, ends before anything that has begun since; otherwise the end belongs
--- between two beginnings with no end in between.
+-- A row that is older than the transaction ends before all that the transaction has told so far: that is about who came after it.
+-- Otherwise the end belongs between two beginnings with no end in between.
 create function domain_events._place_end(aggregate_type text, aggregate_id text, whole_row_after bigint, is_older boolean) returns bigint
 language plpgsql volatile
 as $$
 #variable_conflict use_variable
 declare
   event record;
-  is_there boolean := is_older;
+  is_there boolean := false;
 begin
   -- An end that has become a dead letter would be missed.
   if not is_older and exists (select from domain_events.capture_failures f
@@ -183,7 +183,7 @@ begin
        and (jsonb_exists(e.event_data, 'new_values') or jsonb_exists(e.event_data, 'old_values'))
      order by coalesce(f.late_after + 0.5, e.aggregate_version), case when f.late_after is null then e.aggregate_version else -e.aggregate_version end
   loop
-    if event.kind = 'beginning' and is_there then
+    if is_older or event.kind = 'beginning' and is_there then
       return event.after_version;
     end if;
     is_there := event.kind <> 'end';

@@ -178,6 +178,26 @@ fn in_place(events: &[&Event]) -> Option<Vec<Event>> {
     is_late.then(|| placed.into_iter().map(|(_, event)| event).collect())
 }
 
+/// Numbers of jsonb have more digits than those of serde_json.
+fn numbers_as_texts(json: &str) -> String {
+    let (mut out, mut in_text, mut in_number, mut escaped) =
+        (String::with_capacity(json.len() + 16), false, false, false);
+    for c in json.chars() {
+        let is_digit =
+            !in_text && (c.is_ascii_digit() || c == '-' || (in_number && matches!(c, '.' | 'e' | 'E' | '+')));
+        if is_digit != in_number {
+            out.push('"');
+            in_number = is_digit;
+        }
+        if c == '"' && !escaped {
+            in_text = !in_text;
+        }
+        escaped = in_text && c == '\\' && !escaped;
+        out.push(c);
+    }
+    out
+}
+
 fn same_changes(a: &[Event], b: &[Event]) -> Result<(), String> {
     if a.len() != b.len() {
         return Err(format!("{} and {} events", a.len(), b.len()));
@@ -186,8 +206,9 @@ fn same_changes(a: &[Event], b: &[Event]) -> Result<(), String> {
         if left[3] != right[3] || left[4] != right[4] || left[7..] != right[7..] {
             return Err(format!("{left:?} and {right:?}"));
         }
-        let data =
-            |e: &Event| -> Value { e[5].as_deref().and_then(|d| serde_json::from_str(d).ok()).unwrap_or(Value::Null) };
+        let data = |e: &Event| -> Value {
+            e[5].as_deref().and_then(|d| serde_json::from_str(&numbers_as_texts(d)).ok()).unwrap_or(Value::Null)
+        };
         let (x, y) = (data(left), data(right));
         let keys = |v: &Value| v.as_object().map(|o| o.keys().cloned().collect::<Vec<_>>()).unwrap_or_default();
         let whole = metadata(left).get("complete").is_some() || metadata(right).get("complete").is_some();
