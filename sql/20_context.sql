@@ -64,7 +64,7 @@ begin
   end;
   if jsonb_typeof(parsed) = 'object' then
     -- These keys are the store's own marks on captured events.
-    return parsed - '{complete,late,after_version,after_position,failure_id,queued,in_partition}'::text[];
+    return parsed - '{complete,late,after_version,after_position,failure_id,queued,in_table}'::text[];
   end if;
   return jsonb_build_object('$context', parsed);
 end

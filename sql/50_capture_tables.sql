@@ -9,6 +9,7 @@ create table domain_events.capture_config (
   aggregate_type   text collate "C" not null,
   state            text not null default 'active',
   include_only     boolean not null,
+  shares_type      boolean not null,
   event_types      jsonb not null default '[]',
   event_name_style text not null,
   payload          text not null,
@@ -39,6 +40,7 @@ comment on column domain_events.capture_config.table_name is 'Schema-qualified n
 comment on column domain_events.capture_config.aggregate_type is 'Type of the streams';
 comment on column domain_events.capture_config.state is 'active or paused';
 comment on column domain_events.capture_config.include_only is 'True when columns were named by include: a column added later is not captured';
+comment on column domain_events.capture_config.shares_type is 'True when another captured table had the type already: events then say of which table the row is';
 comment on column domain_events.capture_config.event_types is 'Mapping of operations and changed columns to event types';
 comment on column domain_events.capture_config.event_name_style is 'pascal: UserCreated; dotted: user.created';
 comment on column domain_events.capture_config.payload is 'changes: changed columns only; full: whole rows';

@@ -227,7 +227,7 @@ begin
   return jsonb_build_object(
     'capture_id', id, 'relation', config.relation::oid::bigint, 'state', config.state,
     'aggregate_type', config.aggregate_type, 'on_failure', config.on_failure, 'payload', config.payload,
-    'table_name', config.table_name, 'partition', case when config.relation::oid <> relation then domain_events._qualified_name(relation) end,
+    'table_name', config.table_name, 'in_table', case when config.relation::oid <> relation or config.shares_type then domain_events._qualified_name(relation) end,
     'identity_missing', exists (select from domain_events.capture_columns k
                                  where k.capture_id = id and k.attnum is null and k.identity_position is not null),
     'whole_row_after', config.whole_row_after, 'fail_closed', config.fail_closed,

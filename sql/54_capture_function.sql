@@ -47,18 +47,18 @@ begin
     into differences
     from domain_events._pieces(config.capture_id) as p where p.captured;
 
-  declarations := case when is_partitioned then $d$
+  declarations := case when is_partitioned or config.shares_type then $d$
 declare
-  -- Where the row is from now on: truncating that partition ends the stream.
-  _partition jsonb := case when tg_op = 'DELETE' then '{}' else jsonb_build_object('in_partition', quote_ident(tg_table_schema) || '.' || quote_ident(tg_table_name)) end;$d$
+  -- Where the row is from now on: truncating that ends the stream.
+  _place jsonb := case when tg_op = 'DELETE' then '{}' else jsonb_build_object('in_table', quote_ident(tg_table_schema) || '.' || quote_ident(tg_table_name)) end;$d$
   else '
 declare
-  _partition constant jsonb := ''{}'';' end || $d$
+  _place constant jsonb := ''{}'';' end || $d$
   _op text := tg_op; _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
   _type text; _newest text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
-  _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _partition; _told bigint; _is_silent boolean := false; _surroundings text;
+  _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
   _is_locked boolean; _moved record; _changed text[]; _query text; _code text; _message text;
 $d$;
   body := format($b$
@@ -300,7 +300,7 @@ $b$,
     if _left_data is not null then
       _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message);
     end if;
-    _version := domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata || _partition, _code, _message, _late);
+    _version := domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata || _place, _code, _message, _late);
     _told := coalesce(_told, _version);
   end;
 %3$s
@@ -327,7 +327,7 @@ $p$ else '' end);
     'capture_' || config.capture_id,
     (select string_agg('set ' || s, ' ') from (
        select unnest(domain_events._render_settings(types, identity_types)) as s
-        union select 'quote_all_identifiers = off' where is_partitioned) as settings),
+        union select 'quote_all_identifiers = off' where is_partitioned or config.shares_type) as settings),
     format(E'-- Written by domain_events._write_capture_function() for %s; changes are overwritten.%s\nbegin\n%s\n  return null;\nend\n',
            replace(config.table_name, E'\n', ' '), declarations, body));
 end

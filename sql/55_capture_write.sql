@@ -352,8 +352,13 @@ begin
   end if;
   perform domain_events._table_event(config.relation, 'TableTruncated',
     jsonb_build_object('aggregate_type', config.aggregate_type)
-    || case when config.relation::oid = relation then '{}'
-            else jsonb_build_object('partition', domain_events._qualified_name(relation)) end);
+    || case when config.relation::oid <> relation then jsonb_build_object('partition', domain_events._qualified_name(relation))
+            -- Rows of another table with the same type are still there.
+            when exists (select from domain_events.capture_config c where c.aggregate_type = config.aggregate_type and c.capture_id <> config.capture_id)
+              then jsonb_build_object('only_in', array(
+                     select domain_events._qualified_name(t.relid) from pg_partition_tree(config.relation) as t where t.isleaf
+                      union select config.table_name where config.shares_type))
+            else '{}' end);
   if config.relation::oid = relation then
     -- Every stream has ended: what comes next on one starts from nothing.
     update domain_events.capture_config c set whole_row_after = domain_events._newest_position() where c.capture_id = config.capture_id;

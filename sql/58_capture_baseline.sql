@@ -36,8 +36,8 @@ begin
     perform domain_events._write_event(config.aggregate_type, one.id,
       domain_events._event_type(config.aggregate_type, config.event_name_style, 'Baselined'), null,
       jsonb_build_object('new_values', one.data),
-      case when one.relation = target then '{"complete": true}'
-           else jsonb_build_object('complete', true, 'in_partition', domain_events._qualified_name(one.relation)) end);
+      case when one.relation = target and not config.shares_type then '{"complete": true}'
+           else jsonb_build_object('complete', true, 'in_table', domain_events._qualified_name(one.relation)) end);
     written := written + 1;
   end loop;
   return written;

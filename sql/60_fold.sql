@@ -9,7 +9,7 @@ as $$
 #variable_conflict use_column
 declare
   occupants jsonb[] := '{}';
-  leaf text;
+  in_table text;
   newest bigint;
   event record;
   table_events domain_events.events[];
@@ -39,7 +39,7 @@ begin
            -- What fired late within a transaction fired from the inside out; what was retried keeps its order.
            case when f.late_after is null or (jsonb_exists(e.metadata, 'failure_id') and not jsonb_exists(e.metadata, 'queued'))
                 then e.aggregate_version else -e.aggregate_version end as turn,
-           e.event_data as data, e.metadata @> '{"complete": true}' as complete, e.metadata ->> 'in_partition' as leaf,
+           e.event_data as data, e.metadata @> '{"complete": true}' as complete, e.metadata ->> 'in_table' as in_table,
            -- What was retried happened when the store was at that position.
            case when jsonb_exists(e.metadata, 'failure_id') and jsonb_typeof(e.metadata -> 'after_position') = 'number'
                 then (e.metadata ->> 'after_position')::numeric + 0.5 else e.global_position end as moment
@@ -54,13 +54,15 @@ begin
     while (table_events[1]).global_position < event.moment loop
       told := (table_events[1]).event_data;
       if (table_events[1]).event_type = 'PartitionRenamed' then
-        leaf := case leaf when told ->> 'old_partition' then told ->> 'partition' else leaf end;
-      elsif not jsonb_exists(told, 'partition') or told ->> 'partition' = leaf then
+        in_table := case in_table when told ->> 'old_partition' then told ->> 'partition' else in_table end;
+      elsif (case when jsonb_exists(told, 'partition') then told ->> 'partition' = in_table
+                  when jsonb_exists(told, 'only_in') then coalesce(jsonb_exists(told -> 'only_in', in_table), told -> 'only_in' = '[]')
+                  else true end) then
         occupants := '{}';
       end if;
       table_events := table_events[2:];
     end loop;
-    leaf := coalesce(event.leaf, leaf);
+    in_table := coalesce(event.in_table, in_table);
     if jsonb_exists(event.data, 'new_aggregate_id')
        or (jsonb_exists(event.data, 'old_values') and not jsonb_exists(event.data, 'new_values')) then
       occupants := occupants[2:];                                    -- rekeyed away, or deleted

@@ -33,7 +33,7 @@ impl Context<'_> {
 fn is_mark(key: &[u8]) -> bool {
     matches!(
         key,
-        b"complete" | b"late" | b"after_version" | b"after_position" | b"failure_id" | b"queued" | b"in_partition"
+        b"complete" | b"late" | b"after_version" | b"after_position" | b"failure_id" | b"queued" | b"in_table"
     )
 }
 

@@ -69,7 +69,7 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
     }
     kept.aggregate_id = draft.id.as_deref();
     kept.event_data = draft.has_data.then(|| draft.writer.bytes());
-    kept.metadata = json::marks(draft.complete, None, draft.partition(plan));
+    kept.metadata = json::marks(draft.complete, None, draft.in_table(plan));
     kept.after_version = draft.late;
     delegate::keep_failure(&kept)
 }

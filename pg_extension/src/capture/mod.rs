@@ -89,9 +89,9 @@ struct Draft {
 }
 
 impl Draft {
-    /// The partition where the row is from now on.
-    fn partition<'a>(&self, plan: &'a Plan) -> Option<&'a [u8]> {
-        plan.partition.as_deref().filter(|_| self.operation != Operation::Delete)
+    /// The table or partition where the row is from now on, if that has to be said.
+    fn in_table<'a>(&self, plan: &'a Plan) -> Option<&'a [u8]> {
+        plan.in_table.as_deref().filter(|_| self.operation != Operation::Delete)
     }
 }
 
@@ -416,7 +416,7 @@ fn stream<'a>(plan: &Plan, id: &[u8]) -> Stream<'a> {
 
 fn event<'a>(plan: &Plan, draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {
     let context = Context::current();
-    let own = json::marks(draft.complete, draft.late, draft.partition(plan));
+    let own = json::marks(draft.complete, draft.late, draft.in_table(plan));
     Ok(NewEvent {
         event_id: None,
         stream,

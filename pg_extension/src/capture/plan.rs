@@ -21,8 +21,8 @@ pub struct Plan {
     pub dead_letter: bool,
     pub full: bool,
     pub aggregate_type: Vec<u8>,
-    /// The qualified name, where the relation is a partition.
-    pub partition: Option<Vec<u8>>,
+    /// The qualified name, where events have to say it: of a partition, or of one of several tables that share the type.
+    pub in_table: Option<Vec<u8>>,
     pub whole_row_after: i64,
     pub max_bytes: usize,
     pub rekeyed: Vec<u8>,
@@ -149,7 +149,7 @@ impl Plan {
             dead_letter: text(root, "on_failure")? == b"dead_letter",
             full: text(root, "payload")? == b"full",
             aggregate_type: text(root, "aggregate_type")?,
-            partition: optional(root, "partition").map(|_| text(root, "partition")).transpose()?,
+            in_table: optional(root, "in_table").map(|_| text(root, "in_table")).transpose()?,
             whole_row_after: integer(value(root, "whole_row_after")?)?,
             max_bytes: integer(value(root, "max_bytes")?)? as usize,
             rekeyed: text(types, "rekey")?,

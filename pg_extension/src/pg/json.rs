@@ -43,14 +43,14 @@ pub fn empty_object() -> Datum {
     datum::varlena(&0x2000_0000u32.to_ne_bytes())
 }
 
-/// What the store says of an event itself: `{"late": true, "complete": true, "in_partition": "s.t",
+/// What the store says of an event itself: `{"late": true, "complete": true, "in_table": "s.t",
 /// "after_version": n}`, as far as it applies.
-pub fn marks(complete: bool, after_version: Option<i64>, partition: Option<&[u8]>) -> Option<Datum> {
+pub fn marks(complete: bool, after_version: Option<i64>, in_table: Option<&[u8]>) -> Option<Datum> {
     // In the order of JSONB's keys.
     let marks = [
         after_version.map(|_| (b"late".as_slice(), Mark::True)),
         complete.then_some((b"complete".as_slice(), Mark::True)),
-        partition.map(|name| (b"in_partition".as_slice(), Mark::Text(name))),
+        in_table.map(|name| (b"in_table".as_slice(), Mark::Text(name))),
         after_version.map(|version| (b"after_version".as_slice(), Mark::Number(version))),
     ];
     let marks: Vec<_> = marks.into_iter().flatten().collect();

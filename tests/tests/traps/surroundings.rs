@@ -7,7 +7,7 @@ engines! {
     t3_names_do_not_depend_on_quote_all_identifiers, t3_types_do_not_depend_on_standard_conforming_strings,
     t10_a_captured_table_that_becomes_a_partition, t10_a_captured_root_below_another, t10_always_holds_for_later_partitions,
     t14_two_sessions_meet_new_columns_of_a_type, t14_wide_tables_follow_ddl_in_time, baseline_of_a_parent_leaves_children_out,
-    types_of_odd_table_names,
+    types_of_odd_table_names, tables_that_share_a_type_are_truncated_one_by_one,
 }
 
 fn t3_names_do_not_depend_on_quote_all_identifiers(db: &Db) {
@@ -25,7 +25,7 @@ fn t3_names_do_not_depend_on_quote_all_identifiers(db: &Db) {
     );
     assert_eq!(
         s.table(
-            "select distinct aggregate_id, event_data ->> 'partition', metadata ->> 'in_partition', event_data #>> '{new_values,kind}'
+            "select distinct aggregate_id, event_data ->> 'partition', metadata ->> 'in_table', event_data #>> '{new_values,kind}'
                from domain_events.events where aggregate_id ~ '\"' or event_data::text ~ '\\\\\"' or metadata::text ~ '\\\\\"'"
         ),
         ""
@@ -155,4 +155,23 @@ fn types_of_odd_table_names(db: &Db) {
     s.run("create table s (id int primary key); select domain_events.enable_capture('s'); insert into s values (1)");
     assert_eq!(s.table("select aggregate_type, event_type from domain_events.events"), "S|SCreated");
     db.check_table("S", "s");
+}
+
+fn tables_that_share_a_type_are_truncated_one_by_one(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create table eu (id int primary key, n int); create table us (id int primary key, n int);
+         create table asia (id int primary key, n int) partition by range (id);
+         create table asia_1 partition of asia for values from (20) to (30); create table asia_2 partition of asia default;
+         select domain_events.enable_capture(t, aggregate_type => 'Customer') from unnest('{eu,us,asia}'::regclass[]) as t;",
+    );
+    let rows = "select id::text, to_jsonb(t) from (table eu union all table us union all table asia) as t";
+    for truncated in ["us", "eu", "asia", "asia_2", "eu, us"] {
+        s.run("insert into eu values (1, 1), (2, 1); insert into us values (11, 1), (12, 1); insert into asia values (21, 1), (31, 1)");
+        s.run(&format!("update eu set n = 2; update us set n = 2; update asia set n = 2; truncate {truncated}"));
+        db.check_fold("Customer", rows);
+        s.run("update eu set n = 3; update us set n = 3; update asia set n = 3");
+        db.check_fold("Customer", rows);
+        s.run("delete from eu; delete from us; delete from asia");
+    }
 }
