@@ -325,8 +325,9 @@ $p$ else '' end);
   execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp %s as %L',
     'capture_' || config.capture_id,
     (select string_agg('set ' || s, ' ') from unnest(domain_events._render_settings(types, identity_types)) as s),
-    format(E'-- Written by domain_events._write_capture_function() for %s; changes are overwritten.%s\nbegin\n%s\n  return null;\nend\n',
-           replace(config.table_name, E'\n', ' '), declarations, body));
+    -- No name of a user's in a comment: a carriage return in it would end the comment, and the rest would be code.
+    format(E'-- Written by domain_events._write_capture_function(); changes are overwritten.%s\nbegin\n%s\n  return null;\nend\n',
+           declarations, body));
 end
 $$;
 
