@@ -69,8 +69,10 @@ $d$;
   if %2$s
      or array(select a.attname || a.atttypid::text from pg_attribute a
                where a.attrelid %3$s and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %4$L::text[] then
-    _query := domain_events._refresh_capture(tg_relid);
-    if _query is null then
+    if domain_events._find_capture(tg_relid) = %1$s then
+      _query := domain_events._refresh_capture(tg_relid);
+    end if;
+    if _query is null then  -- paused, or put on a table that is not this capture's
       return case tg_when when 'BEFORE' then new end;
     end if;
     _after := domain_events._whole_row_after(%1$s);
@@ -102,7 +104,8 @@ $d$;
   end if;
 $b$,
     config.capture_id,
-    case when is_partitioned then format('pg_partition_root(tg_relid) <> %s::oid', config.relation::oid)
+    -- The captured table may be a partition itself by now. Null on a table that is none.
+    case when is_partitioned then format('pg_partition_root(tg_relid) is distinct from %1$s::oid and %1$s::oid <> all (array(select a.relid from pg_partition_ancestors(tg_relid) as a))', config.relation::oid)
          else format('tg_relid <> %s::oid', config.relation::oid) end,
     case when cardinality(watched) = 1 then format('= %s::oid', watched[1]) else format('= any (%L::oid[])', watched) end,
     domain_events._columns_signature(watched),

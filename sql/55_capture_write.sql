@@ -332,7 +332,8 @@ declare
   config domain_events.capture_config;
 begin
   select * into config from domain_events.capture_config c
-   where c.capture_id = domain_events._find_capture(_capture_truncate.relation) and c.state = 'active';
+   where c.capture_id = domain_events._find_capture(_capture_truncate.relation) and c.capture_id = _capture_truncate.capture_id
+     and c.state = 'active';
   if not found then
     return;
   end if;

@@ -6,7 +6,7 @@ engines! {
     t12_shadowed_functions_and_operators, t12_a_users_cast_to_json, t12_temporary_objects, t12_output_functions_of_domains,
     t12_event_types_cannot_inject, t12_the_trigger_function_is_no_backdoor, t12_writers_need_no_right_on_the_store,
     t11_tampering_with_the_guards_is_found, t12_row_security_hides_nothing,
-    t12_names_of_tables_cannot_inject,
+    t12_names_of_tables_cannot_inject, t12_partitions_owners_forge_nothing,
 }
 
 /// A role with DML on a captured table and the right to create objects.
@@ -267,4 +267,42 @@ fn t12_names_of_tables_cannot_inject(db: &Db) {
     }
     s.run("update m.t set a = 2");
     db.check_table("T", "m.t");
+}
+
+fn t12_partitions_owners_forge_nothing(db: &Db) {
+    let evil = db.role("evil");
+    db.admin().run(&format!("create schema e authorization {evil}; grant domain_events_admin to {evil}"));
+    let mut s = db.session(&evil);
+    s.run(
+        "create table e.p (id int primary key, a int) partition by range (id);
+         create table e.p1 partition of e.p for values from (0) to (100);
+         create table e.o (id int primary key, a int);
+         create table e.q (id int primary key, a int) partition by range (id);
+         create table e.q1 partition of e.q for values from (0) to (100);
+         select domain_events.enable_capture('e.p', 'P'), domain_events.enable_capture('e.q', 'Q');",
+    );
+    let function = db.admin().one(
+        "select tgfoid::regproc from pg_trigger where tgrelid = 'e.p'::regclass and tgname = ' domain_events_capture'",
+    );
+    // The right to make partitions is the right to make triggers: they say nothing about other tables, captured or not.
+    for table in ["o", "q1"] {
+        s.run(&format!(
+            "create trigger z1 after insert or update or delete on e.{table} for each row execute function {function}();
+             create trigger z2 before update on e.{table} for each row execute function {function}();
+             create trigger z3 after truncate on e.{table} execute function {function}();
+             insert into e.{table} values (7, 666); update e.{table} set a = 667; delete from e.{table}; truncate e.{table};
+             insert into e.{table} values (7, 666);"
+        ));
+    }
+    let mut owner = db.owner();
+    assert_eq!(owner.one("select count(*) from domain_events.events where aggregate_type = 'P'"), "0");
+    assert_eq!(owner.one("select count(*) from domain_events.events where aggregate_type = 'domain_events.Table' and aggregate_id <> 'e.q'"), "0");
+    // Partitions at several levels are the table's own; so are those of a table that became a partition itself.
+    s.run(
+        "create table e.p2 partition of e.p for values from (100) to (200) partition by range (id);
+         create table e.p21 partition of e.p2 for values from (100) to (150);
+         insert into e.p values (8, 1), (101, 1); update e.p set a = 2;",
+    );
+    db.check_fold("P", "select t.id::text, to_jsonb(t) from e.p t");
+    assert_eq!(owner.one("select count(*) from domain_events.events where aggregate_type = 'P'"), "4");
 }
