@@ -197,8 +197,12 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     _told := coalesce(_ended, _version - 1);
     perform domain_events._write_event(%5$L, _id, _type, null, _data, _marks, 'INSERT', coalesce(_after, %9$s));
   else
-    _type := %6$s;
-    _name := %8$s;
+    if _query is null then
+      _type := %6$s;
+      _name := %8$s;
+    else
+      select m.* into _type, _name from domain_events._map_event(%17$s, _op, _old_values) as m;
+    end if;
     if octet_length(_id) > 1024 then
       _id := domain_events._short_id(_id);
     end if;
@@ -281,7 +285,8 @@ $b$,
     case config.payload when 'full' then '_old_row' else '_old_values' end,
     e.row_old,
     format(place_end, '_old_id'), format(late_marks, '_ended'), format(place_end, '_id'), format(late_marks, '_late'),
-    case when is_partitioned then 'or _op in (''LEAVE'', ''ARRIVE'')' else '' end);
+    case when is_partitioned then 'or _op in (''LEAVE'', ''ARRIVE'')' else '' end,
+    config.capture_id);
   -- With "abort" too: the lock of the usual case belongs to the session and is given back on error.
   body := format($b$
   begin
