@@ -35,7 +35,7 @@ begin
   is_partitioned := (select r.relkind = 'p' from pg_class r where r.oid = config.relation);
   -- The end of a row whose key was taken again before it fired; only where a stream is one row.
   place_end := case when domain_events._is_one_row(config.capture_id)
-                    then format('case when domain_events._is_own(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), not domain_events._is_running(old.xmin)) end',
+                    then format('case when domain_events._is_own(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), domain_events._xact_status(old.xmin) <> ''in progress'') end',
                                 replace(config.aggregate_type, '%', '%%'), config.whole_row_after)
                     else 'null' end;
   select array_agg(l.type) filter (where l.captured), array_agg(l.type) filter (where l.identity_position is not null)
@@ -65,6 +65,9 @@ $d$;
   if tg_op = 'TRUNCATE' then
     perform domain_events._capture_truncate(%1$s, tg_relid);
     return null;
+  end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform domain_events._check_snapshot(%12$L);
   end if;
   if %2$s
      or array(select a.attname || a.atttypid::text from pg_attribute a
@@ -120,7 +123,8 @@ $b$,
       _old_row := %4$s;
       _old_key := %5$s;
       _new_key := %6$s;
-    end if;$p$, e.changed_names, e.id_old, e.id_new, e.row_old, e.key_old, e.key_new) else '' end);
+    end if;$p$, e.changed_names, e.id_old, e.id_new, e.row_old, e.key_old, e.key_new) else '' end,
+    watched);
   if is_partitioned then
     body := body || format($p$
   if tg_when = 'BEFORE' then

@@ -182,14 +182,37 @@ $$;
 comment on function domain_events._place_end(text, text, bigint, boolean) is
   'The version after which the end of a row belongs whose key was taken again before it fired; null when it is in order. is_older: the transaction has not changed the row before';
 
-create function domain_events._is_running(id xid) returns boolean
+create function domain_events._xact_status(id xid) returns text
 language sql volatile set search_path = pg_catalog, pg_temp
 as $$
-  select pg_xact_status((n.own + (id::text::bigint - (n.own & 4294967295) + 6442450944) % 4294967296 - 2147483648)::text::xid8) = 'in progress'
+  select pg_xact_status((n.own + (id::text::bigint - (n.own & 4294967295) + 6442450944) % 4294967296 - 2147483648)::text::xid8)
     from (select pg_current_xact_id()::text::bigint as own) as n
 $$;
 
-comment on function domain_events._is_running(xid) is 'True for this transaction and its subtransactions, of the transactions whose rows it can change';
+comment on function domain_events._xact_status(xid) is
+  'committed, aborted or in progress; of the transactions whose rows this one can change, it and its subtransactions are in progress';
+
+-- Under a fixed snapshot the catalogue shows the columns as they were when the transaction began, and the row has those of now: a
+-- value would be lost, or take the name of a redacted column. What shows is the row of the catalogue: it was replaced since. A
+-- new column replaces that of the table, which many other things do as well.
+create function domain_events._check_snapshot(relations oid[]) returns void
+language plpgsql volatile
+as $$
+begin
+  if exists (select from pg_attribute a
+              where a.attrelid = any (relations) and a.attnum > 0 and a.xmax <> '0' and domain_events._xact_status(a.xmax) = 'committed')
+     or exists (select from pg_class c
+                 where c.oid = any (relations) and c.xmax <> '0' and domain_events._xact_status(c.xmax) = 'committed'
+                   and exists (select from generate_series(c.relnatts + 1, c.relnatts + 100) as n
+                                where has_column_privilege(c.oid, n::int2, 'select') is not null)) then
+    raise exception 'could not serialize access: the columns of the captured table changed after the transaction began'
+      using errcode = '40001', hint = 'Repeat the transaction.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_snapshot(oid[]) is
+  'Raises 40001 when the columns of these relations changed after the transaction''s fixed snapshot';
 
 -- Once the transaction keeps its share of locks: the stream is held while the event is inserted. see the head of 30_versions.sql.
 create function domain_events._write_briefly_held(
