@@ -50,7 +50,8 @@ begin
   declarations := case when is_partitioned then $d$
 declare
   -- Where the row is from now on: truncating that partition ends the stream.
-  _partition jsonb := case when tg_op = 'DELETE' then '{}' else jsonb_build_object('in_partition', quote_ident(tg_table_schema) || '.' || quote_ident(tg_table_name)) end;$d$
+  _partition jsonb := case when tg_op = 'DELETE' then '{}' else jsonb_build_object('in_partition', quote_ident(tg_table_schema) || '.' || quote_ident(tg_table_name)) end;
+  _moved domain_events.row_moves;$d$
   else '
 declare
   _partition constant jsonb := ''{}'';' end || $d$
@@ -59,7 +60,7 @@ declare
   _type text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
   _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _partition; _told bigint; _is_silent boolean := false; _surroundings text;
-  _is_locked boolean; _moved record; _changed text[]; _query text; _code text; _message text;
+  _is_locked boolean; _changed text[]; _query text; _code text; _message text;
 $d$;
   body := format($b$
   if tg_op = 'TRUNCATE' then
@@ -147,21 +148,24 @@ $l$;
     body := body || format($p$
   if tg_op = 'INSERT' then
     -- A row version that was made and replaced by one transaction does not tell its command.
-    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, null, case when new.xmax = '0' then new.cmin end);
+    select * into _moved from domain_events._find_move(%1$s, tg_op, array[domain_events._short_id(_id)], tg_relid, null, case when new.xmax = '0' then new.cmin end);
   else
-    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, old.ctid, case when age(old.xmin) > 0 then old.cmax end);
+    select * into _moved from domain_events._find_move(%1$s, tg_op, array[domain_events._short_id(_old_id), domain_events._short_id(_id)], tg_relid, old.ctid, null);
   end if;
   if tg_op = 'DELETE' and found then
-    if _moved.new_id = domain_events._short_id(_id) then
-      return null;  -- the INSERT that follows tells it as one update
-    end if;
-    _op := 'LEAVE';
-    _type := %3$L;
-    _data := jsonb_build_object('old_values', _moved.old_key, 'new_values', _moved.new_key, 'new_aggregate_id', _moved.new_id);
     _late := %5$s;
-    _marks := %6$s;
-    _version := domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _marks);
-    _told := coalesce(_late, _version - 1);
+    _told := coalesce(_late, domain_events._stream_version(%4$L, domain_events._short_id(_id)));
+    perform domain_events._begin_move(%1$s, tg_relid, old.ctid, case when age(old.xmin) > 0 then old.cmax end, _told, _old_row);
+    if _moved.new_id = domain_events._short_id(_id) then
+      _is_silent := true;  -- the INSERT that follows tells it as one update
+    else
+      _op := 'LEAVE';
+      _type := %3$L;
+      _data := jsonb_build_object('old_values', _moved.old_key, 'new_values', _moved.new_key, 'new_aggregate_id', _moved.new_id);
+      _marks := %6$s;
+      _version := domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _marks);
+      _told := coalesce(_late, _version - 1);
+    end if;
   elsif tg_op = 'INSERT' and found then
     if _moved.old_id <> domain_events._short_id(_id) then
       _op := 'ARRIVE';
@@ -306,7 +310,7 @@ $b$,
     if tg_when = 'BEFORE' then
       return new;  -- the move is then told as a delete and an insert
     end if;
-    _op := case _op when 'LEAVE' then 'DELETE' when 'ARRIVE' then 'INSERT' else _op end;
+%7$s    _op := case _op when 'LEAVE' then 'DELETE' when 'ARRIVE' then 'INSERT' else _op end;
     _told := null;
     if _left_data is not null then
       _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message);
@@ -332,7 +336,11 @@ $b$, body, config.capture_id, case when is_partitioned then E'  if tg_when = ''B
       perform domain_events._note_step(_moved.leaf, _moved.place, _told, tg_relid, new.ctid);
     end if;
   end if;
-$p$ else '' end);
+$p$ else '' end,
+    case when is_partitioned then format($p$    if tg_op = 'INSERT' and _moved.place is not null then
+      delete from domain_events.row_moves m where m.capture_id = %1$s and m.leaf = _moved.leaf and m.place = _moved.place;  -- it has arrived
+    end if;
+$p$, config.capture_id) else '' end);
 
   execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp %s as %L',
     'capture_' || config.capture_id,
