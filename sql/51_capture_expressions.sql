@@ -87,10 +87,11 @@ begin
   elsif domain_events._is_plain(base) then
     return format('to_jsonb(%s)', expression);
   elsif element is not null then
+    -- unnest() in FROM would make the columns of a composite of it, and of a null a row of nulls.
     return format($sql$case when %1$s is null then null when array_ndims(%1$s) is null then '[]'::jsonb
       when array_ndims(%1$s) = 1
       then (select jsonb_agg(%2$s order by i) from generate_subscripts(%1$s, 1) as i)
-      else domain_events._nest((select array_agg(%3$s) from unnest(%1$s) as e), array_dims(%1$s)) end$sql$,
+      else domain_events._nest((select array_agg(%3$s) from (select unnest(%1$s) as e) as flat), array_dims(%1$s)) end$sql$,
       expression,
       domain_events._json_expression(format('(%s)[i]', expression), element, false, max_bytes),
       domain_events._json_expression('e', element, false, max_bytes));

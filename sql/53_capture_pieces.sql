@@ -154,3 +154,32 @@ $$;
 comment on function domain_events._mapping_chain(int, text) is
   'SQL that chooses the event''s type or name from the operation and the changed columns';
 
+-- The same for one change, where there is no text or it is out of date. The configuration may be as well: another session is
+-- about to renew it. So its columns are found by their numbers.
+create function domain_events._map_event(capture_id int, operation text, old_values jsonb, out event_type text, out event_name text)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  config domain_events.capture_config;
+  entry jsonb;
+begin
+  select * into strict config from domain_events.capture_config c where c.capture_id = _map_event.capture_id;
+  select e into entry
+    from jsonb_array_elements(config.event_types) with ordinality as u(e, n)
+   where upper(e ->> 'on') = operation
+     and (not jsonb_exists(e, 'when_changed')
+          or jsonb_exists_any(old_values, array(
+               select coalesce(a.attname, w)
+                 from jsonb_array_elements_text(e -> 'when_changed') as w
+                 left join domain_events.capture_columns k on k.capture_id = config.capture_id and k.column_name = w
+                 left join pg_attribute a on a.attrelid = config.relation and a.attnum = k.attnum and config.relation_oid = config.relation::oid)))
+   order by n limit 1;
+  event_type := coalesce(entry ->> 'type', domain_events._event_type(config.aggregate_type, config.event_name_style,
+    case operation when 'INSERT' then 'Created' when 'DELETE' then 'Deleted' else 'Updated' end));
+  event_name := entry ->> 'name';
+end
+$$;
+
+comment on function domain_events._map_event(int, text, jsonb) is
+  'The event''s type and name for an operation and the columns it changed';
+

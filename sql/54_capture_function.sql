@@ -35,7 +35,7 @@ begin
   is_partitioned := (select r.relkind = 'p' from pg_class r where r.oid = config.relation);
   -- The end of a row whose key was taken again before it fired; only where a stream is one row.
   place_end := case when domain_events._is_one_row(config.capture_id)
-                    then format('case when domain_events._is_own(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), not domain_events._is_running(old.xmin)) end',
+                    then format('case when domain_events._is_own(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), domain_events._xact_status(old.xmin) <> ''in progress'') end',
                                 replace(config.aggregate_type, '%', '%%'), config.whole_row_after)
                     else 'null' end;
   select array_agg(l.type) filter (where l.captured), array_agg(l.type) filter (where l.identity_position is not null)
@@ -50,7 +50,8 @@ begin
   declarations := case when is_partitioned or config.shares_type then $d$
 declare
   -- Where the row is from now on: truncating that ends the stream.
-  _place jsonb := case when tg_op = 'DELETE' then '{}' else jsonb_build_object('in_table', quote_ident(tg_table_schema) || '.' || quote_ident(tg_table_name)) end;$d$
+  _place jsonb := case when tg_op = 'DELETE' then '{}' else jsonb_build_object('in_table', quote_ident(tg_table_schema) || '.' || quote_ident(tg_table_name)) end;
+  _moved domain_events.row_moves;$d$
   else '
 declare
   _place constant jsonb := ''{}'';' end || $d$
@@ -59,18 +60,23 @@ declare
   _type text; _newest text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
   _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
-  _is_locked boolean; _moved record; _changed text[]; _query text; _code text; _message text;
+  _is_locked boolean; _changed text[]; _query text; _code text; _message text;
 $d$;
   body := format($b$
   if tg_op = 'TRUNCATE' then
     perform domain_events._capture_truncate(%1$s, tg_relid);
     return null;
   end if;
+  if current_setting('transaction_isolation') <> 'read committed' then
+    perform domain_events._check_snapshot(%12$L);
+  end if;
   if %2$s
      or array(select a.attname || a.atttypid::text from pg_attribute a
                where a.attrelid %3$s and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %4$L::text[] then
-    _query := domain_events._refresh_capture(tg_relid);
-    if _query is null then
+    if domain_events._find_capture(tg_relid) = %1$s then
+      _query := domain_events._refresh_capture(tg_relid);
+    end if;
+    if _query is null then  -- paused, or put on a table that is not this capture's
       return case tg_when when 'BEFORE' then new end;
     end if;
     _after := domain_events._whole_row_after(%1$s);
@@ -102,7 +108,8 @@ $d$;
   end if;
 $b$,
     config.capture_id,
-    case when is_partitioned then format('pg_partition_root(tg_relid) <> %s::oid', config.relation::oid)
+    -- The captured table may be a partition itself by now. Null on a table that is none.
+    case when is_partitioned then format('pg_partition_root(tg_relid) is distinct from %1$s::oid and %1$s::oid <> all (array(select a.relid from pg_partition_ancestors(tg_relid) as a))', config.relation::oid)
          else format('tg_relid <> %s::oid', config.relation::oid) end,
     case when cardinality(watched) = 1 then format('= %s::oid', watched[1]) else format('= any (%L::oid[])', watched) end,
     domain_events._columns_signature(watched),
@@ -117,7 +124,8 @@ $b$,
       _old_row := %4$s;
       _old_key := %5$s;
       _new_key := %6$s;
-    end if;$p$, e.changed_names, e.id_old, e.id_new, e.row_old, e.key_old, e.key_new) else '' end);
+    end if;$p$, e.changed_names, e.id_old, e.id_new, e.row_old, e.key_old, e.key_new) else '' end,
+    watched);
   if is_partitioned then
     body := body || format($p$
   if tg_when = 'BEFORE' then
@@ -140,21 +148,24 @@ $l$;
     body := body || format($p$
   if tg_op = 'INSERT' then
     -- A row version that was made and replaced by one transaction does not tell its command.
-    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, null, case when new.xmax = '0' then new.cmin end);
+    select * into _moved from domain_events._find_move(%1$s, tg_op, array[domain_events._short_id(_id)], tg_relid, null, case when new.xmax = '0' then new.cmin end);
   else
-    select * into _moved from domain_events._find_move(%1$s, tg_op, domain_events._short_id(_id), tg_relid, old.ctid, case when age(old.xmin) > 0 then old.cmax end);
+    select * into _moved from domain_events._find_move(%1$s, tg_op, array[domain_events._short_id(_old_id), domain_events._short_id(_id)], tg_relid, old.ctid, null);
   end if;
   if tg_op = 'DELETE' and found then
-    if _moved.new_id = domain_events._short_id(_id) then
-      return null;  -- the INSERT that follows tells it as one update
-    end if;
-    _op := 'LEAVE';
-    _type := %3$L;
-    _data := jsonb_build_object('old_values', _moved.old_key, 'new_values', _moved.new_key, 'new_aggregate_id', _moved.new_id);
     _late := %5$s;
-    _marks := %6$s;
-    _version := domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _marks);
-    _told := coalesce(_late, _version - 1);
+    _told := coalesce(_late, domain_events._stream_version(%4$L, domain_events._short_id(_id)));
+    perform domain_events._begin_move(%1$s, tg_relid, old.ctid, case when age(old.xmin) > 0 then old.cmax end, _told, _old_row);
+    if _moved.new_id = domain_events._short_id(_id) then
+      _is_silent := true;  -- the INSERT that follows tells it as one update
+    else
+      _op := 'LEAVE';
+      _type := %3$L;
+      _data := jsonb_build_object('old_values', _moved.old_key, 'new_values', _moved.new_key, 'new_aggregate_id', _moved.new_id);
+      _marks := %6$s;
+      _version := domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _marks);
+      _told := coalesce(_late, _version - 1);
+    end if;
   elsif tg_op = 'INSERT' and found then
     if _moved.old_id <> domain_events._short_id(_id) then
       _op := 'ARRIVE';
@@ -194,8 +205,12 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     _told := coalesce(_ended, _version - 1);
     perform domain_events._write_event(%5$L, _id, _type, null, _data, _marks, 'INSERT', coalesce(_after, %9$s));
   else
-    _type := %6$s;
-    _name := %8$s;
+    if _query is null then
+      _type := %6$s;
+      _name := %8$s;
+    else
+      select m.* into _type, _name from domain_events._map_event(%17$s, _op, _old_values) as m;
+    end if;
     if octet_length(_id) > 1024 then
       _id := domain_events._short_id(_id);
     end if;
@@ -219,7 +234,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
          where e.aggregate_type = %5$L and e.aggregate_id = _id
          order by e.aggregate_version desc limit 1;
       end if;
-      if (_op = 'INSERT' and _id is not null) or (_position > %9$s and (_op <> 'DELETE' or _transaction <> pg_current_xact_id()) and _newest = any (%17$L::text[])) then
+      if (_op = 'INSERT' and _id is not null) or (_position > %9$s and (_op <> 'DELETE' or _transaction <> pg_current_xact_id()) and _newest = any (%18$L::text[])) then
         _is_locked := pg_try_advisory_lock(domain_events._stream_key(%5$L, _id));
         if _is_locked then
           _recorded := greatest(clock_timestamp(), _before + interval '1 microsecond');
@@ -279,7 +294,7 @@ $b$,
     e.row_old,
     format(place_end, '_old_id'), format(late_marks, '_ended'), format(place_end, '_id'), format(late_marks, '_late'),
     case when is_partitioned then 'or _op in (''LEAVE'', ''ARRIVE'')' else '' end,
-    domain_events._own_types(config.capture_id));
+    config.capture_id, domain_events._own_types(config.capture_id));
   -- With "abort" too: the lock of the usual case belongs to the session and is given back on error.
   body := format($b$
   begin
@@ -295,7 +310,7 @@ $b$,
     if tg_when = 'BEFORE' then
       return new;  -- the move is then told as a delete and an insert
     end if;
-    _op := case _op when 'LEAVE' then 'DELETE' when 'ARRIVE' then 'INSERT' else _op end;
+%7$s    _op := case _op when 'LEAVE' then 'DELETE' when 'ARRIVE' then 'INSERT' else _op end;
     _told := null;
     if _left_data is not null then
       _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message);
@@ -321,15 +336,20 @@ $b$, body, config.capture_id, case when is_partitioned then E'  if tg_when = ''B
       perform domain_events._note_step(_moved.leaf, _moved.place, _told, tg_relid, new.ctid);
     end if;
   end if;
-$p$ else '' end);
+$p$ else '' end,
+    case when is_partitioned then format($p$    if tg_op = 'INSERT' and _moved.place is not null then
+      delete from domain_events.row_moves m where m.capture_id = %1$s and m.leaf = _moved.leaf and m.place = _moved.place;  -- it has arrived
+    end if;
+$p$, config.capture_id) else '' end);
 
   execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp %s as %L',
     'capture_' || config.capture_id,
     (select string_agg('set ' || s, ' ') from (
        select unnest(domain_events._render_settings(types, identity_types)) as s
         union select 'quote_all_identifiers = off' where is_partitioned or config.shares_type) as settings),
-    format(E'-- Written by domain_events._write_capture_function() for %s; changes are overwritten.%s\nbegin\n%s\n  return null;\nend\n',
-           replace(config.table_name, E'\n', ' '), declarations, body));
+    -- No name of a user's in a comment: a carriage return in it would end the comment, and the rest would be code.
+    format(E'-- Written by domain_events._write_capture_function(); changes are overwritten.%s\nbegin\n%s\n  return null;\nend\n',
+           declarations, body));
 end
 $$;
 

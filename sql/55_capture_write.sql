@@ -90,24 +90,24 @@ comment on function domain_events._late_after(jsonb) is 'The version after which
 -- A change fires late when a later one of the same row has fired before it: a user's trigger may change another row of the
 -- statement whose own change is still queued, or sort before the capture's. What says so is the row itself. Versions of a
 -- row are told apart by where they are stored, never by their values, which may come back: what a transaction has made stays
--- in its place until it ends. So an event that replaces a version of its own transaction, while code of a user is running
--- around it, notes its own place here, and what made that version and fires later finds it.
+-- in its place until it ends, or until the table is written anew. So an event that replaces a version of its own transaction,
+-- while code of a user is running around it, notes its own place here, and what made that version and fires later finds it.
 create unlogged table domain_events.row_steps (
-  relation       oid not null,
+  file           oid not null,
   place          tid not null,
   transaction_id xid8 not null,
   after_version  bigint,
-  next_relation  oid,
+  next_file      oid,
   next_place     tid,
-  constraint row_steps_pkey primary key (relation, place)
+  constraint row_steps_pkey primary key (file, place)
 );
 
 comment on table domain_events.row_steps is 'Row versions that a transaction made and replaced, for the length of a statement; what is left over from another transaction means nothing';
-comment on column domain_events.row_steps.relation is 'The table or partition';
+comment on column domain_events.row_steps.file is 'File node of the table or partition: another one once it is written anew';
 comment on column domain_events.row_steps.place is 'Where the row version is';
 comment on column domain_events.row_steps.transaction_id is 'The transaction';
 comment on column domain_events.row_steps.after_version is 'Place within the stream of the event that told the end of the version; null when it made no event';
-comment on column domain_events.row_steps.next_relation is 'Table or partition of the version that replaced it; null when it was deleted';
+comment on column domain_events.row_steps.next_file is 'File node of the version that replaced it; null when it was deleted';
 comment on column domain_events.row_steps.next_place is 'Where that is';
 
 create function domain_events._note_step(relation oid, place tid, after_version bigint, next_relation oid, next_place tid) returns void
@@ -115,11 +115,12 @@ language plpgsql volatile
 as $$
 #variable_conflict use_column
 begin
-  insert into domain_events.row_steps (relation, place, transaction_id, after_version, next_relation, next_place)
-  values (_note_step.relation, _note_step.place, pg_current_xact_id(), _note_step.after_version, _note_step.next_relation, _note_step.next_place)
+  insert into domain_events.row_steps (file, place, transaction_id, after_version, next_file, next_place)
+  values (pg_relation_filenode(_note_step.relation), _note_step.place, pg_current_xact_id(), _note_step.after_version,
+          pg_relation_filenode(_note_step.next_relation), _note_step.next_place)
   on conflict on constraint row_steps_pkey do update
     set transaction_id = excluded.transaction_id, after_version = excluded.after_version,
-        next_relation = excluded.next_relation, next_place = excluded.next_place;
+        next_file = excluded.next_file, next_place = excluded.next_place;
   -- Most are never asked for. Now and then one call removes what ended transactions have left; it waits for nobody.
   if extract(microseconds from clock_timestamp())::int % 499 = 0 and current_setting('transaction_isolation') = 'read committed' then
     delete from domain_events.row_steps s
@@ -138,11 +139,11 @@ as $$
 declare
   step domain_events.row_steps;
 begin
-  step.next_relation := _find_step.relation;
+  step.next_file := pg_relation_filenode(_find_step.relation);
   step.next_place := _find_step.place;
   loop
     select s.* into step from domain_events.row_steps s
-     where s.relation = step.next_relation and s.place = step.next_place and s.transaction_id = pg_current_xact_id();
+     where s.file = step.next_file and s.place = step.next_place and s.transaction_id = pg_current_xact_id();
     -- What made no event is passed over.
     if not found or step.after_version is not null then
       return step.after_version;
@@ -195,14 +196,37 @@ $$;
 comment on function domain_events._place_end(text, text, bigint, boolean) is
   'The version after which the end of a row belongs whose key was taken again before it fired; null when it is in order. is_older: the transaction has not changed the row before';
 
-create function domain_events._is_running(id xid) returns boolean
+create function domain_events._xact_status(id xid) returns text
 language sql volatile set search_path = pg_catalog, pg_temp
 as $$
-  select pg_xact_status((n.own + (id::text::bigint - (n.own & 4294967295) + 6442450944) % 4294967296 - 2147483648)::text::xid8) = 'in progress'
+  select pg_xact_status((n.own + (id::text::bigint - (n.own & 4294967295) + 6442450944) % 4294967296 - 2147483648)::text::xid8)
     from (select pg_current_xact_id()::text::bigint as own) as n
 $$;
 
-comment on function domain_events._is_running(xid) is 'True for this transaction and its subtransactions, of the transactions whose rows it can change';
+comment on function domain_events._xact_status(xid) is
+  'committed, aborted or in progress; of the transactions whose rows this one can change, it and its subtransactions are in progress';
+
+-- Under a fixed snapshot the catalogue shows the columns as they were when the transaction began, and the row has those of now: a
+-- value would be lost, or take the name of a redacted column. What shows is the row of the catalogue: it was replaced since. A
+-- new column replaces that of the table, which many other things do as well.
+create function domain_events._check_snapshot(relations oid[]) returns void
+language plpgsql volatile
+as $$
+begin
+  if exists (select from pg_attribute a
+              where a.attrelid = any (relations) and a.attnum > 0 and a.xmax <> '0' and domain_events._xact_status(a.xmax) = 'committed')
+     or exists (select from pg_class c
+                 where c.oid = any (relations) and c.xmax <> '0' and domain_events._xact_status(c.xmax) = 'committed'
+                   and exists (select from generate_series(c.relnatts + 1, c.relnatts + 100) as n
+                                where has_column_privilege(c.oid, n::int2, 'select') is not null)) then
+    raise exception 'could not serialize access: the columns of the captured table changed after the transaction began'
+      using errcode = '40001', hint = 'Repeat the transaction.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_snapshot(oid[]) is
+  'Raises 40001 when the columns of these relations changed after the transaction''s fixed snapshot';
 
 -- Once the transaction keeps its share of locks: the stream is held while the event is inserted. see the head of 30_versions.sql.
 create function domain_events._write_briefly_held(
@@ -346,10 +370,13 @@ declare
   config domain_events.capture_config;
 begin
   select * into config from domain_events.capture_config c
-   where c.capture_id = domain_events._find_capture(_capture_truncate.relation) and c.state = 'active';
+   where c.capture_id = domain_events._find_capture(_capture_truncate.relation) and c.capture_id = _capture_truncate.capture_id
+     and c.state = 'active';
   if not found then
     return;
   end if;
+  -- A table that the transaction has made is emptied in its place.
+  delete from domain_events.row_steps s where s.file = pg_relation_filenode(_capture_truncate.relation);
   perform domain_events._table_event(config.relation, 'TableTruncated',
     jsonb_build_object('aggregate_type', config.aggregate_type)
     || case when config.relation::oid <> relation then jsonb_build_object('partition', domain_events._qualified_name(relation))

@@ -271,19 +271,25 @@ end
 $$;
 
 comment on function domain_events.pause_capture(regclass) is
-  'Emergency: stops making events for the table, without a lock on it, until resume_capture(). That it happened is an event.';
+  'Emergency: stops making events for the table, without a lock on it, until resume_capture(). That it happened is an event. Statements that have begun still make theirs.';
 
+-- A statement that has begun goes on with the trigger functions it began with: one that began during the pause would store
+-- nothing for rows that others have stored complete events of since. So nobody may be writing when the pause ends, and who
+-- comes next locks the table and reads the function anew. pause_capture() needs no such lock: what is stored after it counts
+-- for nothing once whole_row_after is set here.
 create function domain_events.resume_capture(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform domain_events._check_target(target);
+  perform domain_events._capture_of(target);
+  execute format('lock table %s in share row exclusive mode', target);
   perform domain_events._set_capture_state(target, 'active');
 end
 $$;
 
 comment on function domain_events.resume_capture(regclass) is
-  'Ends a pause: each stream''s next event carries the whole row, so that the fold is right again';
+  'Ends a pause: each stream''s next event carries the whole row, so that the fold is right again. Like create trigger it waits for the transactions that write the table and holds back new ones, not readers, until its own ends: set lock_timeout before, and call it again when it was in vain.';
 
 create function domain_events._unregister_capture(target regclass, keep_triggers boolean) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

@@ -52,7 +52,9 @@ as $$
 declare
   store_owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'domain_events.events'::regclass);
   written bigint;
+  schema regnamespace := (select c.relnamespace from pg_class c where c.oid = target);
   may_read boolean;
+  may_enter boolean;
 begin
   perform domain_events._check_target(target);
   perform domain_events._capture_of(target);
@@ -61,6 +63,14 @@ begin
       using errcode = '22023', hint = 'Leave it out for 10,000 rows, or give null for all at once.';
   end if;
   -- The store's owner reads the table for this one call; FOR SHARE asks for the right to update as well.
+  may_enter := has_schema_privilege(store_owner, schema, 'usage');
+  if not may_enter then
+    if not has_schema_privilege(schema, 'usage with grant option') then
+      raise exception 'the store''s owner % may not use schema %', store_owner, schema
+        using errcode = '42501', hint = format('Let the schema''s owner grant it: grant usage on schema %s to %I.', schema, store_owner);
+    end if;
+    execute format('grant usage on schema %s to %I', schema, store_owner);
+  end if;
   may_read := has_table_privilege(store_owner, target, 'select') and has_table_privilege(store_owner, target, 'update');
   if not may_read then
     execute format('grant select, update on %s to %I', target, store_owner);
@@ -68,6 +78,9 @@ begin
   written := domain_events._write_baseline(target, max_rows);
   if not may_read then
     execute format('revoke select, update on %s from %I', target, store_owner);
+  end if;
+  if not may_enter then
+    execute format('revoke usage on schema %s from %I', schema, store_owner);
   end if;
   return written;
 end

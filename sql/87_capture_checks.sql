@@ -76,7 +76,7 @@ as $$
    where f.proowner <> store.relowner
       or case when (select e.engine from domain_events.engine() as e) = 'native' then l.lanname <> 'c' or f.prosrc <> 'de_capture'
               else l.lanname <> 'plpgsql' or not f.prosecdef or position('search_path=pg_catalog, pg_temp' in coalesce(replace(array_to_string(f.proconfig, '|'), '"', ''), '')) = 0
-                   or case c.state when 'active' then not starts_with(f.prosrc, '-- Written by domain_events._write_capture_function() for ') or position('domain_events._write_event(' in f.prosrc) = 0
+                   or case c.state when 'active' then not starts_with(f.prosrc, '-- Written by domain_events._write_capture_function();') or position('domain_events._write_event(' in f.prosrc) = 0
                                    else f.prosrc <> 'begin if tg_when = ''BEFORE'' then return new; end if; return null; end' end
          end
   union all

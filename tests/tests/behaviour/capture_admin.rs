@@ -7,6 +7,7 @@ engines! {
     a_resumed_stream_carries_the_whole_row, table_events_tell_what_happened, baseline_now, baseline_in_batches,
     baseline_beside_writers, truncate_is_recorded_and_folded, an_empty_key_is_a_key, fold_of_any_version, replication_always, dropping_the_column_list,
     disabling_forgets_the_configuration, nothing_half_done_after_an_error,
+    baseline_of_a_table_in_a_schema_of_others,
 }
 
 fn bad_targets_are_refused(db: &Db) {
@@ -317,4 +318,30 @@ fn nothing_half_done_after_an_error(db: &Db) {
     assert_eq!(s.one("select count(*) from domain_events.events"), "0");
     s.run("select domain_events.enable_capture('users'); insert into users values (1, 'a')");
     db.check_table("User", "users");
+}
+
+fn baseline_of_a_table_in_a_schema_of_others(db: &Db) {
+    let (keeper, owner) = (db.role("keeper"), db.role("owner"));
+    db.admin().run(&format!("create schema far authorization {keeper}; create schema own authorization {owner}; grant domain_events_admin to {owner}"));
+    db.session(&keeper).run(&format!("grant usage, create on schema far to {owner}"));
+    let mut s = db.session(&owner);
+    // The schema is the table owner's: what the store's owner needs is granted for the call.
+    s.run(
+        "create table own.t (id int primary key); insert into own.t values (1), (2);
+         select domain_events.enable_capture('own.t', 'T', baseline => 'now');
+         insert into own.t values (3);",
+    );
+    db.check_fold("T", "select t.id::text, to_jsonb(t) from own.t t");
+    let granted = "select count(*) from pg_namespace n, aclexplode(n.nspacl) a where n.nspname in ('own', 'far') and a.grantee not in (n.nspowner, '{}'::regrole)";
+    assert_eq!(db.admin().one(&granted.replace("{}", &owner)), "0", "what was granted is taken back");
+    // It is another's, who has to do it.
+    s.run("create table far.u (id int primary key); insert into far.u values (1); select domain_events.enable_capture('far.u', 'U')");
+    let baseline = "select domain_events.baseline_capture('far.u')";
+    if db.admin().one("select rolsuper from pg_roles r join pg_class c on c.relowner = r.oid where c.oid = 'domain_events.events'::regclass") == "f" {
+        s.error(baseline).expect("42501").naming("grant usage on schema far to");
+        db.session(&keeper).run(&format!("grant usage on schema far to {owner} with grant option"));
+    }
+    s.run(baseline);
+    db.check_fold("U", "select t.id::text, to_jsonb(t) from far.u t");
+    assert_eq!(db.admin().one(&granted.replace("{}", &owner)), "0", "what was granted is taken back");
 }

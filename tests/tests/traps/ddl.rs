@@ -6,6 +6,7 @@ engines! {
     t14_columns_come_and_go, t14_redaction_follows_a_rename, t14_a_redacted_column_is_dropped, t14_type_changes,
     t14_the_table_moves, t14_swapped_names, t14_in_one_transaction, t14_prepared_statements_survive, t14_key_changes,
     t14_the_table_is_dropped,
+    t14_a_mapping_follows_a_rename_at_once,
 }
 
 fn t14_columns_come_and_go(db: &Db) {
@@ -221,4 +222,22 @@ fn t14_the_table_is_dropped(db: &Db) {
     s.run("select domain_events.enable_capture('t', 'T'); insert into t values (1, 2)");
     assert_eq!(s.one("select max(aggregate_version) from domain_events.events where aggregate_type = 'T'"), "2");
     db.check_versions();
+}
+
+fn t14_a_mapping_follows_a_rename_at_once(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create table people (id int primary key, email text, phone text);
+         select domain_events.enable_capture('people', 'Person', event_types => '[{\"on\": \"update\", \"when_changed\": [\"email\"], \"type\": \"EmailChanged\", \"name\": \"new address\"}]');
+         insert into people values (1, 'a', 'b');
+         alter table people rename email to mail; alter table people rename phone to email;
+         update people set email = '555'; update people set mail = 'm2';
+         alter table people rename mail to address;
+         update people set address = 'm3'; update people set email = '556';",
+    );
+    assert_eq!(
+        s.table("select event_type, event_name from domain_events.events where aggregate_version > 1 order by aggregate_version"),
+        "PersonUpdated|~\nEmailChanged|new address\nEmailChanged|new address\nPersonUpdated|~"
+    );
+    db.check_table("Person", "people");
 }

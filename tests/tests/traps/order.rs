@@ -9,6 +9,7 @@ engines! {
     t7_changes_without_event, t7_triggers_made_and_dropped_in_between, t7_dead_letters_are_put_in_their_place,
     t7_a_key_is_taken_again_while_its_row_leaves, t7_savepoints_within_a_trigger,
     an_applications_own_event_stands_for_no_row, a_key_taken_over_and_changed_before_either_is_told,
+    t7_a_table_written_anew_within_the_transaction,
 }
 
 /// A table, and a trigger function that runs the statement it is given where the row says "go".
@@ -315,4 +316,52 @@ fn a_key_taken_over_and_changed_before_either_is_told(db: &Db) {
     db.check_table("T", "t");
     s.run("begin; update t set s = 'w' where id = 5; update t set id = id - 1, s = 'v'; commit");
     db.check_table("T", "t");
+}
+
+fn t7_a_table_written_anew_within_the_transaction(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create table t (id int primary key, a int);
+         create function lock_next() returns trigger language plpgsql as $$ begin
+           perform from t where id = new.id + 1 for key share; return null; end $$;
+         create trigger zz after insert or update on t for each row execute function lock_next();
+         select domain_events.enable_capture('t', 'T');",
+    );
+    // Other rows are then where these were.
+    for again in [
+        "alter table t alter a type bigint",
+        "cluster t using t_pkey",
+        "truncate t; insert into t values (1, 9), (2, 9), (3, 9)",
+    ] {
+        s.run("delete from t");
+        s.run(&format!(
+            "begin;
+             insert into t values (1, 1), (2, 1), (3, 1);
+             do $$ begin update t set a = 2; update t set a = 3; end $$;
+             {again};
+             update t set a = 4;
+             commit"
+        ));
+        println!("{again}");
+        db.check_table("T", "t");
+    }
+    s.run(
+        "begin;
+         create table w (id int primary key, a int);
+         create trigger zz after insert or update on w for each row execute function lock_next();
+         select domain_events.enable_capture('w', 'W');
+         insert into w values (1, 1), (2, 1), (3, 1);
+         do $$ begin update w set a = 2; update w set a = 3; end $$;
+         truncate w;
+         insert into w values (1, 1), (2, 1), (3, 1);
+         insert into w select id + 3, 1 from w;
+         do $$ begin perform from w for key share; end $$;
+         update w set a = 4;
+         commit",
+    );
+    db.check_table("W", "w");
+    assert_eq!(
+        s.one("select count(*) from domain_events.events where aggregate_type = 'W' and metadata ? 'late'"),
+        "0"
+    );
 }

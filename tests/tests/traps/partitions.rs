@@ -1,11 +1,12 @@
 //! T10: partitioned tables.
 
-use domain_events_tests::{Db, engines};
+use domain_events_tests::{Db, Engine, engines};
 
 engines! {
     t10_direct_leaf_inserts_are_captured, t10_row_movement_is_one_update, t10_row_movement_with_the_key, t10_new_partitions_are_covered,
     t10_attached_partitions_are_covered, t10_truncate_of_a_leaf, t10_partitions_of_another_shape, t10_detach_and_drop_are_told,
     t10_a_move_that_shows_in_no_column,
+    t10_a_cancelled_arrival_is_a_deletion,
 }
 
 const REGIONS: &str =
@@ -179,4 +180,96 @@ fn t10_a_move_that_shows_in_no_column(db: &Db) {
         "1|SaleCreated\n2|SaleCreated,SaleUpdated"
     );
     db.check_fold("Sale", "select id::text, to_jsonb(t) - 'region' from sales t");
+}
+
+/// A row whose arrival a trigger of the destination cancels has left all the same.
+const CANCELLED: &str = "create table sales (id int, region text, n int) partition by list (region);
+    create table sales_eu partition of sales for values in ('eu');
+    create table sales_us partition of sales for values in ('us');
+    create function refuse() returns trigger language plpgsql as $$ begin return case when new.n <> 7 then new end; end $$;
+    create trigger refuse before insert on sales_us for each row execute function refuse();";
+
+fn t10_a_cancelled_arrival_is_a_deletion(db: &Db) {
+    let mut s = db.owner();
+    s.run(CANCELLED);
+    s.run(
+        "select domain_events.enable_capture('sales', aggregate_id => '{id}', event_types => '[{\"on\": \"delete\", \"type\": \"SaleLost\"}]');
+         insert into sales values (1, 'eu', 7), (2, 'eu', 1), (3, 'eu', 7);
+         update sales set region = 'us' where id in (1, 2);",
+    );
+    assert_eq!(
+        s.table("select aggregate_id, string_agg(event_type, ',' order by aggregate_version) from domain_events.events group by 1 order by 1"),
+        "1|SaleCreated,SaleLost\n2|SaleCreated,SaleUpdated\n3|SaleCreated"
+    );
+    assert_eq!(
+        s.one("select event_data from domain_events.events where event_type = 'SaleLost'"),
+        "{\"old_values\": {\"n\": 7, \"id\": 1, \"region\": \"eu\"}}"
+    );
+    db.check_table("Sale", "sales");
+}
+
+#[test]
+fn t10_keys_taken_again_after_a_cancelled_arrival() {
+    let db = &Db::new(Engine::Portable);
+    let mut s = db.owner();
+    s.run(CANCELLED);
+    s.run(
+        "select domain_events.enable_capture('sales', aggregate_id => '{id}');
+         insert into sales values (2, 'us', 1), (3, 'eu', 7);",
+    );
+    for again in [
+        "insert into sales values (1, 'eu', 9)",
+        "begin; update sales set region = 'us' where id = 3; insert into sales values (3, 'eu', 7); update sales set n = 8; commit",
+        "begin; update sales set n = 7, region = 'eu'; update sales set region = 'us' where id < 3; commit",
+        "begin; savepoint a; update sales set region = 'us'; rollback to a; update sales set n = 6; commit",
+        "begin; insert into sales values (4, 'eu', 7); update sales set region = 'us' where id = 4; insert into sales values (4, 'eu', 1); update sales set n = n + 1; commit",
+        "begin; set constraints all immediate; update sales set region = 'eu', n = 7; update sales set region = 'us' where id = 4; update sales set n = 8; update sales set region = 'us'; commit",
+        "update sales set region = 'eu', n = 7; update sales set region = 'us', id = id + 10 where id = 3; insert into sales values (13, 'us', 1)",
+    ] {
+        s.run(again);
+        println!("{again}");
+        db.check_table("Sale", "sales");
+    }
+    // With code of a user in between, that takes the key again.
+    s.run(
+        "delete from sales;
+         create function again() returns trigger language plpgsql as $$ begin
+           if pg_trigger_depth() = 1 then insert into sales values (old.id, 'eu', 1); update sales set n = n + 1 where id = old.id; end if; return null; end $$;
+         create trigger zz after delete on sales_eu for each row execute function again();
+         insert into sales values (1, 'eu', 7), (2, 'eu', 7);
+         update sales set region = 'us';",
+    );
+    assert_eq!(s.table("select * from sales order by 1"), "1|eu|2\n2|eu|2");
+    db.check_table("Sale", "sales");
+    assert_eq!(s.one("select count(*) from domain_events.capture_failures"), "0");
+}
+
+#[test]
+fn t10_a_cancelled_arrival_fails_as_any_event_does() {
+    let db = &Db::new(Engine::Portable);
+    for on_failure in ["abort", "dead_letter"] {
+        let mut s = db.owner();
+        s.run("drop table if exists sales; drop function if exists refuse");
+        s.run(CANCELLED);
+        s.run(&format!(
+            "select domain_events.enable_capture('sales', '{on_failure}', aggregate_id => '{{id}}', on_failure => '{on_failure}');
+             insert into sales values (1, 'eu', 7)"
+        ));
+        db.admin().run(&format!(
+            "alter table domain_events.events add constraint boom check (event_type <> '{on_failure}Deleted')"
+        ));
+        let moved = s.attempt("update sales set region = 'us'");
+        db.admin().run("alter table domain_events.events drop constraint boom");
+        if on_failure == "abort" {
+            moved.expect_err("the event cannot be stored").expect_code("23514");
+            assert_eq!(s.one("select count(*) from sales"), "1");
+        } else {
+            assert_eq!(
+                s.table("select operation, aggregate_id, event_type, event_data from domain_events.capture_failures"),
+                "DELETE|1|dead_letterDeleted|{\"old_values\": {\"n\": 7, \"id\": 1, \"region\": \"eu\"}}"
+            );
+            s.run("insert into sales values (1, 'eu', 1); select domain_events.retry_capture_failures()");
+        }
+        db.check_table(on_failure, "sales");
+    }
 }

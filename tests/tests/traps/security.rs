@@ -6,6 +6,7 @@ engines! {
     t12_shadowed_functions_and_operators, t12_a_users_cast_to_json, t12_temporary_objects, t12_output_functions_of_domains,
     t12_event_types_cannot_inject, t12_the_trigger_function_is_no_backdoor, t12_writers_need_no_right_on_the_store,
     t11_tampering_with_the_guards_is_found, t12_row_security_hides_nothing,
+    t12_names_of_tables_cannot_inject, t12_partitions_owners_forge_nothing,
 }
 
 /// A role with DML on a captured table and the right to create objects.
@@ -259,4 +260,76 @@ fn t12_row_security_hides_nothing(db: &Db) {
     s.run("insert into users values (1, 'a'); update users set name = 'b'");
     db.check_table("User", "users");
     assert_eq!(db.owner().one("select count(*) from domain_events.events"), "3");
+}
+
+fn t12_names_of_tables_cannot_inject(db: &Db) {
+    let evil = evil(db);
+    db.owner().run(&format!(
+        "create schema m; grant all on schema m to {evil}; create table m.t (id int primary key, a int);
+         select domain_events.enable_capture('m.t', 'T');"
+    ));
+    db.admin().run(&format!("alter table m.t owner to {evil}; alter schema m owner to {evil}"));
+    let mut s = db.session(&evil);
+    s.run(&format!(
+        "create function m.f() returns int language plpgsql as $$ begin
+           begin execute 'create table public.pwned ()'; exception when others then null; end;
+           begin execute 'alter role {evil} superuser'; exception when others then null; end;
+           return 1; end $$;
+         grant usage on schema m to public;
+         insert into m.t values (1, 1)"
+    ));
+    // A carriage return ends a comment of PL/pgSQL; so do these, in one language or another.
+    for end in ["\r", "\n", "\r\n", "\u{b}", "\u{c}", "\u{85}", "\u{2028}"] {
+        let hostile = format!("\"x{end}declare a int:=m.f();--\"");
+        let name = format!("{end:?}");
+        s.run(&format!("alter table m.t rename to {hostile}; alter table m.{hostile} add column b int"));
+        s.run(&format!("insert into m.{hostile} values (2, 2, 2); update m.{hostile} set b = 3; delete from m.{hostile} where id = 2"));
+        s.run(&format!("alter table m.{hostile} drop column b; alter table m.{hostile} rename to t"));
+        println!("{name}");
+        still_harmless(db, &evil);
+        // The schema's name is as much the user's.
+        db.admin().run(&format!("alter schema m rename to {hostile}; alter table {hostile}.t add column b int; insert into {hostile}.t values (3, 3, 3); update {hostile}.t set b = 5; delete from {hostile}.t where id = 3"));
+        db.admin().run(&format!("alter table {hostile}.t drop column b; alter schema {hostile} rename to m"));
+        still_harmless(db, &evil);
+    }
+    s.run("update m.t set a = 2");
+    db.check_table("T", "m.t");
+}
+
+fn t12_partitions_owners_forge_nothing(db: &Db) {
+    let evil = db.role("evil");
+    db.admin().run(&format!("create schema e authorization {evil}; grant domain_events_admin to {evil}"));
+    let mut s = db.session(&evil);
+    s.run(
+        "create table e.p (id int primary key, a int) partition by range (id);
+         create table e.p1 partition of e.p for values from (0) to (100);
+         create table e.o (id int primary key, a int);
+         create table e.q (id int primary key, a int) partition by range (id);
+         create table e.q1 partition of e.q for values from (0) to (100);
+         select domain_events.enable_capture('e.p', 'P'), domain_events.enable_capture('e.q', 'Q');",
+    );
+    let function = db.admin().one(
+        "select tgfoid::regproc from pg_trigger where tgrelid = 'e.p'::regclass and tgname = ' domain_events_capture'",
+    );
+    // The right to make partitions is the right to make triggers: they say nothing about other tables, captured or not.
+    for table in ["o", "q1"] {
+        s.run(&format!(
+            "create trigger z1 after insert or update or delete on e.{table} for each row execute function {function}();
+             create trigger z2 before update on e.{table} for each row execute function {function}();
+             create trigger z3 after truncate on e.{table} execute function {function}();
+             insert into e.{table} values (7, 666); update e.{table} set a = 667; delete from e.{table}; truncate e.{table};
+             insert into e.{table} values (7, 666);"
+        ));
+    }
+    let mut owner = db.owner();
+    assert_eq!(owner.one("select count(*) from domain_events.events where aggregate_type = 'P'"), "0");
+    assert_eq!(owner.one("select count(*) from domain_events.events where aggregate_type = 'domain_events.Table' and aggregate_id <> 'e.q'"), "0");
+    // Partitions at several levels are the table's own; so are those of a table that became a partition itself.
+    s.run(
+        "create table e.p2 partition of e.p for values from (100) to (200) partition by range (id);
+         create table e.p21 partition of e.p2 for values from (100) to (150);
+         insert into e.p values (8, 1), (101, 1); update e.p set a = 2;",
+    );
+    db.check_fold("P", "select t.id::text, to_jsonb(t) from e.p t");
+    assert_eq!(owner.one("select count(*) from domain_events.events where aggregate_type = 'P'"), "4");
 }

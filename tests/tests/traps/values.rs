@@ -7,6 +7,7 @@ engines! {
     t2_a_users_value_object, t8_before_triggers_are_seen, t8_cancelled_rows_give_nothing, t8_on_conflict, t8_merge, t8_copy,
     t8_generated_columns, t16_an_unchanged_toast_column_costs_nothing, t20_types_of_every_kind, t20_types_without_equality,
     t20_nested_composites_and_arrays,
+    t20_nulls_within_arrays_of_composites,
 }
 
 const T1: &str =
@@ -341,6 +342,23 @@ fn t20_nested_composites_and_arrays(db: &Db) {
          update t set d = row(null, '{}', null);
          alter type inner_t add attribute extra text;
          update t set o.s = 'y';",
+    );
+    db.check_table("T", "t");
+}
+
+fn t20_nulls_within_arrays_of_composites(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create type mood as enum ('a', 'b');
+         create type inner_pair as (x int, m mood);
+         create type outer_pair as (p inner_pair, ps inner_pair[]);
+         create table t (id int primary key, flat inner_pair[], deep inner_pair[], nested outer_pair[]);
+         select domain_events.enable_capture('t', 'T');
+         insert into t values
+           (1, array[null, row(1, 'a')::inner_pair], array[[null, row(1, 'a')::inner_pair], [row(null, null)::inner_pair, null]],
+            array[[null, row(null, array[[null, row(2, 'b')::inner_pair]])::outer_pair]]),
+           (2, '{}', null, array[[row(row(1, 'a')::inner_pair, null)::outer_pair]]);
+         update t set deep = array[[null, null]]::inner_pair[] where id = 1;",
     );
     db.check_table("T", "t");
 }
