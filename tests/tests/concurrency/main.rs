@@ -2,6 +2,7 @@
 //! The traps of event stores that concern writing are in `writing`, each named after its number.
 
 mod callers;
+mod captures;
 mod crowd;
 mod errors;
 mod interrupted;
