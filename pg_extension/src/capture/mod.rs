@@ -33,7 +33,7 @@ use crate::pg::guard;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::{Head, Store};
-use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation};
+use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation, current_command};
 use crate::pg::{delegate, json};
 
 thread_local! {
@@ -63,7 +63,7 @@ pub fn roll_back(subtransaction: u32) {
 
 /// Something about a capture has changed, for the running transaction from its next command on.
 pub fn renew() {
-    ahead::begin();
+    ahead::begin(current_command());
 }
 
 /// A relation has changed; zero stands for all.
@@ -101,6 +101,10 @@ pub fn trigger(call: Call) -> Result<Datum> {
         Fired::Before(row) => return Ok(row),
         Fired::After(change) => change,
     };
+    if change.operation == Operation::Truncate {
+        ahead::empty(change.storage);
+        late::empty(change.storage);
+    }
     let memory = CallMemory::enter();
     let plan = plan_of(&change)?;
     let Some(plan) = plan.as_ref().filter(|plan| !plan.paused) else {
@@ -134,8 +138,8 @@ fn plan_of(change: &Change) -> Result<Kept<Option<Plan>>> {
         plans.get(change.relation, |previous| {
             let previous = previous.and_then(Option::as_ref);
             let plan = Plan::load(change, previous)?;
-            if previous.is_some_and(|previous| previous.paused || !previous.is_tracked) {
-                ahead::begin();
+            if Plan::begins(previous, change) {
+                ahead::begin(change.command());
             }
             Ok(plan)
         })

@@ -11,7 +11,7 @@ use crate::pg::compound::Composites;
 use crate::pg::image::Layout;
 use crate::pg::render::{IdentityText, Render};
 use crate::pg::store::Head;
-use crate::pg::trigger::{Change, Operation};
+use crate::pg::trigger::{Change, Operation, Storage};
 use crate::pg::{columns, delegate};
 
 pub struct Plan {
@@ -42,6 +42,7 @@ pub struct Plan {
     pub guess: Guess,
     /// See `ahead`.
     pub is_tracked: bool,
+    pub storage: Storage,
     /// Goes after everything that points into it.
     _memory: EntryMemory,
 }
@@ -162,6 +163,7 @@ impl Plan {
             is_unique: flag(root, "is_unique")?,
             guess: Guess::of(flag(root, "is_unique")?),
             is_tracked: change.has_other_triggers(),
+            storage: change.storage,
             _memory: memory,
         }))
     }
@@ -184,6 +186,12 @@ impl Plan {
             render,
             identity,
         })
+    }
+
+    /// True where changes of this transaction may have gone unseen, that made rows which the table has now.
+    pub fn begins(previous: Option<&Plan>, change: &Change) -> bool {
+        previous.is_some_and(|previous| previous.paused || !previous.is_tracked)
+            || change.is_rewritten() && previous.is_none_or(|previous| previous.storage != change.storage)
     }
 
     /// Where in this relation's rows the column is that another partition has at `index`.

@@ -8,5 +8,6 @@ mod history;
 mod nested;
 mod order;
 mod partitions;
+mod rewrite;
 mod security;
 mod values;
