@@ -62,8 +62,10 @@ pub fn roll_back(subtransaction: u32) {
 }
 
 /// Something about a capture has changed, for the running transaction from its next command on.
-pub fn renew() {
+pub fn renew() -> Result<()> {
+    moves::flush()?;
     ahead::begin(current_command());
+    Ok(())
 }
 
 /// A relation has changed; zero stands for all.
@@ -106,8 +108,8 @@ pub fn trigger(call: Call) -> Result<Datum> {
         late::empty(change.storage);
     }
     let memory = CallMemory::enter();
-    let plan = plan_of(&change)?;
-    let Some(plan) = plan.as_ref().filter(|plan| !plan.paused) else {
+    let kept = plan_of(&change)?;
+    let Some(plan) = kept.as_ref().filter(|plan| !plan.paused) else {
         return Ok(Datum::from(0));
     };
     // Where nothing leaves, and it leaves only in partitioned tables, this costs a look at an empty list.
@@ -115,13 +117,11 @@ pub fn trigger(call: Call) -> Result<Datum> {
     let leaving = moves::take(plan, &change)?;
     if change.is_leaving {
         ahead::catch_up(plan, &change)?;
-        moves::keep(plan, &change);
+        moves::keep(kept.clone(), &change);
         return Ok(Datum::from(0));
     }
     if let Some(leaving) = &leaving {
-        let old_plan = plan_of(&leaving.as_delete())?;
-        let place = |old| old_plan.as_ref().and_then(|old_plan| plan.place(old_plan, old));
-        change.arrive(leaving, place, &mut arrived);
+        leaving.arrive(plan, &mut change, &mut arrived);
     }
     if !ahead::is_done(plan, &change) && record(plan, &change)? {
         ahead::mark(plan, &change);

@@ -182,7 +182,7 @@ pub fn keep_failure(failure: &KeptFailure) -> Result<()> {
 
 /// domain_events._invalidate_capture(relation regclass): every session forgets its plan of the table and its partitions.
 pub fn invalidate_capture(call: Call) -> Result<Datum> {
-    crate::capture::renew();
+    crate::capture::renew()?;
     if let Some(relation) = call.oid(0) {
         // SAFETY: catalogue look-ups; the invalidation is sent when the transaction commits.
         unsafe {

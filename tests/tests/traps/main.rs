@@ -5,6 +5,7 @@ mod circumstances;
 mod context;
 mod ddl;
 mod history;
+mod moves;
 mod nested;
 mod order;
 mod partitions;

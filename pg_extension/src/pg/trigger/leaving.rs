@@ -46,11 +46,6 @@ impl Change {
         self.operation == Operation::Insert && self.command() == leaving.command
     }
 
-    /// True when both rows leave by the same command.
-    pub fn left_with(&self, leaving: &Leaving) -> bool {
-        self.command() == leaving.command
-    }
-
     /// The update that the two halves are. `place` says for each of the old row's columns where it is in the new row.
     pub fn arrive(&mut self, leaving: &Leaving, place: impl Fn(usize) -> Option<usize>, row: &mut ArrivedRow) {
         row.values = vec![Datum::from(0); self.new.count];
