@@ -11,4 +11,5 @@ mod order;
 mod partitions;
 mod rewrite;
 mod security;
+mod surroundings;
 mod values;
