@@ -32,6 +32,7 @@ use crate::pg::fixed::FixedSettings;
 use crate::pg::guard;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
+use crate::pg::spi::PinnedPath;
 use crate::pg::store::{Head, Store};
 use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation, current_command};
 use crate::pg::{delegate, json};
@@ -160,7 +161,10 @@ fn record(plan: &Plan, change: &Change) -> Result<bool> {
         told_after: None,
         left: None,
     };
-    let kept = match capture(plan, change, &mut draft) {
+    let path = plan.names_objects.then(PinnedPath::enter);
+    let captured = capture(plan, change, &mut draft);
+    drop(path);
+    let kept = match captured {
         Err(failure) if plan.dead_letter => {
             draft.told_after = failed_after(plan, change, &draft)?;
             keep(plan, &draft, failure)

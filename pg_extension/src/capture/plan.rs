@@ -7,7 +7,7 @@ use pgrx::pg_sys::Oid;
 use crate::error::{Error, Result};
 use crate::jsonb::{Document, Object, Value, key_order};
 use crate::pg::cache::{EntryMemory, Watches};
-use crate::pg::compound::Composites;
+use crate::pg::compound::{Composites, names_objects};
 use crate::pg::image::Layout;
 use crate::pg::render::{IdentityText, Render};
 use crate::pg::store::Head;
@@ -37,6 +37,8 @@ pub struct Plan {
     /// Identity columns in the order of JSON keys.
     pub key: Vec<usize>,
     composites: Composites,
+    /// Rendering needs a search_path of its own.
+    pub names_objects: bool,
     /// A stream is one row.
     pub is_unique: bool,
     pub guess: Guess,
@@ -112,6 +114,7 @@ impl Plan {
         let mut known = change.columns();
         let mut composites = Composites::default();
         known.iter().for_each(|column| composites.add(column.type_oid));
+        let names_objects = known.iter().any(|column| names_objects(column.type_oid));
         let mut identity = Vec::new();
         let mut columns = Vec::new();
         for entry in items(root, "columns")? {
@@ -160,6 +163,7 @@ impl Plan {
             row,
             key,
             composites,
+            names_objects,
             is_unique: flag(root, "is_unique")?,
             guess: Guess::of(flag(root, "is_unique")?),
             is_tracked: change.has_other_triggers(),

@@ -1,8 +1,55 @@
-//! T2 in a database without an encoding.
+//! T3 and T2 beyond one session's formats: names of objects whatever the search_path, and a database without an encoding.
 
 use domain_events_tests::{Db, Engine, engines};
 
-engines! { t2_a_database_without_an_encoding }
+engines! { t3_names_of_objects_do_not_depend_on_the_session, t2_a_database_without_an_encoding }
+
+fn t3_names_of_objects_do_not_depend_on_the_session(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create schema hid; create table hid.y (i int); create type hid.e as enum ('a');
+         create function hid.f(hid.e) returns int language sql as 'select 1';
+         create domain hid.d as regclass; create type hid.inner_pair as (d hid.d, t regtype[]);
+         create type hid.pair as (p hid.inner_pair, n int);
+         create table reg (id regclass primary key, t regtype, p regproc, pp regprocedure, many regclass[], both_of hid.pair, n int);
+         create table keyed (a hid.d, b regtype, n int, primary key (a, b));
+         select domain_events.enable_capture('reg', 'Reg'); select domain_events.enable_capture('keyed', 'Keyed');
+         insert into reg values ('hid.y', 'hid.e', 'hid.f', 'hid.f(hid.e)', '{hid.y}', row(row('hid.y', '{hid.e,hid.e[]}'), 1), 1);
+         insert into keyed values ('hid.y', 'hid.e', 1);",
+    );
+    for setting in ["set search_path = hid, public", "set quote_all_identifiers = on", "set search_path = ''"] {
+        if db.engine == Engine::Native || !setting.contains("quote") {
+            s.run(setting);
+        }
+        // The last one touches nothing but the number: the key is named all the same.
+        for n in 0..2 {
+            s.run(&format!(
+                "update public.reg set n = n + {n}, t = t, many = many || 'hid.y'::regclass,
+                   both_of = row(row('hid.y', array['hid.e'::regtype, 'hid.e'::regtype]), n)::hid.pair;
+                 update public.keyed set n = n + 1; update public.reg set n = n + 1"
+            ));
+        }
+        // A failed statement leaves the session its own path.
+        s.attempt("insert into public.reg select * from public.reg").expect_err("a key twice");
+    }
+    assert_eq!(s.one("show search_path"), "\"\"");
+    s.run("reset quote_all_identifiers; reset search_path");
+    assert_eq!(
+        s.table("select distinct aggregate_type, aggregate_id from domain_events.events order by 1"),
+        "Keyed|[\"hid.y\", \"hid.e\"]\nReg|hid.y"
+    );
+    let mut admin = db.admin();
+    admin.run("set search_path = pg_catalog, pg_temp");
+    for (kind, id, table) in [("Reg", "hid.y", "reg"), ("Keyed", "[\"hid.y\", \"hid.e\"]", "keyed")] {
+        assert_eq!(
+            admin.one(&format!("select domain_events.fold_stream('{kind}', '{id}')")),
+            admin.one(&format!("select to_jsonb(whole) from public.{table} whole")),
+        );
+    }
+    db.check_versions();
+    // A value that fails to be written, and the transaction goes on: the path is the session's.
+    s.run("begin; set local search_path = hid, public; update reg set n = n + 1; rollback");
+}
 
 fn t2_a_database_without_an_encoding(db: &Db) {
     let name = format!("{}_ascii", db.name);
