@@ -14,6 +14,10 @@ declare
                           (select domain_events._default_aggregate_type(c.relname) from pg_class c where c.oid = target));
   taken regclass;
 begin
+  if octet_length(domain_events._event_type(chosen, _register_capture.event_name_style, 'Baselined')) > 255 then
+    raise exception 'aggregate type "%" is too long', chosen
+      using errcode = '22023', hint = 'The types of its events begin with it, and may have at most 255 bytes.';
+  end if;
   -- One registration at a time: a check and an insert belong together.
   lock table domain_events.capture_config in share row exclusive mode;
   if exists (select from domain_events.capture_config c where c.relation = target) then

@@ -13,7 +13,7 @@ begin
     execute kept.definition;
   end loop;
   execute format('alter function domain_events._write_capture_function(int) owner to %I', store_owner);
-  drop function domain_events._has_capture(oid);
+  drop function domain_events._plan_basis(oid);
   drop table domain_events._portable_functions;
   -- From here on the functions are the store owner's again: they run with no more than the owner's rights. A script may
   -- replace only what belongs to its extension: the captures' functions do for that moment.

@@ -53,19 +53,26 @@ create or replace function domain_events.engine(out engine text, out version tex
 language sql immutable parallel safe
 as $$ select 'native'::text, '0.1.0'::text $$;
 
--- Asked with a snapshot newer than the transaction's, hence stable: a capture enabled after a REPEATABLE READ transaction
--- began must fail it (40001), not go unnoticed.
-create function domain_events._has_capture(relation oid) returns boolean
+-- Asked with two snapshots, hence stable: that of a REPEATABLE READ transaction and the newest. Where they differ, the plan
+-- that _capture_plan() gives the transaction is out of date, or the table is captured without its knowing: it fails (40001).
+create function domain_events._plan_basis(relation oid) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-  select exists (select from domain_events.capture_config c
-                  where c.relation = coalesce((select pg_partition_root(r.oid) from pg_class r where r.oid = _has_capture.relation and r.relispartition),
-                                              _has_capture.relation))
+  select coalesce(
+    (select jsonb_build_array(
+              c, domain_events._is_one_row(c.capture_id), domain_events._qualified_name(_plan_basis.relation),
+              (select jsonb_agg(k order by k.attnum, k.column_name) from domain_events.capture_columns k where k.capture_id = c.capture_id),
+              (select jsonb_agg(l order by l.attnum, l.column_name) from domain_events._live_columns(c.capture_id) as l))::text
+       from domain_events.capture_config c
+      where c.relation = coalesce((select pg_partition_root(r.oid) from pg_class r where r.oid = _plan_basis.relation and r.relispartition),
+                                  _plan_basis.relation)),
+    '')
 $$;
 
-comment on function domain_events._has_capture(oid) is 'True when the relation or its partition root is captured';
+comment on function domain_events._plan_basis(oid) is
+  'All that the plan of the capture is made of that serves a relation, as text; empty when there is none';
 
-revoke all on function domain_events._has_capture(oid) from public;
+revoke all on function domain_events._plan_basis(oid) from public;
 
 -- Every capture's function is the same C function; its plan comes from the relation that fired it. Only a superuser may
 -- create it, so this runs as the one who installed the extension, and gives the function to the store's owner.
@@ -93,7 +100,7 @@ declare
 begin
   execute format('alter function domain_events._write_capture_function(int) owner to %I', current_user);
   execute format('grant execute on function domain_events._write_capture_function(int) to %I', store_owner);
-  execute format('grant execute on function domain_events._has_capture(oid) to %I', store_owner);
+  execute format('grant execute on function domain_events._plan_basis(oid) to %I', store_owner);
   -- A script may replace only what belongs to its extension: the captures' functions do for that moment.
   for kept in select format('domain_events.%I()', 'capture_' || c.capture_id) as name, c.capture_id from domain_events.capture_config c loop
     execute format('alter extension pg_domain_events add function %s', kept.name);

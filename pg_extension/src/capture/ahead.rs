@@ -14,14 +14,14 @@ use super::plan::Plan;
 use super::{late, record};
 use crate::error::Result;
 use crate::pg::subtransaction::current_subtransaction;
-use crate::pg::trigger::{Change, Operation, Version, current_command, is_nested};
+use crate::pg::trigger::{Change, Operation, Storage, Version, is_nested};
 
 /// Lines of one page; 8 kB pages have at most 291.
 type Lines = [u64; 5];
 
 #[derive(Default)]
 struct Seen {
-    captured: HashMap<(u32, u32), Lines>,
+    captured: HashMap<(Storage, u32), Lines>,
     /// Written ahead of their turn, each in a subtransaction that may still be rolled back.
     ahead: HashMap<Version, u32>,
 }
@@ -32,9 +32,10 @@ thread_local! {
     static SINCE: Cell<u32> = const { Cell::new(0) };
 }
 
-/// From now on changes are captured, or seen, that were not before in this transaction.
-pub fn begin() {
-    SINCE.set(current_command());
+/// From this command on changes are captured, or seen, that were not before in this transaction. Where that is said too
+/// late, an event is marked with its place that could have been in its place.
+pub fn begin(command: u32) {
+    SINCE.set(SINCE.get().max(command));
 }
 
 /// True when the change has been captured ahead of its turn.
@@ -76,6 +77,11 @@ pub fn catch_up(plan: &Plan, change: &Change) -> Result<()> {
     Ok(())
 }
 
+/// The table has been emptied, perhaps in place: what is stored there from now on are other rows.
+pub fn empty(storage: Storage) {
+    SEEN.with_borrow_mut(|seen| seen.captured.retain(|(known, _), _| *known != storage));
+}
+
 /// A transaction has ended.
 pub fn forget() {
     SINCE.set(0);
@@ -100,14 +106,14 @@ pub fn roll_back(subtransaction: u32) {
 
 impl Seen {
     fn mark(&mut self, version: &Version) {
-        let lines = self.captured.entry((version.relation, version.block)).or_default();
+        let lines = self.captured.entry((version.storage, version.block)).or_default();
         if let Some(word) = lines.get_mut(usize::from(version.line) / 64) {
             *word |= 1 << (version.line % 64);
         }
     }
 
     fn unmark(&mut self, version: &Version) {
-        if let Some(lines) = self.captured.get_mut(&(version.relation, version.block))
+        if let Some(lines) = self.captured.get_mut(&(version.storage, version.block))
             && let Some(word) = lines.get_mut(usize::from(version.line) / 64)
         {
             *word &= !(1 << (version.line % 64));
@@ -116,7 +122,7 @@ impl Seen {
 
     fn is_captured(&self, version: &Version) -> bool {
         self.captured
-            .get(&(version.relation, version.block))
+            .get(&(version.storage, version.block))
             .and_then(|lines| lines.get(usize::from(version.line) / 64))
             .is_some_and(|word| word & (1 << (version.line % 64)) != 0)
     }

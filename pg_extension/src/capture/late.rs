@@ -9,7 +9,7 @@ use std::cell::RefCell;
 use std::collections::HashMap;
 
 use crate::pg::subtransaction::current_subtransaction;
-use crate::pg::trigger::{Change, Version, is_surrounded, statement_start};
+use crate::pg::trigger::{Change, Storage, Version, is_surrounded, statement_start};
 
 /// 24 bytes for each such event of the statement that the client sent.
 struct Step {
@@ -22,7 +22,7 @@ struct Step {
 struct Steps {
     statement: i64,
     /// By block.
-    steps: HashMap<(u32, u32), Vec<Step>>,
+    steps: HashMap<(Storage, u32), Vec<Step>>,
 }
 
 thread_local! {
@@ -45,7 +45,7 @@ pub fn keep(change: &Change, after_version: i64) {
         if kept.statement != statement {
             *kept = Steps { statement, ..Steps::default() };
         }
-        let steps = kept.steps.entry((version.relation, version.block)).or_default();
+        let steps = kept.steps.entry((version.storage, version.block)).or_default();
         steps.retain(|step| step.version != version);
         steps.push(Step { version, kept_in: current_subtransaction(), after_version });
     });
@@ -58,10 +58,15 @@ pub fn place(change: &Change) -> Option<i64> {
     }
     change.outdated().find_map(|version| {
         STEPS.with_borrow(|kept| {
-            let steps = kept.steps.get(&(version.relation, version.block))?;
+            let steps = kept.steps.get(&(version.storage, version.block))?;
             steps.iter().find(|step| step.version == version).map(|step| step.after_version)
         })
     })
+}
+
+/// The table has been emptied, perhaps in place: what is stored there from now on are other rows.
+pub fn empty(storage: Storage) {
+    STEPS.with_borrow_mut(|kept| kept.steps.retain(|(known, _), _| *known != storage));
 }
 
 /// A transaction has ended.

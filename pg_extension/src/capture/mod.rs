@@ -32,8 +32,9 @@ use crate::pg::fixed::FixedSettings;
 use crate::pg::guard;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
+use crate::pg::spi::PinnedPath;
 use crate::pg::store::{Head, Store};
-use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation};
+use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation, current_command};
 use crate::pg::{delegate, json};
 
 thread_local! {
@@ -62,8 +63,10 @@ pub fn roll_back(subtransaction: u32) {
 }
 
 /// Something about a capture has changed, for the running transaction from its next command on.
-pub fn renew() {
-    ahead::begin();
+pub fn renew() -> Result<()> {
+    moves::flush()?;
+    ahead::begin(current_command());
+    Ok(())
 }
 
 /// A relation has changed; zero stands for all.
@@ -101,9 +104,13 @@ pub fn trigger(call: Call) -> Result<Datum> {
         Fired::Before(row) => return Ok(row),
         Fired::After(change) => change,
     };
+    if change.operation == Operation::Truncate {
+        ahead::empty(change.storage);
+        late::empty(change.storage);
+    }
     let memory = CallMemory::enter();
-    let plan = plan_of(&change)?;
-    let Some(plan) = plan.as_ref().filter(|plan| !plan.paused) else {
+    let kept = plan_of(&change)?;
+    let Some(plan) = kept.as_ref().filter(|plan| !plan.paused) else {
         return Ok(Datum::from(0));
     };
     // Where nothing leaves, and it leaves only in partitioned tables, this costs a look at an empty list.
@@ -111,13 +118,11 @@ pub fn trigger(call: Call) -> Result<Datum> {
     let leaving = moves::take(plan, &change)?;
     if change.is_leaving {
         ahead::catch_up(plan, &change)?;
-        moves::keep(plan, &change);
+        moves::keep(kept.clone(), &change);
         return Ok(Datum::from(0));
     }
     if let Some(leaving) = &leaving {
-        let old_plan = plan_of(&leaving.as_delete())?;
-        let place = |old| old_plan.as_ref().and_then(|old_plan| plan.place(old_plan, old));
-        change.arrive(leaving, place, &mut arrived);
+        leaving.arrive(plan, &mut change, &mut arrived);
     }
     if !ahead::is_done(plan, &change) && record(plan, &change)? {
         ahead::mark(plan, &change);
@@ -134,8 +139,8 @@ fn plan_of(change: &Change) -> Result<Kept<Option<Plan>>> {
         plans.get(change.relation, |previous| {
             let previous = previous.and_then(Option::as_ref);
             let plan = Plan::load(change, previous)?;
-            if previous.is_some_and(|previous| previous.paused || !previous.is_tracked) {
-                ahead::begin();
+            if Plan::begins(previous, change) {
+                ahead::begin(change.command());
             }
             Ok(plan)
         })
@@ -156,7 +161,10 @@ fn record(plan: &Plan, change: &Change) -> Result<bool> {
         told_after: None,
         left: None,
     };
-    let kept = match capture(plan, change, &mut draft) {
+    let path = plan.names_objects.then(PinnedPath::enter);
+    let captured = capture(plan, change, &mut draft);
+    drop(path);
+    let kept = match captured {
         Err(failure) if plan.dead_letter => {
             draft.told_after = failed_after(plan, change, &draft)?;
             keep(plan, &draft, failure)

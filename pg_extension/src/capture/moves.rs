@@ -1,78 +1,121 @@
 //! Rows that an update moves to another partition. Postgres fires their triggers as for a DELETE and an INSERT; the two are
 //! told as the one update they are. The old row is known by the mark that the move left on it, and kept until the INSERT of
-//! the same command fires, which is next but for what users' triggers do in between.
+//! the same command fires, which is next but for what users' triggers do in between. A row that does not arrive, because a
+//! trigger kept it from being inserted, was deleted: that is told before anything that follows, by the plan of the time.
 
 use std::cell::RefCell;
+use std::rc::Rc;
 
 use super::plan::Plan;
-use super::{plan_of, record};
+use super::record;
 use crate::error::Result;
+use crate::pg::cache::Kept;
 use crate::pg::memory::CallMemory;
+use crate::pg::snapshot::ActiveSnapshot;
 use crate::pg::subtransaction::current_subtransaction;
-use crate::pg::trigger::{Change, Leaving};
+use crate::pg::trigger::{ArrivedRow, Change, Leaving, depth};
 
-struct Row {
-    capture_id: i32,
+pub struct Row {
+    /// The table may have changed by the time it is found missing.
+    plan: Kept<Option<Plan>>,
     /// The subtransaction it left in.
     left_in: u32,
+    /// Of the trigger that saw it leave: between its two halves only deeper ones are fired.
+    depth: usize,
     row: Leaving,
 }
 
 thread_local! {
-    static LEAVING: RefCell<Vec<Row>> = const { RefCell::new(Vec::new()) };
+    static LEAVING: RefCell<Vec<Rc<Row>>> = const { RefCell::new(Vec::new()) };
+    /// Told to be deleted in a later subtransaction than they left in: if that is rolled back, they are told again.
+    static TOLD: RefCell<Vec<(u32, Rc<Row>)>> = const { RefCell::new(Vec::new()) };
 }
 
-pub fn keep(plan: &Plan, change: &Change) {
-    let leaving = change.leave();
-    LEAVING.with_borrow_mut(|rows| {
-        rows.push(Row { capture_id: plan.capture_id, left_in: current_subtransaction(), row: leaving })
-    });
+pub fn keep(plan: Kept<Option<Plan>>, change: &Change) {
+    let row = Row { plan, left_in: current_subtransaction(), depth: depth(), row: change.leave() };
+    LEAVING.with_borrow_mut(|rows| rows.push(Rc::new(row)));
 }
 
-/// The row that this change is the arrival of. One of the same command that did not arrive, because a trigger kept it from
-/// being inserted, was deleted, and is recorded as that now.
-pub fn take(plan: &Plan, change: &Change) -> Result<Option<Leaving>> {
+/// The row that this change is the arrival of. What should have arrived before it is lost.
+pub fn take(plan: &Plan, change: &Change) -> Result<Option<Rc<Row>>> {
     if LEAVING.with_borrow(Vec::is_empty) {
         return Ok(None);
     }
-    let last = LEAVING.with_borrow_mut(|rows| {
-        let arrives =
-            rows.last().is_some_and(|last| last.capture_id == plan.capture_id && change.is_arrival_of(&last.row));
-        if arrives { rows.pop() } else { None }
+    let depth = depth();
+    record_lost(depth)?;
+    let arrived = LEAVING.with_borrow_mut(|rows| {
+        rows.pop_if(|last| {
+            last.depth == depth
+                && last.plan.as_ref().is_some_and(|left| left.capture_id == plan.capture_id)
+                && change.is_arrival_of(&last.row)
+        })
     });
-    if last.is_none() && change.is_leaving {
-        let lost = LEAVING.with_borrow_mut(|rows| {
-            let lost =
-                rows.last().is_some_and(|last| last.capture_id == plan.capture_id && change.left_with(&last.row));
-            if lost { rows.pop() } else { None }
-        });
-        if let Some(Row { row, .. }) = lost {
-            record(plan, &row.as_delete())?;
-            row.free();
-        }
+    if arrived.is_none() {
+        record_lost(depth - 1)?;
     }
-    Ok(last.map(|last| last.row))
+    Ok(arrived)
 }
 
-/// Records the rows that never arrived.
-pub fn flush() -> Result<()> {
-    while let Some(Row { row, .. }) = LEAVING.with_borrow_mut(Vec::pop) {
-        let _memory = CallMemory::enter();
-        let change = row.as_delete();
-        let plan = plan_of(&change)?;
-        if let Some(plan) = plan.as_ref().filter(|plan| !plan.paused) {
-            record(plan, &change)?;
+/// Records what left in deeper triggers than this and has not arrived: no statement that could bring it is running.
+fn record_lost(depth: usize) -> Result<()> {
+    let next = || {
+        LEAVING.with_borrow_mut(|rows| {
+            let place = rows.iter().position(|row| row.depth > depth)?;
+            Some(rows.remove(place))
+        })
+    };
+    while let Some(row) = next() {
+        let now = current_subtransaction();
+        if row.left_in != now {
+            TOLD.with_borrow_mut(|told| told.push((now, row.clone())));
         }
+        if let Some(plan) = row.plan.as_ref() {
+            record(plan, &row.row.as_delete())?;
+        }
+        row.free();
     }
     Ok(())
 }
 
+/// As `record_lost`, at any place outside of a capture trigger.
+pub fn flush() -> Result<()> {
+    if LEAVING.with_borrow(Vec::is_empty) {
+        return Ok(());
+    }
+    let _memory = CallMemory::enter();
+    // When a transaction commits, there is none any more.
+    let _snapshot = ActiveSnapshot::of_transaction();
+    record_lost(depth())
+}
+
 /// A subtransaction is rolled back, and with it those that began after it: rows that left there never did.
 pub fn roll_back(subtransaction: u32) {
-    LEAVING.with_borrow_mut(|rows| rows.retain(|row| row.left_in < subtransaction));
+    let untold = TOLD.with_borrow_mut(|told| {
+        told.extract_if(.., |(told_in, _)| *told_in >= subtransaction).map(|(_, row)| row).collect::<Vec<_>>()
+    });
+    LEAVING.with_borrow_mut(|rows| {
+        rows.extend(untold);
+        rows.retain(|row| row.left_in < subtransaction);
+    });
 }
 
 /// Their memory has gone with the transaction.
 pub fn forget() {
     LEAVING.with_borrow_mut(Vec::clear);
+    TOLD.with_borrow_mut(Vec::clear);
+}
+
+impl Row {
+    /// Makes an update of the change that is the row's arrival. `arrived` holds what the old row was.
+    pub fn arrive(&self, plan: &Plan, change: &mut Change, arrived: &mut ArrivedRow) {
+        let place = |old| self.plan.as_ref().and_then(|left| plan.place(left, old));
+        change.arrive(&self.row, place, arrived);
+    }
+
+    /// Of one that is kept no longer.
+    pub fn free(self: Rc<Self>) {
+        if let Some(row) = Rc::into_inner(self) {
+            row.row.free();
+        }
+    }
 }

@@ -7,12 +7,12 @@ use pgrx::pg_sys::Oid;
 use crate::error::{Error, Result};
 use crate::jsonb::{Document, Object, Value, key_order};
 use crate::pg::cache::{EntryMemory, Watches};
-use crate::pg::compound::Composites;
+use crate::pg::compound::{Composites, names_objects};
 use crate::pg::image::Layout;
 use crate::pg::lock::Stream;
 use crate::pg::render::{IdentityText, Render};
 use crate::pg::store::{Head, type_hash};
-use crate::pg::trigger::{Change, Operation};
+use crate::pg::trigger::{Change, Operation, Storage};
 use crate::pg::{columns, delegate};
 
 pub struct Plan {
@@ -40,11 +40,14 @@ pub struct Plan {
     /// Identity columns in the order of JSON keys.
     pub key: Vec<usize>,
     composites: Composites,
+    /// Rendering needs a search_path of its own.
+    pub names_objects: bool,
     /// A stream is one row.
     pub is_unique: bool,
     pub guess: Guess,
     /// See `ahead`.
     pub is_tracked: bool,
+    pub storage: Storage,
     /// Goes after everything that points into it.
     _memory: EntryMemory,
 }
@@ -114,6 +117,7 @@ impl Plan {
         let mut known = change.columns();
         let mut composites = Composites::default();
         known.iter().for_each(|column| composites.add(column.type_oid));
+        let names_objects = known.iter().any(|column| names_objects(column.type_oid));
         let mut identity = Vec::new();
         let mut columns = Vec::new();
         for entry in items(root, "columns")? {
@@ -168,9 +172,11 @@ impl Plan {
             row,
             key,
             composites,
+            names_objects,
             is_unique: flag(root, "is_unique")?,
             guess: Guess::of(flag(root, "is_unique")?),
             is_tracked: change.has_other_triggers(),
+            storage: change.storage,
             _memory: memory,
         }))
     }
@@ -193,6 +199,12 @@ impl Plan {
             render,
             identity,
         })
+    }
+
+    /// True where changes of this transaction may have gone unseen, that made rows which the table has now.
+    pub fn begins(previous: Option<&Plan>, change: &Change) -> bool {
+        previous.is_some_and(|previous| previous.paused || !previous.is_tracked)
+            || change.is_rewritten() && previous.is_none_or(|previous| previous.storage != change.storage)
     }
 
     /// Where in this relation's rows the column is that another partition has at `index`.

@@ -54,6 +54,12 @@ pub struct Cache<T> {
 /// An entry in use; stays whole even if the relation changes meanwhile.
 pub struct Kept<T>(Rc<Entry<T>>);
 
+impl<T> Clone for Kept<T> {
+    fn clone(&self) -> Self {
+        Kept(self.0.clone())
+    }
+}
+
 impl<T> std::ops::Deref for Kept<T> {
     type Target = T;
     fn deref(&self) -> &T {

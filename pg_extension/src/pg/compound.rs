@@ -99,6 +99,36 @@ pub unsafe fn composite(writer: &mut Writer, value: Datum) -> Result<Entry> {
     }
 }
 
+/// True for values whose text depends on the search_path: names of objects, also inside of other values.
+pub fn names_objects(type_oid: Oid) -> bool {
+    const NAMES: [Oid; 9] = [
+        pg_sys::REGCLASSOID,
+        pg_sys::REGCOLLATIONOID,
+        pg_sys::REGCONFIGOID,
+        pg_sys::REGDICTIONARYOID,
+        pg_sys::REGOPEROID,
+        pg_sys::REGOPERATOROID,
+        pg_sys::REGPROCOID,
+        pg_sys::REGPROCEDUREOID,
+        pg_sys::REGTYPEOID,
+    ];
+    // SAFETY: catalogue look-ups, which give zero where there is nothing; the descriptor is a copy.
+    unsafe {
+        let base = pg_sys::getBaseType(type_oid);
+        #[cfg(not(feature = "pg13"))]
+        let ranges = pg_sys::get_multirange_range(base);
+        #[cfg(feature = "pg13")]
+        let ranges = Oid::INVALID;
+        let inner = [pg_sys::get_element_type(base), pg_sys::get_range_subtype(base), ranges];
+        NAMES.contains(&base)
+            || inner.into_iter().any(|inner| inner != Oid::INVALID && names_objects(inner))
+            || pg_sys::get_typ_typrelid(base) != Oid::INVALID
+                && super::columns::of(pg_sys::lookup_rowtype_tupdesc_copy(base, -1))
+                    .iter()
+                    .any(|column| names_objects(column.type_oid))
+    }
+}
+
 /// The composite types that a row is made of: their relations, each with a number that changes with its columns.
 #[derive(Default, Clone)]
 pub struct Composites(Vec<(Oid, u64)>);

@@ -9,6 +9,7 @@ use super::call::Call;
 use super::datum::{self, Text};
 use super::guard::protect;
 use super::info::Info;
+use super::snapshot::ActiveSnapshot;
 use super::spi::{self, Identity, PinnedPath};
 use super::store::Store;
 use crate::error::{Error, Result};
@@ -62,30 +63,31 @@ fn execute(query: &'static CStr, arguments: &[(Oid, Option<Datum>)]) -> Result<O
 }
 
 /// The plan of a relation's capture as a JSONB document; `None` when it is not captured.
+///
+/// A transaction whose snapshot is fixed sees the capture as it was then. If it is another by now, the plan is of no use:
+/// neither for this transaction's changes, which happen after it, nor for later ones of the session.
 pub fn capture_plan(relation: Oid) -> Result<Option<Vec<u8>>> {
     let plan = execute(c"select domain_events._capture_plan($1)", &[(pg_sys::OIDOID, Some(Datum::from(relation)))])?;
     // SAFETY: a plain global.
     let snapshot_is_fixed = unsafe { pg_sys::XactIsoLevel } >= pg_sys::XACT_REPEATABLE_READ as i32;
-    if plan.is_none() && snapshot_is_fixed && has_capture(relation)? {
-        // Enabled after this transaction's snapshot: its changes would be lost in silence.
+    if snapshot_is_fixed
+        && plan_basis(relation, ActiveSnapshot::of_transaction())? != plan_basis(relation, ActiveSnapshot::newest())?
+    {
         return Err(Error::StaleSnapshot { object: "the capture of the table" });
     }
     Ok(plan)
 }
 
-/// Whether the relation is captured by now, whatever the transaction's snapshot shows.
-fn has_capture(relation: Oid) -> Result<bool> {
+/// All that the plan of a relation is made of, as the snapshot shows it.
+fn plan_basis<'a>(relation: Oid, _snapshot: ActiveSnapshot) -> Result<&'a [u8]> {
     let _identity = Identity::assume(Info::get()?.owner);
     let _path = PinnedPath::enter();
-    let function = function(c"domain_events._has_capture(oid)");
+    let function = function(c"domain_events._plan_basis(oid)");
     let relation = Datum::from(relation);
-    // SAFETY: a stable function reads with the active snapshot, here the newest; pushed and popped in pairs, an error is
-    // cleaned up by the transaction's abort.
+    // SAFETY: a stable function, which reads with the active snapshot; it never returns null.
     unsafe {
-        pg_sys::PushActiveSnapshot(pg_sys::GetLatestSnapshot());
-        let found = protect(|| raw::OidFunctionCall1Coll(function, Oid::INVALID, relation));
-        pg_sys::PopActiveSnapshot();
-        Ok(found.value() & 0xff != 0)
+        let basis = protect(|| raw::OidFunctionCall1Coll(function, Oid::INVALID, relation));
+        Ok(datum::bytes_of(datum::packed(basis)))
     }
 }
 
@@ -193,7 +195,7 @@ pub fn keep_failure(failure: &KeptFailure) -> Result<()> {
 
 /// domain_events._invalidate_capture(relation regclass): every session forgets its plan of the table and its partitions.
 pub fn invalidate_capture(call: Call) -> Result<Datum> {
-    crate::capture::renew();
+    crate::capture::renew()?;
     if let Some(relation) = call.oid(0) {
         // SAFETY: catalogue look-ups; the invalidation is sent when the transaction commits.
         unsafe {

@@ -77,8 +77,8 @@ unsafe extern "C-unwind" fn at_relation_change(_: Datum, relation: pg_sys::Oid) 
 /// Once per backend, when the library is loaded.
 pub fn register() {
     settings::define();
-    // SAFETY: the callbacks live as long as the process; past the point of no return they neither raise errors nor
-    // call Postgres.
+    // SAFETY: the callbacks live as long as the process; past the point of no return they raise no errors, and call
+    // nothing of Postgres but to free memory.
     unsafe {
         pg_sys::RegisterXactCallback(Some(at_transaction_end), std::ptr::null_mut());
         pg_sys::RegisterSubXactCallback(Some(at_subtransaction), std::ptr::null_mut());

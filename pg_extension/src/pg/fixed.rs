@@ -1,7 +1,8 @@
 //! The settings that the rendering of values depends on, fixed while a value is rendered, whatever the session has set.
 //!
 //! The variables behind the settings are set directly: a SET clause on the function costs 0.5 us per setting and call.
-//! The settings as such do not change, and nothing but output functions runs meanwhile.
+//! The settings as such do not change, and nothing but output functions runs meanwhile. search_path is not among them: it
+//! takes more than a variable, and only names of objects depend on it (`Plan::names_objects`).
 
 use std::ffi::c_int;
 
@@ -21,6 +22,7 @@ pub struct FixedSettings {
     interval_style: c_int,
     bytea_style: c_int,
     float_digits: c_int,
+    quote_all: bool,
 }
 
 impl FixedSettings {
@@ -34,6 +36,7 @@ impl FixedSettings {
                 interval_style: pg_sys::IntervalStyle,
                 bytea_style: bytea_output,
                 float_digits: pg_sys::extra_float_digits,
+                quote_all: pg_sys::quote_all_identifiers,
             };
             pg_sys::session_timezone = utc();
             pg_sys::DateStyle = pg_sys::USE_ISO_DATES as c_int;
@@ -41,6 +44,7 @@ impl FixedSettings {
             pg_sys::IntervalStyle = pg_sys::INTSTYLE_POSTGRES as c_int;
             bytea_output = BYTEA_OUTPUT_HEX;
             pg_sys::extra_float_digits = 1;
+            pg_sys::quote_all_identifiers = false;
             saved
         }
     }
@@ -56,6 +60,7 @@ impl Drop for FixedSettings {
             pg_sys::IntervalStyle = self.interval_style;
             bytea_output = self.bytea_style;
             pg_sys::extra_float_digits = self.float_digits;
+            pg_sys::quote_all_identifiers = self.quote_all;
         }
     }
 }

@@ -32,9 +32,10 @@ pub fn parse<'a>(text: &[u8]) -> Option<&'a [u8]> {
     match parsed {
         Ok(bytes) => Some(bytes),
         Err(error) => {
-            // Only complaints about the data; a cancelled statement or a lack of memory is passed on.
+            // Only complaints about the data, which a database without an encoding words as a lack of conversion; a cancelled
+            // statement or a lack of memory is passed on.
             let (state, _) = error.describe();
-            if state.starts_with("22") || state.starts_with("54") { None } else { error.resume() }
+            if matches!(&state[..2], "22" | "54") || state == "0A000" { None } else { error.resume() }
         }
     }
 }
@@ -130,10 +131,13 @@ pub fn sha256(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The text in UTF-8, whatever the server's encoding is.
+/// The text in UTF-8, whatever the server's encoding is. Without one, nobody knows what the bytes say: they stay.
 pub fn to_utf8(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
     // SAFETY: returns its argument where there is nothing to convert, otherwise a C string in the current context.
     unsafe {
+        if pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_SQL_ASCII as i32 {
+            return bytes.into();
+        }
         let converted =
             pg_sys::pg_server_to_any(bytes.as_ptr().cast(), bytes.len() as i32, pg_sys::pg_enc::PG_UTF8 as i32);
         if std::ptr::eq(converted.cast_const().cast(), bytes.as_ptr()) {

@@ -26,6 +26,7 @@ pub mod render;
 pub mod rows;
 pub mod settings;
 pub mod slow_insert;
+pub mod snapshot;
 pub mod spi;
 pub mod store;
 pub mod subtransaction;

@@ -1,11 +1,14 @@
 //! The change a trigger was fired for.
 
 mod leaving;
+mod version;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
 pub(super) use self::leaving::is_leaving;
 pub use self::leaving::{ArrivedRow, Leaving};
+pub(super) use self::version::is_superseded;
+pub use self::version::{Outdated, Storage, Version};
 use super::call::Call;
 use super::columns::{self, Column};
 use super::versions;
@@ -33,13 +36,15 @@ impl Operation {
 pub struct Change {
     pub operation: Operation,
     pub relation: Oid,
+    /// Where the relation's rows are.
+    pub storage: Storage,
     descriptor: pg_sys::TupleDesc,
     old: Row,
     new: Row,
     table: pg_sys::Relation,
     /// The row version that was replaced, and where it is stored: a moved row comes from another partition.
     replaced: pg_sys::HeapTuple,
-    replaced_in: Oid,
+    replaced_in: Storage,
     /// The row version that was made.
     made: pg_sys::HeapTuple,
     /// A DELETE that is half of an update: the row goes to another partition, its INSERT follows.
@@ -101,11 +106,15 @@ mod raw {
     }
 }
 
+/// How many triggers are running, each within a statement of the one before.
+pub fn depth() -> usize {
+    // SAFETY: the function looks at no argument.
+    unsafe { pg_sys::DirectFunctionCall1Coll(Some(raw::pg_trigger_depth), Oid::INVALID, Datum::from(0)) }.value()
+}
+
 /// True inside a statement that another trigger runs: only then can changes of an outer statement still be queued.
 pub fn is_nested() -> bool {
-    // SAFETY: the function looks at no argument.
-    let depth = unsafe { pg_sys::DirectFunctionCall1Coll(Some(raw::pg_trigger_depth), Oid::INVALID, Datum::from(0)) };
-    depth.value() > 1
+    depth() > 1
 }
 
 /// True where code of a user may be running around this statement, whose own changes may still be queued: SPI and every
@@ -127,44 +136,11 @@ pub fn statement_start() -> i64 {
     unsafe { pg_sys::GetCurrentStatementStartTimestamp() }
 }
 
-/// A row version that the running transaction made.
-#[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Version {
-    pub relation: u32,
-    pub block: u32,
-    pub line: u16,
-    /// The subtransaction: a line that was rolled back can be used again.
-    maker: u32,
-}
-
-impl Version {
-    /// `None` when another transaction made it.
-    ///
-    /// # Safety
-    /// `tuple` is a stored tuple of this relation, or null.
-    pub(super) unsafe fn of(relation: Oid, tuple: pg_sys::HeapTuple) -> Option<Version> {
-        // SAFETY: caller's promise.
-        unsafe {
-            if tuple.is_null() {
-                return None;
-            }
-            let maker = (*(*tuple).t_data).t_choice.t_heap.t_xmin;
-            let is_frozen =
-                u32::from((*(*tuple).t_data).t_infomask) & pg_sys::HEAP_XMIN_FROZEN == pg_sys::HEAP_XMIN_FROZEN;
-            if is_frozen || !pg_sys::TransactionIdIsCurrentTransactionId(maker) {
-                return None;
-            }
-            let (block, line) = versions::place(&(*tuple).t_self);
-            Some(Version { relation: relation.to_u32(), block, line, maker: maker.into_inner() })
-        }
-    }
-}
-
 impl Change {
     /// The row version that an INSERT or UPDATE made.
     pub fn made(&self) -> Option<Version> {
         // SAFETY: the trigger's own tuple.
-        unsafe { Version::of(self.relation, self.made) }
+        unsafe { Version::of(self.storage, self.made) }
     }
 
     /// The row version that an UPDATE or DELETE replaced, if this transaction had made it.
@@ -173,16 +149,44 @@ impl Change {
         unsafe { Version::of(self.replaced_in, self.replaced) }
     }
 
-    /// True when a command from `command` on made the row version.
+    /// The number of the command that makes the change.
+    pub fn command(&self) -> pg_sys::CommandId {
+        // SAFETY: the running transaction has made the one, or replaced the other.
+        unsafe {
+            if !self.made.is_null() {
+                pg_sys::HeapTupleHeaderGetCmin((*self.made).t_data)
+            } else if !self.replaced.is_null() {
+                pg_sys::HeapTupleHeaderGetCmax((*self.replaced).t_data)
+            } else {
+                current_command()
+            }
+        }
+    }
+
+    /// True when this transaction has rewritten or emptied the table: all its rows may look as if it had made them.
+    pub fn is_rewritten(&self) -> bool {
+        if self.table.is_null() {
+            return false;
+        }
+        // SAFETY: the table is open while the trigger runs.
+        unsafe {
+            #[cfg(any(feature = "pg13", feature = "pg14", feature = "pg15"))]
+            let since = (*self.table).rd_firstRelfilenodeSubid;
+            #[cfg(not(any(feature = "pg13", feature = "pg14", feature = "pg15")))]
+            let since = (*self.table).rd_firstRelfilelocatorSubid;
+            since != 0
+        }
+    }
+
+    /// True when a command from `command` on made the change.
     pub fn is_since(&self, command: pg_sys::CommandId) -> bool {
-        // SAFETY: the version was made by the running transaction.
-        self.made.is_null() || unsafe { pg_sys::HeapTupleHeaderGetCmin((*self.made).t_data) } >= command
+        self.command() >= command
     }
 
     /// The row versions that this change has led to, the one it made first, as far as they were replaced in their turn by
     /// this transaction; none when the change fired in order. A version that left for another partition is the last.
     pub fn outdated(&self) -> Outdated {
-        Outdated { table: self.table, tuple: self.made }
+        Outdated::of(self.table, self.made)
     }
 
     /// The change that made the old row of this one; `None` when it cannot be found.
@@ -196,12 +200,13 @@ impl Change {
             let mut earlier = Change {
                 operation: Operation::Insert,
                 relation: self.relation,
+                storage: self.storage,
                 descriptor: self.descriptor,
                 old: Row::NONE,
                 new: self.old,
                 table: self.table,
                 replaced: std::ptr::null_mut(),
-                replaced_in: self.relation,
+                replaced_in: self.storage,
                 made: self.replaced,
                 is_leaving: false,
             };
@@ -290,16 +295,17 @@ impl Change {
                 Operation::Delete => (trigger.tg_trigtuple, none),
                 Operation::Truncate => (none, none),
             };
-            let relation = (*trigger.tg_relation).rd_id;
+            let storage = Storage::of(trigger.tg_relation);
             Ok(Fired::After(Change {
                 operation,
-                relation,
+                relation: (*trigger.tg_relation).rd_id,
+                storage,
                 descriptor,
                 old: Row::of(old, count),
                 new: Row::of(new, count),
                 table: trigger.tg_relation,
                 replaced,
-                replaced_in: relation,
+                replaced_in: storage,
                 made,
                 is_leaving: operation == Operation::Delete && is_leaving(trigger.tg_trigtuple),
             }))
@@ -317,52 +323,5 @@ impl Change {
     pub fn columns(&self) -> Vec<Column> {
         // SAFETY: the relation is open while the trigger runs.
         unsafe { columns::of(self.descriptor) }
-    }
-}
-
-/// # Safety
-/// `tuple` is a stored tuple of a trigger event, or null.
-pub unsafe fn is_superseded(tuple: pg_sys::HeapTuple) -> bool {
-    if tuple.is_null() {
-        return false;
-    }
-    // SAFETY: caller's promise. A lock alone, also one by other transactions besides, replaces nothing.
-    unsafe {
-        let header = (*tuple).t_data;
-        let mask = u32::from((*header).t_infomask);
-        if mask & pg_sys::HEAP_XMAX_INVALID != 0
-            || mask & pg_sys::HEAP_XMAX_LOCK_ONLY != 0
-            || mask & (pg_sys::HEAP_XMAX_IS_MULTI | pg_sys::HEAP_LOCK_MASK) == pg_sys::HEAP_XMAX_EXCL_LOCK
-        {
-            return false;
-        }
-        let replaced_by = if mask & pg_sys::HEAP_XMAX_IS_MULTI != 0 {
-            pg_sys::HeapTupleGetUpdateXid(header)
-        } else {
-            (*header).t_choice.t_heap.t_xmax
-        };
-        pg_sys::TransactionIdIsCurrentTransactionId(replaced_by)
-    }
-}
-
-/// See [`Change::outdated`].
-pub struct Outdated {
-    table: pg_sys::Relation,
-    tuple: pg_sys::HeapTuple,
-}
-
-impl Iterator for Outdated {
-    type Item = Version;
-
-    fn next(&mut self) -> Option<Version> {
-        // SAFETY: stored tuples of the open table, each a copy but for the first, which is the trigger's own.
-        unsafe {
-            if self.table.is_null() || !is_superseded(self.tuple) {
-                return None;
-            }
-            let version = Version::of((*self.table).rd_id, self.tuple);
-            self.tuple = versions::after(self.table, self.tuple).unwrap_or(std::ptr::null_mut());
-            version
-        }
     }
 }

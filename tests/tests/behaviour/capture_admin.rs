@@ -59,6 +59,9 @@ fn bad_arguments_are_refused(db: &Db) {
     for (arguments, code) in [
         ("aggregate_type => ''", "22023"),
         ("aggregate_type => repeat('x', 256)", "22023"),
+        // The types of its events would be too long.
+        ("aggregate_type => repeat('x', 247)", "22023"),
+        ("aggregate_type => repeat('aB', 82) || 'c', event_name_style => 'dotted'", "22023"),
         ("aggregate_type => 'domain_events.Table'", "22023"),
         ("aggregate_id => '{}'", "22023"),
         ("aggregate_id => '{nothing}'", "42703"),

@@ -8,6 +8,7 @@ mod errors;
 mod interrupted;
 mod legacy;
 mod recovery;
+mod snapshots;
 mod writing;
 
 use std::thread::{self, JoinHandle};

@@ -2,11 +2,12 @@
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::{Change, Operation, Row};
+use super::{Change, Operation, Row, Storage};
 
 /// A row on its way to another partition.
 pub struct Leaving {
     relation: Oid,
+    storage: Storage,
     command: pg_sys::CommandId,
     tuple: pg_sys::HeapTuple,
     descriptor: pg_sys::TupleDesc,
@@ -28,22 +29,21 @@ impl Change {
             let count = (*descriptor).natts as usize;
             let (mut values, mut nulls) = (vec![Datum::from(0); count], vec![true; count]);
             pg_sys::heap_deform_tuple(tuple, self.descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
-            let command = pg_sys::HeapTupleHeaderGetCmax((*self.replaced).t_data);
-            Leaving { relation: self.relation, command, tuple, descriptor, values, nulls }
+            Leaving {
+                relation: self.relation,
+                storage: self.storage,
+                command: self.command(),
+                tuple,
+                descriptor,
+                values,
+                nulls,
+            }
         }
     }
 
     /// True when this INSERT is where the row arrives: made by the same command.
     pub fn is_arrival_of(&self, leaving: &Leaving) -> bool {
-        // SAFETY: the tuple was inserted by the running transaction.
-        self.operation == Operation::Insert
-            && unsafe { pg_sys::HeapTupleHeaderGetCmin((*self.made).t_data) } == leaving.command
-    }
-
-    /// True when both rows leave by the same command.
-    pub fn left_with(&self, leaving: &Leaving) -> bool {
-        // SAFETY: the tuple was deleted by the running transaction.
-        unsafe { pg_sys::HeapTupleHeaderGetCmax((*self.replaced).t_data) == leaving.command }
+        self.operation == Operation::Insert && self.command() == leaving.command
     }
 
     /// The update that the two halves are. `place` says for each of the old row's columns where it is in the new row.
@@ -58,7 +58,7 @@ impl Change {
         }
         self.operation = Operation::Update;
         self.replaced = leaving.tuple;
-        self.replaced_in = leaving.relation;
+        self.replaced_in = leaving.storage;
         self.old = Row { values: row.values.as_ptr(), nulls: row.nulls.as_ptr(), count: self.new.count };
     }
 }
@@ -76,12 +76,13 @@ impl Leaving {
         Change {
             operation: Operation::Delete,
             relation: self.relation,
+            storage: self.storage,
             descriptor: self.descriptor,
             old: Row { values: self.values.as_ptr(), nulls: self.nulls.as_ptr(), count: self.values.len() },
             new: Row::NONE,
             table: std::ptr::null_mut(),
             replaced: self.tuple,
-            replaced_in: self.relation,
+            replaced_in: self.storage,
             made: std::ptr::null_mut(),
             is_leaving: false,
         }
