@@ -413,9 +413,12 @@ comment on function domain_events._refresh_capture(oid) is
   'Rewrites the trigger function of the capture that serves a relation and returns the query for the row at hand; null when the relation is not captured';
 
 create function domain_events._short_id(id text) returns text
-language sql immutable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp
 as $$
-  select case when octet_length(id) > 1024 then 'sha256:' || encode(sha256(convert_to(id, 'UTF8')), 'hex') else id end
+  -- Bytes of a database without an encoding are taken as they are: they need not be text in any.
+  select case when octet_length(id) > 1024
+              then 'sha256:' || encode(sha256(convert_to(id, case getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end)), 'hex')
+              else id end
 $$;
 
 comment on function domain_events._short_id(text) is 'An aggregate id: the key''s text, or its SHA-256 when that is over 1,024 bytes';
