@@ -175,16 +175,18 @@ begin
   for event in
     select coalesce(f.late_after, e.aggregate_version - 1) as after_version,
            case when jsonb_exists(e.event_data, 'new_aggregate_id') or (jsonb_exists(e.event_data, 'old_values') and not jsonb_exists(e.event_data, 'new_values')) then 'end'
-                when jsonb_exists(e.event_data, 'old_values') or e.event_type ~* 'baselined$' then 'change'
+                when e.event_type ~* 'baselined$' then 'baseline'  -- of a row of any age
+                when jsonb_exists(e.event_data, 'old_values') then 'change'
                 else 'beginning' end as kind
       from domain_events.events e
      cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id
        and e.transaction_id = pg_current_xact_id() and e.global_position > _place_end.whole_row_after
        and (jsonb_exists(e.event_data, 'new_values') or jsonb_exists(e.event_data, 'old_values'))
+       and not jsonb_exists(e.metadata, 'failure_id')  -- tells of what was before
      order by coalesce(f.late_after + 0.5, e.aggregate_version), case when f.late_after is null then e.aggregate_version else -e.aggregate_version end
   loop
-    if is_older or event.kind = 'beginning' and is_there then
+    if (is_older and event.kind <> 'baseline') or (event.kind = 'beginning' and is_there) then
       return event.after_version;
     end if;
     is_there := event.kind <> 'end';
