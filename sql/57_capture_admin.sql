@@ -248,6 +248,7 @@ as $$
 declare
   id int := domain_events._capture_of(target);
 begin
+  perform domain_events._end_moves();
   -- Not while a trigger that found its columns changed writes the same function.
   perform pg_advisory_xact_lock(hashtextextended('capture_' || id, 0));
   update domain_events.capture_config c set state = new_state where c.capture_id = id and c.state <> new_state;
@@ -301,6 +302,7 @@ as $$
 declare
   id int := domain_events._capture_of(target);
 begin
+  perform domain_events._end_moves();
   perform domain_events._table_event(target, 'CaptureDisabled',
     (select jsonb_build_object('aggregate_type', c.aggregate_type) from domain_events.capture_config c where c.capture_id = id));
   perform domain_events._invalidate_capture(target);

@@ -188,6 +188,17 @@ alter table domain_events.row_moves enable always trigger row_moves_end;
 
 comment on trigger row_moves_end on domain_events.row_moves is 'Tells, at the latest at the end of the transaction, that a row did not arrive';
 
+create function domain_events._end_moves() returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  set constraints domain_events.row_moves_end immediate;
+  set constraints domain_events.row_moves_end deferred;
+end
+$$;
+
+comment on function domain_events._end_moves() is 'Tells now which rows of this transaction did not arrive: before their capture changes';
+
 create table domain_events.capture_partitions (
   capture_id int not null,
   relation   oid not null,

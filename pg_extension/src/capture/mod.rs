@@ -33,7 +33,7 @@ use crate::pg::guard;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::spi::PinnedPath;
-use crate::pg::store::{Head, Store};
+use crate::pg::store::{Found, Head, Store};
 use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation, current_command};
 use crate::pg::{delegate, json};
 
@@ -118,7 +118,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
     let leaving = moves::take(plan, &change)?;
     if change.is_leaving {
         ahead::catch_up(plan, &change)?;
-        moves::keep(kept.clone(), &change);
+        moves::keep(kept.clone(), &change, version_before(plan, &change)?);
         return Ok(Datum::from(0));
     }
     if let Some(leaving) = &leaving {
@@ -384,17 +384,35 @@ fn write_end(plan: &Plan, change: &Change, store: &Store, mut event: NewEvent, l
     let mut lock = StreamLock::acquire(&event.stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
         let head = append::settle(store, &event.stream, &mut lock)?;
-        if head.is_ours && plan.is_unique && head.position > plan.whole_row_after && late.is_none() {
-            *late = delegate::place_end(&event.stream, plan.whole_row_after, change.replaced().is_none())?;
-            if late.is_some() {
-                event.metadata = context::metadata_with(json::marks(false, *late, None))?;
+        *late = match change.left_after {
+            Some(version) => (version < head.version).then_some(version),
+            None if head.is_ours && plan.is_unique && head.position > plan.whole_row_after => {
+                delegate::place_end(&event.stream, plan.whole_row_after, change.replaced().is_none())?
             }
+            None => None,
+        };
+        if late.is_some() {
+            event.metadata = context::metadata_with(json::marks(false, *late, None))?;
         }
         if store.insert(&append::row(&event, head))?.is_some() {
             return Ok(late.unwrap_or(head.version));
         }
     }
     Err(append::contended(&event.stream))
+}
+
+/// The version of the old row's stream; `None` when it is not known.
+fn version_before(plan: &Plan, change: &Change) -> Result<Option<i64>> {
+    let id = guard::attempt(|| {
+        let _fixed = FixedSettings::enter();
+        Ok(payload::identity(plan, change.old_row()))
+    });
+    // What fails here, fails again where the event is made.
+    let Ok(Some(id)) = id else { return Ok(None) };
+    Ok(match Store::open()?.newest(&stream(plan, &id)) {
+        Found::Settled(head) => Some(head.version),
+        Found::Pending(_) => None,
+    })
 }
 
 /// Stores the event of a row that takes a key over.

@@ -31,8 +31,9 @@ thread_local! {
     static TOLD: RefCell<Vec<(u32, Rc<Row>)>> = const { RefCell::new(Vec::new()) };
 }
 
-pub fn keep(plan: Kept<Option<Plan>>, change: &Change) {
-    let row = Row { plan, left_in: current_subtransaction(), depth: depth(), row: change.leave() };
+/// `left_after`: version of the row's stream at this moment.
+pub fn keep(plan: Kept<Option<Plan>>, change: &Change, left_after: Option<i64>) {
+    let row = Row { plan, left_in: current_subtransaction(), depth: depth(), row: change.leave(left_after) };
     LEAVING.with_borrow_mut(|rows| rows.push(Rc::new(row)));
 }
 

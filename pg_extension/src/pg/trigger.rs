@@ -49,6 +49,8 @@ pub struct Change {
     made: pg_sys::HeapTuple,
     /// A DELETE that is half of an update: the row goes to another partition, its INSERT follows.
     pub is_leaving: bool,
+    /// Version of the old row's stream when it left its partition: what is told of the stream since is about other rows.
+    pub left_after: Option<i64>,
 }
 
 /// The columns of the old or the new row, if the operation has one.
@@ -209,6 +211,7 @@ impl Change {
                 replaced_in: self.storage,
                 made: self.replaced,
                 is_leaving: false,
+                left_after: None,
             };
             if was_update {
                 earlier.operation = Operation::Update;
@@ -308,6 +311,7 @@ impl Change {
                 replaced_in: storage,
                 made,
                 is_leaving: operation == Operation::Delete && is_leaving(trigger.tg_trigtuple),
+                left_after: None,
             }))
         }
     }

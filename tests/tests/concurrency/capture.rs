@@ -6,7 +6,7 @@ use super::waits;
 
 engines! {
     nobody_who_began_during_a_pause_writes_after_it, resuming_waits_no_longer_than_it_may, enabling_waits_for_those_who_write,
-    columns_added_since_a_fixed_snapshot, columns_renamed_since_a_fixed_snapshot, a_fixed_snapshot_that_is_not_too_old,
+    columns_added_since_a_fixed_snapshot, columns_renamed_since_a_fixed_snapshot, names_that_change_places_since_a_fixed_snapshot, a_fixed_snapshot_that_is_not_too_old,
 }
 
 fn captured(db: &Db) -> Session {
@@ -136,9 +136,7 @@ fn columns_renamed_since_a_fixed_snapshot(db: &Db) {
 }
 
 /// Two columns take each other's names, and the redacted one goes by the other's.
-#[test]
-fn names_that_change_places_since_a_fixed_snapshot() {
-    let db = &Db::new(Engine::Portable);
+fn names_that_change_places_since_a_fixed_snapshot(db: &Db) {
     let mut s = db.owner();
     s.run(
         "create table w (id int primary key, a text, pw text); insert into w values (1, 'a', 'secret');

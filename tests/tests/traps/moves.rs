@@ -1,18 +1,9 @@
 //! T10: rows that leave a partition and do not arrive, because a trigger of the destination keeps them from being inserted:
 //! they are deleted.
 
-use domain_events_tests::{Cluster, Db, Engine};
+use domain_events_tests::{Cluster, Db, Engine, engines};
 
-/// The portable engine takes such a row for one that stayed.
-macro_rules! native_only {
-    ($($name:ident),+ $(,)?) => {
-        mod native {
-            $(#[test] fn $name() { super::$name(&domain_events_tests::Db::new(domain_events_tests::Engine::Native)) })+
-        }
-    };
-}
-
-native_only! {
+engines! {
     t10_a_cancelled_move_is_a_deletion, t10_a_cancelled_move_comes_before_what_follows, t10_a_cancelled_move_that_is_told_again,
     t10_a_cancelled_move_within_triggers, t10_a_cancelled_move_and_other_sessions, t10_a_cancelled_move_and_the_table_changes,
     t10_a_cancelled_move_and_the_capture_ends, t10_a_cancelled_move_within_a_procedure, t10_a_cancelled_move_in_a_prepared_transaction,
@@ -133,7 +124,7 @@ fn t10_a_cancelled_move_and_the_table_changes(db: &Db) {
     assert_eq!(s.one("select to_regclass('pt')"), "~");
     assert_eq!(s.one("select domain_events.fold_stream('Pt', '4')"), "~");
     db.check_versions();
-    // With the type of a column gone too, the event cannot be finished, and waits.
+    // With the type of a column gone too, native cannot finish the event, and it waits; portable finished it before.
     s.run(
         "create type pair as (x int, y int);
          create table px (id int, r text, a int, p pair) partition by list (r);
@@ -144,7 +135,11 @@ fn t10_a_cancelled_move_and_the_table_changes(db: &Db) {
     );
     s.run("begin; update px set r = 'b'; drop table px; drop type pair; commit");
     assert_eq!(s.one("select to_regclass('px')"), "~");
-    assert_eq!(s.table("select aggregate_id, operation from domain_events.capture_failures"), "1|DELETE");
+    let waiting = if db.engine == Engine::Native { "1|DELETE" } else { "" };
+    assert_eq!(s.table("select aggregate_id, operation from domain_events.capture_failures"), waiting);
+    if db.engine == Engine::Portable {
+        assert_eq!(s.one("select domain_events.fold_stream('Px', '1')"), "~");
+    }
 }
 
 fn t10_a_cancelled_move_and_the_capture_ends(db: &Db) {
@@ -173,8 +168,8 @@ fn t10_a_cancelled_move_within_a_procedure(db: &Db) {
     db.check_table("Pt", "pt");
 }
 
-fn t10_a_cancelled_move_in_a_prepared_transaction(_: &Db) {
-    let db = Db::on(Cluster::start(&[("max_prepared_transactions", "2")]), Engine::Native);
+fn t10_a_cancelled_move_in_a_prepared_transaction(one: &Db) {
+    let db = Db::on(Cluster::start(&[("max_prepared_transactions", "2")]), one.engine);
     let mut s = db.owner();
     s.run(CANCELS);
     s.run("begin; update pt set r = 'b' where id = 1; prepare transaction 'p'");

@@ -1,12 +1,13 @@
 //! T10: partitioned tables.
 
-use domain_events_tests::{Db, Engine, engines};
+use domain_events_tests::{Db, engines};
 
 engines! {
     t10_direct_leaf_inserts_are_captured, t10_row_movement_is_one_update, t10_row_movement_with_the_key, t10_new_partitions_are_covered,
     t10_attached_partitions_are_covered, t10_truncate_of_a_leaf, t10_partitions_of_another_shape, t10_detach_and_drop_are_told,
     t10_a_move_that_shows_in_no_column,
     t10_a_cancelled_arrival_is_a_deletion,
+    t10_keys_taken_again_after_a_cancelled_arrival, t10_a_cancelled_arrival_fails_as_any_event_does,
 }
 
 const REGIONS: &str =
@@ -208,9 +209,7 @@ fn t10_a_cancelled_arrival_is_a_deletion(db: &Db) {
     db.check_table("Sale", "sales");
 }
 
-#[test]
-fn t10_keys_taken_again_after_a_cancelled_arrival() {
-    let db = &Db::new(Engine::Portable);
+fn t10_keys_taken_again_after_a_cancelled_arrival(db: &Db) {
     let mut s = db.owner();
     s.run(CANCELLED);
     s.run(
@@ -244,9 +243,7 @@ fn t10_keys_taken_again_after_a_cancelled_arrival() {
     assert_eq!(s.one("select count(*) from domain_events.capture_failures"), "0");
 }
 
-#[test]
-fn t10_a_cancelled_arrival_fails_as_any_event_does() {
-    let db = &Db::new(Engine::Portable);
+fn t10_a_cancelled_arrival_fails_as_any_event_does(db: &Db) {
     for on_failure in ["abort", "dead_letter"] {
         let mut s = db.owner();
         s.run("drop table if exists sales; drop function if exists refuse");

@@ -9,6 +9,7 @@ pub struct Leaving {
     relation: Oid,
     storage: Storage,
     command: pg_sys::CommandId,
+    left_after: Option<i64>,
     tuple: pg_sys::HeapTuple,
     descriptor: pg_sys::TupleDesc,
     values: Vec<Datum>,
@@ -17,7 +18,7 @@ pub struct Leaving {
 
 impl Change {
     /// Keeps a leaving row until it arrives. It lives in the transaction's memory.
-    pub fn leave(&self) -> Leaving {
+    pub fn leave(&self, left_after: Option<i64>) -> Leaving {
         // SAFETY: the tuple was deleted by the running transaction; the copies are freed in `Leaving::free` or with the
         // transaction.
         unsafe {
@@ -33,6 +34,7 @@ impl Change {
                 relation: self.relation,
                 storage: self.storage,
                 command: self.command(),
+                left_after,
                 tuple,
                 descriptor,
                 values,
@@ -57,6 +59,7 @@ impl Change {
             }
         }
         self.operation = Operation::Update;
+        self.left_after = leaving.left_after;
         self.replaced = leaving.tuple;
         self.replaced_in = leaving.storage;
         self.old = Row { values: row.values.as_ptr(), nulls: row.nulls.as_ptr(), count: self.new.count };
@@ -85,6 +88,7 @@ impl Leaving {
             replaced_in: self.storage,
             made: std::ptr::null_mut(),
             is_leaving: false,
+            left_after: self.left_after,
         }
     }
 
