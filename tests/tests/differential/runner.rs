@@ -156,7 +156,7 @@ impl Runner {
         if self.in_transaction || step.sql.starts_with("set ") {
             return Ok(());
         }
-        compare::compare(&mut self.sides, &mut self.counts)?;
+        compare::compare(&mut self.sides, &step.checks, &mut self.counts)?;
         let mut digests = vec![];
         for side in &mut self.sides {
             digests.push(invariant::check(side, &step.checks, &mut self.counts)?);
