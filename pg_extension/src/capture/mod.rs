@@ -13,29 +13,24 @@ mod late;
 mod moves;
 mod payload;
 mod plan;
+mod row;
 
 use std::cell::RefCell;
 
 use pgrx::pg_sys::Datum;
 
-use self::failure::{Failure, keep};
-use self::payload::Part;
+use self::failure::keep;
 use self::plan::Plan;
-use crate::append::{self, NewEvent};
-use crate::context::{self, Context};
-use crate::error::{Error, Result};
+use crate::append;
+use crate::error::Result;
 use crate::jsonb::Writer;
 use crate::pg::cache::{Cache, Kept};
 use crate::pg::call::Call;
-use crate::pg::datum::{self, Text};
-use crate::pg::fixed::FixedSettings;
-use crate::pg::guard;
-use crate::pg::lock::{Purpose, Stream, StreamLock};
+use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::spi::PinnedPath;
-use crate::pg::store::{Found, Head, Store};
+use crate::pg::store::Store;
 use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation, current_command};
-use crate::pg::{delegate, json};
 
 thread_local! {
     static PLANS: Cache<Option<Plan>> = Cache::new();
@@ -118,7 +113,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
     let leaving = moves::take(plan, &change)?;
     if change.is_leaving {
         ahead::catch_up(plan, &change)?;
-        moves::keep(kept.clone(), &change, version_before(plan, &change)?);
+        moves::keep(kept.clone(), &change, row::version_before(plan, &change)?);
         return Ok(Datum::from(0));
     }
     if let Some(leaving) = &leaving {
@@ -162,7 +157,7 @@ fn record(plan: &Plan, change: &Change) -> Result<bool> {
         left: None,
     };
     let path = plan.names_objects.then(PinnedPath::enter);
-    let captured = capture(plan, change, &mut draft);
+    let captured = row::capture(plan, change, &mut draft);
     drop(path);
     let kept = match captured {
         Err(failure) if plan.dead_letter => {
@@ -189,271 +184,10 @@ fn failed_after(plan: &Plan, change: &Change, draft: &Draft) -> Result<Option<i6
     match id {
         Some(id) if late::is_kept(change) => {
             let store = Store::open()?;
-            let stream = stream(plan, id);
+            let stream = row::stream(plan, id);
             let mut lock = StreamLock::acquire(&stream, Purpose::Write);
             Ok(Some(append::settle(&store, &stream, &mut lock)?.version))
         }
         _ => Ok(None),
     }
-}
-
-fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
-    match change.operation {
-        Operation::Truncate => {
-            let record = || delegate::capture_truncate(plan.capture_id, change.relation);
-            if plan.dead_letter {
-                crate::pg::subtransaction::run(record)?;
-            } else {
-                record()?;
-            }
-            Ok(())
-        }
-        Operation::Insert => insert_row(plan, change, draft),
-        Operation::Delete => {
-            catch_up(plan, change);
-            prepare(plan, change, draft, &[], (Part::Row, Part::None))?;
-            delete(plan, change, draft)
-        }
-        Operation::Update => update(plan, change, draft),
-    }
-}
-
-/// What fails here is no failure of this change.
-fn catch_up(plan: &Plan, change: &Change) {
-    ahead::catch_up(plan, change).unwrap_or_else(|error| error.raise());
-}
-
-/// Chooses the event's type, its id, and renders its data.
-fn prepare(
-    plan: &Plan,
-    change: &Change,
-    draft: &mut Draft,
-    changed: &[bool],
-    (old, new): (Part, Part),
-) -> std::result::Result<(), Failure> {
-    let (event_type, event_name) = plan.event_type(change.operation, changed);
-    draft.event_type = event_type.to_vec();
-    draft.event_name = event_name.map(<[u8]>::to_vec);
-    guard::attempt(|| {
-        let _fixed = FixedSettings::enter();
-        let row = if change.operation == Operation::Delete { change.old_row() } else { change.new_row() };
-        draft.id = payload::identity(plan, row);
-        payload::event_data(&mut draft.writer, plan, change, old, new, None)
-    })?;
-    draft.has_data = true;
-    Ok(())
-}
-
-fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
-    let (changed, ids) = guard::attempt(|| {
-        let changed = payload::changed(plan, change);
-        let mut ids = None;
-        if plan.identity.iter().any(|column| changed[*column]) {
-            let _fixed = FixedSettings::enter();
-            ids = Some((payload::identity(plan, change.old_row()), payload::identity(plan, change.new_row())));
-        }
-        Ok((changed, ids))
-    })?;
-    if let Some((old, new)) = ids
-        && old != new
-    {
-        catch_up(plan, change);
-        return rekey(plan, change, draft, old, new);
-    }
-    if !plan.row.iter().any(|column| changed[*column]) {
-        return Ok(());
-    }
-    catch_up(plan, change);
-    let (event_type, event_name) = plan.event_type(change.operation, &changed);
-    draft.event_type = event_type.to_vec();
-    draft.event_name = event_name.map(<[u8]>::to_vec);
-    guard::attempt(|| {
-        let _fixed = FixedSettings::enter();
-        draft.id = payload::identity(plan, change.new_row());
-        Ok(())
-    })?;
-    let shown = if plan.full { (Part::Row, Part::Row) } else { (Part::Changed(&changed), Part::Changed(&changed)) };
-    let Some(id) = draft.id.clone() else {
-        prepare(plan, change, draft, &changed, shown)?;
-        return Err(Error::NullIdentity.into());
-    };
-    // What the event shows depends on where the stream is, so the stream comes first.
-    let store = Store::open()?;
-    let stream = stream(plan, &id);
-    let mut lock = StreamLock::acquire(&stream, Purpose::Write);
-    for _ in 0..append::ATTEMPTS {
-        let head = append::settle(&store, &stream, &mut lock)?;
-        draft.complete = plan.told(&stream, head)? <= plan.whole_row_after;
-        let new = if draft.complete { Part::Row } else { shown.1 };
-        guard::attempt(|| {
-            let _fixed = FixedSettings::enter();
-            payload::event_data(&mut draft.writer, plan, change, shown.0, new, None)
-        })?;
-        draft.has_data = true;
-        let event = event(plan, draft, stream)?;
-        if insert(plan, &store, &append::row(&event, head))? {
-            draft.told_after = Some(draft.late.unwrap_or(head.version));
-            return Ok(());
-        }
-    }
-    Err(append::contended(&stream).into())
-}
-
-fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
-    prepare(plan, change, draft, &[], (Part::None, Part::Row))?;
-    let Some(id) = draft.id.clone() else { return Err(Error::NullIdentity.into()) };
-    let store = Store::open()?;
-    let stream = stream(plan, &id);
-    let mut lock = StreamLock::acquire(&stream, Purpose::Write);
-    let mut is_new = store.is_plain() && plan.guess.is_new() && !lock.queue(&stream, false)?;
-    for _ in 0..append::ATTEMPTS {
-        let head = if is_new { Head::default() } else { append::settle(&store, &stream, &mut lock)? };
-        draft.complete = plan.replaces(&stream, head)?;
-        if insert(plan, &store, &append::row(&event(plan, draft, stream)?, head))? {
-            return Ok(());
-        }
-        if is_new {
-            plan.guess.was_wrong();
-            is_new = false;
-        }
-    }
-    Err(append::contended(&stream).into())
-}
-
-/// Two events: one ends the old stream, one starts or continues the new.
-fn rekey(
-    plan: &Plan,
-    change: &Change,
-    draft: &mut Draft,
-    old: Option<Vec<u8>>,
-    new: Option<Vec<u8>>,
-) -> std::result::Result<(), Failure> {
-    draft.event_type = plan.rekeyed.clone();
-    draft.id = new;
-    // Both are finished before the first is stored, so that what fails, fails before.
-    let mut left = Writer::default();
-    guard::attempt(|| {
-        let _fixed = FixedSettings::enter();
-        let goes_to = Some(("new_aggregate_id", draft.id.as_deref()));
-        payload::event_data(&mut left, plan, change, Part::Key, Part::Key, goes_to)?;
-        payload::event_data(
-            &mut draft.writer,
-            plan,
-            change,
-            Part::None,
-            Part::Row,
-            Some(("old_aggregate_id", old.as_deref())),
-        )
-    })?;
-    draft.has_data = true;
-    draft.left = Some((old.clone(), left.bytes().to_vec()));
-    let (Some(old), Some(new)) = (old, draft.id.clone()) else {
-        return Err(Error::NullIdentity.into());
-    };
-    let mut both = || -> Result<i64> {
-        let store = Store::open()?;
-        let mut ended = event(plan, draft, stream(plan, &old))?;
-        ended.event_data = datum::varlena(left.bytes());
-        ended.metadata = context::metadata_with(None)?;
-        let place = write_end(plan, change, &store, ended, &mut None)?;
-        begin(plan, &store, draft, stream(plan, &new))?;
-        Ok(place)
-    };
-    let place =
-        if plan.dead_letter && !Store::open()?.is_plain() { crate::pg::subtransaction::run(both)? } else { both()? };
-    draft.told_after = Some(place);
-    Ok(())
-}
-
-fn delete(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
-    let Some(id) = &draft.id else { return Err(Error::NullIdentity.into()) };
-    let store = Store::open()?;
-    let event = event(plan, draft, stream(plan, id))?;
-    let mut late = None;
-    let write = || write_end(plan, change, &store, event, &mut late);
-    let place =
-        if plan.dead_letter && !store.is_plain() { crate::pg::subtransaction::run(write) } else { Ok(write()?) };
-    draft.late = late;
-    draft.told_after = Some(place?);
-    Ok(())
-}
-
-/// Stores the event that ends a row's stream, and returns the version it follows. Its key may have been taken again by a
-/// row whose events are told already.
-fn write_end(plan: &Plan, change: &Change, store: &Store, mut event: NewEvent, late: &mut Option<i64>) -> Result<i64> {
-    let mut lock = StreamLock::acquire(&event.stream, Purpose::Write);
-    for _ in 0..append::ATTEMPTS {
-        let head = append::settle(store, &event.stream, &mut lock)?;
-        *late = match change.left_after {
-            Some(version) => (version < head.version).then_some(version),
-            None if head.is_ours && plan.is_unique && head.position > plan.whole_row_after => {
-                delegate::place_end(&event.stream, plan.whole_row_after, change.replaced().is_none())?
-            }
-            None => None,
-        };
-        if late.is_some() {
-            event.metadata = context::metadata_with(json::marks(false, *late, None))?;
-        }
-        if store.insert(&append::row(&event, head))?.is_some() {
-            return Ok(late.unwrap_or(head.version));
-        }
-    }
-    Err(append::contended(&event.stream))
-}
-
-/// The version of the old row's stream; `None` when it is not known.
-fn version_before(plan: &Plan, change: &Change) -> Result<Option<i64>> {
-    let id = guard::attempt(|| {
-        let _fixed = FixedSettings::enter();
-        Ok(payload::identity(plan, change.old_row()))
-    });
-    // What fails here, fails again where the event is made.
-    let Ok(Some(id)) = id else { return Ok(None) };
-    Ok(match Store::open()?.newest(&stream(plan, &id)) {
-        Found::Settled(head) => Some(head.version),
-        Found::Pending(_) => None,
-    })
-}
-
-/// Stores the event of a row that takes a key over.
-fn begin(plan: &Plan, store: &Store, draft: &mut Draft, stream: Stream) -> Result<()> {
-    let mut lock = StreamLock::acquire(&stream, Purpose::Write);
-    for _ in 0..append::ATTEMPTS {
-        let head = append::settle(store, &stream, &mut lock)?;
-        draft.complete = plan.replaces(&stream, head)?;
-        if store.insert(&append::row(&event(plan, draft, stream)?, head))?.is_some() {
-            return Ok(());
-        }
-    }
-    Err(append::contended(&stream))
-}
-
-fn insert(plan: &Plan, store: &Store, row: &crate::pg::store::Row) -> std::result::Result<bool, Failure> {
-    if plan.dead_letter && !store.is_plain() {
-        return Ok(crate::pg::subtransaction::run(|| store.insert(row))?.is_some());
-    }
-    Ok(store.insert(row)?.is_some())
-}
-
-/// A row's key may be empty: no reason to lose its event.
-fn stream<'a>(plan: &Plan, id: &[u8]) -> Stream<'a> {
-    Stream { aggregate_type: Text::new(&plan.aggregate_type), aggregate_id: Text::new(id) }
-}
-
-fn event<'a>(plan: &Plan, draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {
-    let context = Context::current();
-    let own = json::marks(draft.complete, draft.late, draft.in_table(plan));
-    Ok(NewEvent {
-        event_id: None,
-        stream,
-        event_type: Text::new(&draft.event_type),
-        event_name: draft.event_name.as_deref().map(Text::new),
-        event_data: datum::varlena(draft.writer.bytes()),
-        metadata: context::metadata_with(own)?,
-        correlation_id: context.correlation_id,
-        causation_id: context.causation_id,
-        caused_by: Some(context.caused_by),
-        schema_version: 1,
-        occurred_at: None,
-    })
 }
