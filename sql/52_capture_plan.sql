@@ -170,15 +170,22 @@ $$;
 
 comment on function domain_events._qualified_name(oid) is 'schema.table, quoted where needed, whatever the search_path';
 
+create function domain_events._with_ancestors(relation oid) returns oid[]
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select array[relation] || array(select a.relid::oid from pg_partition_ancestors(relation) with ordinality as a(relid, n)
+                                   where a.relid <> relation order by a.n)
+$$;
+
+comment on function domain_events._with_ancestors(oid) is 'The relation, and the tables that it is a partition of, the nearest first';
+
 -- The capture that a trigger on this relation serves: its own or that of the table it is a partition of (which may itself have
 -- become a partition since), or, for a table that was dropped and restored, the one of the same name whose table is gone.
 create function domain_events._find_capture(relation oid) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-  -- The nearest first.
-  tables oid[] := array[relation] || array(select a.relid::oid from pg_partition_ancestors(relation) with ordinality as a(relid, n)
-                                            where a.relid <> relation order by a.n);
+  tables oid[] := domain_events._with_ancestors(relation);
   found_id int;
 begin
   select c.capture_id into found_id from domain_events.capture_config c
@@ -246,6 +253,22 @@ end
 $$;
 
 comment on function domain_events._capture_plan(oid) is 'The plan of the capture that serves a relation, as JSON; null when there is none';
+
+-- What has become of the streams' rows is not known any more.
+create function domain_events._tell_whole_rows(capture_id int) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  target regclass;
+begin
+  update domain_events.capture_config c set whole_row_after = domain_events._newest_position()
+   where c.capture_id = _tell_whole_rows.capture_id returning c.relation into target;
+  perform domain_events._write_capture_function(capture_id);
+  perform domain_events._invalidate_capture(target);
+end
+$$;
+
+comment on function domain_events._tell_whole_rows(int) is 'From now on each stream''s next event carries the whole row';
 
 -- Two values of every wide column have to fit into one jsonb of at most 2^28 - 1 bytes.
 create function domain_events._max_bytes(capture_id int) returns bigint

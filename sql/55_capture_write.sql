@@ -390,9 +390,7 @@ begin
             else '{}' end);
   if config.relation::oid = relation then
     -- Every stream has ended: what comes next on one starts from nothing.
-    update domain_events.capture_config c set whole_row_after = domain_events._newest_position() where c.capture_id = config.capture_id;
-    perform domain_events._write_capture_function(config.capture_id);
-    perform domain_events._invalidate_capture(config.relation);
+    perform domain_events._tell_whole_rows(config.capture_id);
   end if;
 end
 $$;

@@ -257,10 +257,7 @@ begin
   end if;
   perform domain_events._table_event(target, case new_state when 'paused' then 'CapturePaused' else 'CaptureResumed' end,
     (select jsonb_build_object('aggregate_type', c.aggregate_type) from domain_events.capture_config c where c.capture_id = id));
-  -- What happened meanwhile is unknown: each stream's next event carries the whole row.
-  update domain_events.capture_config c set whole_row_after = domain_events._newest_position() where c.capture_id = id;
-  perform domain_events._write_capture_function(id);
-  perform domain_events._invalidate_capture(target);
+  perform domain_events._tell_whole_rows(id);
 end
 $$;
 

@@ -260,9 +260,7 @@ begin
   end loop;
   if has_left then
     -- Its rows may come back, and be others then.
-    update domain_events.capture_config c set whole_row_after = domain_events._newest_position() where c.capture_id = id;
-    perform domain_events._write_capture_function(id);
-    perform domain_events._invalidate_capture(target);
+    perform domain_events._tell_whole_rows(id);
   end if;
   delete from domain_events.capture_partitions k where k.capture_id = id;
   insert into domain_events.capture_partitions (capture_id, relation, table_name)

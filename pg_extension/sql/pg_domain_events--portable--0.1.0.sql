@@ -64,8 +64,8 @@ as $$
               (select jsonb_agg(k order by k.attnum, k.column_name) from domain_events.capture_columns k where k.capture_id = c.capture_id),
               (select jsonb_agg(l order by l.attnum, l.column_name) from domain_events._live_columns(c.capture_id) as l))::text
        from domain_events.capture_config c
-      where c.relation = coalesce((select pg_partition_root(r.oid) from pg_class r where r.oid = _plan_basis.relation and r.relispartition),
-                                  _plan_basis.relation)),
+      where c.relation = any (domain_events._with_ancestors(_plan_basis.relation))
+      order by array_position(domain_events._with_ancestors(_plan_basis.relation), c.relation::oid) limit 1),
     '')
 $$;
 

@@ -5,7 +5,7 @@ use domain_events_tests::{Db, Failure, Session, engines};
 
 engines! {
     a_resumed_capture_under_an_old_snapshot, a_new_redaction_under_an_old_snapshot, a_pause_behind_an_old_snapshot,
-    a_lost_key_behind_an_old_snapshot, a_capture_of_before_the_snapshot_goes_on,
+    a_lost_key_behind_an_old_snapshot, a_resumed_capture_of_a_partition_under_an_old_snapshot, a_capture_of_before_the_snapshot_goes_on,
 }
 
 /// Session A has a snapshot, B changes the capture, A writes: A goes on, or is told to retry and does.
@@ -35,6 +35,20 @@ fn a_resumed_capture_under_an_old_snapshot(db: &Db) {
         "update r set a = 33 where id = 3; insert into r values (10, 1); delete from r where id = 1",
     );
     a.run("update r set a = 34 where id = 3; update r set a = 44 where id = 4; delete from r where id = 2");
+    db.check_table("R", "r");
+}
+
+/// The captured table has become a partition of another, which is not captured.
+fn a_resumed_capture_of_a_partition_under_an_old_snapshot(db: &Db) {
+    db.owner().run(
+        "create table r (id int primary key, a int); insert into r values (1, 1), (2, 2), (3, 3);
+         select domain_events.enable_capture('r', baseline => 'now');
+         create table whole (id int primary key, a int) partition by range (id);
+         alter table whole attach partition r for values from (0) to (100);
+         select domain_events.pause_capture('r');",
+    );
+    let mut a = behind(db, "select domain_events.resume_capture('r')", "update whole set a = 33 where id = 3");
+    a.run("update whole set a = 22 where id = 2; delete from r where id = 1");
     db.check_table("R", "r");
 }
 
