@@ -27,13 +27,15 @@ if [[ $(id -u) == 0 ]]; then
   chown mysql: "$dir/maria"
   maria_user=(--user=mysql)
 fi
-mariadb-install-db --no-defaults --skip-test-db --auth-root-authentication-method=normal --datadir="$dir/maria/data" \
+# A tmpdir of its own: a server that starts removes the temporary tables of whoever shares it.
+maria_dirs=(--datadir="$dir/maria/data" --tmpdir="$dir/maria")
+mariadb-install-db --no-defaults --skip-test-db --auth-root-authentication-method=normal "${maria_dirs[@]}" \
   "${maria_user[@]}" >"$dir/maria.log" 2>&1 || { cat "$dir/maria.log" >&2; fail "MariaDB cannot be set up"; }
 # Only sockets in a directory of their own: no port, nothing listens on the network.
-mariadbd --no-defaults "${maria_user[@]}" --datadir="$dir/maria/data" --socket="$dir/maria/socket" --skip-networking \
+mariadbd --no-defaults "${maria_user[@]}" "${maria_dirs[@]}" --socket="$dir/maria/socket" --skip-networking \
   >"$dir/maria.log" 2>&1 &
 maria_pid=$!
-for _ in $(seq 100); do maria -e 'select 1' >/dev/null 2>&1 && break; sleep 0.2; done
+for _ in $(seq 300); do maria -e 'select 1' >/dev/null 2>&1 && break; sleep 0.2; done
 maria -e 'create database shop character set utf8mb4 collate utf8mb4_unicode_ci'
 maria shop <tests/demo/mysql.sql
 legacy="mysql://root@localhost/shop?socket=$dir/maria/socket"

@@ -54,6 +54,7 @@ impl MariaDb {
         let mut install = Command::new("mariadb-install-db");
         install.args(["--no-defaults", "--skip-test-db", "--auth-root-authentication-method=normal"]);
         install.arg(format!("--datadir={}", dir.join("data").display())).current_dir("/");
+        install.arg(tmpdir(&dir));
         if is_root() {
             install.arg("--user=mysql");
         }
@@ -187,6 +188,11 @@ fn guard(dir: &Path) -> Guard {
     ))
 }
 
+/// A server that starts removes the temporary tables of whoever shares its tmpdir.
+fn tmpdir(dir: &Path) -> String {
+    format!("--tmpdir={}", dir.display())
+}
+
 fn run_server(dir: &Path, port: u16, options: &[&str]) -> bool {
     let mut server = Command::new("mariadbd");
     server
@@ -195,6 +201,7 @@ fn run_server(dir: &Path, port: u16, options: &[&str]) -> bool {
         .arg(format!("--socket={}", dir.join("socket").display()))
         .arg(format!("--pid-file={}", dir.join("pid").display()))
         .arg(format!("--log-error={}", dir.join("log").display()))
+        .arg(tmpdir(dir))
         .arg(format!("--port={port}"))
         .args(["--bind-address=127.0.0.1", "--skip-log-bin", "--innodb-flush-log-at-trx-commit=0"])
         .args(["--innodb-buffer-pool-size=64M", "--character-set-server=utf8mb4", "--default-time-zone=+00:00"])
@@ -235,4 +242,21 @@ fn is_root() -> bool {
 
 fn text(bytes: &[u8]) -> String {
     String::from_utf8_lossy(bytes).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_server_keeps_to_its_directory() {
+        let temporary = env::temp_dir().join(format!("#sql-temptable-{:x}-1-1.MAI", std::process::id()));
+        fs::write(&temporary, "another server's").expect("a file");
+        if is_root() {
+            let owned = Command::new("chown").arg("mysql:").arg(&temporary).status().expect("chown");
+            assert!(owned.success(), "the file cannot be given to user mysql");
+        }
+        let _server = MariaDb::start(&[]);
+        fs::remove_file(&temporary).expect("another server's temporary table is gone");
+    }
 }
