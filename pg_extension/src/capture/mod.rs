@@ -11,6 +11,7 @@ mod ahead;
 mod failure;
 mod late;
 mod moves;
+mod neighbours;
 mod payload;
 mod plan;
 mod row;

@@ -4,6 +4,7 @@ use std::cell::Cell;
 
 use pgrx::pg_sys::Oid;
 
+use super::neighbours::Neighbours;
 use crate::error::{Error, Result};
 use crate::jsonb::{Document, Object, Value, key_order};
 use crate::pg::cache::{EntryMemory, Watches};
@@ -45,6 +46,7 @@ pub struct Plan {
     /// A stream is one row.
     pub is_unique: bool,
     pub guess: Guess,
+    pub neighbours: Neighbours,
     /// See `ahead`.
     pub is_tracked: bool,
     pub storage: Storage,
@@ -175,6 +177,7 @@ impl Plan {
             names_objects,
             is_unique: flag(root, "is_unique")?,
             guess: Guess::of(flag(root, "is_unique")?),
+            neighbours: Neighbours::none(),
             is_tracked: change.has_other_triggers(),
             storage: change.storage,
             _memory: memory,

@@ -100,8 +100,8 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     let store = Store::open()?;
     let stream = stream(plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
-    for _ in 0..append::ATTEMPTS {
-        let head = append::settle(&store, &stream, &mut lock)?;
+    for attempt in 0..append::ATTEMPTS {
+        let head = settle(plan, &store, &stream, &mut lock, attempt)?;
         draft.complete = plan.told(&stream, head)? <= plan.whole_row_after;
         let new = if draft.complete { Part::Row } else { shown.1 };
         guard::attempt(|| {
@@ -201,8 +201,8 @@ fn delete(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
 /// row whose events are told already.
 fn write_end(plan: &Plan, change: &Change, store: &Store, mut event: NewEvent, late: &mut Option<i64>) -> Result<i64> {
     let mut lock = StreamLock::acquire(&event.stream, Purpose::Write);
-    for _ in 0..append::ATTEMPTS {
-        let head = append::settle(store, &event.stream, &mut lock)?;
+    for attempt in 0..append::ATTEMPTS {
+        let head = settle(plan, store, &event.stream, &mut lock, attempt)?;
         *late = match change.left_after {
             Some(version) => (version < head.version).then_some(version),
             None if head.is_ours && plan.is_unique && head.position > plan.whole_row_after => {
@@ -218,6 +218,10 @@ fn write_end(plan: &Plan, change: &Change, store: &Store, mut event: NewEvent, l
         }
     }
     Err(append::contended(&event.stream))
+}
+
+fn settle(plan: &Plan, store: &Store, stream: &Stream, lock: &mut StreamLock, attempt: u32) -> Result<Head> {
+    if attempt == 0 { plan.neighbours.settle(store, stream, lock) } else { append::settle(store, stream, lock) }
 }
 
 /// The version of the old row's stream; `None` when it is not known.

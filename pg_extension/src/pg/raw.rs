@@ -47,6 +47,9 @@ unsafe extern "C-unwind" {
         order_by_count: std::ffi::c_int,
     );
     pub fn index_getnext_slot(scan: IndexScanDesc, direction: ScanDirection::Type, slot: *mut TupleTableSlot) -> bool;
+    pub fn index_getnext_tid(scan: IndexScanDesc, direction: ScanDirection::Type) -> ItemPointer;
+    pub fn index_fetch_heap(scan: IndexScanDesc, slot: *mut TupleTableSlot) -> bool;
+    pub fn index_deform_tuple(tuple: IndexTuple, descriptor: TupleDesc, values: *mut Datum, nulls: *mut bool);
     pub fn index_endscan(scan: IndexScanDesc);
     pub fn MakeSingleTupleTableSlot(descriptor: TupleDesc, kind: *const TupleTableSlotOps) -> *mut TupleTableSlot;
     pub fn ExecDropSingleTupleTableSlot(slot: *mut TupleTableSlot);

@@ -2,13 +2,14 @@
 //!
 //! Measured against the alternatives (ns per call, one core, a table of this shape): newest version by a kept SPI plan
 //! 3,700, by an index scan of our own 1,900; an insert by a kept SPI plan 2,500, by `heap_insert` and `index_insert` 1,700.
-//! The scan uses a dirty snapshot, so it also sees what other transactions have not committed yet: that is how writers
-//! find each other beyond the locks, and why REPEATABLE READ and SERIALIZABLE go on instead of failing.
 //!
 //! What a row of a bulk statement does not need (us per row of 100,000, of about 11): a guard around each call instead of
 //! one around all of an insert 0.4; locks that are held already, looked for again 0.2; the look-up before an INSERT, which
 //! nearly always begins its stream (`capture::plan::Guess`), 1.3. Not done: relations kept open from row to row would save
 //! another 0.2, but then the store could not be altered in a transaction that has written to it.
+
+mod find;
+mod following;
 
 use std::rc::Rc;
 
@@ -22,10 +23,9 @@ use super::raw;
 use super::relation::Open;
 use crate::error::{Error, Result};
 
+pub use self::find::{Found, Head, type_hash};
+
 const TRANSACTION_ID: usize = 2;
-const AGGREGATE_VERSION: usize = 6;
-const EVENT_TYPE: usize = 7;
-const RECORDED_AT: usize = 16;
 
 pub struct Store {
     info: Rc<Info>,
@@ -47,50 +47,6 @@ pub struct Row<'a> {
     pub schema_version: i32,
     pub occurred_at: Option<i64>,
     pub recorded_at: i64,
-}
-
-#[derive(Clone, Copy, Default)]
-pub struct Head {
-    /// 0: the stream has no event.
-    pub version: i64,
-    pub recorded_at: i64,
-    pub position: i64,
-    /// Written by the running transaction.
-    pub is_ours: bool,
-    /// See [`type_hash`].
-    pub event_type: u64,
-}
-
-#[derive(Clone, Copy)]
-pub enum Found<T> {
-    Settled(T),
-    /// Depends on another transaction that is still running.
-    Pending(Wait),
-}
-
-#[derive(Clone, Copy)]
-pub struct Wait {
-    xid: pg_sys::TransactionId,
-    token: u32,
-}
-
-impl Wait {
-    /// Waits until the other transaction has ended, or, for a speculative insertion, has made up its mind.
-    pub fn wait(self) {
-        // SAFETY: lock manager calls without further conditions.
-        unsafe {
-            if self.token != 0 {
-                pg_sys::SpeculativeInsertionWait(self.xid, self.token);
-            } else {
-                pg_sys::XactLockTableWait(
-                    self.xid,
-                    std::ptr::null_mut(),
-                    std::ptr::null_mut(),
-                    pg_sys::XLTW_Oper::XLTW_None,
-                );
-            }
-        }
-    }
 }
 
 /// A stored event as SQL sees it. Valid in the memory context it was made in.
@@ -148,102 +104,6 @@ impl Store {
             pg_sys::heap_deform_tuple(&mut tuple, self.table.tuple_desc(), values.as_mut_ptr(), nulls.as_mut_ptr());
         }
         std::array::from_fn(|column| (!nulls[column]).then_some(values[column]))
-    }
-
-    pub fn newest(&self, stream: &Stream) -> Found<Head> {
-        let mut keys = [text_key(1, stream.aggregate_type), text_key(2, stream.aggregate_id)];
-        // SAFETY: reads the transaction's state.
-        let ours = unsafe { raw::GetTopFullTransactionIdIfAny() }.value;
-        let read = |slot: *mut pg_sys::TupleTableSlot| {
-            // SAFETY: the slot holds a row of the events table; both columns are not null.
-            unsafe {
-                raw::slot_getsomeattrs_int(slot, RECORDED_AT as i32);
-                let values = (*slot).tts_values;
-                Head {
-                    version: (*values.add(AGGREGATE_VERSION - 1)).value() as i64,
-                    recorded_at: (*values.add(RECORDED_AT - 1)).value() as i64,
-                    position: (*values).value() as i64,
-                    is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours,
-                    event_type: datum::plain_text(*values.add(EVENT_TYPE - 1)).map_or(0, type_hash),
-                }
-            }
-        };
-        // Who holds a version of ours took it for free, and is about to wait for us: waiting for it would be a deadlock.
-        let is_taken_back = |pending: &Head, ours: &Head| ours.is_ours && pending.version == ours.version;
-        // SAFETY: both call nothing but `raw`.
-        unsafe { self.first(self.info.versions, &mut keys, read, is_taken_back) }.map(Option::unwrap_or_default)
-    }
-
-    pub fn by_event_id(&self, event_id: &[u8; 16]) -> Found<Option<Stored>> {
-        // SAFETY: an empty key to be filled.
-        let mut key: pg_sys::ScanKeyData = unsafe { std::mem::zeroed() };
-        let id = datum::uuid(event_id);
-        // SAFETY: the index's only column is of type uuid.
-        unsafe {
-            pg_sys::ScanKeyInit(&mut key, 1, pg_sys::BTEqualStrategyNumber as u16, Oid::from(pg_sys::F_UUID_EQ), id);
-        }
-        let read = |slot: *mut pg_sys::TupleTableSlot| {
-            // SAFETY: the slot holds a row; the copy lives in the current memory context.
-            let tuple = unsafe { raw::heap_copytuple(raw::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut())) };
-            Stored { tuple }
-        };
-        // SAFETY: both call nothing but `raw`.
-        unsafe { self.first(self.info.event_ids, &mut [key], read, |_, _| false) }
-    }
-
-    /// The last row of an index scan that is not rolled back. `is_moot`: a pending row means nothing beside this settled one.
-    ///
-    /// # Safety
-    /// `read` and `is_moot` keep the rules of `protect`.
-    unsafe fn first<T: Copy>(
-        &self,
-        index: Oid,
-        keys: &mut [pg_sys::ScanKeyData],
-        read: impl Fn(*mut pg_sys::TupleTableSlot) -> T,
-        is_moot: impl Fn(&T, &T) -> bool,
-    ) -> Found<Option<T>> {
-        let mut snapshot =
-            pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY, ..Default::default() };
-        let (table, descriptor) = (self.table.raw(), self.table.tuple_desc());
-        // SAFETY: the scan ends before the snapshot and the index go; after an error the resource owner releases what the
-        // scan holds. The index is locked since `open`.
-        unsafe {
-            protect(|| {
-                let index = raw::index_open(index, pg_sys::NoLock as i32);
-                let slot = raw::MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsBufferHeapTuple);
-                let scan = raw::index_beginscan(
-                    table,
-                    index,
-                    &raw mut snapshot,
-                    #[cfg(feature = "pg18")]
-                    std::ptr::null_mut(),
-                    keys.len() as i32,
-                    0,
-                );
-                raw::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
-                let mut pending: Option<(T, Wait)> = None;
-                let mut found = Found::Settled(None);
-                while raw::index_getnext_slot(scan, pg_sys::ScanDirection::BackwardScanDirection, slot) {
-                    let row = read(slot);
-                    // Only an insertion in progress sets xmin. A deletion in progress does not matter: the version was used.
-                    if snapshot.xmin == pg_sys::TransactionId::from(0) {
-                        if pending.is_none_or(|(pending, _)| is_moot(&pending, &row)) {
-                            pending = None;
-                            found = Found::Settled(Some(row));
-                        }
-                        break;
-                    }
-                    pending.get_or_insert((row, Wait { xid: snapshot.xmin, token: snapshot.speculativeToken }));
-                }
-                if let Some((_, wait)) = pending {
-                    found = Found::Pending(wait);
-                }
-                raw::index_endscan(scan);
-                raw::ExecDropSingleTupleTableSlot(slot);
-                raw::index_close(index, pg_sys::NoLock as i32);
-                found
-            })
-        }
     }
 
     /// Writes the event; `None` when another writer has stored this version first (or, where the slow way has to be
@@ -347,15 +207,6 @@ impl Store {
     }
 }
 
-impl<T> Found<T> {
-    fn map<U>(self, f: impl FnOnce(T) -> U) -> Found<U> {
-        match self {
-            Found::Settled(value) => Found::Settled(f(value)),
-            Found::Pending(wait) => Found::Pending(wait),
-        }
-    }
-}
-
 /// # Safety
 /// Within `protect`: `tid` is the tuple just inserted into the table, `values` and `nulls` its columns.
 unsafe fn insert_into(
@@ -390,51 +241,6 @@ unsafe fn insert_into(
         raw::index_close(open, pg_sys::NoLock as i32);
         fits
     }
-}
-
-fn text_key(column: i16, text: Text) -> pg_sys::ScanKeyData {
-    // SAFETY: the columns are text collate "C"; the key is filled completely.
-    unsafe {
-        let mut key: pg_sys::ScanKeyData = std::mem::zeroed();
-        pg_sys::ScanKeyEntryInitialize(
-            &mut key,
-            0,
-            column,
-            pg_sys::BTEqualStrategyNumber as u16,
-            Oid::INVALID,
-            pg_sys::C_COLLATION_OID,
-            Oid::from(pg_sys::F_TEXTEQ),
-            text.datum,
-        );
-        key
-    }
-}
-
-/// # Safety
-/// As index_beginscan.
-pub unsafe fn begin_scan(
-    table: pg_sys::Relation,
-    index: pg_sys::Relation,
-    snapshot: pg_sys::Snapshot,
-    keys: usize,
-) -> pg_sys::IndexScanDesc {
-    // SAFETY: caller's promise.
-    unsafe {
-        pg_sys::index_beginscan(
-            table,
-            index,
-            snapshot,
-            #[cfg(feature = "pg18")]
-            std::ptr::null_mut(),
-            keys as i32,
-            0,
-        )
-    }
-}
-
-/// Stands for an event type where types are only compared.
-pub fn type_hash(event_type: &[u8]) -> u64 {
-    super::lock::hash(event_type, 0)
 }
 
 /// Microseconds since 2000, the server's clock.

@@ -132,6 +132,25 @@ pub fn current_command() -> pg_sys::CommandId {
     unsafe { pg_sys::GetCurrentCommandId(false) }
 }
 
+/// A command of a subtransaction. Another one follows before anything else of the transaction becomes visible, or is undone.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub struct Moment {
+    transaction: u64,
+    subtransaction: u32,
+    command: pg_sys::CommandId,
+}
+
+impl Moment {
+    pub fn now() -> Moment {
+        Moment {
+            // SAFETY: reads the transaction's state.
+            transaction: unsafe { super::raw::GetTopFullTransactionIdIfAny() }.value,
+            subtransaction: super::subtransaction::current_subtransaction(),
+            command: current_command(),
+        }
+    }
+}
+
 /// When the statement began that a client sent. What it has queued has fired when the next one begins.
 pub fn statement_start() -> i64 {
     // SAFETY: reads the backend's state.

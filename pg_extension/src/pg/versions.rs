@@ -35,7 +35,7 @@ unsafe fn before_in(
     unsafe {
         let mut keys = keys(index, row)?;
         let slot = pg_sys::MakeSingleTupleTableSlot((*relation).rd_att, &raw const pg_sys::TTSOpsBufferHeapTuple);
-        let scan = super::store::begin_scan(relation, index.raw(), &raw mut pg_sys::SnapshotAnyData, keys.len());
+        let scan = begin_scan(relation, index.raw(), &raw mut pg_sys::SnapshotAnyData, keys.len());
         pg_sys::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
         let mut found = None;
         while found.is_none() && pg_sys::index_getnext_slot(scan, pg_sys::ScanDirection::ForwardScanDirection, slot) {
@@ -81,6 +81,28 @@ unsafe fn keys(index: &Open, row: &Row) -> Option<Vec<pg_sys::ScanKeyData>> {
                 Some(key)
             })
             .collect()
+    }
+}
+
+/// # Safety
+/// As index_beginscan.
+unsafe fn begin_scan(
+    table: pg_sys::Relation,
+    index: pg_sys::Relation,
+    snapshot: pg_sys::Snapshot,
+    keys: usize,
+) -> pg_sys::IndexScanDesc {
+    // SAFETY: caller's promise.
+    unsafe {
+        pg_sys::index_beginscan(
+            table,
+            index,
+            snapshot,
+            #[cfg(feature = "pg18")]
+            std::ptr::null_mut(),
+            keys as i32,
+            0,
+        )
     }
 }
 

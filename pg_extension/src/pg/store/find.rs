@@ -1,0 +1,206 @@
+//! Finding stored events by the table's unique keys.
+//!
+//! The scan uses a dirty snapshot, so it also sees what other transactions have not committed yet: that is how writers
+//! find each other beyond the locks, and why REPEATABLE READ and SERIALIZABLE go on instead of failing.
+
+use pgrx::pg_sys::{self, Oid};
+
+use super::{Store, Stored, TRANSACTION_ID};
+use crate::pg::datum::{self, Text};
+use crate::pg::guard::protect;
+use crate::pg::lock::{self, Stream};
+use crate::pg::raw;
+
+/// Strategy and function of an operator of text.
+pub(super) const EQUAL: (u32, u32) = (pg_sys::BTEqualStrategyNumber, pg_sys::F_TEXTEQ);
+pub(super) const FROM: (u32, u32) = (pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_TEXT_GE);
+
+pub(super) const AGGREGATE_TYPE: usize = 4;
+pub(super) const AGGREGATE_ID: usize = 5;
+const AGGREGATE_VERSION: usize = 6;
+const EVENT_TYPE: usize = 7;
+const RECORDED_AT: usize = 16;
+
+#[derive(Clone, Copy, Default)]
+pub struct Head {
+    /// 0: the stream has no event.
+    pub version: i64,
+    pub recorded_at: i64,
+    pub position: i64,
+    /// Written by the running transaction.
+    pub is_ours: bool,
+    /// See [`type_hash`].
+    pub event_type: u64,
+}
+
+#[derive(Clone, Copy)]
+pub enum Found<T> {
+    Settled(T),
+    /// Depends on another transaction that is still running.
+    Pending(Wait),
+}
+
+#[derive(Clone, Copy)]
+pub struct Wait {
+    xid: pg_sys::TransactionId,
+    token: u32,
+}
+
+impl Wait {
+    /// Waits until the other transaction has ended, or, for a speculative insertion, has made up its mind.
+    pub fn wait(self) {
+        // SAFETY: lock manager calls without further conditions.
+        unsafe {
+            if self.token != 0 {
+                pg_sys::SpeculativeInsertionWait(self.xid, self.token);
+            } else {
+                pg_sys::XactLockTableWait(
+                    self.xid,
+                    std::ptr::null_mut(),
+                    std::ptr::null_mut(),
+                    pg_sys::XLTW_Oper::XLTW_None,
+                );
+            }
+        }
+    }
+}
+
+impl<T> Found<T> {
+    fn map<U>(self, f: impl FnOnce(T) -> U) -> Found<U> {
+        match self {
+            Found::Settled(value) => Found::Settled(f(value)),
+            Found::Pending(wait) => Found::Pending(wait),
+        }
+    }
+}
+
+impl Store {
+    pub fn newest(&self, stream: &Stream) -> Found<Head> {
+        let mut keys = stream_keys(stream, EQUAL);
+        // SAFETY: reads the transaction's state.
+        let ours = unsafe { raw::GetTopFullTransactionIdIfAny() }.value;
+        // SAFETY: the scan gives rows of the events table.
+        let read = |slot: *mut pg_sys::TupleTableSlot| unsafe { read_head(slot, ours) };
+        // Who holds a version of ours took it for free, and is about to wait for us: waiting for it would be a deadlock.
+        let is_taken_back = |pending: &Head, ours: &Head| ours.is_ours && pending.version == ours.version;
+        // SAFETY: both call nothing but `raw`.
+        unsafe { self.first(self.info.versions, &mut keys, read, is_taken_back) }.map(Option::unwrap_or_default)
+    }
+
+    pub fn by_event_id(&self, event_id: &[u8; 16]) -> Found<Option<Stored>> {
+        // SAFETY: an empty key to be filled.
+        let mut key: pg_sys::ScanKeyData = unsafe { std::mem::zeroed() };
+        let id = datum::uuid(event_id);
+        // SAFETY: the index's only column is of type uuid.
+        unsafe {
+            pg_sys::ScanKeyInit(&mut key, 1, pg_sys::BTEqualStrategyNumber as u16, Oid::from(pg_sys::F_UUID_EQ), id);
+        }
+        let read = |slot: *mut pg_sys::TupleTableSlot| {
+            // SAFETY: the slot holds a row; the copy lives in the current memory context.
+            let tuple = unsafe { raw::heap_copytuple(raw::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut())) };
+            Stored { tuple }
+        };
+        // SAFETY: both call nothing but `raw`.
+        unsafe { self.first(self.info.event_ids, &mut [key], read, |_, _| false) }
+    }
+
+    /// The last row of an index scan that is not rolled back. `is_moot`: a pending row means nothing beside this settled one.
+    ///
+    /// # Safety
+    /// `read` and `is_moot` keep the rules of `protect`.
+    unsafe fn first<T: Copy>(
+        &self,
+        index: Oid,
+        keys: &mut [pg_sys::ScanKeyData],
+        read: impl Fn(*mut pg_sys::TupleTableSlot) -> T,
+        is_moot: impl Fn(&T, &T) -> bool,
+    ) -> Found<Option<T>> {
+        let mut snapshot =
+            pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY, ..Default::default() };
+        let (table, descriptor) = (self.table.raw(), self.table.tuple_desc());
+        // SAFETY: the scan ends before the snapshot and the index go; after an error the resource owner releases what the
+        // scan holds. The index is locked since `open`.
+        unsafe {
+            protect(|| {
+                let index = raw::index_open(index, pg_sys::NoLock as i32);
+                let slot = raw::MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsBufferHeapTuple);
+                let scan = raw::index_beginscan(
+                    table,
+                    index,
+                    &raw mut snapshot,
+                    #[cfg(feature = "pg18")]
+                    std::ptr::null_mut(),
+                    keys.len() as i32,
+                    0,
+                );
+                raw::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
+                let mut pending: Option<(T, Wait)> = None;
+                let mut found = Found::Settled(None);
+                while raw::index_getnext_slot(scan, pg_sys::ScanDirection::BackwardScanDirection, slot) {
+                    let row = read(slot);
+                    // Only an insertion in progress sets xmin. A deletion in progress does not matter: the version was used.
+                    if snapshot.xmin == pg_sys::TransactionId::from(0) {
+                        if pending.is_none_or(|(pending, _)| is_moot(&pending, &row)) {
+                            pending = None;
+                            found = Found::Settled(Some(row));
+                        }
+                        break;
+                    }
+                    pending.get_or_insert((row, Wait { xid: snapshot.xmin, token: snapshot.speculativeToken }));
+                }
+                if let Some((_, wait)) = pending {
+                    found = Found::Pending(wait);
+                }
+                raw::index_endscan(scan);
+                raw::ExecDropSingleTupleTableSlot(slot);
+                raw::index_close(index, pg_sys::NoLock as i32);
+                found
+            })
+        }
+    }
+}
+
+/// # Safety
+/// The slot holds a row of the events table; within `protect`.
+pub(super) unsafe fn read_head(slot: *mut pg_sys::TupleTableSlot, ours: u64) -> Head {
+    // SAFETY: caller's promise; none of these columns is null.
+    unsafe {
+        raw::slot_getsomeattrs_int(slot, RECORDED_AT as i32);
+        let values = (*slot).tts_values;
+        Head {
+            version: (*values.add(AGGREGATE_VERSION - 1)).value() as i64,
+            recorded_at: (*values.add(RECORDED_AT - 1)).value() as i64,
+            position: (*values).value() as i64,
+            is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours,
+            event_type: datum::plain_text(*values.add(EVENT_TYPE - 1)).map_or(0, type_hash),
+        }
+    }
+}
+
+/// The keys of a scan over the events of one stream (`EQUAL`), or of this one and those that follow (`FROM`). The columns
+/// are text collate "C".
+pub(super) fn stream_keys(stream: &Stream, id: (u32, u32)) -> [pg_sys::ScanKeyData; 2] {
+    let key = |column: i16, (strategy, operator): (u32, u32), value: Text| {
+        // SAFETY: the key is filled completely.
+        unsafe {
+            let mut key: pg_sys::ScanKeyData = std::mem::zeroed();
+            pg_sys::ScanKeyEntryInitialize(
+                &mut key,
+                0,
+                column,
+                strategy as u16,
+                Oid::INVALID,
+                pg_sys::C_COLLATION_OID,
+                Oid::from(operator),
+                value.datum,
+            );
+            key
+        }
+    };
+    [key(1, EQUAL, stream.aggregate_type), key(2, id, stream.aggregate_id)]
+}
+
+/// Stands for an event type where types are only compared.
+pub fn type_hash(event_type: &[u8]) -> u64 {
+    lock::hash(event_type, 0)
+}
