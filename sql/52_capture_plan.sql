@@ -59,8 +59,7 @@ $$;
 
 comment on function domain_events._watched_relations(oid) is 'The table and its composite types: when their columns change, the trigger function is written anew';
 
--- Names and types of the columns in their order, dropped ones under the name that Postgres gives them. The trigger functions
--- carry the same expression inline: this and 54_capture_function.sql agree.
+-- Names and types of the columns in their order, dropped ones under the name that Postgres gives them.
 create function domain_events._columns_signature(relations oid[]) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -69,6 +68,30 @@ as $$
 $$;
 
 comment on function domain_events._columns_signature(oid[]) is 'A list that changes with the columns of these relations';
+
+create function domain_events._newest_columns_signature(relations oid[]) returns text[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return domain_events._columns_signature(relations);
+end
+$$;
+
+comment on function domain_events._newest_columns_signature(oid[]) is '_columns_signature() under a snapshot of its own, where the isolation level allows one';
+
+-- Called immutable, so that the answer becomes part of the plan of the expression that asks: Postgres makes a plan anew when a
+-- relation has changed that it names by a constant of type regclass. Looking at every row was a sixth of its cost. The plan
+-- outlives the statement and its snapshot, so the answer must not come from them; and nobody may ask who has a fixed one.
+create function domain_events._has_columns(relations regclass[], signature text[]) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return domain_events._newest_columns_signature(relations) is not distinct from signature;
+end
+$$;
+
+comment on function domain_events._has_columns(regclass[], text[]) is
+  'Whether the columns of these relations are those of the signature, at READ COMMITTED. relations: an array of constants';
 
 create function domain_events._newest_position() returns bigint
 language sql volatile set search_path = pg_catalog, pg_temp

@@ -1,5 +1,5 @@
 -- The portable trigger function of one table: its columns baked in, so that a row costs no catalogue and no configuration.
--- Only the columns' signature is looked at, because DDL can come between any two statements.
+-- Only whether the columns are still the same is looked at, because DDL can come between any two statements: `_has_columns()`.
 --
 -- The usual case is written out: guess the version, try the stream's lock, insert. An INSERT guesses 1, everything else looks at
 -- the newest event without a lock. Whatever does not go as guessed, goes through _write_event(), which waits and looks
@@ -60,19 +60,20 @@ declare
   _type text; _newest text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
   _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
-  _is_locked boolean; _changed text[]; _query text; _code text; _message text;
+  _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text;
 $d$;
   body := format($b$
   if tg_op = 'TRUNCATE' then
     perform domain_events._capture_truncate(%1$s, tg_relid);
     return null;
   end if;
-  if current_setting('transaction_isolation') <> 'read committed' then
+  if current_setting('transaction_isolation') = 'read committed' then
+    _is_outdated := not domain_events._has_columns(%3$s, %4$L);
+  else
     perform domain_events._check_snapshot(%12$L);
+    _is_outdated := domain_events._columns_signature(%12$L) is distinct from %4$L;
   end if;
-  if %2$s
-     or array(select a.attname || a.atttypid::text from pg_attribute a
-               where a.attrelid %3$s and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %4$L::text[] then
+  if _is_outdated or %2$s then
     if domain_events._find_capture(tg_relid) = %1$s then
       _query := domain_events._refresh_capture(tg_relid);
     end if;
@@ -111,7 +112,7 @@ $b$,
     -- The captured table may be a partition itself by now. Null on a table that is none.
     case when is_partitioned then format('pg_partition_root(tg_relid) is distinct from %1$s::oid and %1$s::oid <> all (array(select a.relid from pg_partition_ancestors(tg_relid) as a))', config.relation::oid)
          else format('tg_relid <> %s::oid', config.relation::oid) end,
-    case when cardinality(watched) = 1 then format('= %s::oid', watched[1]) else format('= any (%L::oid[])', watched) end,
+    (select format('array[%s]', string_agg(format('%L::regclass', w), ', ')) from unnest(watched) as w),
     domain_events._columns_signature(watched),
     e.id_new, e.row_new, e.id_old, e.row_old, coalesce(differences, ''), e.rekeyed,
     case when is_partitioned then format($p$    if tg_when = 'BEFORE' then

@@ -6,7 +6,7 @@ use super::waits;
 
 engines! {
     nobody_who_began_during_a_pause_writes_after_it, resuming_waits_no_longer_than_it_may, enabling_waits_for_those_who_write,
-    columns_added_since_a_fixed_snapshot, columns_renamed_since_a_fixed_snapshot, names_that_change_places_since_a_fixed_snapshot, a_fixed_snapshot_that_is_not_too_old,
+    a_type_that_changes_within_a_statement, columns_added_since_a_fixed_snapshot, columns_renamed_since_a_fixed_snapshot, names_that_change_places_since_a_fixed_snapshot, a_fixed_snapshot_that_is_not_too_old,
 }
 
 fn captured(db: &Db) -> Session {
@@ -71,6 +71,37 @@ fn enabling_waits_for_those_who_write(db: &Db) {
     }
     s.run("update t set b = 3");
     db.check_table("T", "t");
+}
+
+/// The statement's snapshot is older than the new attribute, the statement meets it all the same, and the session goes on.
+fn a_type_that_changes_within_a_statement(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create type pair as (x int, y int); create table t (id int primary key, a int, p pair); create table other ();
+         insert into t select i, 0, row(i, i)::pair from generate_series(1, 30) as i;
+         select domain_events.enable_capture('t', 'T', baseline => 'now');
+         create function gate() returns trigger language plpgsql as $$ begin
+           if new.id = 10 and current_setting('app.gate', true) = 'on' then
+             perform pg_advisory_xact_lock(1);
+             perform from other;  -- whoever locks a relation hears of what has changed
+           end if;
+           return null; end $$;
+         create trigger a_gate after update on t for each row execute function gate();",
+    );
+    for (attribute, warm) in [("z", "update t set a = a + 1"), ("w", "select")] {
+        s.run("select pg_advisory_lock(1)");
+        let mut writer = db.owner();
+        writer.run(warm);
+        writer.run("set app.gate = 'on'");
+        let writer = waits(db, writer, "update t set a = a + 1, p.y = a");
+        db.owner().run(&format!("alter type pair add attribute {attribute} int"));
+        s.run("select pg_advisory_unlock(1)");
+        let (mut writer, result) = writer.result();
+        result.unwrap_or_else(|e| panic!("{e}"));
+        writer.run(&format!("set app.gate = 'off'; update t set p.{attribute} = a where id % 2 = 0"));
+        writer.run(&format!("update t set a = a + 1; update t set p.{attribute} = 7 where id % 3 = 0"));
+        db.check_table("T", "t");
+    }
 }
 
 /// What a transaction whose snapshot is older than `ddl` may do: go on, if nothing is lost, or be told to repeat.
