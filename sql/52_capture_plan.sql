@@ -59,7 +59,8 @@ $$;
 
 comment on function domain_events._watched_relations(oid) is 'The table and its composite types: when their columns change, the trigger function is written anew';
 
--- Names and types of the columns in their order, dropped ones under the name that Postgres gives them.
+-- Names and types of the columns in their order, dropped ones under the name that Postgres gives them. Some trigger functions
+-- carry the same expression inline: this and 54_capture_function.sql agree.
 create function domain_events._columns_signature(relations oid[]) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -81,17 +82,18 @@ comment on function domain_events._newest_columns_signature(oid[]) is '_columns_
 
 -- Called immutable, so that the answer becomes part of the plan of the expression that asks: Postgres makes a plan anew when a
 -- relation has changed that it names by a constant of type regclass. Looking at every row was a sixth of its cost. The plan
--- outlives the statement and its snapshot, so the answer must not come from them; and nobody may ask who has a fixed one.
-create function domain_events._has_columns(relations regclass[], signature text[]) returns boolean
+-- outlives the statement and its snapshot, so the answer must not come from them; nobody may ask who has a fixed one; and who
+-- asks holds a lock on the relation, for only then has it heard of all that has changed.
+create function domain_events._has_columns(relation regclass, signature text[]) returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return domain_events._newest_columns_signature(relations) is not distinct from signature;
+  return domain_events._newest_columns_signature(array[relation]) is not distinct from signature;
 end
 $$;
 
-comment on function domain_events._has_columns(regclass[], text[]) is
-  'Whether the columns of these relations are those of the signature, at READ COMMITTED. relations: an array of constants';
+comment on function domain_events._has_columns(regclass, text[]) is
+  'Whether the columns of the relation, a constant, are those of the signature; asked by who writes it at READ COMMITTED';
 
 create function domain_events._newest_position() returns bigint
 language sql volatile set search_path = pg_catalog, pg_temp

@@ -67,11 +67,11 @@ $d$;
     perform domain_events._capture_truncate(%1$s, tg_relid);
     return null;
   end if;
-  if current_setting('transaction_isolation') = 'read committed' then
-    _is_outdated := not domain_events._has_columns(%3$s, %4$L);
-  else
+  if current_setting('transaction_isolation') <> 'read committed' then
     perform domain_events._check_snapshot(%12$L);
     _is_outdated := domain_events._columns_signature(%12$L) is distinct from %4$L;
+  else
+    _is_outdated := %3$s;
   end if;
   if _is_outdated or %2$s then
     if domain_events._find_capture(tg_relid) = %1$s then
@@ -112,7 +112,11 @@ $b$,
     -- The captured table may be a partition itself by now. Null on a table that is none.
     case when is_partitioned then format('pg_partition_root(tg_relid) is distinct from %1$s::oid and %1$s::oid <> all (array(select a.relid from pg_partition_ancestors(tg_relid) as a))', config.relation::oid)
          else format('tg_relid <> %s::oid', config.relation::oid) end,
-    (select format('array[%s]', string_agg(format('%L::regclass', w), ', ')) from unnest(watched) as w),
+    -- Whoever writes the table has heard of its changes, but not of those of its columns' types.
+    case when cardinality(watched) = 1
+         then format('not domain_events._has_columns(%L, %L)', watched[1], domain_events._columns_signature(watched))
+         else format('array(select a.attname || a.atttypid::text from pg_attribute a where a.attrelid = any (%L::oid[]) and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %L::text[]',
+                     watched, domain_events._columns_signature(watched)) end,
     domain_events._columns_signature(watched),
     e.id_new, e.row_new, e.id_old, e.row_old, coalesce(differences, ''), e.rekeyed,
     case when is_partitioned then format($p$    if tg_when = 'BEFORE' then

@@ -139,6 +139,7 @@ pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
         event_id: event.event_id.unwrap_or_else(|| uuid::v7(clock)),
         stream: event.stream,
         version: head.version + 1,
+        is_guess: head.is_read_ahead,
         event_type: event.event_type,
         event_name: event.event_name,
         event_data: event.event_data,

@@ -25,7 +25,7 @@ use self::plan::Plan;
 use crate::append;
 use crate::error::Result;
 use crate::jsonb::Writer;
-use crate::pg::cache::{Cache, Kept};
+use crate::pg::cache::{self, Cache, Kept};
 use crate::pg::call::Call;
 use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
@@ -131,6 +131,16 @@ pub fn trigger(call: Call) -> Result<Datum> {
 }
 
 fn plan_of(change: &Change) -> Result<Kept<Option<Plan>>> {
+    let kept = known_plan_of(change)?;
+    if kept.as_ref().is_some_and(Plan::has_composites) {
+        // Who writes the table has heard of its changes, but holds no lock on the types of its columns.
+        cache::hear_of_changes();
+        return known_plan_of(change);
+    }
+    Ok(kept)
+}
+
+fn known_plan_of(change: &Change) -> Result<Kept<Option<Plan>>> {
     PLANS.with(|plans| {
         plans.get(change.relation, |previous| {
             let previous = previous.and_then(Option::as_ref);

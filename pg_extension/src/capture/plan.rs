@@ -210,6 +210,10 @@ impl Plan {
             || change.is_rewritten() && previous.is_none_or(|previous| previous.storage != change.storage)
     }
 
+    pub fn has_composites(&self) -> bool {
+        !self.composites.is_empty()
+    }
+
     /// Where in this relation's rows the column is that another partition has at `index`.
     pub fn place(&self, other: &Plan, index: usize) -> Option<usize> {
         let name = &other.columns.iter().find(|column| column.index == index)?.name;

@@ -124,7 +124,7 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
     let store = Store::open()?;
     let stream = stream(plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
-    let mut is_new = store.is_plain() && plan.guess.is_new() && !lock.queue(&stream, false)?;
+    let mut is_new = store.may_guess() && plan.guess.is_new() && !lock.queue(&stream, false)?;
     for _ in 0..append::ATTEMPTS {
         let head = if is_new { Head::default() } else { append::settle(&store, &stream, &mut lock)? };
         draft.complete = plan.replaces(&stream, head)?;

@@ -67,6 +67,12 @@ impl<T> std::ops::Deref for Kept<T> {
     }
 }
 
+/// Takes note of what other sessions have committed, as the first lock on a relation does.
+pub fn hear_of_changes() {
+    // SAFETY: allowed wherever a relation may be locked.
+    unsafe { pg_sys::AcceptInvalidationMessages() };
+}
+
 /// What else an entry depends on.
 pub trait Watches {
     /// Must not call into Postgres.

@@ -157,6 +157,10 @@ impl Composites {
         }
     }
 
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
     pub fn contains(&self, relation: Oid) -> bool {
         self.0.iter().any(|(known, _)| *known == relation)
     }

@@ -32,6 +32,8 @@ pub struct Info {
 /// Constraints that `append` and `capture` enforce themselves.
 const KNOWN_CHECKS: [&CStr; 1] = [c"events_aggregate_version_check"];
 const COLUMNS: i16 = 16;
+/// aggregate_type, aggregate_id, aggregate_version
+const KEY: [i16; 3] = [4, 5, 6];
 
 thread_local! {
     static INFO: RefCell<Option<Rc<Info>>> = const { RefCell::new(None) };
@@ -108,7 +110,9 @@ impl Info {
                 indexes.push(Index { oid, unique: form.indisunique, columns });
             }
             indexes.sort_by_key(|index| index.oid != versions);
-            plain &= indexes.first().is_some_and(|index| index.oid == versions && index.unique);
+            plain &= indexes
+                .first()
+                .is_some_and(|index| index.oid == versions && index.unique && index.columns.starts_with(&KEY));
             Ok(Info { events, owner: class.relowner, sequence, versions, event_ids, indexes, plain })
         }
     }

@@ -11,6 +11,7 @@
 mod find;
 mod following;
 
+use std::cell::Cell;
 use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Datum, Oid};
@@ -27,6 +28,16 @@ pub use self::find::{Found, Head, type_hash};
 
 const TRANSACTION_ID: usize = 2;
 
+thread_local! {
+    /// The last position that this session has drawn, and how often somebody else had drawn one since the one before.
+    static DRAWN: Cell<(i64, u64)> = const { Cell::new((0, 0)) };
+}
+
+/// Changes when this session finds that others have drawn positions between two of its own: that they write to the store.
+pub fn interruptions() -> u64 {
+    DRAWN.get().1
+}
+
 pub struct Store {
     info: Rc<Info>,
     table: Open,
@@ -37,6 +48,8 @@ pub struct Row<'a> {
     pub event_id: [u8; 16],
     pub stream: Stream<'a>,
     pub version: i64,
+    /// Not to be stored if others write to the store: see `Head::is_read_ahead`.
+    pub is_guess: bool,
     pub event_type: Text<'a>,
     pub event_name: Option<Text<'a>>,
     pub event_data: Datum,
@@ -82,6 +95,12 @@ impl Store {
         self.info.plain
     }
 
+    /// Whether a row may be inserted on a guess and taken back. What decodes the WAL would be told of it as of any other.
+    pub fn may_guess(&self) -> bool {
+        // SAFETY: a plain global, fixed at server start.
+        self.info.plain && unsafe { pg_sys::wal_level } < pg_sys::WalLevel::WAL_LEVEL_LOGICAL as i32
+    }
+
     pub fn tuple_desc(&self) -> pg_sys::TupleDesc {
         self.table.tuple_desc()
     }
@@ -107,7 +126,7 @@ impl Store {
     }
 
     /// Writes the event; `None` when another writer has stored this version first (or, where the slow way has to be
-    /// taken, this event id).
+    /// taken, this event id), or may have.
     pub fn insert(&self, row: &Row) -> Result<Option<Stored>> {
         if row.version <= 0 {
             return Err(Error::Internal(format!("version {} is not positive", row.version)));
@@ -120,9 +139,16 @@ impl Store {
         let (info, values, nulls) = (&*self.info, &mut values, &mut nulls);
         // SAFETY: values and nulls describe all columns of the table; every index is written; the relations are locked as
         // an INSERT locks them. `Info::plain` says that an INSERT would do no more. Nothing in here needs dropping.
-        let (tuple, fits) = unsafe {
+        let inserted = unsafe {
             protect(|| {
-                values[0] = Datum::from(raw::nextval_internal(info.sequence, false));
+                let position = raw::nextval_internal(info.sequence, false);
+                let (last, interruptions) = DRAWN.get();
+                let is_interrupted = position != last + 1;
+                DRAWN.set((position, interruptions + u64::from(is_interrupted)));
+                if is_interrupted && row.is_guess {
+                    return None;
+                }
+                values[0] = Datum::from(position);
                 // Assigns the transaction its id, as any write does.
                 values[TRANSACTION_ID - 1] = Datum::from(raw::GetTopFullTransactionId().value);
                 let command = raw::GetCurrentCommandId(true);
@@ -145,12 +171,13 @@ impl Store {
                     }
                     fits = true;
                 }
-                (tuple, fits)
+                Some((tuple, fits))
             })
         };
+        let Some((tuple, fits)) = inserted else { return Ok(None) };
         if !fits {
             // A writer that took this version before: one that took none of our locks, or that of a stream which was
-            // thought to be new. Take the tuple back and look again.
+            // thought to be new or as it was read ahead. Take the tuple back and look again.
             // SAFETY: the tuple was inserted just now.
             unsafe {
                 pg_sys::CommandCounterIncrement();

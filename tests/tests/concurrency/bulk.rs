@@ -8,7 +8,7 @@ use domain_events_tests::{Db, Session, engines};
 use super::waits;
 
 engines! {
-    events_that_come_between_two_rows, an_open_event_that_stays, an_open_event_that_goes, streams_of_every_length, what_a_savepoint_takes_back,
+    events_that_come_between_two_rows, an_open_event_that_stays, an_open_event_that_goes, streams_of_every_length, a_long_stream_among_short_ones, what_a_savepoint_takes_back,
 }
 
 /// Rows 1001 to 1060, each with an event; whoever updates them and has `app.gate` set waits at row 1020. The wait is a
@@ -95,6 +95,27 @@ fn versions(s: &mut Session) -> String {
         "select aggregate_id || ': ' || string_agg(replace(event_type, 'T', '') || ' ' || aggregate_version, ', ' order by aggregate_version)
            from domain_events.events where aggregate_type = 'T' and aggregate_id in ('1030', '1055') group by aggregate_id order by 1",
     )
+}
+
+/// A stream of 200,000 events among short ones is not read to its end.
+fn a_long_stream_among_short_ones(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create table t (id int primary key, a int); insert into t select 1000 + i, 0 from generate_series(1, 40) i;
+         select domain_events.enable_capture('t', 'T', baseline => 'now')",
+    );
+    db.admin().run(
+        "set session_replication_role = replica;
+         insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type)
+         select 'T', '1012', i, 'Noted' from generate_series(2, 200000) i",
+    );
+    s.run("update t set a = a + 1; update t set a = a + 1 where id <> 1012; update t set a = a + 1 where id % 3 = 0");
+    db.check_table("T", "t");
+    let mut s = db.owner();
+    s.run("begin; update t set a = a + 1");
+    let read = s.number("select pg_stat_get_xact_tuples_returned('domain_events.uk_aggregate_version'::regclass)");
+    assert!(read < 2000, "{read} entries of the index read for 40 rows");
+    s.run("commit");
 }
 
 /// Ids in the order of bytes and out of it, streams of 1 to 40 events, statements that touch all rows, some, or few.

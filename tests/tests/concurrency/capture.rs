@@ -6,7 +6,7 @@ use super::waits;
 
 engines! {
     nobody_who_began_during_a_pause_writes_after_it, resuming_waits_no_longer_than_it_may, enabling_waits_for_those_who_write,
-    a_type_that_changes_within_a_statement, columns_added_since_a_fixed_snapshot, columns_renamed_since_a_fixed_snapshot, names_that_change_places_since_a_fixed_snapshot, a_fixed_snapshot_that_is_not_too_old,
+    a_type_that_changes_within_a_statement, a_type_that_changes_before_a_row_is_met, columns_added_since_a_fixed_snapshot, columns_renamed_since_a_fixed_snapshot, names_that_change_places_since_a_fixed_snapshot, a_fixed_snapshot_that_is_not_too_old,
 }
 
 fn captured(db: &Db) -> Session {
@@ -101,6 +101,40 @@ fn a_type_that_changes_within_a_statement(db: &Db) {
         writer.run(&format!("set app.gate = 'off'; update t set p.{attribute} = a where id % 2 = 0"));
         writer.run(&format!("update t set a = a + 1; update t set p.{attribute} = 7 where id % 3 = 0"));
         db.check_table("T", "t");
+    }
+}
+
+/// Who waits for a row only, hears of nothing: the row has the new attribute, and its writer has not been told of it.
+fn a_type_that_changes_before_a_row_is_met(db: &Db) {
+    let mut s = db.owner();
+    s.run("create type pair as (x int, y int)");
+    for (number, (payload, write)) in [
+        ("changes", "update t set id = id + 1000 where id = 20"),
+        ("full", "update t set a = a + 1 where id = 20"),
+        ("full", "insert into t values (20, 5) on conflict (id) do update set a = excluded.a"),
+        ("changes", "delete from t where id = 20"),
+    ]
+    .into_iter()
+    .enumerate()
+    {
+        s.run(&format!(
+            "create table t (id int primary key, a int, p pair); insert into t select i, 0 from generate_series(20, 22) as i; update t set p.x = 1;
+             select domain_events.enable_capture('t', 'T{number}', payload => '{payload}', baseline => 'now');"
+        ));
+        let mut writer = db.owner();
+        writer.run("update t set id = 23 where id = 22; update t set id = 22 where id = 23; update t set a = 1; insert into t values (22, 5) on conflict (id) do update set a = excluded.a");
+        s.run(&format!(
+            "begin; alter type pair add attribute z{number} int; update t set p.z{number} = 5 where id = 20"
+        ));
+        let writer = waits(db, writer, write);
+        s.run("commit");
+        let (_, result) = writer.result();
+        result.unwrap_or_else(|e| panic!("{e}"));
+        s.run("update t set a = a + 1 where id in (21, 22)"); // what DDL alone did is no event
+        db.check_table(&format!("T{number}"), "t");
+        let lost = s.one(&format!("select count(*) from domain_events.events where event_type = 'T{number}Deleted' and event_data -> 'old_values' -> 'p' -> 'z{number}' is null"));
+        assert_eq!(lost, "0", "a deleted row's event lacks the new attribute");
+        s.run("select domain_events.disable_capture('t'); drop table t");
     }
 }
 

@@ -7,7 +7,7 @@ use std::{
 
 use domain_events_tests::{Cluster, Db, engines};
 
-engines! { t15_prepared_transactions, t15_logical_apply, t15_pg_upgrade, a_standby_reads_and_refuses_to_write }
+engines! { t15_prepared_transactions, t15_logical_apply, who_decodes_the_store_sees_each_event_once, t15_pg_upgrade, a_standby_reads_and_refuses_to_write }
 
 fn t15_prepared_transactions(db: &Db) {
     let db = Db::on(Cluster::start(&[("max_prepared_transactions", "10")]), db.engine);
@@ -81,6 +81,29 @@ fn t15_logical_apply(db: &Db) {
     target.run("alter subscription sub disable");
     target.run("alter subscription sub set (slot_name = none)");
     target.run("drop subscription sub");
+}
+
+/// No event is stored, even for a moment, that is taken back.
+fn who_decodes_the_store_sees_each_event_once(db: &Db) {
+    let source = Db::on(Cluster::start(&[("wal_level", "logical")]), db.engine);
+    let mut s = source.admin();
+    s.run("select pg_create_logical_replication_slot('slot', 'test_decoding')");
+    let mut s = source.owner();
+    s.run(
+        "create table users (id int primary key, name text);
+         select domain_events.enable_capture('users');
+         insert into users select i, 'a' from generate_series(101, 160) as i;
+         update users set name = 'b';
+         delete from users where id < 130;
+         insert into users select i, 'c' from generate_series(101, 160) as i on conflict (id) do update set name = 'd';",
+    );
+    let decoded = source.admin().table(
+        "select split_part(data, ' ', 3), count(*) from pg_logical_slot_get_changes('slot', null, null)
+          where data like 'table domain_events.events:%' group by 1 order by 1",
+    );
+    assert_eq!(decoded, "INSERT:|209");
+    source.check_table("User", "users");
+    source.admin().run("select pg_drop_replication_slot('slot')");
 }
 
 const USE: &str = "create table users (gone int, id int primary key, name text, ssn text);

@@ -31,6 +31,8 @@ pub struct Head {
     pub is_ours: bool,
     /// See [`type_hash`].
     pub event_type: u64,
+    /// Found by `Store::following`, before its stream was held.
+    pub is_read_ahead: bool,
 }
 
 #[derive(Clone, Copy)]
@@ -81,8 +83,9 @@ impl Store {
         let ours = unsafe { raw::GetTopFullTransactionIdIfAny() }.value;
         // SAFETY: the scan gives rows of the events table.
         let read = |slot: *mut pg_sys::TupleTableSlot| unsafe { read_head(slot, ours) };
-        // Who holds a version of ours took it for free, and is about to wait for us: waiting for it would be a deadlock.
-        let is_taken_back = |pending: &Head, ours: &Head| ours.is_ours && pending.version == ours.version;
+        // Two rows of one version: the pending one is about to be taken back, or has been. Where the other is ours, its writer
+        // is about to wait for us, and waiting for it would be a deadlock.
+        let is_taken_back = |pending: &Head, settled: &Head| pending.version == settled.version;
         // SAFETY: both call nothing but `raw`.
         unsafe { self.first(self.info.versions, &mut keys, read, is_taken_back) }.map(Option::unwrap_or_default)
     }
@@ -173,6 +176,7 @@ pub(super) unsafe fn read_head(slot: *mut pg_sys::TupleTableSlot, ours: u64) -> 
             position: (*values).value() as i64,
             is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours,
             event_type: datum::plain_text(*values.add(EVENT_TYPE - 1)).map_or(0, type_hash),
+            is_read_ahead: false,
         }
     }
 }

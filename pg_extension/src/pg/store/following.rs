@@ -12,8 +12,8 @@ use crate::pg::guard::protect;
 use crate::pg::lock::Stream;
 use crate::pg::raw;
 
+const COLUMNS: usize = pg_sys::INDEX_MAX_KEYS as usize;
 /// Columns of uk_aggregate_version.
-const COLUMNS: usize = 3;
 const ID: usize = 1;
 const VERSION: usize = 2;
 /// So many entries may be passed for each stream that is found.
@@ -75,15 +75,19 @@ impl Store {
                             let head = read_head(slot, ours);
                             if !head.is_ours && head.version == newest.version && is_of(slot, stream.aggregate_type, id)
                             {
-                                found.push((id.clone(), head));
+                                found.push((id.clone(), Head { is_read_ahead: true, ..head }));
                             }
                         }
                         let Some(next) = next else { break };
-                        if found.len() == limit || passed > ENTRIES * (found.len() + 1) {
+                        if found.len() == limit {
                             break;
                         }
                         id.clear();
                         id.extend_from_slice(next);
+                    }
+                    // Looked at with every entry: one stream may have a million.
+                    if passed > ENTRIES * (found.len() + 1) {
+                        break;
                     }
                     passed += 1;
                     newest = entry;
