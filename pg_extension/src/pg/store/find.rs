@@ -118,8 +118,45 @@ impl Store {
         read: impl Fn(*mut pg_sys::TupleTableSlot) -> T,
         is_moot: impl Fn(&T, &T) -> bool,
     ) -> Found<Option<T>> {
+        let nobody = pg_sys::TransactionId::from(0);
+        let search = |scan, slot, snapshot: *const pg_sys::SnapshotData| {
+            let mut pending: Option<(T, Wait)> = None;
+            // SAFETY: within the scan, whose snapshot tells of the row that was found last.
+            unsafe {
+                while raw::index_getnext_slot(scan, pg_sys::ScanDirection::BackwardScanDirection, slot) {
+                    let row = read(slot);
+                    // Only an insertion in progress sets xmin. A deletion in progress does not matter: the version was used.
+                    if (*snapshot).xmin == nobody {
+                        if pending.is_none_or(|(pending, _)| is_moot(&pending, &row)) {
+                            return Found::Settled(Some(row));
+                        }
+                        break;
+                    }
+                    let wait = Wait { xid: (*snapshot).xmin, token: (*snapshot).speculativeToken };
+                    pending.get_or_insert((row, wait));
+                }
+            }
+            pending.map_or(Found::Settled(None), |(_, wait)| Found::Pending(wait))
+        };
+        // SAFETY: `search` calls nothing but `raw`, and what keeps its rules.
+        unsafe { self.scan(index, keys, false, search) }
+    }
+
+    /// Runs `body` on an index scan with a dirty snapshot, a slot for its rows, and that snapshot. `with_entries`: the scan gives
+    /// the index's entries, too.
+    ///
+    /// # Safety
+    /// `body` keeps the rules of `protect`.
+    pub(super) unsafe fn scan<T>(
+        &self,
+        index: Oid,
+        keys: &mut [pg_sys::ScanKeyData],
+        with_entries: bool,
+        body: impl FnOnce(pg_sys::IndexScanDesc, *mut pg_sys::TupleTableSlot, *const pg_sys::SnapshotData) -> T,
+    ) -> T {
         let mut snapshot =
             pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY, ..Default::default() };
+        let snapshot = &raw mut snapshot;
         let (table, descriptor) = (self.table.raw(), self.table.tuple_desc());
         // SAFETY: the scan ends before the snapshot and the index go; after an error the resource owner releases what the
         // scan holds. The index is locked since `open`.
@@ -130,34 +167,20 @@ impl Store {
                 let scan = raw::index_beginscan(
                     table,
                     index,
-                    &raw mut snapshot,
+                    snapshot,
                     #[cfg(feature = "pg18")]
                     std::ptr::null_mut(),
                     keys.len() as i32,
                     0,
                 );
+                // Has to be known before the scan starts.
+                (*scan).xs_want_itup = with_entries;
                 raw::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
-                let mut pending: Option<(T, Wait)> = None;
-                let mut found = Found::Settled(None);
-                while raw::index_getnext_slot(scan, pg_sys::ScanDirection::BackwardScanDirection, slot) {
-                    let row = read(slot);
-                    // Only an insertion in progress sets xmin. A deletion in progress does not matter: the version was used.
-                    if snapshot.xmin == pg_sys::TransactionId::from(0) {
-                        if pending.is_none_or(|(pending, _)| is_moot(&pending, &row)) {
-                            pending = None;
-                            found = Found::Settled(Some(row));
-                        }
-                        break;
-                    }
-                    pending.get_or_insert((row, Wait { xid: snapshot.xmin, token: snapshot.speculativeToken }));
-                }
-                if let Some((_, wait)) = pending {
-                    found = Found::Pending(wait);
-                }
+                let result = body(scan, slot, snapshot);
                 raw::index_endscan(scan);
                 raw::ExecDropSingleTupleTableSlot(slot);
                 raw::index_close(index, pg_sys::NoLock as i32);
-                found
+                result
             })
         }
     }

@@ -8,7 +8,6 @@ use pgrx::pg_sys::{self, Datum};
 use super::Store;
 use super::find::{AGGREGATE_ID, AGGREGATE_TYPE, FROM, Head, read_head, stream_keys};
 use crate::pg::datum::{self, Text};
-use crate::pg::guard::protect;
 use crate::pg::lock::Stream;
 use crate::pg::raw;
 
@@ -30,29 +29,13 @@ impl Store {
     /// The newest events of this stream and of those after it in the order of ids (bytes), of the same type: at most `limit`
     /// streams, fewer where they are long. Only what is committed, and by other transactions: no rollback can take it away.
     pub fn following(&self, stream: &Stream, limit: usize) -> Vec<(Vec<u8>, Head)> {
-        let mut snapshot =
-            pg_sys::SnapshotData { snapshot_type: pg_sys::SnapshotType::SNAPSHOT_DIRTY, ..Default::default() };
-        let (mut keys, snapshot) = (stream_keys(stream, FROM), &raw mut snapshot);
-        let (table, descriptor) = (self.table.raw(), self.table.tuple_desc());
+        let mut keys = stream_keys(stream, FROM);
         let (mut heads, mut id) = (Vec::with_capacity(limit), Vec::new());
         let (found, id) = (&mut heads, &mut id);
-        // SAFETY: as `Store::first`. What needs dropping lives outside, and grows between calls into Postgres.
-        unsafe {
-            let ours = raw::GetTopFullTransactionIdIfAny().value;
-            protect(|| {
-                let index = raw::index_open(self.info.versions, pg_sys::NoLock as i32);
-                let slot = raw::MakeSingleTupleTableSlot(descriptor, &raw const pg_sys::TTSOpsBufferHeapTuple);
-                let scan = raw::index_beginscan(
-                    table,
-                    index,
-                    snapshot,
-                    #[cfg(feature = "pg18")]
-                    std::ptr::null_mut(),
-                    keys.len() as i32,
-                    0,
-                );
-                (*scan).xs_want_itup = true;
-                raw::index_rescan(scan, keys.as_mut_ptr(), keys.len() as i32, std::ptr::null_mut(), 0);
+        let collect = |scan: pg_sys::IndexScanDesc, slot, snapshot: *const pg_sys::SnapshotData| {
+            // SAFETY: within the scan, whose snapshot tells of the row that was fetched last.
+            unsafe {
+                let ours = raw::GetTopFullTransactionIdIfAny().value;
                 let (mut values, mut nulls) = ([Datum::from(0); COLUMNS], [false; COLUMNS]);
                 let mut newest: Option<Entry> = None;
                 let mut passed = 0;
@@ -92,11 +75,10 @@ impl Store {
                     passed += 1;
                     newest = entry;
                 }
-                raw::index_endscan(scan);
-                raw::ExecDropSingleTupleTableSlot(slot);
-                raw::index_close(index, pg_sys::NoLock as i32);
-            });
-        }
+            }
+        };
+        // SAFETY: `collect` calls nothing but `raw`. What needs dropping lives outside, and grows between calls into Postgres.
+        unsafe { self.scan(self.info.versions, &mut keys, true, collect) };
         heads
     }
 }
