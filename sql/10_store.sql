@@ -37,10 +37,12 @@ create table domain_events.events (
   schema_version    int not null default 1,
   occurred_at       timestamptz not null default pg_catalog.clock_timestamp(),
   recorded_at       timestamptz not null default pg_catalog.clock_timestamp(),
+  origin            text collate "C" not null default 'appended',
   constraint events_pkey primary key (global_position),
   constraint uk_aggregate_version unique (aggregate_type, aggregate_id, aggregate_version),
   constraint events_event_id_key unique (event_id),
-  constraint events_aggregate_version_check check (aggregate_version > 0)
+  constraint events_aggregate_version_check check (aggregate_version > 0),
+  constraint events_origin_check check (origin in ('captured', 'appended', 'imported', 'adopted'))
 );
 
 alter sequence domain_events.events_global_position_seq owned by domain_events.events.global_position;
@@ -66,10 +68,12 @@ comment on column domain_events.events.caused_by is 'Who did it: the actor of th
 comment on column domain_events.events.schema_version is 'Version of the payload''s shape, for upcasting';
 comment on column domain_events.events.occurred_at is 'When it happened; the caller may say';
 comment on column domain_events.events.recorded_at is 'The server''s clock while the stream was held; rises with the version';
+comment on column domain_events.events.origin is 'How it came here, said by the store and by no caller: captured from a table, appended by append_event(), imported from another server, adopted from a legacy table. What happened to a captured row, only captured events tell';
 comment on constraint events_pkey on domain_events.events is 'Positions are unique';
 comment on constraint uk_aggregate_version on domain_events.events is 'One event per version of a stream: what arbitrates between writers in the end';
 comment on constraint events_event_id_key on domain_events.events is 'An event is stored once';
 comment on constraint events_aggregate_version_check on domain_events.events is 'Versions count from 1';
+comment on constraint events_origin_check on domain_events.events is 'captured, appended, imported or adopted';
 
 create function domain_events._refuse_change() returns trigger
 language plpgsql set search_path = pg_catalog, pg_temp

@@ -51,6 +51,7 @@ as $$
 declare
   value text := nullif(current_setting('domain_events.metadata', true), '');
   parsed jsonb;
+  marks text[];
 begin
   if value is null then
     return '{}';
@@ -64,11 +65,17 @@ begin
   end;
   if jsonb_typeof(parsed) = 'object' then
     -- These keys are the store's own marks on captured events.
-    return parsed - '{complete,late,after_version,after_position,failure_id,queued,in_table}'::text[];
+    marks := array(select k from jsonb_object_keys(parsed) as k
+                    where k in ('complete', 'baseline', 'late', 'after_version', 'after_position', 'failure_id', 'queued', 'in_table', '$context'));
+    if marks = '{}' then
+      return parsed;
+    end if;
+    return (parsed - marks)
+           || jsonb_build_object('$context', (select jsonb_object_agg(k, parsed -> k) from unnest(marks) as k));
   end if;
   return jsonb_build_object('$context', parsed);
 end
 $$;
 
 comment on function domain_events._context_metadata() is
-  'The metadata of the context as an object; what is no JSON object is kept under the key $context, so that a bad setting never fails a statement';
+  'The metadata of the context as an object; what is no JSON object, and keys that are the store''s marks on captured events, are kept under the key $context: a bad setting never fails a statement, and is never lost';

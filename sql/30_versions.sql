@@ -80,23 +80,27 @@ begin
   elsif octet_length(aggregate_id) > 1024 then
     raise exception 'aggregate_id is too long: % bytes', octet_length(aggregate_id)
       using errcode = '22023', hint = 'An aggregate id has at most 1,024 bytes; use a hash of the longer key.';
+  elsif starts_with(aggregate_type, 'domain_events.') then
+    raise exception 'aggregate type "%" is reserved', aggregate_type
+      using errcode = '22023', hint = 'Types that start with "domain_events." are the store''s own.';
   end if;
 end
 $$;
 
 comment on function domain_events._check_stream(text, text) is
-  'Raises 22004 or 22023 unless type and id can name a stream';
+  'Raises 22004 or 22023 unless type and id can name a stream that others than the store write';
 
--- A captured key may be the empty text, which nobody would append to.
+-- A captured key may be the empty text, which nobody would append to; the store's own streams are read by everybody.
 create function domain_events._check_read(aggregate_type text, aggregate_id text) returns void
 language plpgsql immutable
 as $$
 begin
-  perform domain_events._check_stream(aggregate_type, case when aggregate_id = '' then '-' else aggregate_id end);
+  perform domain_events._check_stream(case when starts_with(aggregate_type, 'domain_events.') then overlay(aggregate_type placing '-' from 1 for 1) else aggregate_type end,
+                                      case when aggregate_id = '' then '-' else aggregate_id end);
 end
 $$;
 
-comment on function domain_events._check_read(text, text) is 'As _check_stream(), for reading: an empty id passes';
+comment on function domain_events._check_read(text, text) is 'As _check_stream(), for reading: an empty id and the store''s own types pass';
 
 create function domain_events._check_writable() returns void
 language plpgsql stable
@@ -308,10 +312,12 @@ begin
     raise exception 'event_table must not be null'
       using errcode = '22004', hint = 'Leave it out for the event store itself.';
   end if;
-  -- A legacy table may hold an empty type or id, and its users' inserts go on.
-  perform domain_events._check_stream(
-    case when aggregate_type = '' and event_table <> 'domain_events.events'::regclass then '-' else aggregate_type end,
-    case when aggregate_id = '' and event_table <> 'domain_events.events'::regclass then '-' else aggregate_id end);
+  if event_table = 'domain_events.events'::regclass then
+    perform domain_events._check_stream(aggregate_type, aggregate_id);
+  else
+    -- A legacy table may hold an empty type or id, and its users' inserts go on.
+    perform domain_events._check_read(case when aggregate_type = '' then '-' else aggregate_type end, aggregate_id);
+  end if;
   perform domain_events._check_writable();
   if event_table = 'domain_events.events'::regclass then
     return domain_events._next_own_version(aggregate_type, aggregate_id);

@@ -228,20 +228,6 @@ $$;
 
 comment on function domain_events._find_capture(oid) is 'The capture that serves a relation or the table it is a partition of; null when there is none';
 
--- The types that this capture gives. An event of another type is the application's and says nothing of the row, however new it is.
-create function domain_events._own_types(capture_id int) returns text[]
-language sql stable set search_path = pg_catalog, pg_temp
-as $$
-  select array(select domain_events._event_type(c.aggregate_type, c.event_name_style, verb)
-                 from unnest('{Created,Updated,Deleted,Rekeyed,Baselined}'::text[]) as verb
-                union
-               select m ->> 'type' from jsonb_array_elements(c.event_types) as m
-                order by 1)
-    from domain_events.capture_config c where c.capture_id = _own_types.capture_id
-$$;
-
-comment on function domain_events._own_types(int) is 'The event types that a capture gives';
-
 -- What the native trigger needs to know of a relation, columns already followed through DDL. The portable trigger has the
 -- same baked into its text.
 create function domain_events._capture_plan(relation oid) returns jsonb
@@ -269,7 +255,6 @@ begin
       'update', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Updated'),
       'delete', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Deleted'),
       'rekey', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed')),
-    'own_types', to_jsonb(domain_events._own_types(id)),
     'event_types', config.event_types,
     'columns', (select jsonb_agg(jsonb_build_object('name', k.column_name, 'identity', k.identity_position,
                                                     'captured', k.captured, 'redacted', k.redacted) order by k.attnum)

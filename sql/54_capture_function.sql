@@ -57,7 +57,7 @@ declare
   _place constant jsonb := ''{}'';' end || $d$
   _op text := tg_op; _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
-  _type text; _newest text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
+  _type text; _origin text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
   _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
   _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text;
@@ -233,20 +233,20 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
        and coalesce(current_setting('domain_events.causation_id', true), '') = ''
        and coalesce(current_setting('domain_events.metadata', true), '') = '' then
       if _op <> 'INSERT' then
-        select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id, e.event_type
-          into _version, _position, _before, _transaction, _newest
+        select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id, e.origin
+          into _version, _position, _before, _transaction, _origin
           from domain_events.events e
          where e.aggregate_type = %5$L and e.aggregate_id = _id
          order by e.aggregate_version desc limit 1;
       end if;
-      if (_op = 'INSERT' and _id is not null) or (_position > %9$s and (_op <> 'DELETE' or _transaction <> pg_current_xact_id()) and _newest = any (%18$L::text[])) then
+      if (_op = 'INSERT' and _id is not null) or (_position > %9$s and (_op <> 'DELETE' or _transaction <> pg_current_xact_id()) and _origin = 'captured') then
         _is_locked := pg_try_advisory_lock(domain_events._stream_key(%5$L, _id));
         if _is_locked then
           _recorded := greatest(clock_timestamp(), _before + interval '1 microsecond');
           _event_id := domain_events.uuid_v7();
           insert into domain_events.events
-            (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at)
-          values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded)
+            (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
+          values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded, 'captured')
           on conflict on constraint uk_aggregate_version do nothing;
           if found then
             _told := coalesce(_version, 0);
@@ -299,7 +299,7 @@ $b$,
     e.row_old,
     format(place_end, '_old_id'), format(late_marks, '_ended'), format(place_end, '_id'), format(late_marks, '_late'),
     case when is_partitioned then 'or _op in (''LEAVE'', ''ARRIVE'')' else '' end,
-    config.capture_id, domain_events._own_types(config.capture_id));
+    config.capture_id);
   -- With "abort" too: the lock of the usual case belongs to the session and is given back on error.
   body := format($b$
   begin

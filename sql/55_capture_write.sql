@@ -5,11 +5,11 @@ language sql stable
 as $$
   select e.global_position from domain_events.events e
    where e.aggregate_type = _captured_position.aggregate_type and e.aggregate_id = _captured_position.aggregate_id
-     and jsonb_exists_any(e.event_data, '{new_values,old_values,new_aggregate_id}')
+     and e.origin = 'captured'
    order by e.aggregate_version desc limit 1
 $$;
 
-comment on function domain_events._captured_position(text, text) is 'Position of the stream''s newest event that says something of a row; null when none does';
+comment on function domain_events._captured_position(text, text) is 'Position of the stream''s newest captured event, which alone says something of a row; null when there is none';
 
 -- Every captured row comes through here: what other functions do (the context) is written out, and search_path is
 -- the caller's pinned one, which together is about 15 us of 50 a row.
@@ -24,6 +24,7 @@ as $$
 declare
   head_version bigint;
   head_position bigint;
+  head_origin text;
   head_recorded_at timestamptz;
   recorded timestamptz;
 begin
@@ -45,12 +46,12 @@ begin
                                              operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id);
   end if;
   for attempt in 1 .. 100 loop
-    select e.aggregate_version, e.global_position, e.recorded_at
-      into head_version, head_position, head_recorded_at
+    select e.aggregate_version, e.global_position, e.origin, e.recorded_at
+      into head_version, head_position, head_origin, head_recorded_at
       from domain_events.events e
      where e.aggregate_type = _write_event.aggregate_type and e.aggregate_id = _write_event.aggregate_id
      order by e.aggregate_version desc limit 1;
-    if operation in ('INSERT', 'UPDATE') and head_position > whole_row_after then
+    if operation in ('INSERT', 'UPDATE') and head_position > whole_row_after and head_origin <> 'captured' then
       head_position := domain_events._captured_position(aggregate_type, aggregate_id);
     end if;
     if operation = 'UPDATE' and (head_position <= whole_row_after) is not false then
@@ -61,10 +62,11 @@ begin
     recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
     insert into domain_events.events
       (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
-       correlation_id, causation_id, caused_by, occurred_at, recorded_at)
+       correlation_id, causation_id, caused_by, occurred_at, recorded_at, origin)
     values
       (domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data,
-       metadata, correlation_id, causation_id, caused_by, coalesce(occurred_at, recorded), recorded)
+       metadata, correlation_id, causation_id, caused_by, coalesce(occurred_at, recorded), recorded,
+       'captured')
     on conflict do nothing;
     if found then
       return coalesce(head_version, 0) + 1;
@@ -76,7 +78,7 @@ end
 $$;
 
 comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text, boolean) is
-  'Stores an event as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after). A given caused_by means a given context, otherwise the session''s is taken.';
+  'Stores an event of a capture as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after). A given caused_by means a given context, otherwise the session''s is taken.';
 
 create function domain_events._late_after(metadata jsonb) returns numeric
 language sql immutable
@@ -175,14 +177,14 @@ begin
   for event in
     select coalesce(f.late_after, e.aggregate_version - 1) as after_version,
            case when jsonb_exists(e.event_data, 'new_aggregate_id') or (jsonb_exists(e.event_data, 'old_values') and not jsonb_exists(e.event_data, 'new_values')) then 'end'
-                when e.event_type ~* 'baselined$' then 'baseline'  -- of a row of any age
+                when e.metadata @> '{"baseline": true}' then 'baseline'  -- of a row of any age
                 when jsonb_exists(e.event_data, 'old_values') then 'change'
                 else 'beginning' end as kind
       from domain_events.events e
      cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id
        and e.transaction_id = pg_current_xact_id() and e.global_position > _place_end.whole_row_after
-       and (jsonb_exists(e.event_data, 'new_values') or jsonb_exists(e.event_data, 'old_values'))
+       and e.origin = 'captured'
        and not jsonb_exists(e.metadata, 'failure_id')  -- tells of what was before
      order by coalesce(f.late_after + 0.5, e.aggregate_version), case when f.late_after is null then e.aggregate_version else -e.aggregate_version end
   loop

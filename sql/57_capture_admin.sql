@@ -143,10 +143,6 @@ begin
   perform domain_events._check_event_types(target, event_types);
   if aggregate_type is not null then
     perform domain_events._check_stream(aggregate_type, 'x');
-    if aggregate_type like E'domain\\_events.%' then
-      raise exception 'aggregate type "%" is reserved', aggregate_type
-        using errcode = '22023', hint = 'Types that start with "domain_events." are the store''s own.';
-    end if;
   end if;
   if (select c.relispartition from pg_class c where c.oid = target) then
     raise exception '% is a partition', target

@@ -26,7 +26,7 @@ begin
        from (select *, tableoid from %7$s %3$s as new
               where not exists (select from domain_events.events e
                                  where e.aggregate_type = %4$L and e.aggregate_id = domain_events._short_id(%1$s)
-                                   and e.global_position > %5$s and jsonb_exists_any(e.event_data, ''{new_values,old_values,new_aggregate_id}''))
+                                   and e.global_position > %5$s and e.origin = ''captured'')
               limit %6$s for share) as new',
     expressions.id_new, expressions.row_new, target, config.aggregate_type, config.whole_row_after,
     coalesce(max_rows::text, 'all'),
@@ -36,8 +36,9 @@ begin
     perform domain_events._write_event(config.aggregate_type, one.id,
       domain_events._event_type(config.aggregate_type, config.event_name_style, 'Baselined'), null,
       jsonb_build_object('new_values', one.data),
-      case when one.relation = target and not config.shares_type then '{"complete": true}'
-           else jsonb_build_object('complete', true, 'in_table', domain_events._qualified_name(one.relation)) end);
+      '{"complete": true, "baseline": true}'
+      || case when one.relation = target and not config.shares_type then '{}'
+              else jsonb_build_object('in_table', domain_events._qualified_name(one.relation)) end);
     written := written + 1;
   end loop;
   return written;

@@ -25,7 +25,7 @@ begin
   -- A truncation is between the events of lower and of higher positions: the table was locked.
   table_events := array(
     select t from domain_events.events t
-     where t.aggregate_type = 'domain_events.Table'
+     where t.aggregate_type = 'domain_events.Table' and t.origin = 'captured'
        and t.event_type in ('TableTruncated', 'PartitionDetached', 'PartitionDropped', 'PartitionRenamed')
        and t.event_data ->> 'aggregate_type' = fold_stream.aggregate_type
        and (up_to_version is null or up_to_version >= newest
@@ -46,7 +46,7 @@ begin
       from domain_events.events e
      cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id
-       and (up_to_version is null or e.aggregate_version <= up_to_version)
+       and e.origin = 'captured' and (up_to_version is null or e.aggregate_version <= up_to_version)
     union all
     select null, null, null, null, null, 1e30  -- now, after all of them
      order by place, turn

@@ -181,10 +181,10 @@ begin
     end if;
     insert into domain_events.events
       (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
-       correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at)
+       correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin)
     values (head.global_position, head.event_id, head.aggregate_type, head.aggregate_id, head.aggregate_version, head.event_type,
             head.event_name, head.event_data, head.metadata, head.correlation_id, head.causation_id, head.caused_by,
-            head.schema_version, head.occurred_at, head.recorded_at)
+            head.schema_version, head.occurred_at, head.recorded_at, 'adopted')
     on conflict do nothing;
     return true;
   end loop;
@@ -277,11 +277,16 @@ begin
       using errcode = '22023', detail = format('Positions %s to %s are reserved, from place %s on.', adoption.first_position, adoption.last_position, adoption.first_place),
             hint = 'Reserve a block with domain_events._begin_adoption().';
   end if;
+  select b.* into other from unnest(batch) as b where starts_with(b.aggregate_type, 'domain_events.') limit 1;
+  if found then
+    raise exception 'aggregate type "%" is reserved', other.aggregate_type
+      using errcode = '22023', hint = 'Types that start with "domain_events." are the store''s own.';
+  end if;
   insert into domain_events.events
     (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
-     correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at)
+     correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin)
   select adoption.first_position + b.global_position - adoption.first_place, b.event_id, b.aggregate_type, b.aggregate_id, b.aggregate_version, b.event_type, b.event_name, b.event_data,
-         b.metadata, b.correlation_id, b.causation_id, b.caused_by, b.schema_version, b.occurred_at, b.recorded_at
+         b.metadata, b.correlation_id, b.causation_id, b.caused_by, b.schema_version, b.occurred_at, b.recorded_at, 'adopted'
     from unnest(batch) as b
    order by b.global_position
   on conflict do nothing;

@@ -48,7 +48,7 @@ create function domain_events._stream_findings(
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   with event as materialized (
-    select e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by,
+    select e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by, e.origin,
            -- Old events of a legacy table keep their times and may name no originator; their positions rise all the same.
            exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position) as is_adopted,
            lag(e.aggregate_version) over w as version_before,
@@ -65,7 +65,8 @@ as $$
            (array_agg(version order by version) filter (where recorded_at <= recorded_before and not is_adopted or position <= position_before))[1] as not_newer,
            (array_agg(version order by version) filter (
              where position > (select domain_events._last_position())
-                or not is_adopted and (caused_by is null or recorded_at > (select domain_events._latest_time()))))[1] as forged,
+                or not is_adopted and (caused_by is null or recorded_at > (select domain_events._latest_time()) or origin in ('imported', 'adopted'))
+                or origin <> 'captured' and starts_with(_stream_findings.aggregate_type, 'domain_events.')))[1] as forged,
            -- The newest of a stream's old events is moved first, the others follow.
            bool_or(is_adopted and exists (select from domain_events.adoptions a
                                            where a.state = 'moving' and position between a.first_position and a.last_position)) as is_moving
@@ -80,7 +81,7 @@ as $$
      ('version_not_positive', t.not_positive > 0, format('%s events have a version below 1', t.not_positive)),
      ('order_against_time', t.not_newer is not null, format('version %s is not newer than the version before it', t.not_newer)),
      ('stream_head_disagrees', t.newest_by_position <> t.newest, format('the newest version is %s, the event stored last has version %s', t.newest, t.newest_by_position)),
-     ('forged_event', t.forged is not null, format('version %s was not written by the store: it names no originator, lies in the future, or its position was never drawn', t.forged))
+     ('forged_event', t.forged is not null, format('version %s was not written by the store: it names no originator, lies in the future, its position was never drawn, or it has not come as it says', t.forged))
    ) as f(code, is_found, detail)
    where f.is_found
 $$;
@@ -103,7 +104,8 @@ begin
       select distinct s.stream
         from (select e.stream, e.version, row_number() over w as n, e.recorded_at, lag(e.recorded_at) over w as recorded_before, e.is_bad, e.position
                 from (select hashtextextended(e.aggregate_id, hashtextextended(e.aggregate_type, 0)) as stream, e.aggregate_version as version,
-                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest) and not exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position) as is_bad
+                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest or e.origin in ('imported', 'adopted')) and not exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position)
+                             or e.origin <> 'captured' and starts_with(e.aggregate_type, 'domain_events.') as is_bad
                         from domain_events.events e) as e
               window w as (partition by e.stream order by e.position)) as s
        where s.version <> s.n or s.recorded_at <= s.recorded_before and not exists (select from domain_events.adoptions a where s.position between a.first_position and a.last_position) or s.is_bad);
@@ -112,7 +114,8 @@ begin
       select distinct s.stream
         from (select e.stream, e.version, row_number() over w as n, e.recorded_at, lag(e.recorded_at) over w as recorded_before, e.is_bad, e.position
                 from (select hashtextextended(e.aggregate_id, hashtextextended(e.aggregate_type, 0)) as stream, e.aggregate_version as version,
-                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest) and not exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position) as is_bad
+                             e.global_position as position, e.recorded_at, (e.caused_by is null or e.recorded_at > latest or e.origin in ('imported', 'adopted')) and not exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position)
+                             or e.origin <> 'captured' and starts_with(e.aggregate_type, 'domain_events.') as is_bad
                         from domain_events.events e where e.aggregate_type = _suspect_streams.aggregate_type) as e
               window w as (partition by e.stream order by e.position)) as s
        where s.version <> s.n or s.recorded_at <= s.recorded_before and not exists (select from domain_events.adoptions a where s.position between a.first_position and a.last_position) or s.is_bad);

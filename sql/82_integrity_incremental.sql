@@ -46,7 +46,7 @@ returns table (stream_type text, stream_id text)
 language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   with new as materialized (
-    select e.aggregate_type, e.aggregate_id, e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by,
+    select e.aggregate_type, e.aggregate_id, e.aggregate_version as version, e.global_position as position, e.recorded_at, e.caused_by, e.origin,
            exists (select from domain_events.adoptions a where e.global_position between a.first_position and a.last_position) as is_adopted
       from domain_events.events e
      where e.global_position > _new_suspects.after_position
@@ -60,7 +60,8 @@ as $$
            min(o.recorded_at) filter (where not o.is_adopted) as recorded_at, min(o.position) as position,
            coalesce(bool_or(o.version <= 0 or o.version <> o.version_before + 1 or o.position <= o.position_before
                    or o.position > (select domain_events._last_position())
-                   or not o.is_adopted and (o.recorded_at <= o.recorded_before or o.caused_by is null
+                   or o.origin <> 'captured' and starts_with(o.aggregate_type, 'domain_events.')
+                   or not o.is_adopted and (o.recorded_at <= o.recorded_before or o.caused_by is null or o.origin in ('imported', 'adopted')
                                             or o.recorded_at > (select domain_events._latest_time()))), false) as is_bad
       from ordered o group by o.aggregate_type, o.aggregate_id
   )

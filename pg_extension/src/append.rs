@@ -15,7 +15,7 @@ use crate::pg::call::Call;
 use crate::pg::datum::Text;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
-use crate::pg::store::{self, Found, Head, Row, Store, Stored};
+use crate::pg::store::{self, Found, Head, Origin, Row, Store, Stored};
 use crate::pg::{delegate, json};
 use crate::uuid;
 
@@ -36,9 +36,10 @@ pub struct NewEvent<'a> {
     pub caused_by: Option<Text<'a>>,
     pub schema_version: i32,
     pub occurred_at: Option<i64>,
+    pub origin: Origin,
 }
 
-/// Checks what may name a stream.
+/// Checks what may name a stream that others than the store write.
 pub fn stream<'a>(aggregate_type: Option<Text<'a>>, aggregate_id: Option<Text<'a>>) -> Result<Stream<'a>> {
     let needed = |name| Error::NullArgument { name, hint: STREAM_HINT };
     let aggregate_type = aggregate_type.ok_or(needed("aggregate_type"))?;
@@ -58,6 +59,12 @@ pub fn stream<'a>(aggregate_type: Option<Text<'a>>, aggregate_id: Option<Text<'a
         return Err(Error::bad(
             format!("aggregate_id is too long: {} bytes", aggregate_id.bytes.len()),
             "An aggregate id has at most 1,024 bytes; use a hash of the longer key.",
+        ));
+    }
+    if aggregate_type.bytes.starts_with(b"domain_events.") {
+        return Err(Error::bad(
+            format!("aggregate type \"{}\" is reserved", aggregate_type.lossy()),
+            "Types that start with \"domain_events.\" are the store's own.",
         ));
     }
     Ok(Stream { aggregate_type, aggregate_id })
@@ -150,6 +157,7 @@ pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
         schema_version: event.schema_version,
         occurred_at: event.occurred_at,
         recorded_at: if head.version == 0 { clock } else { clock.max(head.recorded_at + 1) },
+        origin: event.origin,
     }
 }
 
@@ -196,6 +204,7 @@ fn new_event<'a>(call: &'a Call) -> Result<NewEvent<'a>> {
         caused_by: call.text(8).or(Some(context.caused_by)),
         schema_version,
         occurred_at: call.i64(11),
+        origin: Origin::Appended,
     })
 }
 
@@ -255,6 +264,7 @@ pub fn append_row(call: Call) -> Result<Datum> {
         caused_by: text(13),
         schema_version: columns[13].map_or(1, |datum| datum.value() as i32),
         occurred_at: columns[14].map(|datum| datum.value() as i64),
+        origin: Origin::Appended,
     };
     let stored = append(&store, &event, call.i64(1))?;
     Ok(memory.outer(|| store.to_composite(stored)))
@@ -282,6 +292,7 @@ pub fn write_event(call: Call) -> Result<Datum> {
         causation_id: call.text(11),
         schema_version: 1,
         occurred_at: call.i64(8),
+        origin: Origin::Captured,
     };
     if event.caused_by.is_none() {
         let context = Context::current();
@@ -323,8 +334,14 @@ pub fn next_aggregate_version(call: Call) -> Result<Datum> {
     if table == store.oid() {
         return next(&stream(call.text(0), call.text(1))?);
     }
-    // A legacy table may hold an empty type or id, and its users' inserts go on.
-    let given = |index| call.text(index).map(|text| if text.bytes.is_empty() { Text::new(b"-") } else { text });
+    // A legacy table may hold an empty type or id, or one that is reserved in the store, and its users' inserts go on.
+    let given = |index| {
+        call.text(index).map(|text| match text.bytes.strip_prefix(b"domain_events.") {
+            Some(rest) => Text::new(&[b"domain-events.", rest].concat()),
+            None if text.bytes.is_empty() => Text::new(b"-"),
+            None => text,
+        })
+    };
     stream(given(0), given(1))?;
     memory.outer(|| delegate::next_legacy_version(&store, &call))
 }

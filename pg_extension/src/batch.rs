@@ -15,7 +15,7 @@ use crate::pg::call::Call;
 use crate::pg::datum::{self, Text};
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
-use crate::pg::store::{Found, Store, Stored};
+use crate::pg::store::{Found, Origin, Store, Stored};
 use crate::pg::{input, json, rows};
 
 const EVENTS_HINT: &str = "For example [{\"event_type\": \"UserUpdated\", \"event_data\": {}}].";
@@ -249,6 +249,7 @@ impl<'a> Shared<'a> {
             caused_by: text("caused_by")?.or(Some(self.context.caused_by)),
             schema_version,
             occurred_at: typed("occurred_at", input::Kind::Moment)?.map(|datum| datum.value() as i64),
+            origin: Origin::Appended,
         })
     }
 }

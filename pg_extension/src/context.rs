@@ -2,12 +2,14 @@
 //! not break the user's own statement.
 
 use crate::error::Result;
-use crate::jsonb::{Document, Writer};
+use crate::jsonb::{Document, Entry, Value, Writer, key_order};
 use crate::pg::datum::Text;
 use crate::pg::{json, settings};
 use pgrx::pg_sys::Datum;
 
 const LIMIT: usize = 8192;
+/// Where the context's metadata is kept as far as it is no object, or its keys are the store's own.
+const CONTEXT: &[u8] = b"$context";
 
 pub struct Context<'a> {
     pub caused_by: Text<'a>,
@@ -33,7 +35,15 @@ impl Context<'_> {
 fn is_mark(key: &[u8]) -> bool {
     matches!(
         key,
-        b"complete" | b"late" | b"after_version" | b"after_position" | b"failure_id" | b"queued" | b"in_table"
+        b"complete"
+            | b"baseline"
+            | b"late"
+            | b"after_version"
+            | b"after_position"
+            | b"failure_id"
+            | b"queued"
+            | b"in_table"
+            | CONTEXT
     )
 }
 
@@ -50,8 +60,8 @@ fn cut<'a>(value: &[u8]) -> Text<'a> {
 pub fn metadata() -> Result<Option<Vec<u8>>> {
     let Some(text) = settings::metadata() else { return Ok(None) };
     let mut writer = Writer::default();
-    let wrap = |writer: &mut Writer, value: &dyn Fn(&mut Writer) -> Result<crate::jsonb::Entry>| {
-        let mut object = writer.object([b"$context".as_slice()].into_iter())?;
+    let wrap = |writer: &mut Writer, value: &dyn Fn(&mut Writer) -> Result<Entry>| {
+        let mut object = writer.object([CONTEXT].into_iter())?;
         let entry = value(writer)?;
         writer.add(&mut object, entry)?;
         writer.end(object).map(|_| ())
@@ -69,10 +79,23 @@ pub fn metadata() -> Result<Option<Vec<u8>>> {
         if !object.iter().any(|(key, _)| is_mark(key)) {
             return Ok(Some(parsed.to_vec()));
         }
-        let kept: Vec<_> = object.iter().filter(|(key, _)| !is_mark(key)).collect();
-        let mut object = writer.object(kept.iter().map(|(key, _)| *key))?;
-        for (_, value) in &kept {
-            let entry = writer.value(value)?;
+        let (marks, kept): (Vec<_>, Vec<_>) = object.iter().partition(|(key, _)| is_mark(key));
+        let mut parts: Vec<(&[u8], Option<Value>)> = kept.into_iter().map(|(key, value)| (key, Some(value))).collect();
+        parts.push((CONTEXT, None));
+        parts.sort_by(|(a, _), (b, _)| key_order(a, b));
+        let mut object = writer.object(parts.iter().map(|(key, _)| *key))?;
+        for (_, value) in &parts {
+            let entry = match value {
+                Some(value) => writer.value(value)?,
+                None => {
+                    let mut below = writer.object(marks.iter().map(|(key, _)| *key))?;
+                    for (_, value) in &marks {
+                        let entry = writer.value(value)?;
+                        writer.add(&mut below, entry)?;
+                    }
+                    writer.end(below)?
+                }
+            };
             writer.add(&mut object, entry)?;
         }
         let _ = writer.end(object)?;

@@ -49,7 +49,7 @@ DUMP
      group by n / 2000 order by n / 2000"
 } >"$dir/dump.sql"
 
-columns="global_position, aggregate_version, event_id, aggregate_type, aggregate_id, event_type, event_name, event_data, metadata, correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at"
+columns="global_position, aggregate_version, event_id, aggregate_type, aggregate_id, event_type, event_name, event_data, metadata, correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin"
 now() { date +%s.%N; }
 fresh() {
   sql -d postgres -c "drop database if exists $1" -c "create database $1" 2>/dev/null

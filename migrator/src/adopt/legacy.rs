@@ -251,6 +251,7 @@ impl Legacy {
             self.schema_version_of(row),
             known(&both),
             known(&other),
+            "'adopted'".into(),
         ];
         format!("row({})::domain_events.events", columns.join(", "))
     }

@@ -12,11 +12,14 @@ use crate::mysql::types::Codec;
 
 /// Columns that COPY fills, in its order; the version comes second.
 pub const COLUMNS: &str = "global_position, aggregate_version, event_id, aggregate_type, aggregate_id, event_type, event_name, \
-                           event_data, metadata, correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at";
+                           event_data, metadata, correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, \
+                           origin";
 
 /// Limits of the store.
 const LONGEST_TYPE: usize = 255;
 const LONGEST_ID: usize = 1024;
+/// How the types of the store's own streams begin.
+const RESERVED: &str = "domain_events.";
 
 /// Which column of the source is what.
 #[derive(Debug)]
@@ -129,6 +132,11 @@ impl Maker {
         if self.kind.is_empty() || self.kind.len() > LONGEST_TYPE {
             return Err(format!("the type of a stream has 1 to {LONGEST_TYPE} bytes, not {}", self.kind.len()));
         }
+        if self.kind.starts_with(RESERVED) {
+            return Err(format!(
+                "the type of a stream must not begin with {RESERVED}: such streams are the store's own"
+            ));
+        }
         if self.id.is_empty() || self.id.len() > LONGEST_ID {
             return Err(format!("the id of a stream has 1 to {LONGEST_ID} bytes, not {}", self.id.len()));
         }
@@ -203,7 +211,7 @@ impl Maker {
             Some(instant) => self.hashed.extend_from_slice(instant.to_string().as_bytes()),
             None => self.untold = true,
         }
-        self.rest.push(b'\n');
+        self.rest.extend_from_slice(b"\timported\n");
         Ok(())
     }
 

@@ -12,7 +12,7 @@ use crate::pg::compound::{Composites, names_objects};
 use crate::pg::image::Layout;
 use crate::pg::lock::Stream;
 use crate::pg::render::{IdentityText, Render};
-use crate::pg::store::{Head, type_hash};
+use crate::pg::store::Head;
 use crate::pg::trigger::{Change, Operation, Storage};
 use crate::pg::{columns, delegate};
 
@@ -27,8 +27,6 @@ pub struct Plan {
     pub whole_row_after: i64,
     pub max_bytes: usize,
     pub rekeyed: Vec<u8>,
-    /// What an event of another type says is not about the row.
-    own_types: Vec<u64>,
     created: Vec<u8>,
     updated: Vec<u8>,
     deleted: Vec<u8>,
@@ -159,12 +157,6 @@ impl Plan {
             whole_row_after: integer(value(root, "whole_row_after")?)?,
             max_bytes: integer(value(root, "max_bytes")?)? as usize,
             rekeyed: text(types, "rekey")?,
-            own_types: items(root, "own_types")?
-                .map(|entry| match entry {
-                    Value::String(name) => Ok(type_hash(name)),
-                    _ => Err(broken("own_types")),
-                })
-                .collect::<Result<_>>()?,
             created: text(types, "insert")?,
             updated: text(types, "update")?,
             deleted: text(types, "delete")?,
@@ -220,9 +212,9 @@ impl Plan {
         self.columns.iter().find(|column| column.name == *name).map(|column| column.index)
     }
 
-    /// The position of the newest event that says something of the stream's row; 0 when there is none.
+    /// The position of the stream's newest captured event: no other says anything of its row. 0 when there is none.
     pub fn told(&self, stream: &Stream, head: Head) -> Result<i64> {
-        if head.position <= self.whole_row_after || self.own_types.contains(&head.event_type) {
+        if head.position <= self.whole_row_after || head.is_captured {
             return Ok(head.position);
         }
         delegate::captured_position(stream)

@@ -12,7 +12,7 @@ use crate::pg::datum::{self, Text};
 use crate::pg::fixed::FixedSettings;
 use crate::pg::guard;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
-use crate::pg::store::{Found, Head, Store};
+use crate::pg::store::{Found, Head, Origin, Store};
 use crate::pg::trigger::{Change, Operation};
 use crate::pg::{delegate, json};
 
@@ -278,5 +278,6 @@ fn event<'a>(plan: &Plan, draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<
         caused_by: Some(context.caused_by),
         schema_version: 1,
         occurred_at: None,
+        origin: Origin::Captured,
     })
 }

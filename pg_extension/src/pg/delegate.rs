@@ -128,7 +128,7 @@ pub fn place_end(stream: &super::lock::Stream, whole_row_after: i64, is_older: b
     number(place)
 }
 
-/// The position of the stream's newest event that says something of a row; 0 when none does.
+/// The position of the stream's newest captured event; 0 when there is none.
 pub fn captured_position(stream: &super::lock::Stream) -> Result<i64> {
     let position = execute(
         c"select to_jsonb(domain_events._captured_position($1, $2))",

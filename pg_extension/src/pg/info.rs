@@ -30,8 +30,8 @@ pub struct Info {
 }
 
 /// Constraints that `append` and `capture` enforce themselves.
-const KNOWN_CHECKS: [&CStr; 1] = [c"events_aggregate_version_check"];
-const COLUMNS: i16 = 16;
+const KNOWN_CHECKS: [&CStr; 2] = [c"events_aggregate_version_check", c"events_origin_check"];
+pub const COLUMNS: usize = 17;
 /// aggregate_type, aggregate_id, aggregate_version
 const KEY: [i16; 3] = [4, 5, 6];
 
@@ -83,7 +83,7 @@ impl Info {
             let class = &*relation.rd_rel;
             let mut plain = class.relkind as u8 == pg_sys::RELKIND_RELATION
                 && class.relam == pg_sys::HEAP_TABLE_AM_OID
-                && class.relnatts == COLUMNS
+                && class.relnatts as usize == COLUMNS
                 && !class.relforcerowsecurity
                 && !class.relhasrules
                 && !class.relispartition

@@ -10,7 +10,7 @@ use crate::error::Result;
 
 const INSERT: &std::ffi::CStr = c"insert into domain_events.events (event_id, aggregate_type, aggregate_id, \
 aggregate_version, event_type, event_name, event_data, metadata, correlation_id, causation_id, caused_by, schema_version, \
-occurred_at, recorded_at) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14) \
+occurred_at, recorded_at, origin) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
 on conflict on constraint uk_aggregate_version do nothing returning *";
 
 pub fn insert(owner: Oid, row: &Row) -> Result<Option<Stored>> {
@@ -34,6 +34,7 @@ pub fn insert(owner: Oid, row: &Row) -> Result<Option<Stored>> {
         (pg_sys::INT4OID, Some(Datum::from(row.schema_version))),
         moment(row.occurred_at.unwrap_or(row.recorded_at)),
         moment(row.recorded_at),
+        (pg_sys::TEXTOID, Some(row.origin.datum())),
     ];
     spi::first_row(owner, INSERT, &values, |stored| {
         // SAFETY: the row is copied out of SPI's memory.

@@ -18,13 +18,13 @@ use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::datum::{self, Text};
 use super::guard::protect;
-use super::info::{Index, Info};
+use super::info::{COLUMNS, Index, Info};
 use super::lock::Stream;
 use super::raw;
 use super::relation::Open;
 use crate::error::{Error, Result};
 
-pub use self::find::{Found, Head, type_hash};
+pub use self::find::{Found, Head};
 
 const TRANSACTION_ID: usize = 2;
 
@@ -60,6 +60,34 @@ pub struct Row<'a> {
     pub schema_version: i32,
     pub occurred_at: Option<i64>,
     pub recorded_at: i64,
+    pub origin: Origin,
+}
+
+/// How an event came into the store: its last column.
+#[derive(Clone, Copy, PartialEq)]
+pub enum Origin {
+    Captured,
+    Appended,
+}
+
+impl Origin {
+    /// As PostgreSQL stores a short text: the first byte says how long it is, itself included.
+    const fn image(self) -> &'static [u8; 9] {
+        match (self, cfg!(target_endian = "little")) {
+            (Origin::Captured, true) => b"\x13captured",
+            (Origin::Captured, false) => b"\x89captured",
+            (Origin::Appended, true) => b"\x13appended",
+            (Origin::Appended, false) => b"\x89appended",
+        }
+    }
+
+    pub fn name(self) -> &'static [u8] {
+        &self.image()[1..]
+    }
+
+    pub fn datum(self) -> Datum {
+        Datum::from(self.image().as_ptr())
+    }
 }
 
 /// A stored event as SQL sees it. Valid in the memory context it was made in.
@@ -110,8 +138,8 @@ impl Store {
     }
 
     /// The columns of a composite value of type domain_events.events.
-    pub fn columns_of(&self, composite: Datum) -> [Option<Datum>; 16] {
-        let (mut values, mut nulls) = ([Datum::from(0); 16], [true; 16]);
+    pub fn columns_of(&self, composite: Datum) -> [Option<Datum>; COLUMNS] {
+        let (mut values, mut nulls) = ([Datum::from(0); COLUMNS], [true; COLUMNS]);
         // SAFETY: the SQL declaration gives a composite of this table's row type.
         unsafe {
             let header: pg_sys::HeapTupleHeader = pg_sys::pg_detoast_datum(composite.cast_mut_ptr()).cast();
@@ -189,8 +217,8 @@ impl Store {
     }
 
     /// But for position and transaction.
-    fn columns(&self, row: &Row) -> ([Datum; 16], [bool; 16]) {
-        let mut nulls = [false; 16];
+    fn columns(&self, row: &Row) -> ([Datum; COLUMNS], [bool; COLUMNS]) {
+        let mut nulls = [false; COLUMNS];
         let mut optional = |column: usize, text: &Option<Text>| match text {
             Some(text) => text.datum,
             None => {
@@ -215,6 +243,7 @@ impl Store {
             Datum::from(row.schema_version),
             Datum::from(row.occurred_at.unwrap_or(row.recorded_at)),
             Datum::from(row.recorded_at),
+            row.origin.datum(),
         ];
         (values, nulls)
     }
@@ -239,8 +268,8 @@ impl Store {
 unsafe fn insert_into(
     index: &Index,
     table: pg_sys::Relation,
-    values: &[Datum; 16],
-    nulls: &[bool; 16],
+    values: &[Datum; COLUMNS],
+    nulls: &[bool; COLUMNS],
     tid: pg_sys::ItemPointer,
     check: pg_sys::IndexUniqueCheck::Type,
 ) -> bool {

@@ -20,7 +20,7 @@ pub fn event(kind: &str, id: &str, version: &str, data: &str) -> String {
 fn event_at(position: &str, kind: &str, id: &str, version: &str, data: &str) -> String {
     format!(
         "{position}, pg_current_xact_id(), gen_random_uuid(), {kind}, {id}, {version}, 'OrderPlaced', null, {data}, '{{}}'::jsonb, \
-         null, null, 'app', 1, clock_timestamp(), clock_timestamp()"
+         null, null, 'app', 1, clock_timestamp(), clock_timestamp(), 'appended'"
     )
 }
 

@@ -109,7 +109,7 @@ pub fn measure(contestant: &mut Contestant, work: Work, size: Size, payloads: &P
     let event = |id: &str, version: usize, kind: &str, data: &str| {
         format!(
             "nextval('floor_log_seq'), pg_current_xact_id(), {EVENT_ID}, 'Row', ({id})::text, {version}, 'Row{kind}', null, \
-             '{data}'::jsonb, '{{}}'::jsonb, null, null, 'postgres', 1, clock_timestamp(), clock_timestamp()"
+             '{data}'::jsonb, '{{}}'::jsonb, null, null, 'postgres', 1, clock_timestamp(), clock_timestamp(), 'captured'"
         )
     };
     let cost = match work {

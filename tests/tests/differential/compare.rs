@@ -16,7 +16,7 @@ use crate::{
 };
 
 const COLUMNS: &str = "aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, \
-                       correlation_id, causation_id, caused_by, schema_version, occurred_at = recorded_at";
+                       correlation_id, causation_id, caused_by, schema_version, occurred_at = recorded_at, origin";
 
 type Event = Vec<Option<String>>;
 

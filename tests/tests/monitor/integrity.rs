@@ -132,6 +132,13 @@ fn a_forged_event(db: &Db) {
          values (1000000, 'User', '4', 1, 'UserPromoted', 'me')",
     );
     assert_eq!(forged(&mut admin), "2\n3\n4");
+    // What says that it came from elsewhere lies in the positions of an adoption; the store's own streams are captured.
+    admin.run(
+        "insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type, caused_by, origin)
+         values ('User', '5', 1, 'UserPromoted', 'me', 'imported'), ('User', '6', 1, 'UserPromoted', 'me', 'adopted'),
+                ('domain_events.Table', '7', 1, 'TableTruncated', 'me', 'appended')",
+    );
+    assert_eq!(forged(&mut admin), "2\n3\n4\n5\n6\n7");
     assert_eq!(incremental(&mut admin), "forged_event");
 }
 

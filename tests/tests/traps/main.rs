@@ -10,6 +10,7 @@ mod moves;
 mod names;
 mod nested;
 mod order;
+mod origin;
 mod partitions;
 mod rewrite;
 mod security;

@@ -5,10 +5,10 @@
 
 use pgrx::pg_sys::{self, Oid};
 
-use super::{Store, Stored, TRANSACTION_ID};
+use super::{Origin, Store, Stored, TRANSACTION_ID};
 use crate::pg::datum::{self, Text};
 use crate::pg::guard::protect;
-use crate::pg::lock::{self, Stream};
+use crate::pg::lock::Stream;
 use crate::pg::raw;
 
 /// Strategy and function of an operator of text.
@@ -18,8 +18,8 @@ pub(super) const FROM: (u32, u32) = (pg_sys::BTGreaterEqualStrategyNumber, pg_sy
 pub(super) const AGGREGATE_TYPE: usize = 4;
 pub(super) const AGGREGATE_ID: usize = 5;
 const AGGREGATE_VERSION: usize = 6;
-const EVENT_TYPE: usize = 7;
 const RECORDED_AT: usize = 16;
+const ORIGIN: usize = 17;
 
 #[derive(Clone, Copy, Default)]
 pub struct Head {
@@ -29,8 +29,8 @@ pub struct Head {
     pub position: i64,
     /// Written by the running transaction.
     pub is_ours: bool,
-    /// See [`type_hash`].
-    pub event_type: u64,
+    /// By a capture, so that it tells of a row.
+    pub is_captured: bool,
     /// Found by `Store::following`, before its stream was held.
     pub is_read_ahead: bool,
 }
@@ -191,14 +191,14 @@ impl Store {
 pub(super) unsafe fn read_head(slot: *mut pg_sys::TupleTableSlot, ours: u64) -> Head {
     // SAFETY: caller's promise; none of these columns is null.
     unsafe {
-        raw::slot_getsomeattrs_int(slot, RECORDED_AT as i32);
+        raw::slot_getsomeattrs_int(slot, ORIGIN as i32);
         let values = (*slot).tts_values;
         Head {
             version: (*values.add(AGGREGATE_VERSION - 1)).value() as i64,
             recorded_at: (*values.add(RECORDED_AT - 1)).value() as i64,
             position: (*values).value() as i64,
             is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours,
-            event_type: datum::plain_text(*values.add(EVENT_TYPE - 1)).map_or(0, type_hash),
+            is_captured: datum::plain_text(*values.add(ORIGIN - 1)) == Some(Origin::Captured.name()),
             is_read_ahead: false,
         }
     }
@@ -225,9 +225,4 @@ pub(super) fn stream_keys(stream: &Stream, id: (u32, u32)) -> [pg_sys::ScanKeyDa
         }
     };
     [key(1, EQUAL, stream.aggregate_type), key(2, id, stream.aggregate_id)]
-}
-
-/// Stands for an event type where types are only compared.
-pub fn type_hash(event_type: &[u8]) -> u64 {
-    lock::hash(event_type, 0)
 }
