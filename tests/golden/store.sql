@@ -34,6 +34,8 @@ select domain_events.append_event('User', repeat('i', 1025), 'X');
 select domain_events.append_event('User', '1', repeat('e', 256));
 select domain_events.append_event('User', '1', 'X', metadata => '[1]');
 select domain_events.append_event('User', '1', 'X', schema_version => 0);
+select domain_events.append_event('domain_events.Table', 'public.users', 'TableTruncated');
+select domain_events.next_aggregate_version('domain_events.Table', 'public.users');
 
 -- versions
 select domain_events.next_aggregate_version('User', '1'), domain_events.next_aggregate_version('User', '1') as again,
@@ -45,7 +47,7 @@ select domain_events.next_aggregate_version('User', '1');
 rollback;
 
 -- reading
-select aggregate_version, event_type, event_data from domain_events.read_stream('User', '1');
+select aggregate_version, event_type, event_data, origin from domain_events.read_stream('User', '1');
 select aggregate_version from domain_events.read_stream('User', '1', from_version => 2);
 select aggregate_version from domain_events.read_stream('User', '1', to_version => 1, max_count => 10);
 select count(*) as of_an_unknown_stream from domain_events.read_stream('User', 'nobody');

@@ -36,7 +36,8 @@ fn events_has_the_promised_columns(db: &Db) {
          caused_by|text|null|\n\
          schema_version|integer|not null|\n\
          occurred_at|timestamp with time zone|not null|\n\
-         recorded_at|timestamp with time zone|not null|"
+         recorded_at|timestamp with time zone|not null|\n\
+         origin|text|not null|C"
     );
 }
 
