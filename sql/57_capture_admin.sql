@@ -1,11 +1,12 @@
 -- Turning capture on, off, and holding it for a while. The public functions run as their caller, who owns the table; what
--- writes the store is behind them and runs as the store's owner.
+-- writes the store is behind the view domain_events.commands (22_commands.sql) and runs as the store's owner. It believes that
+-- the target is the caller's, and nothing else.
 
 create function domain_events._register_capture(
   target regclass, aggregate_type text, aggregate_id text[], include text[], exclude text[], redact text[],
-  event_types jsonb, event_name_style text, payload text, on_failure text, baseline text, replication text, grantee name
+  event_types jsonb, event_name_style text, payload text, on_failure text, baseline text, replication text
 ) returns int
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
@@ -14,6 +15,13 @@ declare
                           (select domain_events._default_aggregate_type(c.relname) from pg_class c where c.oid = target));
   taken regclass;
 begin
+  if not exists (select from pg_class c where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't' and not c.relispartition
+                    and c.relnamespace::regnamespace::text not in ('domain_events', 'pg_catalog', 'information_schema')) then
+    raise exception '% cannot be captured', target
+      using errcode = '42809', hint = 'Call domain_events.enable_capture().';
+  end if;
+  perform domain_events._check_stream(chosen, 'x');
+  perform domain_events._check_event_types(target, _register_capture.event_types);
   if octet_length(domain_events._event_type(chosen, _register_capture.event_name_style, 'Baselined')) > 255 then
     raise exception 'aggregate type "%" is too long', chosen
       using errcode = '22023', hint = 'The types of its events begin with it, and may have at most 255 bytes.';
@@ -54,45 +62,50 @@ begin
   execute format('revoke all on function domain_events.%I() from public', 'capture_' || id);
   execute format('comment on function domain_events.%I() is %L', 'capture_' || id,
                  format('Trigger: captures the changes of %s as events of type %s', target, chosen));
-  perform domain_events._grant_capture(id, grantee);
+  perform domain_events._open_capture(target);
   return id;
 end
 $$;
 
-comment on function domain_events._register_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text, name) is
-  'The part of enable_capture() that writes the store; the caller may create triggers with the new function until _seal_capture()';
+comment on function domain_events._register_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text) is
+  'The part of enable_capture() that writes the store; the table''s owner may create triggers with the new function until _seal_capture()';
 
-create function domain_events._grant_capture(capture_id int, grantee name) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+create function domain_events._open_capture(target regclass) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
+declare
+  owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = target);
 begin
-  if grantee <> current_user then
-    execute format('grant execute on function domain_events.%I() to %I', 'capture_' || capture_id, grantee);
+  if owner <> current_user then
+    execute format('grant execute on function domain_events.%I() to %I', 'capture_' || domain_events._capture_of(target), owner);
   end if;
 end
 $$;
 
-comment on function domain_events._grant_capture(int, name) is
+comment on function domain_events._open_capture(regclass) is
   'Lets the table''s owner create the triggers: that alone needs the right to execute, firing them does not';
 
-create function domain_events._seal_capture(capture_id int, grantee name) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+create function domain_events._seal_capture(target regclass) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
+declare
+  id int := domain_events._capture_of(target);
+  owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = target);
 begin
-  if grantee <> current_user then
-    execute format('revoke execute on function domain_events.%I() from %I', 'capture_' || capture_id, grantee);
+  if owner <> current_user then
+    execute format('revoke execute on function domain_events.%I() from %I', 'capture_' || id, owner);
   end if;
-  perform domain_events._grant_partitioning(capture_id);
-  perform domain_events._invalidate_capture((select c.relation from domain_events.capture_config c where c.capture_id = _seal_capture.capture_id));
+  perform domain_events._grant_partitioning(id);
+  perform domain_events._invalidate_capture(target);
 end
 $$;
 
-comment on function domain_events._seal_capture(int, name) is 'Takes back what _register_capture() granted: nobody may execute a trigger function, but for _grant_partitioning()';
+comment on function domain_events._seal_capture(regclass) is 'Takes back what _open_capture() granted: nobody may execute a trigger function, but for _grant_partitioning()';
 
 -- Creating or attaching a partition clones the row triggers, and for that Postgres demands the right to execute their function:
 -- without it the owner of a partitioned table could make no partition any more. Called on another table the function does nothing.
 create function domain_events._grant_partitioning(capture_id int) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   table_owner oid := (select r.relowner from domain_events.capture_config c join pg_class r on r.oid = c.relation
@@ -141,9 +154,6 @@ begin
   perform domain_events._check_columns(target, exclude, 'exclude');
   perform domain_events._check_columns(target, redact, 'redact');
   perform domain_events._check_event_types(target, event_types);
-  if aggregate_type is not null then
-    perform domain_events._check_stream(aggregate_type, 'x');
-  end if;
   if (select c.relispartition from pg_class c where c.oid = target) then
     raise exception '% is a partition', target
       using errcode = '42809', hint = format('Capture the whole table: enable_capture(%L).', pg_partition_root(target)::regclass);
@@ -176,8 +186,9 @@ begin
   if not exists (select from domain_events.captures c where c.target = enable_capture.target) then
     perform domain_events._drop_triggers(target);  -- left behind by disable_capture(.., keep_triggers => true)
   end if;
-  id := domain_events._register_capture(target, aggregate_type, key, include, exclude, redact, event_types,
-                                        event_name_style, payload, on_failure, baseline, replication, current_user);
+  id := domain_events._command(target, 'register capture', jsonb_build_object(
+    'aggregate_type', aggregate_type, 'aggregate_id', key, 'include', include, 'exclude', exclude, 'redact', redact, 'event_types', event_types,
+    'event_name_style', event_name_style, 'payload', payload, 'on_failure', on_failure, 'baseline', baseline, 'replication', replication));
 
   -- A leading blank sorts before any name a person would choose: triggers fire by name, and the change must be recorded before
   -- another trigger makes the next one.
@@ -189,7 +200,7 @@ begin
     execute format('create trigger "~domain_events_move" before update on %s for each row execute function domain_events.%I()',
                    target, 'capture_' || id);
     execute format('comment on trigger "~domain_events_move" on %s is %L', target, 'Notes rows that move to another partition; the name fires last');
-    perform domain_events._record_partitions(target);
+    perform domain_events._command(target, 'record partitions');
   end if;
   for leaf in select t.relid from pg_partition_tree(target) as t union select target loop
     execute format('create trigger " domain_events_truncate" after truncate on %s for each statement execute function domain_events.%I()',
@@ -204,7 +215,7 @@ begin
   end loop;
   execute format('comment on trigger " domain_events_capture" on %s is %L', target, 'Captures changes as domain events; the name fires first');
   execute format('comment on trigger " domain_events_truncate" on %s is %L', target, 'Records truncation as a domain event');
-  perform domain_events._seal_capture(id, current_user);
+  perform domain_events._command(target, 'seal capture');
 
   if not domain_events._is_unique(target, key) then
     raise notice 'several rows of % can share a stream', target
@@ -221,7 +232,7 @@ comment on function domain_events.enable_capture(regclass, text, text[], text[],
   'From now on every change of the table is an event. Needs the role domain_events_admin and ownership of the table. Only target is needed: the type comes from the table''s name, the id from its primary key, all columns are captured.';
 
 create function domain_events._capture_of(target regclass) returns int
-language plpgsql stable security definer set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
   id int := (select c.capture_id from domain_events.capture_config c where c.relation = target);
@@ -239,7 +250,7 @@ $$;
 comment on function domain_events._capture_of(regclass) is 'The capture of a table; raises 42704 when it has none';
 
 create function domain_events._set_capture_state(target regclass, new_state text) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   id int := domain_events._capture_of(target);
@@ -264,7 +275,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform domain_events._check_target(target);
-  perform domain_events._set_capture_state(target, 'paused');
+  perform domain_events._command(target, 'capture state', '{"state": "paused"}');
 end
 $$;
 
@@ -282,7 +293,7 @@ begin
   perform domain_events._check_target(target);
   perform domain_events._capture_of(target);
   execute format('lock table %s in share row exclusive mode', target);
-  perform domain_events._set_capture_state(target, 'active');
+  perform domain_events._command(target, 'capture state', '{"state": "active"}');
 end
 $$;
 
@@ -290,7 +301,7 @@ comment on function domain_events.resume_capture(regclass) is
   'Ends a pause: each stream''s next event carries the whole row, so that the fold is right again. Like create trigger it waits for the transactions that write the table and holds back new ones, not readers, until its own ends: set lock_timeout before, and call it again when it was in vain.';
 
 create function domain_events._unregister_capture(target regclass, keep_triggers boolean) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   id int := domain_events._capture_of(target);
@@ -311,7 +322,7 @@ comment on function domain_events._unregister_capture(regclass, boolean) is 'The
 
 -- Trigger functions of captures that are gone, unless a disabled trigger was left on purpose and still names one.
 create function domain_events._drop_idle_functions() returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   idle regprocedure;
@@ -361,10 +372,10 @@ begin
       execute format('alter table %s disable trigger " domain_events_capture"', leaf);
     end loop;
   end if;
-  perform domain_events._unregister_capture(target, coalesce(keep_triggers, false));
+  perform domain_events._command(target, 'unregister capture', jsonb_build_object('keep_triggers', keep_triggers));
   if keep_triggers is not true then
     perform domain_events._drop_triggers(target);
-    perform domain_events._drop_idle_functions();
+    perform domain_events._command(target, 'drop idle functions');
   end if;
 end
 $$;

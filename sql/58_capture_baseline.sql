@@ -1,16 +1,13 @@
--- Events for rows that were there before their capture.
+-- Events for rows that were there before their capture. The table is read with its owner's rights, who calls; finished rows go to
+-- the store.
 
-create function domain_events._write_baseline(target regclass, max_rows int) returns bigint
-language plpgsql volatile security definer
-set search_path = pg_catalog, pg_temp set row_security = off
-set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set bytea_output = 'hex'
-set extra_float_digits = 1 set lc_monetary = 'C' set quote_all_identifiers = off
+-- The query's text, written as the store's owner, who knows the configuration; it is run as the caller.
+create function domain_events._baseline_query(target regclass, max_rows int) returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   config domain_events.capture_config;
   expressions record;
-  one record;
-  written bigint := 0;
 begin
   select * into strict config from domain_events.capture_config c where c.capture_id = domain_events._capture_of(target);
   if config.state = 'paused' then
@@ -21,8 +18,8 @@ begin
   select * into strict config from domain_events.capture_config c where c.capture_id = config.capture_id;
   select * into strict expressions from domain_events._expressions(config.capture_id);
   -- FOR SHARE: the row is written down as it is when its event is stored, and nobody changes it until then.
-  for one in execute format(
-    'select domain_events._short_id(%1$s) as id, %2$s as data, new.tableoid as relation
+  return format(
+    'select domain_events._short_id(%1$s) as id, %2$s as data, new.tableoid::bigint as relation
        from (select *, tableoid from %7$s %3$s as new
               where not exists (select from domain_events.events e
                                  where e.aggregate_type = %4$L and e.aggregate_id = domain_events._short_id(%1$s)
@@ -31,31 +28,59 @@ begin
     expressions.id_new, expressions.row_new, target, config.aggregate_type, config.whole_row_after,
     coalesce(max_rows::text, 'all'),
     -- Rows of inheritance children are no rows of this table.
-    case when (select r.relkind = 'p' from pg_class r where r.oid = target) then '' else 'only' end)
-  loop
-    perform domain_events._write_event(config.aggregate_type, one.id,
+    case when (select r.relkind = 'p' from pg_class r where r.oid = target) then '' else 'only' end);
+end
+$$;
+
+comment on function domain_events._baseline_query(regclass, int) is 'SQL that gives up to so many rows without an event, as its events tell them';
+
+-- The rows of one's own table are what its owner says: they could as well have been inserted.
+create function domain_events._store_baseline(target regclass, rows jsonb) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  config domain_events.capture_config;
+  one jsonb;
+  relation oid;
+  written bigint := 0;
+begin
+  select * into strict config from domain_events.capture_config c where c.capture_id = domain_events._capture_of(target);
+  if config.state = 'paused' then
+    raise exception 'the capture of % is paused', target
+      using errcode = '55000', hint = 'Call domain_events.resume_capture() first.';
+  end if;
+  for one in select jsonb_array_elements(rows) loop
+    relation := (one ->> 'relation')::oid;
+    if jsonb_typeof(one -> 'data') is distinct from 'object'
+       or relation <> target and config.relation::oid <> all (domain_events._with_ancestors(relation)) then
+      raise exception 'a row of % is none of it', target
+        using errcode = '22023', hint = 'Call domain_events.baseline_capture().';
+    end if;
+    perform domain_events._write_event(config.aggregate_type, one ->> 'id',
       domain_events._event_type(config.aggregate_type, config.event_name_style, 'Baselined'), null,
-      jsonb_build_object('new_values', one.data),
+      jsonb_build_object('new_values', one -> 'data'),
       '{"complete": true, "baseline": true}'
-      || case when one.relation = target and not config.shares_type then '{}'
-              else jsonb_build_object('in_table', domain_events._qualified_name(one.relation)) end);
+      || case when relation = target and not config.shares_type then '{}'
+              else jsonb_build_object('in_table', domain_events._qualified_name(relation)) end);
     written := written + 1;
   end loop;
   return written;
 end
 $$;
 
-comment on function domain_events._write_baseline(regclass, int) is 'The part of baseline_capture() that reads the table and writes the store';
+comment on function domain_events._store_baseline(regclass, jsonb) is 'Stores <Type>Baselined for rows of a captured table, as _baseline_query() gave them';
 
 create function domain_events.baseline_capture(target regclass, max_rows int default 10000) returns bigint
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set row_security = off
+set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set bytea_output = 'hex'
+set extra_float_digits = 1 set lc_monetary = 'C' set quote_all_identifiers = off
 as $$
 declare
-  store_owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'domain_events.events'::regclass);
-  written bigint;
-  schema regnamespace := (select c.relnamespace from pg_class c where c.oid = target);
-  may_read boolean;
-  may_enter boolean;
+  one record;
+  rows jsonb[] := '{}';
+  size bigint := 0;
+  written bigint := 0;
 begin
   perform domain_events._check_target(target);
   perform domain_events._capture_of(target);
@@ -63,25 +88,18 @@ begin
     raise exception 'max_rows must be positive, not %', max_rows
       using errcode = '22023', hint = 'Leave it out for 10,000 rows, or give null for all at once.';
   end if;
-  -- The store's owner reads the table for this one call; FOR SHARE asks for the right to update as well.
-  may_enter := has_schema_privilege(store_owner, schema, 'usage');
-  if not may_enter then
-    if not has_schema_privilege(schema, 'usage with grant option') then
-      raise exception 'the store''s owner % may not use schema %', store_owner, schema
-        using errcode = '42501', hint = format('Let the schema''s owner grant it: grant usage on schema %s to %I.', schema, store_owner);
+  for one in execute domain_events._command(target, 'baseline query', jsonb_build_object('max_rows', max_rows)) #>> '{}' loop
+    rows := rows || jsonb_build_object('id', one.id, 'data', one.data, 'relation', one.relation);
+    size := size + pg_column_size(one.data);
+    -- A handful at a time: a value may be large, and jsonb holds less than 256 MB.
+    if cardinality(rows) >= 500 or size > 4000000 then
+      written := written + domain_events._command(target, 'store baseline', jsonb_build_object('rows', rows))::bigint;
+      rows := '{}';
+      size := 0;
     end if;
-    execute format('grant usage on schema %s to %I', schema, store_owner);
-  end if;
-  may_read := has_table_privilege(store_owner, target, 'select') and has_table_privilege(store_owner, target, 'update');
-  if not may_read then
-    execute format('grant select, update on %s to %I', target, store_owner);
-  end if;
-  written := domain_events._write_baseline(target, max_rows);
-  if not may_read then
-    execute format('revoke select, update on %s from %I', target, store_owner);
-  end if;
-  if not may_enter then
-    execute format('revoke usage on schema %s from %I', schema, store_owner);
+  end loop;
+  if cardinality(rows) > 0 then
+    written := written + domain_events._command(target, 'store baseline', jsonb_build_object('rows', rows))::bigint;
   end if;
   return written;
 end

@@ -230,7 +230,7 @@ comment on function domain_events._present_partitions(int) is 'The partitions a 
 
 -- Records partitions that came and went since the last call; the caller sees to the triggers of the new ones.
 create function domain_events._record_partitions(target regclass) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   id int := domain_events._capture_of(target);
@@ -242,7 +242,7 @@ begin
     select k.table_name as old_name, p.table_name as new_name, c.aggregate_type from domain_events.capture_partitions k
       join domain_events.capture_config c on c.capture_id = k.capture_id
       join domain_events._present_partitions(id) as p on p.relation = k.relation and p.table_name <> k.table_name
-     where k.capture_id = id and to_regclass(k.table_name) is distinct from k.relation
+     where k.capture_id = id
   loop
     perform domain_events._table_event(target, 'PartitionRenamed',
       jsonb_build_object('aggregate_type', renamed.aggregate_type, 'partition', renamed.new_name, 'old_partition', renamed.old_name));
@@ -284,15 +284,15 @@ begin
     select p.relid from pg_partition_tree(target) as p
      where not exists (select from pg_trigger t where t.tgrelid = p.relid and t.tgname = ' domain_events_truncate')
   loop
-    perform domain_events._grant_capture(id, current_user);
+    perform domain_events._command(target, 'open capture');
     execute format('create trigger " domain_events_truncate" after truncate on %s for each statement execute function domain_events.%I()',
                    leaf, 'capture_' || id);
     if (select c.replication from domain_events.captures c where c.target = follow_partitions.target) = 'always' then
       execute format('alter table %s enable always trigger " domain_events_truncate"', leaf);
     end if;
-    perform domain_events._seal_capture(id, current_user);
+    perform domain_events._command(target, 'seal capture');
   end loop;
-  perform domain_events._record_partitions(target);
+  perform domain_events._command(target, 'record partitions');
 end
 $$;
 

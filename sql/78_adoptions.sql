@@ -215,7 +215,7 @@ comment on function domain_events._adopt_first() is
 create function domain_events._begin_adoption(
   source text, event_table regclass, first_place bigint, last_place bigint, head_function text, plan_id text default null
 ) returns domain_events.adoptions
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   adoption domain_events.adoptions;
@@ -223,6 +223,10 @@ begin
   if last_place < first_place then
     raise exception 'the last place, %, lies before the first, %', last_place, first_place
       using errcode = '22023', hint = 'Reserve as many positions as there are old events; null and null for none.';
+  elsif last_place::numeric - first_place + 1 > 1000000000000 or first_place < -4000000000000000000 then
+    raise exception 'a block of % positions is too large', last_place::numeric - first_place + 1
+      using errcode = '22023', detail = 'Positions come from one sequence, and every event to come needs one.',
+            hint = 'At most 1,000,000,000,000: number the old events without such gaps.';
   end if;
   -- The one short lock: no writer is between drawing its position and storing its event.
   lock table domain_events.events in share row exclusive mode;
@@ -257,7 +261,7 @@ comment on function domain_events._begin_adoption(text, regclass, bigint, bigint
   'Reserves a block of positions for the old events between two places, none if they are null, and from now on counts those that are not moved yet, as head_function tells them. Locks domain_events.events against writers until the transaction ends: keep it short.';
 
 create function domain_events._adopt_events(adoption_id bigint, batch domain_events.events[], down_to bigint) returns bigint
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   adoption domain_events.adoptions;
@@ -317,7 +321,7 @@ comment on function domain_events._adopt_events(bigint, domain_events.events[], 
   'Stores old events, with their places for positions, and notes how far the mover came; returns how many were new. An event of the same stream, version and content that is there already is passed over, another one raises 23505.';
 
 create function domain_events._end_adoption(adoption_id bigint, state text, events bigint) returns void
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   update domain_events.adoptions a

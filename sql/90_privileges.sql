@@ -16,7 +16,9 @@ begin
       'grant execute on function domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._late_after(jsonb), domain_events._as_payload(text), domain_events._as_metadata(jsonb), domain_events._as_event_type(text), domain_events._as_event_id(text, text, text) to %I'
     ] || case role
       when 'domain_events_writer' then array[
-        'grant execute on function domain_events.next_aggregate_version(text, text, regclass) to %I',
+        'grant execute on function domain_events.next_aggregate_version(text, text, regclass), domain_events.next_aggregate_version(text[], regclass) to %I',
+        -- What these call as their caller.
+        'grant execute on function domain_events._next_own_version(text, text), domain_events._next_legacy_version(text, text, regclass), domain_events._next_legacy_version(text[], regclass, boolean), domain_events._check_writable(), domain_events._find_reader(regclass, int), domain_events._hold_legacy_stream(regclass, bigint) to %I',
         'grant execute on function domain_events.append_event(text, text, text, jsonb, text, jsonb, bigint, uuid, text, text, text, timestamptz, int) to %I',
         'grant execute on function domain_events.append_events(text, text, jsonb, bigint) to %I',
         'grant execute on function domain_events.append_events(jsonb, jsonb) to %I']
@@ -31,10 +33,14 @@ begin
       when 'domain_events_admin' then array[
         'grant select, insert, update on domain_events.migration_plans, domain_events.migration_journal, domain_events.repaired_versions to %I',
         'grant execute on function domain_events.enable_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text), domain_events.disable_capture(regclass, boolean), domain_events.pause_capture(regclass), domain_events.resume_capture(regclass), domain_events.baseline_capture(regclass, int), domain_events.retry_capture_failures(int) to %I',
-        'grant execute on function domain_events._begin_adoption(text, regclass, bigint, bigint, text, text), domain_events._adopt_events(bigint, domain_events.events[], bigint), domain_events._end_adoption(bigint, text, bigint) to %I',
         'grant execute on function domain_events.set_threshold(text, numeric), domain_events.acknowledge_losses() to %I',
-        'grant execute on function domain_events.register_event_table(regclass, name, name, name), domain_events.unregister_event_table(regclass) to %I',
-        'grant execute on function domain_events._check_target(regclass), domain_events._check_choice(text, text, text[]), domain_events._check_columns(regclass, text[], text), domain_events._check_event_types(regclass, jsonb), domain_events._primary_key(regclass), domain_events._is_unique(regclass, text[]), domain_events._register_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text, name), domain_events._seal_capture(int, name), domain_events._capture_of(regclass), domain_events._drop_triggers(regclass), domain_events._set_capture_state(regclass, text), domain_events._unregister_capture(regclass, boolean), domain_events._write_baseline(regclass, int), domain_events.follow_partitions(regclass), domain_events._grant_capture(int, name), domain_events._record_partitions(regclass), domain_events._drop_idle_functions(), domain_events._register_event_table(regclass, name, name, name) to %I']
+        'grant execute on function domain_events.register_event_table(regclass, name, name, name), domain_events.register_event_table(regclass, name[], name), domain_events.unregister_event_table(regclass) to %I',
+        -- The door for what these ask of the store, and what they call as their caller: none of it writes.
+        'grant select, insert on domain_events.commands to %I',
+        'grant execute on function domain_events._command(regclass, text, jsonb), domain_events._forget_lost_event_tables() to %I',
+        'grant execute on function domain_events._check_target(regclass), domain_events._check_choice(text, text, text[]), domain_events._check_columns(regclass, text[], text), domain_events._check_event_types(regclass, jsonb), domain_events._primary_key(regclass), domain_events._is_unique(regclass, text[]), domain_events._capture_of(regclass), domain_events._drop_triggers(regclass), domain_events.follow_partitions(regclass) to %I',
+        'grant execute on function domain_events._register_event_table(regclass, name, name, name), domain_events._check_event_table(regclass, name[], name), domain_events._unique_key(regclass, name[], name, boolean), domain_events._write_reader(regclass, regclass, name[], name, oid), domain_events._reader_source(regclass, name[], name, oid), domain_events._stream_columns(regclass, name[], oid), domain_events._is_reader(oid, oid), domain_events._base_type(oid) to %I',
+        'grant execute on function domain_events._short_id(text), domain_events._composite_id(text[]), domain_events._json_to_jsonb(json, boolean), domain_events._nest(jsonb[], text), domain_events._unrepresentable(bytea), domain_events._unrepresentable(text, text) to %I']
       else '{}' end
     loop
       execute format(statement, role);

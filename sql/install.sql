@@ -6,7 +6,10 @@ set local client_min_messages = notice;
 \ir 00_schema.sql
 \ir 10_store.sql
 \ir 20_context.sql
+\ir 22_commands.sql
 \ir 30_versions.sql
+\ir 31_legacy_tables.sql
+\ir 32_legacy_versions.sql
 \ir 40_append.sql
 \ir 41_append_batch.sql
 \ir 50_capture_tables.sql

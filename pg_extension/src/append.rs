@@ -145,7 +145,8 @@ pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
     Row {
         event_id: event.event_id.unwrap_or_else(|| uuid::v7(clock)),
         stream: event.stream,
-        version: head.version + 1,
+        // Beyond the last one there is none: the store refuses it.
+        version: head.version.wrapping_add(1),
         is_guess: head.is_read_ahead,
         event_type: event.event_type,
         event_name: event.event_name,
@@ -321,7 +322,7 @@ fn next(stream: &Stream) -> Result<Datum> {
     let store = Store::open()?;
     let mut lock = StreamLock::acquire(stream, Purpose::Hold);
     let head = settle(&store, stream, &mut lock)?;
-    Ok(Datum::from(head.version + 1))
+    head.version.checked_add(1).map(Datum::from).ok_or(Error::NoVersionLeft)
 }
 
 /// domain_events.next_aggregate_version(aggregate_type text, aggregate_id text, event_table regclass)
@@ -343,5 +344,5 @@ pub fn next_aggregate_version(call: Call) -> Result<Datum> {
         })
     };
     stream(given(0), given(1))?;
-    memory.outer(|| delegate::next_legacy_version(&store, &call))
+    Ok(memory.outer(|| delegate::next_legacy_version(&call)))
 }

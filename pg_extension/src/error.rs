@@ -52,6 +52,8 @@ pub enum Error {
     },
     HasEvents,
     NullIdentity,
+    /// The stream's newest event has the last version there is.
+    NoVersionLeft,
     /// What was read with the transaction's snapshot is older than what is there.
     StaleSnapshot {
         object: &'static str,
@@ -80,6 +82,7 @@ impl Error {
             Error::TooLarge { .. } => ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Error::StoreContended { .. } | Error::StaleSnapshot { .. } => ERRCODE_T_R_SERIALIZATION_FAILURE,
             Error::HasEvents => ERRCODE_DEPENDENT_OBJECTS_STILL_EXIST,
+            Error::NoVersionLeft => ERRCODE_NUMERIC_VALUE_OUT_OF_RANGE,
             Error::Internal(_) => ERRCODE_INTERNAL_ERROR,
         }
     }
@@ -111,6 +114,7 @@ impl Error {
                 format!("could not serialize access: {object} changed after the transaction began")
             }
             Error::NullIdentity => "a column of the aggregate id is null".into(),
+            Error::NoVersionLeft => "bigint out of range: the stream has no version left".into(),
             Error::HasEvents => "the event store holds events and is not dropped".into(),
         }
     }
@@ -142,6 +146,7 @@ impl Error {
             }
             Error::TooLarge { .. } => "Exclude the large columns from the capture.",
             Error::StoreContended { .. } | Error::StaleSnapshot { .. } => "Repeat the transaction.",
+            Error::NoVersionLeft => "An event of that version was forged: domain_events.check_integrity().",
             Error::HasEvents => {
                 "Run \"domain-events uninstall --keep-events\" or \"domain-events uninstall --drop-events\"."
             }

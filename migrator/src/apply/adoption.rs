@@ -34,6 +34,9 @@ pub async fn check<'a>(
     done: &[u32],
     ctx: &Context,
 ) -> Result<Vec<Checked<'a>>, Error> {
+    if !plan.adoptions.is_empty() {
+        demand_store_owner(conn).await?;
+    }
     let mut tables = vec![];
     for legacy in &plan.adoptions {
         let name = legacy.view_name();
@@ -48,6 +51,25 @@ pub async fn check<'a>(
         tables.push((legacy, checked?));
     }
     Ok(tables)
+}
+
+/// Old events are put between the others by the store's owner alone: whoever may do that may tell what never happened.
+async fn demand_store_owner(conn: &mut PgConnection) -> Result<(), Error> {
+    let (owner, mine): (String, bool) = sqlx::query_as(
+        "select pg_catalog.pg_get_userbyid(c.relowner)::text, pg_catalog.pg_has_role(c.relowner, 'usage') \
+           from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass('domain_events.events')",
+    )
+    .fetch_one(conn)
+    .await
+    .doing("looking whose the event store is")?;
+    if mine {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "42501",
+        format!("the event store belongs to role \"{owner}\", which alone may adopt events; nothing was changed"),
+        format!("Connect as \"{owner}\" or as a member of that role."),
+    ))
 }
 
 /// Moves what is left to move. `state` is what the adoptions are then: moved, or withdrawn if the tables were given back.

@@ -315,9 +315,6 @@ fn switch(
     }
     // next_aggregate_version(.., the old name) goes on
     sql.push(registration(draft, &view, relation, legacy));
-    if store_owner != relation.owner {
-        sql.push(format!("grant select on {view} to {};", plain(store_owner)));
-    }
     let order = plain(&legacy.mapping.order_by);
     let place = |what: &str| format!("(select pg_catalog.{what}(s.{order})::bigint from {side} s)");
     sql.push(format!(

@@ -88,21 +88,10 @@ pub(super) fn register(draft: &mut Draft<'_>, oid: u32, table: &Relation) -> Res
     let kind = roles.type_column.as_deref().map_or("null".into(), quote_literal);
     let arguments =
         format!("({}, {kind}, {}, {})", quote_literal(&table.quoted), quote_literal(&id), quote_literal(&version));
-    let call = match (&roles.key, draft.catalogue.store.as_ref().filter(|_| !table.store_may_read)) {
-        (Some(_), _) => format!("select domain_events.register_event_table{arguments};"),
-        // the key follows once the data allows it: register_event_table() would demand it
-        (None, Some(store)) => format!(
-            "grant select on {} to {};\nselect domain_events._register_event_table{arguments};",
-            table.quoted,
-            plain(&store.owner)
-        ),
-        (None, None) => format!("select domain_events._register_event_table{arguments};"),
-    };
-    let mut undo = format!("select domain_events.unregister_event_table({});", quote_literal(&table.quoted));
-    if let Some(store) = draft.catalogue.store.as_ref().filter(|_| !table.store_may_read) {
-        // registering lets the store's owner read the newest version
-        undo.push_str(&format!("\nrevoke select on {} from {};", table.quoted, plain(&store.owner)));
-    }
+    // where the key follows once the data allows it, register_event_table() would demand it
+    let register = if roles.key.is_some() { "register_event_table" } else { "_register_event_table" };
+    let call = format!("select domain_events.{register}{arguments};");
+    let undo = format!("select domain_events.unregister_event_table({});", quote_literal(&table.quoted));
     draft.statements.push(lockless(Kind::EventTable, &table.quoted, call, Some(undo)));
     Ok(())
 }

@@ -66,11 +66,6 @@ async fn new_side(
         return Ok(Side::store(table, kind));
     }
     new.trigger(conn, definition, &case.names).await?;
-    if let Some(store) = &case.catalogue.store {
-        // next_aggregate_version reads the copy with the rights of the store's owner
-        let grant = format!("grant usage on schema {} to {}", quote_ident(&new.schema), quote_ident(&store.owner));
-        db::execute(conn, &grant, "opening the scratch schema").await?;
-    }
     let known = case.known;
     let literal = |c: &Option<String>| c.as_deref().map_or("null".to_owned(), quote_literal);
     // a key that is still to come is not on the copy either

@@ -1,5 +1,5 @@
-//! Calls to the portable engine's functions, for what gains nothing by being written twice. They run as the store's owner,
-//! and an error inside keeps all its fields.
+//! Calls to the portable engine's functions, for what gains nothing by being written twice. They run as the store's owner, but
+//! for what reads a user's table, and an error inside keeps all its fields.
 
 use std::ffi::CStr;
 
@@ -11,7 +11,6 @@ use super::guard::protect;
 use super::info::Info;
 use super::snapshot::ActiveSnapshot;
 use super::spi::{self, Identity, PinnedPath};
-use super::store::Store;
 use crate::error::{Error, Result};
 
 mod raw {
@@ -37,15 +36,15 @@ fn function(signature: &CStr) -> Oid {
     Oid::from(datum.value() as u32)
 }
 
-/// The next version in a registered legacy table.
-pub fn next_legacy_version(store: &Store, call: &Call) -> Result<Datum> {
-    let _identity = Identity::assume(store.owner());
-    let _path = PinnedPath::enter();
-    let function = function(c"domain_events._next_legacy_version(text,text,regclass)");
+/// The next version in a registered legacy table. With the rights of whoever asks: what reads the table is a function of the
+/// table's owner, and nothing of theirs may run with the store's rights.
+pub fn next_legacy_version(call: &Call) -> Datum {
+    // By names that no search_path can lead elsewhere.
+    let function = function(c"domain_events._next_legacy_version(pg_catalog.text,pg_catalog.text,pg_catalog.regclass)");
     let argument = |index| call.datum(index).unwrap_or(Datum::from(0));
     let (a, b, c) = (argument(0), argument(1), argument(2));
     // SAFETY: three arguments that are not null, as the function declares; it runs SQL on a user's table.
-    Ok(unsafe { protect(|| raw::OidFunctionCall3Coll(function, Oid::INVALID, a, b, c)) })
+    unsafe { protect(|| raw::OidFunctionCall3Coll(function, Oid::INVALID, a, b, c)) }
 }
 
 /// Runs one statement as the store's owner; `Some` is the first column of the first row, if it is a jsonb.

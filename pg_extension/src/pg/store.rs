@@ -156,7 +156,9 @@ impl Store {
     /// Writes the event; `None` when another writer has stored this version first (or, where the slow way has to be
     /// taken, this event id), or may have.
     pub fn insert(&self, row: &Row) -> Result<Option<Stored>> {
-        if row.version <= 0 {
+        if row.version == i64::MIN {
+            return Err(Error::NoVersionLeft);
+        } else if row.version <= 0 {
             return Err(Error::Internal(format!("version {} is not positive", row.version)));
         }
         if !self.info.plain {

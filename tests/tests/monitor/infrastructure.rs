@@ -65,7 +65,7 @@ fn a_function_of_another_owner(db: &Db) {
     let mut admin = db.admin();
     admin.run(&format!("alter function domain_events.disable_capture(regclass, boolean) owner to {other}"));
     assert_eq!(infrastructure(&mut admin), "", "it runs with its caller's rights");
-    admin.run(&format!("alter function domain_events._seal_capture(int, name) owner to {other}"));
+    admin.run(&format!("alter function domain_events._run_command() owner to {other}"));
     assert_eq!(infrastructure(&mut admin), "function_owner");
 }
 
@@ -166,8 +166,8 @@ fn rights_too_many(db: &Db) {
             "revoke execute on function domain_events._propagates(text) from public",
         ),
         (
-            "grant execute on function domain_events._seal_capture(int, name) to {}",
-            "revoke execute on function domain_events._seal_capture(int, name) from {}",
+            "grant execute on function domain_events._seal_capture(regclass) to {}",
+            "revoke execute on function domain_events._seal_capture(regclass) from {}",
         ),
         (
             "grant usage on sequence domain_events.events_global_position_seq to {}",

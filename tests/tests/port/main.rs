@@ -12,15 +12,17 @@ mod strategies;
 mod traffic;
 mod verified;
 
-use std::{fs, path::PathBuf};
+use std::{cell::Cell, fs, path::PathBuf};
 
-use domain_events_tests::{Db, Run, repository};
+use domain_events_tests::{Db, Engine, Run, repository};
 
 /// A legacy database with its plan file.
 struct Legacy<'a> {
     db: &'a Db,
     /// Where the plan is written; gone with the value.
     plan: PathBuf,
+    /// Who runs the command line: the application's owner, or whoever owns the store where events are adopted.
+    user: Cell<&'static str>,
 }
 
 impl Drop for Legacy<'_> {
@@ -40,7 +42,7 @@ impl<'a> Legacy<'a> {
     fn of(db: &'a Db, sql: &str) -> Self {
         db.owner().run(sql);
         let plan = std::env::temp_dir().join(format!("domain-events-plan-{}-{}.toml", std::process::id(), db.name));
-        Legacy { db, plan }
+        Legacy { db, plan, user: Cell::new("app_owner") }
     }
 
     fn file(&self) -> &str {
@@ -48,7 +50,7 @@ impl<'a> Legacy<'a> {
     }
 
     fn cli(&self, args: &[&str]) -> Run {
-        self.db.cli("app_owner", args)
+        self.db.cli(self.user.get(), args)
     }
 
     fn scan(&self) -> Vec<serde_json::Value> {
@@ -59,6 +61,9 @@ impl<'a> Legacy<'a> {
 
     /// Makes a plan and expects work in it.
     fn plan(&self, more: &[&str]) -> Run {
+        if more.contains(&"--adopt") && self.db.engine != Engine::Portable {
+            self.user.set("postgres");
+        }
         let mut args = vec!["plan", "--out", self.file()];
         args.extend(more);
         self.cli(&args).expect(3)

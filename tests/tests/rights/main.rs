@@ -1,0 +1,7 @@
+//! Rights: no user code runs with the rights of the store or of another user, and no lesser role gets past its own.
+
+mod commands;
+mod definers;
+mod hostile;
+mod legacy_keys;
+mod readers;

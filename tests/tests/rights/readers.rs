@@ -1,0 +1,180 @@
+//! The function of the table's owner that reads a legacy table: it follows the table or is found out, and nobody gains by it.
+
+use domain_events_tests::{Db, engines};
+
+engines! {
+    a_reader_follows_renames, a_reader_that_is_not_the_owners_is_refused, the_owner_needs_a_place_for_it, it_goes_with_its_table,
+    writers_need_the_writers_role_and_no_more, a_table_of_the_same_name_is_another,
+}
+
+const LOG: &str = "create table own.log (t text, id text, v int, unique (t, id, v)); insert into own.log values ('A', '1', 1), ('A', '1', 2);
+                   select domain_events.register_event_table('own.log', 't', 'id', 'v')";
+
+/// A table owner who is an administrator of captures and nothing else.
+fn owner(db: &Db) -> (String, domain_events_tests::Session) {
+    let name = db.role("legacy");
+    db.admin().run(&format!(
+        "grant domain_events_admin, domain_events_writer to {name}; grant create on database {} to {name}",
+        db.name
+    ));
+    let mut s = db.session(&name);
+    s.run("create schema own");
+    s.run(LOG);
+    (name, s)
+}
+
+fn a_reader_follows_renames(db: &Db) {
+    let (_, mut s) = owner(db);
+    let next = |s: &mut domain_events_tests::Session, table: &str| {
+        s.number(&format!("select domain_events.next_aggregate_version('A', '1', '{table}')"))
+    };
+    assert_eq!(next(&mut s, "own.log"), 3);
+    for (ddl, table) in [
+        ("alter table own.log rename to \"Lo%g\"", "own.\"Lo%g\""),
+        ("alter table own.\"Lo%g\" rename column id to \"i\"\"d %1$s\"", "own.\"Lo%g\""),
+        ("alter table own.\"Lo%g\" rename column v to ver", "own.\"Lo%g\""),
+        ("alter schema own rename to \"O'wn\"", "\"O'wn\".\"Lo%g\""),
+        ("create schema other; alter table \"O'wn\".\"Lo%g\" set schema other", "other.\"Lo%g\""),
+        ("alter table other.\"Lo%g\" add further int; alter table other.\"Lo%g\" drop further", "other.\"Lo%g\""),
+    ] {
+        s.run(ddl);
+        assert_eq!(next(&mut s, table), 3, "{ddl}");
+    }
+    s.run("select domain_events.register_event_table('other.\"Lo%g\"', 't', 'i\"d %1$s', 'ver')");
+    assert_eq!(next(&mut s, "other.\"Lo%g\""), 3);
+    assert_eq!(s.one("select count(*) from pg_proc where proname like '%_newest_version%'"), "1");
+    // another type is another equality
+    s.run("alter table other.\"Lo%g\" alter t type varchar(9)");
+    s.error("select domain_events.next_aggregate_version('A', '1', 'other.\"Lo%g\"')")
+        .expect("55000")
+        .naming("registered");
+    s.run("select domain_events.register_event_table('other.\"Lo%g\"', 't', 'i\"d %1$s', 'ver')");
+    assert_eq!(next(&mut s, "other.\"Lo%g\""), 3);
+    s.run("alter table other.\"Lo%g\" drop column ver");
+    s.error("select domain_events.next_aggregate_version('A', '1', 'other.\"Lo%g\"')").expect("55000");
+}
+
+/// A table that took the name of a registered one has its own versions.
+fn a_table_of_the_same_name_is_another(db: &Db) {
+    let (_, mut s) = owner(db);
+    s.run("alter table own.log rename to old; create table own.log (t text, id text, v int, unique (t, id, v)); insert into own.log values ('A', '1', 70)");
+    assert_eq!(s.number("select domain_events.next_aggregate_version('A', '1', 'own.old')"), 3);
+    s.error("select domain_events.next_aggregate_version('A', '1', 'own.log')").expect("42P01");
+    s.run("select domain_events.register_event_table('own.log', 't', 'id', 'v')");
+    for _ in 0..8 {
+        assert_eq!(s.number("select domain_events.next_aggregate_version('A', '1', 'own.log')"), 71);
+        assert_eq!(s.number("select domain_events.next_aggregate_version('A', '1', 'own.old')"), 3);
+        s.run("alter table own.log rename to x; alter table own.old rename to log; alter table own.x rename to old");
+        assert_eq!(s.number("select domain_events.next_aggregate_version('A', '1', 'own.log')"), 3);
+        assert_eq!(s.number("select domain_events.next_aggregate_version('A', '1', 'own.old')"), 71);
+        s.run("alter table own.log rename to x; alter table own.old rename to log; alter table own.x rename to old");
+    }
+}
+
+fn a_reader_that_is_not_the_owners_is_refused(db: &Db) {
+    let (name, mut s) = owner(db);
+    let other = db.role("other");
+    let mut admin = db.admin();
+    let next = "select domain_events.next_aggregate_version('A', '1', 'own.log')";
+    let reader = "own.log_newest_version(oid, text[], int)";
+    let body = "create or replace function own.log_newest_version(oid, text[], int) returns bigint language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set row_security = off as 'begin return 7; end'";
+    for change in [
+        format!("alter function {reader} security invoker"),
+        format!("alter function {reader} reset all"),
+        format!("alter function {reader} set search_path = own"),
+        format!("alter function {reader} stable"),
+        body.to_owned(),
+        format!("drop function {reader}"),
+        format!("alter function {reader} rename to elsewhere"),
+        format!("alter table own.log owner to {other}"),
+        format!("alter function {reader} owner to {other}"),
+    ] {
+        admin.run(&format!("begin; grant create on schema own to {other}; {change}"));
+        admin.error(next).expect("55000").naming("register");
+        admin.run("rollback");
+        assert_eq!(s.number(next), 3);
+    }
+    // the new owner registers the table, and it works on
+    admin.run(&format!("grant {name} to {other}; grant domain_events_admin, domain_events_writer to {other}; grant all on schema own to {other}; alter table own.log owner to {other}"));
+    let mut o = db.session(&other);
+    o.error(next).expect("55000");
+    o.run("select domain_events.register_event_table('own.log', 't', 'id', 'v')");
+    assert_eq!(o.number(next), 3);
+    s.error(next).expect_code("42501");
+    // a reader of one's own making is none
+    o.error(&format!(
+        "insert into domain_events.commands (target, verb, arguments)
+         select 'own.log', 'register event table', jsonb_build_object('source', 'own.log'::regclass::oid::bigint, 'stream_columns', '[\"t\", \"id\"]'::jsonb, 'version_column', 'v',
+                'reader', 'pg_catalog.now'::regproc::oid::bigint)"
+    ))
+    .expect("55000");
+}
+
+fn the_owner_needs_a_place_for_it(db: &Db) {
+    let name = db.role("legacy");
+    let mut admin = db.admin();
+    admin.run(&format!(
+        "grant domain_events_admin, domain_events_writer to {name}; create schema full_house; grant usage on schema full_house to {name};
+         create table full_house.log (t text, id text, v int, unique (t, id, v)); alter table full_house.log owner to {name}"
+    ));
+    let mut s = db.session(&name);
+    let register = "select domain_events.register_event_table('full_house.log', 't', 'id', 'v')";
+    s.error(register).expect("42501").naming("full_house");
+    assert_eq!(admin.one("select count(*) from domain_events.event_tables"), "0");
+    // a superuser needs none, and makes it for the owner
+    admin.run(register);
+    assert_eq!(admin.one("select proowner::regrole from pg_proc where proname = 'log_newest_version'"), name);
+    assert_eq!(s.number("select domain_events.next_aggregate_version('A', '1', 'full_house.log')"), 1);
+}
+
+fn it_goes_with_its_table(db: &Db) {
+    let (name, mut s) = owner(db);
+    let count = "select count(*) from pg_proc where proname like '%_newest_version%'";
+    assert_eq!(s.one("select domain_events.unregister_event_table('own.log')"), "t");
+    assert_eq!(s.one("select domain_events.unregister_event_table('own.log')"), "f");
+    assert_eq!(s.one(count), "0");
+    s.error("select domain_events.next_aggregate_version('A', '1', 'own.log')").expect("42P01");
+    s.run("select domain_events.register_event_table('own.log', 't', 'id', 'v')");
+    let other = db.role("other");
+    db.admin().run(&format!("grant domain_events_admin to {other}"));
+    db.session(&other).error("select domain_events.unregister_event_table('own.log')").expect("42501");
+    // a table that is gone has no owner
+    let oid = s.one("select 'own.log'::regclass::oid");
+    s.run("drop table own.log");
+    assert_eq!(s.one(&format!("select domain_events.unregister_event_table({oid}::regclass)")), "t");
+    assert_eq!(s.one("select count(*) from domain_events.event_tables"), "0");
+    // and whoever leaves takes it along
+    s.run(LOG);
+    db.admin().run(&format!("drop owned by {name}; drop role {name}"));
+}
+
+fn writers_need_the_writers_role_and_no_more(db: &Db) {
+    let (_, mut s) = owner(db);
+    let (writer, stranger) = (db.role("writer"), db.role("stranger"));
+    db.admin().run(&format!("grant domain_events_writer to {writer}"));
+    s.run(&format!("grant usage on schema own to {writer}, {stranger}; revoke all on own.log from public"));
+    let mut w = db.session(&writer);
+    assert_eq!(w.number("select domain_events.next_aggregate_version('A', '1', 'own.log')"), 3);
+    w.error("select * from own.log").expect_code("42501");
+    let mut x = db.session(&stranger);
+    for call in [
+        "select domain_events.next_aggregate_version('A', '1', 'own.log')",
+        "select domain_events._next_legacy_version('A', '1', 'own.log')",
+        "select domain_events._hold_legacy_stream('own.log', 1)",
+        "select domain_events._find_reader('own.log', 2)",
+        "select own.log_newest_version('own.log'::regclass, array['A', '1'], 2)",
+    ] {
+        x.error(call).expect_code("42501");
+    }
+    // the reader reads its table alone
+    s.run("create table own.secret (t text, id text, v int); insert into own.secret values ('A', '1', 99)");
+    for step in [1, 2, 3, 4] {
+        let answer =
+            w.attempt(&format!("select own.log_newest_version('own.secret'::regclass, array['A', '1'], {step})"));
+        assert!(answer.map_or(true, |rows| rows[0][0].as_deref() != Some("99")), "step {step}");
+    }
+    // a read-only transaction gets no version
+    w.run("begin read only");
+    w.error("select domain_events.next_aggregate_version('A', '1', 'own.log')").expect("25006");
+    w.run("rollback");
+}
