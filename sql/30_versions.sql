@@ -181,17 +181,14 @@ $$;
 comment on function domain_events._raise_contended(text, text) is
   'Raises 40001 after 100 attempts in vain: another writer each time, or a trigger on the store that swallows the row';
 
--- By itself it may be called by whoever may append: so it checks by itself.
 create function domain_events._next_own_version(aggregate_type text, aggregate_id text) returns bigint
-language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+language plpgsql volatile
 as $$
 declare
   next_version bigint;
   is_taken boolean;
   signal text;
 begin
-  perform domain_events._check_stream(aggregate_type, aggregate_id);
-  perform domain_events._check_writable();
   if domain_events._is_own(aggregate_type, aggregate_id) then
     return domain_events._stream_version(aggregate_type, aggregate_id) + 1;
   end if;
@@ -225,3 +222,17 @@ $$;
 
 comment on function domain_events._next_own_version(text, text) is
   'next_aggregate_version() for the store itself';
+
+-- The part of next_aggregate_version() that writes the store: that one runs with its caller's rights.
+create function domain_events.hold_stream(aggregate_type text, aggregate_id text) returns bigint
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  perform domain_events._check_stream(aggregate_type, aggregate_id);
+  perform domain_events._check_writable();
+  return domain_events._next_own_version(aggregate_type, aggregate_id);
+end
+$$;
+
+comment on function domain_events.hold_stream(text, text) is
+  'Holds a stream of the store until the transaction ends and returns its next version: next_aggregate_version() without a table';

@@ -1,6 +1,6 @@
 -- The next version of a stream in a legacy event table: see the head of 31_legacy_tables.sql.
 
-create function domain_events._find_reader(
+create function domain_events.legacy_reader(
   event_table regclass, given int, out source oid, out reader text, out step int, out columns int, out last_version bigint
 )
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
@@ -14,17 +14,17 @@ begin
   select t.*, c.relowner, c.relkind, format('%I.%I', n.nspname, c.relname) as present_name, cardinality(t.stream_columns) as width
     into known
     from domain_events.event_tables t left join (pg_class c join pg_namespace n on n.oid = c.relnamespace) on c.oid = t.source
-   where t.event_table = _find_reader.event_table;
+   where t.event_table = legacy_reader.event_table;
   if not found then
-    raise exception 'table % is not a registered event table', _find_reader.event_table
+    raise exception 'table % is not a registered event table', legacy_reader.event_table
       using errcode = '42P01',
-            hint = format('Register it once: select domain_events.register_event_table(%L, type_column, id_column, version_column);', _find_reader.event_table);
+            hint = format('Register it once: select domain_events.register_event_table(%L, type_column, id_column, version_column);', legacy_reader.event_table);
   elsif given <> known.width or given is null and known.width > 2 then
-    raise exception 'a stream of % is named by %', _find_reader.event_table, array_to_string(known.stream_columns, ', ')
+    raise exception 'a stream of % is named by %', legacy_reader.event_table, array_to_string(known.stream_columns, ', ')
       using errcode = '22023',
-            hint = format('Give %s values: next_aggregate_version(array[..], %L).', known.width, _find_reader.event_table);
+            hint = format('Give %s values: next_aggregate_version(array[..], %L).', known.width, legacy_reader.event_table);
   elsif known.relkind is null or known.relkind not in ('r', 'p') then
-    raise exception 'event table % is no table any more', _find_reader.event_table
+    raise exception 'event table % is no table any more', legacy_reader.event_table
       using errcode = '42809', hint = 'Forget it: domain_events.unregister_event_table(); then register the table.';
   end if;
   select array_agg(a.attname order by u.n) as names,
@@ -39,12 +39,12 @@ begin
      and p.proargtypes::text = '26 1009 23' and replace(array_to_string(p.proconfig, '|'), '"', '') = 'search_path=pg_catalog, pg_temp|row_security=off'
    limit 1;
   if reader is null or present.types is distinct from known.column_types then
-    raise exception 'event table % is not as it was when it was registered', _find_reader.event_table
+    raise exception 'event table % is not as it was when it was registered', legacy_reader.event_table
       using errcode = '55000',
             detail = case when reader is null then format('Function %I, which reads its versions, is missing, was altered, or belongs to another role than the table.', known.reader)
                           else format('Its columns were (%s) and are (%s).', array_to_string(known.column_types, ', '), array_to_string(present.types, ', ')) end,
             hint = format('Let its owner register it again: select domain_events.register_event_table(%L, %L::name[], %L);',
-                          _find_reader.event_table, known.stream_columns, known.version_column);
+                          legacy_reader.event_table, known.stream_columns, known.version_column);
   end if;
   source := known.source;
   columns := known.width;
@@ -53,14 +53,14 @@ begin
 end
 $$;
 
-comment on function domain_events._find_reader(regclass, int) is
+comment on function domain_events.legacy_reader(regclass, int) is
   'The reader of a registered table whose streams are named by so many values (null: by type and id, or by the id alone), from the catalogue; raises 42P01 when it is not registered, 55000 when table or reader are others than before';
 
-create function domain_events._hold_legacy_stream(event_table regclass, key bigint) returns void
+create function domain_events.hold_legacy_stream(event_table regclass, key bigint) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if key is null or not exists (select from domain_events.event_tables t where t.event_table = _hold_legacy_stream.event_table) then
+  if key is null or not exists (select from domain_events.event_tables t where t.event_table = hold_legacy_stream.event_table) then
     raise exception 'table % is not a registered event table', event_table
       using errcode = '42P01', hint = 'Call domain_events.next_aggregate_version().';
   end if;
@@ -68,7 +68,7 @@ begin
 end
 $$;
 
-comment on function domain_events._hold_legacy_stream(regclass, bigint) is
+comment on function domain_events.hold_legacy_stream(regclass, bigint) is
   'Holds a stream of a registered table, by its key, until the transaction ends';
 
 -- Between the calls of the reader search_path is set again: what a user's function sets stays set, whatever the functions around
@@ -82,13 +82,13 @@ declare
   newest bigint;
 begin
   perform domain_events._check_writable();
-  select * into found_reader from domain_events._find_reader(event_table, case when not is_pair then cardinality(stream) end);
+  select * into found_reader from domain_events.legacy_reader(event_table, case when not is_pair then cardinality(stream) end);
   if is_pair and found_reader.columns = 1 then
     stream := array[stream[2]];
   end if;
   execute format('select %s($1, $2, 1)', found_reader.reader) into key using found_reader.source, stream;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-  perform domain_events._hold_legacy_stream(event_table, key);
+  perform domain_events.hold_legacy_stream(event_table, key);
   -- A statement of its own, so that it sees what the previous holder of the stream committed.
   execute format('select %s($1, $2, $3)', found_reader.reader) into newest using found_reader.source, stream, found_reader.step;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
@@ -125,7 +125,7 @@ begin
     raise exception 'event_table must not be null'
       using errcode = '22004', hint = 'Leave it out for the event store itself.';
   elsif event_table = 'domain_events.events'::regclass then
-    return domain_events._next_own_version(aggregate_type, aggregate_id);
+    return domain_events.hold_stream(aggregate_type, aggregate_id);
   end if;
   return domain_events._next_legacy_version(aggregate_type, aggregate_id, event_table);
 end
@@ -155,7 +155,7 @@ begin
       raise exception 'a stream of the event store is named by a type and an id, not by % values', cardinality(stream)
         using errcode = '22023', hint = 'next_aggregate_version(array[aggregate_type, aggregate_id], ''domain_events.events'')';
     end if;
-    return domain_events._next_own_version(stream[array_lower(stream, 1)], stream[array_upper(stream, 1)]);
+    return domain_events.hold_stream(stream[array_lower(stream, 1)], stream[array_upper(stream, 1)]);
   end if;
   return domain_events._next_legacy_version(array(select p from unnest(stream) with ordinality as u(p, n) order by n), event_table, false);
 end

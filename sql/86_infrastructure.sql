@@ -139,7 +139,7 @@ as $$
               then not exists (select from domain_events._expected_objects() as e where e.kind = 'public function' and e.object = f.oid::regprocedure::text)
               else left(f.proname, 1) = '_' and pg_get_userbyid(a.grantee) not in ('domain_events_reader', 'domain_events_writer', 'domain_events_admin')
                    -- What next_aggregate_version() calls as its caller; the command line lets writers of a ported table call it.
-                   and f.proname not in ('_next_legacy_version', '_check_stream', '_check_read', '_check_writable', '_find_reader', '_hold_legacy_stream') end
+                   and f.proname not in ('_next_legacy_version', '_check_stream', '_check_read', '_check_writable') end
   union all
   -- And who is missing what it needs.
   select 'privilege_missing', 'warning', r.rolname, 'the role lacks rights in the store: the owner calls domain_events.grant_privileges()'

@@ -18,7 +18,7 @@ begin
       when 'domain_events_writer' then array[
         'grant execute on function domain_events.next_aggregate_version(text, text, regclass), domain_events.next_aggregate_version(text[], regclass) to %I',
         -- What these call as their caller.
-        'grant execute on function domain_events._next_own_version(text, text), domain_events._next_legacy_version(text, text, regclass), domain_events._next_legacy_version(text[], regclass, boolean), domain_events._check_writable(), domain_events._find_reader(regclass, int), domain_events._hold_legacy_stream(regclass, bigint) to %I',
+        'grant execute on function domain_events.hold_stream(text, text), domain_events._next_legacy_version(text, text, regclass), domain_events._next_legacy_version(text[], regclass, boolean), domain_events._check_writable(), domain_events.legacy_reader(regclass, int), domain_events.hold_legacy_stream(regclass, bigint) to %I',
         'grant execute on function domain_events.append_event(text, text, text, jsonb, text, jsonb, bigint, uuid, text, text, text, timestamptz, int) to %I',
         'grant execute on function domain_events.append_events(text, text, jsonb, bigint) to %I',
         'grant execute on function domain_events.append_events(jsonb, jsonb) to %I']

@@ -12,6 +12,18 @@ select pg_catalog.format('%I.%I', n.nspname, r.relname), pg_catalog.pg_has_role(
   join pg_catalog.pg_namespace n on n.oid = r.relnamespace
  order by 1";
 
+/// Registered legacy tables and the functions beside them that read their versions, as far as the connected role may drop these.
+pub const READERS: &str = "\
+select pg_catalog.format('%I.%I', n.nspname, r.relname), \
+       pg_catalog.format('%I.%I(pg_catalog.oid, pg_catalog.text[], pg_catalog.int4)', fn.nspname, f.proname)
+  from domain_events.event_tables t
+  join pg_catalog.pg_class r on r.oid = t.source
+  join pg_catalog.pg_namespace n on n.oid = r.relnamespace
+  join pg_catalog.pg_proc f on f.proname = t.reader and f.proowner = r.relowner and pg_catalog.md5(f.prosrc) = t.fingerprint
+  join pg_catalog.pg_namespace fn on fn.oid = f.pronamespace
+ where f.proargtypes::pg_catalog.text = '26 1009 23' and pg_catalog.pg_has_role(f.proowner, 'usage')
+ order by 1";
+
 /// Tables with our triggers that the connected role owns, outermost partition roots and leaves alike.
 pub const LOCKABLE_TABLES: &str = "\
 select distinct pg_catalog.format('%I.%I', n.nspname, r.relname)

@@ -141,6 +141,13 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
             format!("select {SCHEMA}.disable_capture({});", db::quote_literal(table)),
         )
     }));
+    let readers: Vec<(String, String)> =
+        sqlx::query_as(dependents::READERS).fetch_all(&mut *conn).await.doing("reading the registered event tables")?;
+    steps.extend(
+        readers
+            .into_iter()
+            .map(|(table, reader)| Step::new(format!("the reader of {table}"), format!("drop function {reader};"))),
+    );
     if args.keep_events {
         steps.extend(keep_events(owner));
     } else {

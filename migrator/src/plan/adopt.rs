@@ -228,7 +228,7 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, legacy: &Legacy, plan_id: &st
         object: object.clone(),
         lock: format!("ACCESS EXCLUSIVE on {}, SHARE ROW EXCLUSIVE on domain_events.events: readers of the one and writers of both wait", relation.quoted),
         expected: "under 100 ms once the locks are held; they are waited for at most --lock-timeout (500 ms), then given up and tried again. The rows are moved afterwards, in batches, and nobody waits for that".into(),
-        sql: switch(draft, &relation, legacy, &store_owner, shim.is_some(), plan_id),
+        sql: switch(draft, &relation, legacy, shim.is_some(), plan_id),
         undo: Some(switch_back(draft, &relation, legacy, shim.is_some())),
     });
     finish(draft, &relation, legacy, object, &insert, &head);
@@ -267,14 +267,7 @@ fn registration(draft: &Draft<'_>, table: &str, relation: &Relation, legacy: &Le
     )
 }
 
-fn switch(
-    draft: &Draft<'_>,
-    relation: &Relation,
-    legacy: &Legacy,
-    store_owner: &str,
-    shimmed: bool,
-    plan_id: &str,
-) -> String {
+fn switch(draft: &Draft<'_>, relation: &Relation, legacy: &Legacy, shimmed: bool, plan_id: &str) -> String {
     let (view, side) = (legacy.view_name(), legacy.side_name());
     let mut sql = vec![format!("alter table {view} rename to {};", plain(&legacy.side))];
     if shimmed {

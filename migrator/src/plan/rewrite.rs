@@ -100,8 +100,8 @@ pub(super) fn may_ask(draft: &mut Draft<'_>, table: &Relation, role: &str) -> Re
     // it runs with its caller's rights, and so does what it calls
     const FUNCTIONS: &str = "domain_events.next_aggregate_version(text, text, regclass), \
          domain_events._next_legacy_version(text, text, regclass), domain_events._next_legacy_version(text[], regclass, boolean), \
-         domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._check_writable(), domain_events._find_reader(regclass, int), \
-         domain_events._hold_legacy_stream(regclass, bigint)";
+         domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._check_writable(), domain_events.legacy_reader(regclass, int), \
+         domain_events.hold_legacy_stream(regclass, bigint)";
     let Some(store) = draft.catalogue.store.as_ref() else { return Ok(()) };
     let grant = format!("grant execute on function {FUNCTIONS} to {role};");
     if store.executors.iter().any(|r| r == role) || draft.statements.iter().any(|s| s.sql == grant) {

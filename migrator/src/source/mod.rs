@@ -99,8 +99,6 @@ pub struct Relation {
     pub keys: Vec<Key>,
     /// Roles, other than the owner, that may insert.
     pub inserters: Vec<String>,
-    /// Whether the store's owner may read it.
-    pub store_may_read: bool,
     /// Whether a foreign key of another table points here.
     pub referenced: bool,
     /// Views over it.

@@ -113,8 +113,6 @@ fn relations_sql() -> String {
                     select distinct case x.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(x.grantee)) end as grantee
                       from pg_catalog.aclexplode(c.relacl) x where x.privilege_type = 'INSERT' and x.grantee <> c.relowner) g), '[]') as inserters,
                 exists (select from pg_catalog.pg_constraint f where f.confrelid = c.oid and f.contype = 'f') as referenced,
-                coalesce((select pg_catalog.has_table_privilege(s.nspowner, c.oid, 'select') from pg_catalog.pg_namespace s
-                           where s.nspname = 'domain_events'), true) as store_may_read,
                 coalesce((select pg_catalog.json_agg(distinct v.ev_class::regclass::text) from pg_catalog.pg_depend d
                            join pg_catalog.pg_rewrite v on v.oid = d.objid where d.classid = 'pg_catalog.pg_rewrite'::regclass
                             and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = c.oid and v.ev_class <> c.oid), '[]') as views,

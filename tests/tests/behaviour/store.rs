@@ -220,7 +220,8 @@ fn public_functions_are_as_promised(db: &Db) {
     };
     assert_eq!(
         signature(&mut s, "next_aggregate_version"),
-        "aggregate_type text, aggregate_id text, event_table regclass -> bigint"
+        "aggregate_type text, aggregate_id text, event_table regclass -> bigint\n\
+         stream text[], event_table regclass -> bigint"
     );
     assert_eq!(
         signature(&mut s, "append_event"),
@@ -248,9 +249,10 @@ fn public_functions_are_as_promised(db: &Db) {
         signature(&mut s, "set_context"),
         "actor text, correlation_id text, causation_id text, metadata jsonb, local boolean -> void"
     );
-    assert!(
-        signature(&mut s, "register_event_table")
-            .starts_with("event_table regclass, type_column name, id_column name, version_column name")
+    assert_eq!(
+        signature(&mut s, "register_event_table"),
+        "event_table regclass, stream_columns name[], version_column name -> void\n\
+         event_table regclass, type_column name, id_column name, version_column name -> void"
     );
 }
 

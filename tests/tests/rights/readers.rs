@@ -1,10 +1,11 @@
 //! The function of the table's owner that reads a legacy table: it follows the table or is found out, and nobody gains by it.
 
-use domain_events_tests::{Db, engines};
+use domain_events_tests::{Db, Engine, engines};
 
 engines! {
     a_reader_follows_renames, a_reader_that_is_not_the_owners_is_refused, the_owner_needs_a_place_for_it, it_goes_with_its_table,
-    writers_need_the_writers_role_and_no_more, a_table_of_the_same_name_is_another,
+    writers_need_the_writers_role_and_no_more, a_table_of_the_same_name_is_another, a_restored_table_counts_on,
+    uninstall_takes_readers_along,
 }
 
 const LOG: &str = "create table own.log (t text, id text, v int, unique (t, id, v)); insert into own.log values ('A', '1', 1), ('A', '1', 2);
@@ -160,8 +161,8 @@ fn writers_need_the_writers_role_and_no_more(db: &Db) {
     for call in [
         "select domain_events.next_aggregate_version('A', '1', 'own.log')",
         "select domain_events._next_legacy_version('A', '1', 'own.log')",
-        "select domain_events._hold_legacy_stream('own.log', 1)",
-        "select domain_events._find_reader('own.log', 2)",
+        "select domain_events.hold_legacy_stream('own.log', 1)",
+        "select domain_events.legacy_reader('own.log', 2)",
         "select own.log_newest_version('own.log'::regclass, array['A', '1'], 2)",
     ] {
         x.error(call).expect_code("42501");
@@ -177,4 +178,44 @@ fn writers_need_the_writers_role_and_no_more(db: &Db) {
     w.run("begin read only");
     w.error("select domain_events.next_aggregate_version('A', '1', 'own.log')").expect("25006");
     w.run("rollback");
+}
+
+/// Numbers of types and columns are others after a restore.
+fn a_restored_table_counts_on(db: &Db) {
+    db.admin().run("create extension citext");
+    let (name, mut s) = owner(db);
+    s.run(
+        "create table own.dropped (gone int, id public.citext, v int, unique (id, v)); alter table own.dropped drop gone;
+         insert into own.dropped values ('Bob', 4); select domain_events.register_event_table('own.dropped', '{id}', 'v');",
+    );
+    let check = |copy: &Db| {
+        let mut s = copy.session(&name);
+        assert_eq!(s.number("select domain_events.next_aggregate_version('A', '1', 'own.log')"), 3);
+        assert_eq!(s.number("select domain_events.next_aggregate_version(array['bOB'], 'own.dropped')"), 5);
+        // a rename cannot be followed from there: that is told
+        s.run("alter table own.dropped rename column id to ident");
+        s.error("select domain_events.next_aggregate_version(array['bOB'], 'own.dropped')")
+            .expect("55000")
+            .naming("registered");
+        s.run("select domain_events.register_event_table('own.dropped', '{ident}', 'v')");
+        assert_eq!(s.number("select domain_events.next_aggregate_version(array['bOB'], 'own.dropped')"), 5);
+        assert_eq!(s.one("select count(*) from pg_proc where proname like '%_newest_version%'"), "2");
+    };
+    check(&db.restored());
+    check(&db.restored_data_only());
+    // without owners everything is the restoring role's, the reader too
+    let path = db.file("whole.dump");
+    db.quietly("pg_dump", &["-Fc", "-f", &path]);
+    let copy = Db::new(Engine::None).holding(db.engine);
+    copy.quietly("pg_restore", &["--exit-on-error", "--no-owner", "-d", &copy.name, &path]);
+    assert_eq!(copy.admin().number("select domain_events.next_aggregate_version('A', '1', 'own.log')"), 3);
+}
+
+fn uninstall_takes_readers_along(db: &Db) {
+    let user = if db.engine == Engine::Portable { "app_owner" } else { "postgres" };
+    db.owner().run(
+        "create table log (t text, id text, v int, unique (t, id, v)); select domain_events.register_event_table('log', 't', 'id', 'v')",
+    );
+    db.cli(user, &["uninstall", "--drop-events", "--yes"]).expect(0);
+    assert_eq!(db.admin().one("select count(*) from pg_proc where proname like '%_newest_version%'"), "0");
 }
