@@ -132,6 +132,7 @@ impl Store {
     pub fn tuple_desc(&self) -> pg_sys::TupleDesc {
         self.table.tuple_desc()
     }
+
     /// The columns of a composite value of type domain_events.events.
     pub fn columns_of(&self, composite: Datum) -> [Option<Datum>; COLUMNS] {
         let (mut values, mut nulls) = ([Datum::from(0); COLUMNS], [true; COLUMNS]);
