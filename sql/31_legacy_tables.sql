@@ -48,7 +48,7 @@ comment on constraint event_tables_pkey on domain_events.event_tables is 'A tabl
 
 -- The columns as the reader needs them, from the catalogue alone. Without a key the types' own equality counts.
 create function domain_events._stream_columns(source regclass, stream_columns name[], key oid)
-returns table (n bigint, column_name name, column_number int2, base_type text, refused text, operator text, hash text, has_wide_hash boolean, collation_name text)
+returns table (n bigint, column_name name, column_number int2, base_type text, refused text, operator text, collation_name text)
 language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   with recursive base as (
@@ -74,8 +74,13 @@ as $$
   )
   select k.n, k.attname, k.attnum, format_type(k.type, k.modifier),
          case when k.typtype not in ('b', 'e') or k.typcategory = 'A' then 'A stream is named by texts, numbers, times, UUIDs or enums.'
-              when hash.proc is null then 'Its key''s equality has no hash function, so it cannot be told which texts name one stream.' end,
-         format('operator(%I.%s)', n.nspname, o.oprname), hash.proc, hash.is_wide,
+              when o.oid is null
+                   or not exists (
+                     select from pg_amop h
+                       join pg_opclass hc on hc.opcfamily = h.amopfamily and hc.opcmethod = h.amopmethod and hc.opcdefault and hc.opcintype = h.amoplefttype
+                      where h.amopmethod = 405 and h.amopstrategy = 1 and h.amopopr = o.oid)
+                then 'Its key''s equality has no hash function, so it cannot be told which texts name one stream.' end,
+         format('operator(%I.%s)', n.nspname, o.oprname),
          (select format('%I.%I', cn.nspname, c.collname) from pg_collation c join pg_namespace cn on cn.oid = c.collnamespace where c.oid = k.key_collation)
     from keyed k
     left join pg_opclass class on class.oid = k.class
@@ -83,14 +88,6 @@ as $$
                            and equal.amoplefttype = class.opcintype and equal.amoprighttype = class.opcintype
     left join pg_operator o on o.oid = equal.amopopr
     left join pg_namespace n on n.oid = o.oprnamespace
-    left join lateral (
-      select format('%I.%I', pn.nspname, p.proname) as proc, f.amprocnum = 2 as is_wide
-        from pg_amop h
-        join pg_amproc f on f.amprocfamily = h.amopfamily and f.amproclefttype = h.amoplefttype and f.amprocrighttype = h.amoprighttype and f.amprocnum in (1, 2)
-        join pg_proc p on p.oid = f.amproc
-        join pg_namespace pn on pn.oid = p.pronamespace
-       where h.amopmethod = 405 and h.amopstrategy = 1 and h.amopopr = equal.amopopr
-       order by f.amprocnum desc, h.amopfamily limit 1) as hash on true
    order by k.n
 $$;
 
@@ -123,8 +120,8 @@ begin
               hint = 'Give the column another type, or name other columns.';
     end if;
     value := format('($2[%s]::%s)', one.n, one.base_type) || coalesce(' collate ' || one.collation_name, '');
-    hash := case when one.has_wide_hash then format('%s(%s, %s)', one.hash, value, hash)
-                 else format('pg_catalog.hashint8extended(%s(%s)::pg_catalog.int8, %s)', one.hash, value, hash) end;
+    -- The hash that goes with the type's equality is to be had for arrays of it: for some types its function takes another type.
+    hash := format('pg_catalog.hash_array_extended(array[%s], %s)', value, hash);
     condition := condition || format('t.%I %s %s and ', one.column_name, one.operator, value);
     template := template || format('t.%%%s$I %s and ', one.n + 2, replace(one.operator || ' ' || replace(value, '$2[', '$1['), '%', '%%'));
     numbers := numbers || one.column_number;
@@ -286,7 +283,7 @@ begin
     execute format('drop function %s', present.oid::regprocedure);
   end if;
   -- Once, so that what does not work is told now.
-  execute format('select %s($1, $2, 2)', reader::regproc) using source::oid, array_fill(null::text, array[cardinality(stream_columns)]);
+  execute format('select %1$s($1, $2, 1), %1$s($1, $2, 2)', reader::regproc) using source::oid, array_fill(null::text, array[cardinality(stream_columns)]);
   perform set_config('search_path', 'pg_catalog, pg_temp', true);
 end
 $$;
