@@ -54,6 +54,7 @@ comment on column domain_events.capture_config.captured_since is 'When capture w
 comment on column domain_events.capture_config.captured_by is 'Who enabled it';
 
 create table domain_events.capture_columns (
+  rule_id           int generated always as identity primary key,
   capture_id        int not null,
   attnum            int2,
   column_name       name not null,
@@ -66,6 +67,7 @@ create table domain_events.capture_columns (
 );
 
 comment on table domain_events.capture_columns is 'Every column of every captured table when it was last looked at, and what becomes of it';
+comment on column domain_events.capture_columns.rule_id is 'What a publication of all tables tells the row by: attnum may be null';
 comment on column domain_events.capture_columns.capture_id is 'The capture';
 comment on column domain_events.capture_columns.attnum is 'Attribute number: follows a rename; null when the column is gone and only its redaction rule is left';
 comment on column domain_events.capture_columns.column_name is 'Name; follows the column after a dump and restore, which changes attribute numbers';
@@ -128,5 +130,6 @@ create index capture_failures_stream on domain_events.capture_failures (aggregat
 
 comment on index domain_events.capture_failures_stream is 'Whether a stream has dead letters';
 
+comment on sequence domain_events.capture_columns_rule_id_seq is 'Numbers the rules';
 comment on sequence domain_events.capture_config_capture_id_seq is 'Numbers the captures; a number is never used twice';
 comment on sequence domain_events.capture_failures_failure_id_seq is 'Numbers the failures';

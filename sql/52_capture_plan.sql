@@ -95,6 +95,29 @@ $$;
 comment on function domain_events._has_columns(regclass, text[]) is
   'Whether the columns of the relation, a constant, are those of the signature; asked by who writes it at READ COMMITTED';
 
+-- Also out of date: the function of a table that has become a partition of a captured one. Both tables' triggers fire there, and
+-- the other's is the one that tells.
+create function domain_events._is_taken_over(relation oid) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (select from pg_partition_ancestors(relation) as a
+                   join domain_events.capture_config c on c.relation = a.relid and a.relid <> _is_taken_over.relation);
+end
+$$;
+
+comment on function domain_events._is_taken_over(oid) is 'True when a table above this partition is captured';
+
+create function domain_events._tells(relation regclass) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return not domain_events._is_taken_over(relation);
+end
+$$;
+
+comment on function domain_events._tells(regclass) is 'Whether no table above the relation, a constant, is captured; asked as _has_columns() is';
+
 create function domain_events._newest_position() returns bigint
 language sql volatile set search_path = pg_catalog, pg_temp
 as $$ select coalesce(pg_sequence_last_value('domain_events.events_global_position_seq'), 0) $$;
@@ -154,10 +177,11 @@ begin
   -- Another session may be at it, or may just have done it.
   perform from domain_events.capture_config c where c.capture_id = _sync_columns.capture_id for update;
   before := array(select k from domain_events.capture_columns k where k.capture_id = _sync_columns.capture_id);
-  after := array(select row(_sync_columns.capture_id, l.attnum, l.column_name, l.identity_position, l.captured, l.redacted)::domain_events.capture_columns
+  after := array(select row(null, _sync_columns.capture_id, l.attnum, l.column_name, l.identity_position, l.captured, l.redacted)::domain_events.capture_columns
                    from domain_events._live_columns(_sync_columns.capture_id) as l);
   delete from domain_events.capture_columns k where k.capture_id = _sync_columns.capture_id;
-  insert into domain_events.capture_columns select (unnest(after)).*;
+  insert into domain_events.capture_columns (capture_id, attnum, column_name, identity_position, captured, redacted)
+  select a.capture_id, a.attnum, a.column_name, a.identity_position, a.captured, a.redacted from unnest(after) as a;
 
   update domain_events.capture_config c
      set -- A mapping names columns: let it follow a rename.
@@ -204,23 +228,28 @@ $$;
 
 comment on function domain_events._with_ancestors(oid) is 'The relation, and the tables that it is a partition of, the nearest first';
 
--- The capture that a trigger on this relation serves: its own or that of the table it is a partition of (which may itself have
--- become a partition since), or, for a table that was dropped and restored, the one of the same name whose table is gone.
+-- The capture that a trigger on this relation serves: that of the outermost captured table that it is a partition of, else its
+-- own, or, for a table that was dropped and restored, the one of the same name whose table is gone.
 create function domain_events._find_capture(relation oid) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   tables oid[] := domain_events._with_ancestors(relation);
   found_id int;
+  gone oid;
+  restored oid;
 begin
   select c.capture_id into found_id from domain_events.capture_config c
-   where c.relation = any (tables) order by array_position(tables, c.relation::oid) limit 1;
+   where c.relation = any (tables) order by array_position(tables, c.relation::oid) desc limit 1;
   if found_id is null then
-    update domain_events.capture_config c set relation = t.relation
-      from unnest(tables) as t(relation)
-     where c.table_name = domain_events._qualified_name(t.relation)
-       and not exists (select from pg_class gone where gone.oid = c.relation)
-    returning c.capture_id into found_id;
+    select c.capture_id, c.relation, t.relation into found_id, gone, restored
+      from domain_events.capture_config c join unnest(tables) as t(relation) on c.table_name = domain_events._qualified_name(t.relation)
+     where not exists (select from pg_class k where k.oid = c.relation)
+     limit 1 for update of c;
+    if found then
+      update domain_events.capture_config c set relation = restored where c.capture_id = found_id;
+      perform domain_events._restore_places(found_id, gone, restored);
+    end if;
   end if;
   return found_id;
 end
@@ -245,7 +274,8 @@ begin
   return jsonb_build_object(
     'capture_id', id, 'relation', config.relation::oid::bigint, 'state', config.state,
     'aggregate_type', config.aggregate_type, 'on_failure', config.on_failure, 'payload', config.payload,
-    'table_name', config.table_name, 'in_table', case when config.relation::oid <> relation or config.shares_type then domain_events._qualified_name(relation) end,
+    'table_name', config.table_name, 'in_table', case when config.relation::oid <> relation or config.shares_type then domain_events._place_of(config.aggregate_type, relation) end,
+    'function', to_regprocedure(format('domain_events.%I()', 'capture_' || id))::oid::bigint,
     'identity_missing', exists (select from domain_events.capture_columns k
                                  where k.capture_id = id and k.attnum is null and k.identity_position is not null),
     'whole_row_after', config.whole_row_after, 'fail_closed', config.fail_closed,

@@ -47,14 +47,22 @@ begin
     into differences
     from domain_events._pieces(config.capture_id) as p where p.captured;
 
-  declarations := case when is_partitioned or config.shares_type then $d$
+  -- Where the row is from now on: truncating that ends the stream. A partition that is not in the list is new.
+  declarations := case when is_partitioned then format($d$
 declare
-  -- Where the row is from now on: truncating that ends the stream.
-  _place jsonb := case when tg_op = 'DELETE' then '{}' else jsonb_build_object('in_table', quote_ident(tg_table_schema) || '.' || quote_ident(tg_table_name)) end;
-  _moved domain_events.row_moves;$d$
-  else '
+  _known_place jsonb := %L::jsonb -> tg_relid::text;
+  _place jsonb := case when tg_op = 'DELETE' then '{}' else coalesce(_known_place, '{}') end;
+  _moved domain_events.row_moves;$d$,
+    (select coalesce(jsonb_object_agg(p.relation::oid, jsonb_build_object('in_table', p.mark)), '{}')
+       from (select distinct on (p.relation) p.relation, p.mark
+               from domain_events.capture_partitions k
+               join domain_events.capture_places p on p.relation = k.relation and p.aggregate_type = config.aggregate_type and p.mark is not null
+              where k.capture_id = config.capture_id order by p.relation, p.place_id) as p))
+  else format($d$
 declare
-  _place constant jsonb := ''{}'';' end || $d$
+  _place constant jsonb := case when tg_op = 'DELETE' then '{}' else %L::jsonb end;$d$,
+    case when config.shares_type then jsonb_build_object('in_table', domain_events._place_of(config.aggregate_type, config.relation)) else '{}' end)
+  end || $d$
   _op text := tg_op; _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
   _type text; _origin text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
@@ -69,14 +77,14 @@ $d$;
   end if;
   if current_setting('transaction_isolation') <> 'read committed' then
     perform domain_events._check_snapshot(%12$L);
-    _is_outdated := domain_events._columns_signature(%12$L) is distinct from %4$L;
+    _is_outdated := domain_events._columns_signature(%12$L) is distinct from %4$L or domain_events._is_taken_over(%14$s);
   else
     _is_outdated := %3$s;
   end if;
   if _is_outdated or %2$s then
     if domain_events._find_capture(tg_relid) = %1$s then
       _query := domain_events._refresh_capture(tg_relid);
-    end if;
+%13$s    end if;
     if _query is null then  -- paused, or put on a table that is not this capture's
       return case tg_when when 'BEFORE' then new end;
     end if;
@@ -110,13 +118,13 @@ $d$;
 $b$,
     config.capture_id,
     -- The captured table may be a partition itself by now. Null on a table that is none.
-    case when is_partitioned then format('pg_partition_root(tg_relid) is distinct from %1$s::oid and %1$s::oid <> all (array(select a.relid from pg_partition_ancestors(tg_relid) as a))', config.relation::oid)
+    case when is_partitioned then format('_known_place is null or (pg_partition_root(tg_relid) is distinct from %1$s::oid and %1$s::oid <> all (array(select a.relid from pg_partition_ancestors(tg_relid) as a)))', config.relation::oid)
          else format('tg_relid <> %s::oid', config.relation::oid) end,
     -- Whoever writes the table has heard of its changes, but not of those of its columns' types.
     case when cardinality(watched) = 1
-         then format('not domain_events._has_columns(%L, %L)', watched[1], domain_events._columns_signature(watched))
-         else format('array(select a.attname || a.atttypid::text from pg_attribute a where a.attrelid = any (%L::oid[]) and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %L::text[]',
-                     watched, domain_events._columns_signature(watched)) end,
+         then format('not domain_events._has_columns(%L, %L) or not domain_events._tells(%1$L)', watched[1], domain_events._columns_signature(watched))
+         else format('not domain_events._tells(%3$L) or array(select a.attname || a.atttypid::text from pg_attribute a where a.attrelid = any (%L::oid[]) and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %L::text[]',
+                     watched, domain_events._columns_signature(watched), watched[1]) end,
     domain_events._columns_signature(watched),
     e.id_new, e.row_new, e.id_old, e.row_old, coalesce(differences, ''), e.rekeyed,
     case when is_partitioned then format($p$    if tg_when = 'BEFORE' then
@@ -130,7 +138,13 @@ $b$,
       _old_key := %5$s;
       _new_key := %6$s;
     end if;$p$, e.changed_names, e.id_old, e.id_new, e.row_old, e.key_old, e.key_new) else '' end,
-    watched);
+    watched,
+    case when is_partitioned then format($p$      if tg_op <> 'DELETE' then
+        _place := jsonb_build_object('in_table', domain_events._place_of(%L, tg_relid));
+        _marks := _place;
+      end if;
+$p$, config.aggregate_type) else '' end,
+    config.relation::oid);
   if is_partitioned then
     body := body || format($p$
   if tg_when = 'BEFORE' then
@@ -408,6 +422,10 @@ begin
   -- A key of its own next to the streams' keys; 0 seeds no table.
   if pg_try_advisory_xact_lock(hashtextextended('capture_' || id, 0)) then
     perform domain_events._follow_columns(id);
+    if not exists (select from domain_events.capture_partitions k where k.capture_id = id and k.relation = _refresh_capture.relation)
+       and exists (select from domain_events._present_partitions(id) as p where p.relation = _refresh_capture.relation) then
+      perform domain_events._meet_partitions(id);
+    end if;
     perform domain_events._write_capture_function(id);
   end if;
   return domain_events._row_query(id);

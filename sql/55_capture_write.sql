@@ -217,6 +217,11 @@ create function domain_events._check_snapshot(relations oid[]) returns void
 language plpgsql volatile
 as $$
 begin
+  -- A partition by now: another capture may tell its rows.
+  if exists (select from pg_class c where c.oid = any (relations) and not c.relispartition and pg_partition_root(c.oid) <> c.oid) then
+    raise exception 'could not serialize access: the captured table became a partition after the transaction began'
+      using errcode = '40001', hint = 'Repeat the transaction.';
+  end if;
   if exists (select from pg_attribute a
               where a.attrelid = any (relations) and a.attnum > 0 and a.xmax <> '0' and domain_events._xact_status(a.xmax) = 'committed')
      or exists (select from pg_class c
@@ -367,6 +372,24 @@ $$;
 comment on function domain_events._table_event(oid, text, jsonb) is
   'Stores an event in the table''s own stream: type domain_events.Table, id the schema-qualified name';
 
+create function domain_events._scope_of(capture_id int) returns jsonb
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  config domain_events.capture_config;
+  tables oid[];
+begin
+  select * into strict config from domain_events.capture_config c where c.capture_id = _scope_of.capture_id;
+  -- Rows of another table that has or had the same type are still there.
+  tables := array(select t.relid::oid from pg_partition_tree(config.relation) as t union select config.relation::oid);
+  return case when exists (select from domain_events.capture_places p where p.aggregate_type = config.aggregate_type and p.relation <> all (tables))
+              then domain_events._only_in(config.aggregate_type, tables)
+              else '{}' end;
+end
+$$;
+
+comment on function domain_events._scope_of(int) is 'Which streams of its type are of the rows of a captured table, as an event says it: all, unless another table shares the type';
+
 create function domain_events._capture_truncate(capture_id int, relation oid) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -374,22 +397,21 @@ declare
   config domain_events.capture_config;
 begin
   select * into config from domain_events.capture_config c
-   where c.capture_id = domain_events._find_capture(_capture_truncate.relation) and c.capture_id = _capture_truncate.capture_id
-     and c.state = 'active';
-  if not found then
+   where c.capture_id = domain_events._find_capture(_capture_truncate.relation) and c.state = 'active';
+  -- A partition that was captured by itself has that trigger still, perhaps before it gets that of the table above.
+  if not found or (config.capture_id <> capture_id
+                   and (not exists (select from domain_events._capture_triggers(relation) as t where t.relation = _capture_truncate.relation and t.kind = 'truncate' and t.capture_id = _capture_truncate.capture_id)
+                        or exists (select from domain_events._capture_triggers(relation) as t where t.relation = _capture_truncate.relation and t.kind = 'truncate' and t.capture_id = config.capture_id))) then
     return;
   end if;
   -- A table that the transaction has made is emptied in its place.
   delete from domain_events.row_steps s where s.file = pg_relation_filenode(_capture_truncate.relation);
   perform domain_events._table_event(config.relation, 'TableTruncated',
     jsonb_build_object('aggregate_type', config.aggregate_type)
-    || case when config.relation::oid <> relation then jsonb_build_object('partition', domain_events._qualified_name(relation))
-            -- Rows of another table with the same type are still there.
-            when exists (select from domain_events.capture_config c where c.aggregate_type = config.aggregate_type and c.capture_id <> config.capture_id)
-              then jsonb_build_object('only_in', array(
-                     select domain_events._qualified_name(t.relid) from pg_partition_tree(config.relation) as t where t.isleaf
-                      union select config.table_name where config.shares_type))
-            else '{}' end);
+    || case when config.relation::oid <> relation
+            then jsonb_build_object('partition', domain_events._qualified_name(relation))
+                 || domain_events._only_in(config.aggregate_type, array[relation], domain_events._qualified_name(relation))
+            else domain_events._scope_of(config.capture_id) end);
   if config.relation::oid = relation then
     -- Every stream has ended: what comes next on one starts from nothing.
     perform domain_events._tell_whole_rows(config.capture_id);

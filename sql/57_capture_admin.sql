@@ -36,7 +36,7 @@ begin
   delete from domain_events.capture_config c
    where (c.aggregate_type = chosen or c.table_name = domain_events._qualified_name(target))
      and not exists (select from pg_class gone where gone.oid = c.relation);
-  select c.relation into taken from domain_events.capture_config c where c.aggregate_type = chosen;
+  select c.relation into taken from domain_events.capture_config c where c.aggregate_type = chosen limit 1;
   if found and _register_capture.aggregate_type is null then
     raise exception 'aggregate type "%" is already used by table %', chosen, taken
       using errcode = '42710',
@@ -58,6 +58,13 @@ begin
          a.attname = any (coalesce(_register_capture.redact, '{}'))
     from pg_attribute a
    where a.attrelid = target and a.attnum > 0 and not a.attisdropped;
+  if not exists (select from pg_partitioned_table p where p.partrelid = target) then
+    if taken is null then
+      perform domain_events._keep_unmarked(chosen, target);
+    else
+      perform domain_events._place_of(chosen, target);
+    end if;
+  end if;
   perform domain_events._write_capture_function(id);
   execute format('revoke all on function domain_events.%I() from public', 'capture_' || id);
   execute format('comment on function domain_events.%I() is %L', 'capture_' || id,
@@ -90,11 +97,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   id int := domain_events._capture_of(target);
-  owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = target);
 begin
-  if owner <> current_user then
-    execute format('revoke execute on function domain_events.%I() from %I', 'capture_' || id, owner);
-  end if;
   perform domain_events._grant_partitioning(id);
   perform domain_events._invalidate_capture(target);
 end
@@ -104,16 +107,24 @@ comment on function domain_events._seal_capture(regclass) is 'Takes back what _o
 
 -- Creating or attaching a partition clones the row triggers, and for that Postgres demands the right to execute their function:
 -- without it the owner of a partitioned table could make no partition any more. Called on another table the function does nothing.
+-- A right that is left to who does not own the table any more would keep the role from being dropped.
 create function domain_events._grant_partitioning(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
+  function regprocedure := to_regprocedure(format('domain_events.%I()', 'capture_' || capture_id));
   table_owner oid := (select r.relowner from domain_events.capture_config c join pg_class r on r.oid = c.relation
                        where c.capture_id = _grant_partitioning.capture_id and r.relkind = 'p');
+  former oid;
 begin
-  if table_owner is not null
-     and not has_function_privilege(table_owner, format('domain_events.%I()', 'capture_' || capture_id), 'execute') then
-    execute format('grant execute on function domain_events.%I() to %I', 'capture_' || capture_id, pg_get_userbyid(table_owner));
+  for former in
+    select a.grantee from pg_proc p, aclexplode(p.proacl) as a
+     where p.oid = function and a.grantee not in (p.proowner, 0) and a.grantee is distinct from table_owner
+  loop
+    execute format('revoke execute on function %s from %I', function, pg_get_userbyid(former));
+  end loop;
+  if table_owner is not null and not has_function_privilege(table_owner, function, 'execute') then
+    execute format('grant execute on function %s to %I', function, pg_get_userbyid(table_owner));
   end if;
 end
 $$;
@@ -140,7 +151,6 @@ declare
   key text[];
   id int;
   wrong text;
-  leaf regclass;
   is_partitioned boolean;
 begin
   perform domain_events._check_target(target);
@@ -184,38 +194,37 @@ begin
   end if;
 
   if not exists (select from domain_events.captures c where c.target = enable_capture.target) then
-    perform domain_events._drop_triggers(target);  -- left behind by disable_capture(.., keep_triggers => true)
+    perform domain_events._drop_foreign_triggers(target, null);  -- left behind by disable_capture(.., keep_triggers => true)
   end if;
   id := domain_events._command(target, 'register capture', jsonb_build_object(
     'aggregate_type', aggregate_type, 'aggregate_id', key, 'include', include, 'exclude', exclude, 'redact', redact, 'event_types', event_types,
     'event_name_style', event_name_style, 'payload', payload, 'on_failure', on_failure, 'baseline', baseline, 'replication', replication));
 
+  is_partitioned := (select c.relkind = 'p' from pg_class c where c.oid = target);
   -- A leading blank sorts before any name a person would choose: triggers fire by name, and the change must be recorded before
   -- another trigger makes the next one.
-  execute format('create trigger " domain_events_capture" after insert or update or delete on %s for each row execute function domain_events.%I()',
-                 target, 'capture_' || id);
-  is_partitioned := (select c.relkind = 'p' from pg_class c where c.oid = target);
+  execute format('create trigger %I after insert or update or delete on %s for each row execute function domain_events.%I()',
+                 domain_events._trigger_name(' domain_events_capture', id, is_partitioned), target, 'capture_' || id);
+  execute format('comment on trigger %I on %s is %L', domain_events._trigger_name(' domain_events_capture', id, is_partitioned), target,
+                 'Captures changes as domain events; the name fires first');
   if is_partitioned then
     -- And this one after all others: what it sees is what will move.
-    execute format('create trigger "~domain_events_move" before update on %s for each row execute function domain_events.%I()',
-                   target, 'capture_' || id);
-    execute format('comment on trigger "~domain_events_move" on %s is %L', target, 'Notes rows that move to another partition; the name fires last');
-    perform domain_events._command(target, 'record partitions');
+    execute format('create trigger %I before update on %s for each row execute function domain_events.%I()',
+                   domain_events._trigger_name('~domain_events_move', id, true), target, 'capture_' || id);
+    execute format('comment on trigger %I on %s is %L', domain_events._trigger_name('~domain_events_move', id, true), target,
+                   'Notes rows that move to another partition; the name fires last');
   end if;
-  for leaf in select t.relid from pg_partition_tree(target) as t union select target loop
-    execute format('create trigger " domain_events_truncate" after truncate on %s for each statement execute function domain_events.%I()',
-                   leaf, 'capture_' || id);
-    if replication = 'always' then
-      execute format('alter table %s enable always trigger " domain_events_truncate"', leaf);
-      execute format('alter table %s enable always trigger " domain_events_capture"', leaf);
-      if is_partitioned then
-        execute format('alter table %s enable always trigger "~domain_events_move"', leaf);
-      end if;
-    end if;
-  end loop;
-  execute format('comment on trigger " domain_events_capture" on %s is %L', target, 'Captures changes as domain events; the name fires first');
-  execute format('comment on trigger " domain_events_truncate" on %s is %L', target, 'Records truncation as a domain event');
+  perform domain_events._watch_truncation(target, id);
+  execute format('comment on trigger %I on %s is %L', domain_events._trigger_name(' domain_events_truncate', id, is_partitioned), target,
+                 'Records truncation as a domain event');
+  if is_partitioned then
+    perform domain_events._command(target, 'record partitions');
+    perform domain_events._drop_foreign_triggers(target, id);
+  end if;
   perform domain_events._command(target, 'seal capture');
+  if replication = 'always' then
+    perform domain_events._fire_always(target, id);
+  end if;
 
   if not domain_events._is_unique(target, key) then
     raise notice 'several rows of % can share a stream', target
@@ -340,42 +349,22 @@ $$;
 
 comment on function domain_events._drop_idle_functions() is 'Drops the trigger functions that no capture and no trigger needs any more';
 
-create function domain_events._drop_triggers(target regclass) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-declare
-  left_over record;
-begin
-  for left_over in
-    select t.tgrelid::regclass as relation, t.tgname as name from pg_trigger t
-     where t.tgname in (' domain_events_capture', ' domain_events_truncate', '~domain_events_move') and t.tgparentid = 0
-       and t.tgrelid in (select p.relid from pg_partition_tree(target) as p union select target)
-  loop
-    execute format('drop trigger %I on %s', left_over.name, left_over.relation);
-  end loop;
-end
-$$;
-
-comment on function domain_events._drop_triggers(regclass) is 'Drops the capture triggers of a table and its partitions, where there are any';
-
 create function domain_events.disable_capture(target regclass, keep_triggers boolean default false) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-  leaf regclass;
+  kept record;
 begin
   perform domain_events._check_target(target);
   perform domain_events._capture_of(target);
   if keep_triggers then
-    for leaf in select t.relid from pg_partition_tree(target) as t union select target loop
-      execute format('alter table %s disable trigger " domain_events_truncate"', leaf);
-      execute format('alter table %s disable trigger " domain_events_capture"', leaf);
+    for kept in select t.relation, t.name from domain_events._capture_triggers(target) as t where t.kind <> 'move' loop
+      execute format('alter table only %s disable trigger %I', kept.relation, kept.name);
     end loop;
   end if;
   perform domain_events._command(target, 'unregister capture', jsonb_build_object('keep_triggers', keep_triggers));
   if keep_triggers is not true then
-    perform domain_events._drop_triggers(target);
-    perform domain_events._command(target, 'drop idle functions');
+    perform domain_events._drop_foreign_triggers(target, null);
   end if;
 end
 $$;

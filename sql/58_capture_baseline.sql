@@ -61,7 +61,7 @@ begin
       jsonb_build_object('new_values', one -> 'data'),
       '{"complete": true, "baseline": true}'
       || case when relation = target and not config.shares_type then '{}'
-              else jsonb_build_object('in_table', domain_events._qualified_name(relation)) end);
+              else jsonb_build_object('in_table', domain_events._place_of(config.aggregate_type, relation)) end);
     written := written + 1;
   end loop;
   return written;

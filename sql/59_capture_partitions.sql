@@ -205,99 +205,182 @@ comment on function domain_events._end_moves() is 'Tells now which rows of this 
 
 create table domain_events.capture_partitions (
   capture_id int not null,
-  relation   oid not null,
+  relation   regclass not null,
   table_name text not null,
-  constraint capture_partitions_pkey primary key (capture_id, table_name),
+  constraint capture_partitions_pkey primary key (capture_id, relation),
   constraint capture_partitions_capture_id_fkey foreign key (capture_id)
     references domain_events.capture_config on delete cascade
 );
 
 comment on table domain_events.capture_partitions is 'The partitions of captured tables when last looked at, so that one that is gone is noticed';
 comment on column domain_events.capture_partitions.capture_id is 'The capture';
-comment on column domain_events.capture_partitions.relation is 'The partition';
-comment on column domain_events.capture_partitions.table_name is 'Its schema-qualified name';
+comment on column domain_events.capture_partitions.relation is 'The partition; dumped by name, so a restore finds it under its new OID';
+comment on column domain_events.capture_partitions.table_name is 'Its schema-qualified name, for when it is gone';
+comment on constraint capture_partitions_pkey on domain_events.capture_partitions is 'A partition is known once to each capture';
 
 create function domain_events._present_partitions(capture_id int)
-returns table (relation oid, table_name text)
+returns table (relation regclass, table_name text, isleaf boolean)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-  select t.relid::oid, domain_events._qualified_name(t.relid)
+  select t.relid, domain_events._qualified_name(t.relid), t.isleaf
     from domain_events.capture_config c, pg_partition_tree(c.relation) as t
    where c.capture_id = _present_partitions.capture_id and t.level > 0
 $$;
 
 comment on function domain_events._present_partitions(int) is 'The partitions a captured table has now, at every level';
 
+-- A captured table has become a partition of a captured table: one of them tells its rows, the outermost. Where they have the same
+-- type, the streams go on; else they end here and go on as streams of the other type.
+create function domain_events._take_over(capture_id int) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  winner domain_events.capture_config;
+  ended domain_events.capture_config;
+  newly_redacted name[];
+begin
+  select * into strict winner from domain_events.capture_config c where c.capture_id = _take_over.capture_id;
+  for ended in
+    select c.* from domain_events.capture_config c join pg_partition_tree(winner.relation) as t on t.relid = c.relation
+     where c.capture_id <> winner.capture_id order by c.capture_id
+  loop
+    -- What was secret stays secret; the columns of a partition have the names that they have above.
+    with kept as (
+      update domain_events.capture_columns k set redacted = true
+       where k.capture_id = winner.capture_id and not k.redacted and k.captured and k.identity_position is null and k.attnum is not null
+         and exists (select from domain_events.capture_columns r
+                      where r.capture_id = ended.capture_id and r.redacted and r.column_name = k.column_name)
+      returning k.column_name
+    )
+    select array_agg(k.column_name order by k.column_name) into newly_redacted from kept as k;
+    perform domain_events._table_event(ended.relation, 'CaptureDisabled',
+      jsonb_build_object('aggregate_type', ended.aggregate_type, 'taken_over_by', domain_events._qualified_name(winner.relation),
+                         'continues_as', winner.aggregate_type)
+      || case when newly_redacted is null then '{}' else jsonb_build_object('redacts', newly_redacted) end
+      || domain_events._scope_of(ended.capture_id));
+    update domain_events.capture_config c set state = 'paused' where c.capture_id = ended.capture_id;
+    perform domain_events._write_capture_function(ended.capture_id);
+    perform domain_events._invalidate_capture(ended.relation);
+    delete from domain_events.capture_config c where c.capture_id = ended.capture_id;
+    raise notice 'the capture of % ends: it is a partition of %, whose capture takes over', ended.relation, winner.relation
+      using detail = case when ended.aggregate_type = winner.aggregate_type then 'The streams of its rows go on.'
+                          else format('Its rows are told as %s from now on; their streams as %s end.', winner.aggregate_type, ended.aggregate_type) end
+                     || case when newly_redacted is null then '' else format(' Redacted in %s from now on, as it was in the partition: %s.', winner.relation, array_to_string(newly_redacted, ', ')) end,
+            hint = 'To capture it by itself again, detach it and call domain_events.enable_capture().';
+  end loop;
+end
+$$;
+
+comment on function domain_events._take_over(int) is 'Ends the captures of tables that have become partitions of this capture''s';
+
 -- Records partitions that came and went since the last call; the caller sees to the triggers of the new ones.
 create function domain_events._record_partitions(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
-declare
-  id int := domain_events._capture_of(target);
-  gone record;
-  renamed record;
-  has_left boolean;
 begin
-  for renamed in
-    select k.table_name as old_name, p.table_name as new_name, c.aggregate_type from domain_events.capture_partitions k
-      join domain_events.capture_config c on c.capture_id = k.capture_id
-      join domain_events._present_partitions(id) as p on p.relation = k.relation and p.table_name <> k.table_name
-     where k.capture_id = id
-  loop
-    perform domain_events._table_event(target, 'PartitionRenamed',
-      jsonb_build_object('aggregate_type', renamed.aggregate_type, 'partition', renamed.new_name, 'old_partition', renamed.old_name));
-  end loop;
-  for gone in
-    select k.relation, k.table_name, c.aggregate_type from domain_events.capture_partitions k
-      join domain_events.capture_config c on c.capture_id = k.capture_id
-     where k.capture_id = id
-       and not exists (select from domain_events._present_partitions(id) as p where p.relation = k.relation or p.table_name = k.table_name)
-  loop
-    perform domain_events._table_event(target,
-      case when exists (select from pg_class r where r.oid = gone.relation) then 'PartitionDetached' else 'PartitionDropped' end,
-      jsonb_build_object('aggregate_type', gone.aggregate_type, 'partition', gone.table_name));
-    has_left := true;
-  end loop;
-  if has_left then
-    -- Its rows may come back, and be others then.
-    perform domain_events._tell_whole_rows(id);
-  end if;
-  delete from domain_events.capture_partitions k where k.capture_id = id;
-  insert into domain_events.capture_partitions (capture_id, relation, table_name)
-  select id, p.relation, p.table_name from domain_events._present_partitions(id) as p;
+  perform domain_events._meet_partitions(domain_events._capture_of(target));
 end
 $$;
 
 comment on function domain_events._record_partitions(regclass) is
-  'Stores PartitionDetached, PartitionDropped and PartitionRenamed, and remembers the present partitions';
+  'Stores PartitionDetached and PartitionDropped, remembers the present partitions, and takes over those that were captured by themselves';
+
+create function domain_events._meet_partitions(capture_id int) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  config domain_events.capture_config;
+  gone record;
+  has_left boolean := false;
+  come regclass[];
+  still_exists boolean;
+begin
+  perform domain_events._take_over(capture_id);
+  select * into strict config from domain_events.capture_config c where c.capture_id = _meet_partitions.capture_id;
+  for gone in
+    select k.relation, k.table_name from domain_events.capture_partitions k
+     where k.capture_id = config.capture_id
+       and not exists (select from domain_events._present_partitions(config.capture_id) as p where p.relation = k.relation)
+     order by k.table_name
+  loop
+    still_exists := exists (select from pg_class r where r.oid = gone.relation);
+    perform domain_events._table_event(config.relation, case when still_exists then 'PartitionDetached' else 'PartitionDropped' end,
+      jsonb_build_object('aggregate_type', config.aggregate_type, 'partition', coalesce(domain_events._qualified_name(gone.relation), gone.table_name))
+      || domain_events._only_in(config.aggregate_type, array[gone.relation], coalesce(domain_events._qualified_name(gone.relation), gone.table_name)));
+    delete from domain_events.capture_partitions k where k.capture_id = config.capture_id and k.relation = gone.relation;
+    if not still_exists then
+      delete from domain_events.capture_places p where p.relation = gone.relation;
+    end if;
+    has_left := true;
+  end loop;
+  update domain_events.capture_partitions k set table_name = domain_events._qualified_name(k.relation)
+   where k.capture_id = config.capture_id and k.table_name <> domain_events._qualified_name(k.relation);
+  with arrived as (
+    insert into domain_events.capture_partitions (capture_id, relation, table_name)
+    select config.capture_id, p.relation, p.table_name from domain_events._present_partitions(config.capture_id) as p
+     where not exists (select from domain_events.capture_partitions k where k.capture_id = config.capture_id and k.relation = p.relation)
+    returning relation
+  )
+  select array_agg(a.relation) into come from arrived as a;
+  perform domain_events._place_of(config.aggregate_type, r.oid) from pg_class r where r.oid = any (come) and r.relkind <> 'p';
+  if has_left or exists (select from unnest(come) as c where pg_relation_size(c) > 0) then
+    -- Rows have gone that may come back, and be others then; or have come.
+    perform domain_events._tell_whole_rows(config.capture_id);
+  elsif come is not null then
+    perform domain_events._write_capture_function(config.capture_id);
+  end if;
+end
+$$;
+
+comment on function domain_events._meet_partitions(int) is 'What _record_partitions() does, for the trigger that meets a new partition first';
 
 create function domain_events.follow_partitions(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   id int;
-  leaf regclass;
+  gone regclass;
+  left_over name;
 begin
   perform domain_events._check_target(target);
   id := domain_events._capture_of(target);
-  for leaf in
-    select p.relid from pg_partition_tree(target) as p
-     where not exists (select from pg_trigger t where t.tgrelid = p.relid and t.tgname = ' domain_events_truncate')
+  for gone, left_over in
+    select k.relation, t.tgname from domain_events.capture_partitions k
+      join pg_trigger t on t.tgrelid = k.relation and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || id))
+      join pg_class c on c.oid = k.relation
+     where k.capture_id = id and t.tgname = domain_events._trigger_name(' domain_events_truncate', id, true) and pg_has_role(c.relowner, 'usage')
+       and k.relation not in (select p.relid from pg_partition_tree(target) as p)
   loop
-    perform domain_events._command(target, 'open capture');
-    execute format('create trigger " domain_events_truncate" after truncate on %s for each statement execute function domain_events.%I()',
-                   leaf, 'capture_' || id);
-    if (select c.replication from domain_events.captures c where c.target = follow_partitions.target) = 'always' then
-      execute format('alter table %s enable always trigger " domain_events_truncate"', leaf);
-    end if;
-    perform domain_events._command(target, 'seal capture');
+    execute format('drop trigger %I on %s', left_over, gone);
   end loop;
+  if exists (select from pg_partition_tree(target) as p
+              where not exists (select from domain_events._capture_triggers(target) as t
+                                 where t.relation = p.relid and t.kind = 'truncate' and t.capture_id = id)) then
+    perform domain_events._command(target, 'open capture');
+    perform domain_events._watch_truncation(target, id);
+    perform domain_events._command(target, 'seal capture');
+  end if;
+  if (select c.replication from domain_events.captures c where c.target = follow_partitions.target) = 'always' then
+    perform domain_events._fire_always(target, id);
+  end if;
   perform domain_events._command(target, 'record partitions');
+  perform domain_events._drop_foreign_triggers(target, id);
 end
 $$;
 
 comment on function domain_events.follow_partitions(regclass) is
-  'After partitions were added, detached or dropped: watches the new ones for TRUNCATE and records those that are gone. Where event triggers may be created it runs by itself.';
+  'After partitions were added, attached, detached or dropped: watches the new ones for TRUNCATE, takes over what captured them before, and records those that are gone. Where event triggers may be created it runs by itself.';
+
+-- Where the dump's own statements are going to make the triggers, or unmake them. Such a session is set up as the scripts of
+-- pg_dump set theirs up: three settings that nobody else has together.
+create function domain_events._is_restoring() returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select current_setting('check_function_bodies') = 'off' and current_setting('row_security') = 'off'
+         and current_setting('client_min_messages') = 'warning'
+$$;
+
+comment on function domain_events._is_restoring() is 'True in a session that restores a dump';
 
 -- The event trigger that does it, and lets a capture follow ALTER TABLE at once instead of at the next write.
 create function domain_events._follow_ddl() returns event_trigger
@@ -305,25 +388,63 @@ language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
   captured record;
+  outdated int;
 begin
+  if domain_events._is_restoring() then
+    return;
+  end if;
+  for outdated in select o from domain_events._outdated_grants() as o loop
+    perform domain_events._grant_partitioning(outdated);
+  end loop;
+  if tg_event = 'ddl_command_start' then
+    return;
+  end if;
   for captured in
     select c.capture_id, c.relation, r.relkind from domain_events.capture_config c join pg_class r on r.oid = c.relation
      -- None yet: pg_restore is between two tables of a data-only dump.
      where exists (select from domain_events.capture_columns k where k.capture_id = c.capture_id)
   loop
+    -- Another one may have taken it over in this loop.
+    continue when not exists (select from domain_events.capture_config c where c.capture_id = captured.capture_id);
     if captured.relkind = 'p'
-       and exists (select p.table_name from domain_events._present_partitions(captured.capture_id) as p
-                    full join domain_events.capture_partitions k on k.relation = p.relation and k.table_name = p.table_name
-                   where (k.capture_id is null or k.capture_id = captured.capture_id) and (k.relation is null or p.relation is null)) then
+       and exists (select from domain_events._capture_triggers(captured.relation) as t
+                    where t.relation = captured.relation and t.kind = 'capture' and t.capture_id = captured.capture_id)
+       and exists (select from domain_events._present_partitions(captured.capture_id) as p
+                    full join (select k.* from domain_events.capture_partitions k where k.capture_id = captured.capture_id) as k
+                      on k.relation = p.relation and k.table_name = p.table_name
+                   where k.relation is null or p.relation is null) then
       perform domain_events.follow_partitions(captured.relation);
     end if;
     if tg_tag in ('ALTER TABLE', 'ALTER TYPE') then
-      perform domain_events._grant_partitioning(captured.capture_id);  -- the owner may be another one now
       perform domain_events._follow_columns(captured.capture_id);
     end if;
   end loop;
+  update domain_events.capture_config c set table_name = domain_events._qualified_name(c.relation)
+   where c.table_name <> domain_events._qualified_name(c.relation);
 end
 $$;
 
 comment on function domain_events._follow_ddl() is
-  'Event trigger: captures follow changes of columns and partitions at once';
+  'Event trigger: captures follow changes of columns, partitions, names and owners at once';
+
+create function domain_events.forget_dropped_tables() returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  gone domain_events.capture_config;
+  forgotten bigint := 0;
+begin
+  for gone in
+    select c.* from domain_events.capture_config c where not exists (select from pg_class r where r.oid = c.relation) order by c.capture_id
+  loop
+    perform domain_events._grant_partitioning(gone.capture_id);
+    delete from domain_events.capture_config c where c.capture_id = gone.capture_id;
+    forgotten := forgotten + 1;
+  end loop;
+  perform domain_events._drop_idle_functions();
+  return forgotten;
+end
+$$;
+
+comment on function domain_events.forget_dropped_tables() is
+  'Ends the captures whose tables were dropped and returns how many: their functions, rights and configurations go, their events stay. Until then a table that is restored under its name goes on being captured. For the store''s owner.';

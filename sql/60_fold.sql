@@ -26,7 +26,9 @@ begin
   table_events := array(
     select t from domain_events.events t
      where t.aggregate_type = 'domain_events.Table' and t.origin = 'captured'
-       and t.event_type in ('TableTruncated', 'PartitionDetached', 'PartitionDropped', 'PartitionRenamed')
+       and (t.event_type in ('TableTruncated', 'PartitionDetached', 'PartitionDropped')
+            -- The capture of the table above has taken over.
+            or t.event_type = 'CaptureDisabled' and t.event_data ->> 'continues_as' <> fold_stream.aggregate_type)
        and t.event_data ->> 'aggregate_type' = fold_stream.aggregate_type
        and (up_to_version is null or up_to_version >= newest
             or t.global_position < (select e.global_position from domain_events.events e
@@ -53,11 +55,10 @@ begin
   loop
     while (table_events[1]).global_position < event.moment loop
       told := (table_events[1]).event_data;
-      if (table_events[1]).event_type = 'PartitionRenamed' then
-        in_table := case in_table when told ->> 'old_partition' then told ->> 'partition' else in_table end;
-      elsif (case when jsonb_exists(told, 'partition') then told ->> 'partition' = in_table
-                  when jsonb_exists(told, 'only_in') then coalesce(jsonb_exists(told -> 'only_in', in_table), told -> 'only_in' = '[]')
-                  else true end) then
+      -- Rows without a mark are those of the table that had the type to itself.
+      if (case when jsonb_exists(told, 'only_in') then told -> 'only_in' @> coalesce(to_jsonb(in_table), 'null')
+               when jsonb_exists(told, 'partition') then told ->> 'partition' = in_table
+               else true end) then
         occupants := '{}';
       end if;
       table_events := table_events[2:];

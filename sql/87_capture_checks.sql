@@ -50,23 +50,26 @@ as $$
     from domain_events.capture_config c
     join pg_class r on r.oid = c.relation
    where not exists (select from pg_trigger t
-                      where t.tgrelid = c.relation and t.tgname = ' domain_events_capture'
+                      where t.tgrelid = c.relation and starts_with(t.tgname, ' domain_events_capture')
                         and t.tgenabled = case c.replication when 'always' then 'A'::"char" else 'O'::"char" end
                         and t.tgtype = 29 and t.tgqual is null and t.tgattr = ''
                         and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || c.capture_id)))
   union all
-  select 'capture_trigger_missing', 'error', domain_events._qualified_name(t.tgrelid), format('the capture trigger of this partition of %s is disabled: its changes are not recorded', c.table_name)
+  select 'capture_trigger_missing', 'error', domain_events._qualified_name(t.tgrelid), format('the capture trigger of this partition of %s is disabled, or does not fire where that of the table does: changes are not recorded', c.table_name)
     from domain_events.capture_config c
     join pg_class r on r.oid = c.relation and r.relkind = 'p'
     cross join lateral pg_partition_tree(c.relation) as leaf
-    join pg_trigger t on t.tgrelid = leaf.relid and t.tgname = ' domain_events_capture' and t.tgenabled = 'D'
+    join pg_trigger t on t.tgrelid = leaf.relid and starts_with(t.tgname, ' domain_events_capture')
+                         and t.tgenabled <> 'A' and (t.tgenabled <> 'O' or c.replication = 'always')
+                         and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || c.capture_id))
    where leaf.level > 0
   union all
   select 'truncate_trigger_missing', 'warning', domain_events._qualified_name(leaf.relid), 'the truncate trigger is missing or disabled: TRUNCATE is not recorded'
     from domain_events.capture_config c
     join pg_class r on r.oid = c.relation
     cross join lateral (select p.relid from pg_partition_tree(c.relation) as p union select c.relation) as leaf
-   where not exists (select from pg_trigger t where t.tgrelid = leaf.relid and t.tgname = ' domain_events_truncate' and t.tgenabled in ('O', 'A'))
+   where not exists (select from pg_trigger t where t.tgrelid = leaf.relid and starts_with(t.tgname, ' domain_events_truncate') and t.tgenabled in ('O', 'A')
+                        and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || c.capture_id)))
   union all
   select 'capture_function_altered', 'error', c.table_name, format('domain_events.capture_%s() is not the function that the capture wrote', c.capture_id)
     from domain_events.capture_config c
@@ -83,12 +86,25 @@ as $$
   select 'partition_gone', 'warning', k.table_name, format('the partition was detached from or dropped under %s; domain_events.follow_partitions() records it', c.table_name)
     from domain_events.capture_partitions k
     join domain_events.capture_config c on c.capture_id = k.capture_id
-   where not exists (select from domain_events._present_partitions(k.capture_id) as p where p.relation = k.relation or p.table_name = k.table_name)
+   where not exists (select from domain_events._present_partitions(k.capture_id) as p where p.relation = k.relation)
   union all
   select 'capture_without_configuration', 'error', domain_events._qualified_name(t.tgrelid), 'the table has a capture trigger but no capture: its changes are not recorded'
-    from pg_trigger t
-   where t.tgname = ' domain_events_capture' and t.tgparentid = 0 and t.tgenabled <> 'D'
-     and not exists (select from domain_events.capture_config c where c.relation = t.tgrelid)
+    from pg_trigger t join pg_proc p on p.oid = t.tgfoid and p.pronamespace = 'domain_events'::regnamespace
+   where t.tgname ~ '^ domain_events_capture(_[0-9]+)?$' and t.tgparentid = 0 and t.tgenabled <> 'D'
+     and not exists (select from domain_events.capture_config c where c.relation = any (domain_events._with_ancestors(t.tgrelid)))
+  union all
+  select 'capture_taken_over', 'warning', c.table_name,
+         format('it is a partition of %s, whose capture tells its rows; domain_events.follow_partitions(%2$L) ends this one', o.table_name, o.relation)
+    from domain_events.capture_config c
+   cross join lateral (select o.table_name, o.relation from domain_events.capture_config o
+                        where o.relation <> c.relation and o.relation = any (domain_events._with_ancestors(c.relation)) limit 1) as o
+  union all
+  select 'capture_grant_outdated', 'warning', c.table_name,
+         case when r.oid is null then 'who owned the dropped table may still use its trigger function, and cannot be dropped: the store''s owner calls domain_events.forget_dropped_tables()'
+              else format('the table has another owner now, who can make no partitions of it until domain_events.follow_partitions(%L)', c.relation) end
+    from domain_events._outdated_grants() as g
+    join domain_events.capture_config c on c.capture_id = g
+    left join pg_class r on r.oid = c.relation
   union all
   select 'capture_paused', 'warning', c.table_name, 'capture is paused: changes are not recorded'
     from domain_events.capture_config c where c.state = 'paused'

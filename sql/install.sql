@@ -15,10 +15,12 @@ set local client_min_messages = notice;
 \ir 50_capture_tables.sql
 \ir 51_capture_expressions.sql
 \ir 52_capture_plan.sql
+\ir 52_capture_places.sql
 \ir 53_capture_pieces.sql
 \ir 54_capture_function.sql
 \ir 55_capture_write.sql
 \ir 56_capture_arguments.sql
+\ir 56_capture_triggers.sql
 \ir 57_capture_admin.sql
 \ir 58_capture_baseline.sql
 \ir 59_capture_partitions.sql

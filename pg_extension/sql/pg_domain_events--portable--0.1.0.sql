@@ -60,12 +60,12 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(
     (select jsonb_build_array(
-              c, domain_events._is_one_row(c.capture_id), domain_events._qualified_name(_plan_basis.relation),
-              (select jsonb_agg(k order by k.attnum, k.column_name) from domain_events.capture_columns k where k.capture_id = c.capture_id),
+              to_jsonb(c) - 'table_name', domain_events._is_one_row(c.capture_id),
+              (select jsonb_agg(to_jsonb(k) - 'rule_id' order by k.attnum, k.column_name) from domain_events.capture_columns k where k.capture_id = c.capture_id),
               (select jsonb_agg(l order by l.attnum, l.column_name) from domain_events._live_columns(c.capture_id) as l))::text
        from domain_events.capture_config c
       where c.relation = any (domain_events._with_ancestors(_plan_basis.relation))
-      order by array_position(domain_events._with_ancestors(_plan_basis.relation), c.relation::oid) limit 1),
+      order by array_position(domain_events._with_ancestors(_plan_basis.relation), c.relation::oid) desc limit 1),
     '')
 $$;
 

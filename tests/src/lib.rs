@@ -22,6 +22,17 @@ pub use db::{Db, Engine};
 pub use mariadb::{MariaDatabase, MariaDb};
 pub use session::{Failure, Rows, Session, Trouble};
 
+/// [`engines!`], and the portable engine installed by a superuser, where it has event triggers.
+#[macro_export]
+macro_rules! all_engines {
+    ($($name:ident),+ $(,)?) => {
+        $crate::engines! { $($name),+ }
+        mod portable_super {
+            $(#[test] fn $name() { super::$name(&$crate::Db::new($crate::Engine::PortableSuper)) })+
+        }
+    };
+}
+
 /// Makes each named function `fn(&Db)` a test of both engines.
 #[macro_export]
 macro_rules! engines {

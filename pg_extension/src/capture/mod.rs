@@ -106,7 +106,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
     }
     let memory = CallMemory::enter();
     let kept = plan_of(&change)?;
-    let Some(plan) = kept.as_ref().filter(|plan| !plan.paused) else {
+    let Some(plan) = kept.as_ref().filter(|plan| !plan.paused && plan.tells(&change)) else {
         return Ok(Datum::from(0));
     };
     // Where nothing leaves, and it leaves only in partitioned tables, this costs a look at an empty list.

@@ -18,6 +18,8 @@ use crate::pg::{columns, delegate};
 
 pub struct Plan {
     pub capture_id: i32,
+    /// The function of its triggers.
+    function: Option<Oid>,
     pub paused: bool,
     pub dead_letter: bool,
     pub full: bool,
@@ -97,6 +99,11 @@ struct Mapping {
 }
 
 impl Plan {
+    /// False for the trigger of another capture: a captured table that has become a partition of a captured one may have two.
+    pub fn tells(&self, change: &Change) -> bool {
+        change.operation == Operation::Truncate || self.function.is_none_or(|function| function == change.function)
+    }
+
     /// `None` when the relation is not captured.
     pub fn load(change: &Change, previous: Option<&Plan>) -> Result<Option<Plan>> {
         let Some(plan) = Plan::read(change)? else { return Ok(None) };
@@ -149,6 +156,7 @@ impl Plan {
         let types = object(root, "types")?;
         Ok(Some(Plan {
             capture_id: integer(value(root, "capture_id")?)? as i32,
+            function: optional(root, "function").map(integer).transpose()?.map(|function| Oid::from(function as u32)),
             paused: text(root, "state")? != b"active",
             dead_letter: text(root, "on_failure")? == b"dead_letter",
             full: text(root, "payload")? == b"full",

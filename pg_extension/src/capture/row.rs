@@ -19,7 +19,7 @@ use crate::pg::{delegate, json};
 pub fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     match change.operation {
         Operation::Truncate => {
-            let record = || delegate::capture_truncate(plan.capture_id, change.relation);
+            let record = || delegate::capture_truncate(change.function, change.relation);
             if plan.dead_letter {
                 crate::pg::subtransaction::run(record)?;
             } else {

@@ -148,10 +148,11 @@ pub fn sync_columns(capture_id: i32) -> Result<()> {
     execute(c"select domain_events._sync_columns($1)", &[(pg_sys::INT4OID, Some(Datum::from(capture_id)))]).map(|_| ())
 }
 
-pub fn capture_truncate(capture_id: i32, relation: Oid) -> Result<()> {
+/// `function`: that of the trigger.
+pub fn capture_truncate(function: Oid, relation: Oid) -> Result<()> {
     execute(
-        c"select domain_events._capture_truncate($1, $2)",
-        &[(pg_sys::INT4OID, Some(Datum::from(capture_id))), (pg_sys::OIDOID, Some(Datum::from(relation)))],
+        c"select domain_events._capture_truncate(pg_catalog.substr(p.proname, 9)::int, $2) from pg_catalog.pg_proc p where p.oid = $1",
+        &[(pg_sys::OIDOID, Some(Datum::from(function))), (pg_sys::OIDOID, Some(Datum::from(relation)))],
     )
     .map(|_| ())
 }
@@ -266,9 +267,9 @@ unsafe fn string(node: *mut std::ffi::c_void) -> *const std::ffi::c_char {
 /// nothing.
 fn holds_events(object: &CStr) -> Result<bool> {
     let query = if object == c"domain_events" {
-        c"select to_jsonb(true) where exists (select from domain_events.events)"
+        c"select to_jsonb(true) where exists (select from domain_events.events) and not domain_events._is_restoring()"
     } else {
-        c"select to_jsonb(true) where exists (select from domain_events.events) and exists (
+        c"select to_jsonb(true) where exists (select from domain_events.events) and not domain_events._is_restoring() and exists (
             select from pg_catalog.pg_depend d
               join pg_catalog.pg_extension x on d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.refobjid = x.oid
              where x.extname = 'pg_domain_events' and d.deptype = 'e')"

@@ -36,6 +36,8 @@ impl Operation {
 pub struct Change {
     pub operation: Operation,
     pub relation: Oid,
+    /// The trigger's function: of the relation's own capture, or of the capture of a table above it.
+    pub function: Oid,
     /// Where the relation's rows are.
     pub storage: Storage,
     descriptor: pg_sys::TupleDesc,
@@ -221,6 +223,7 @@ impl Change {
             let mut earlier = Change {
                 operation: Operation::Insert,
                 relation: self.relation,
+                function: self.function,
                 storage: self.storage,
                 descriptor: self.descriptor,
                 old: Row::NONE,
@@ -321,6 +324,7 @@ impl Change {
             Ok(Fired::After(Change {
                 operation,
                 relation: (*trigger.tg_relation).rd_id,
+                function: (*trigger.tg_trigger).tgfoid,
                 storage,
                 descriptor,
                 old: Row::of(old, count),

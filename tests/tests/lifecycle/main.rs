@@ -3,5 +3,7 @@
 mod drop;
 mod dump;
 mod install;
+mod owners;
 mod replication;
+mod restore;
 mod switch;

@@ -89,7 +89,7 @@ impl<'a> Legacy<'a> {
                select pg_get_triggerdef(t.oid) || t.tgenabled::text || coalesce(obj_description(t.oid, 'pg_trigger'), '-')
                  from pg_trigger t join pg_class c on c.oid = t.tgrelid
                 where not t.tgisinternal and c.relnamespace in (select oid from pg_namespace where nspname !~ '^(pg_|information_schema|domain_events$)')
-                  and t.tgname not in (' domain_events_capture', ' domain_events_truncate')
+                  and t.tgname !~ '^( domain_events_(capture|truncate)|~domain_events_move)'
                union all
                select c.oid::regclass::text || coalesce(c.relacl::text, '-') from pg_class c
                 where c.relnamespace in (select oid from pg_namespace where nspname !~ '^(pg_|information_schema|domain_events$)') and c.relkind in ('r', 'p')) x

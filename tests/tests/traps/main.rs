@@ -1,5 +1,6 @@
 //! The traps: what must hold whatever the users, their triggers, sessions and schemas do. Each test is named after its trap.
 
+mod attached;
 mod bulk;
 mod circumstances;
 mod circumstances_sessions;

@@ -79,6 +79,7 @@ impl Leaving {
         Change {
             operation: Operation::Delete,
             relation: self.relation,
+            function: pgrx::pg_sys::Oid::INVALID,
             storage: self.storage,
             descriptor: self.descriptor,
             old: Row { values: self.values.as_ptr(), nulls: self.nulls.as_ptr(), count: self.values.len() },

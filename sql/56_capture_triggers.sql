@@ -1,0 +1,96 @@
+-- The triggers of captures: their names, and where they have to be.
+
+-- Postgres clones the row triggers of a partitioned table to its partitions under their names, and refuses where the partition has
+-- a trigger of that name. A captured table has one: so those of partitioned tables are numbered, and any captured table can be
+-- attached to another.
+create function domain_events._trigger_name(kind text, capture_id int, is_partitioned boolean) returns name
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$ select (kind || case when is_partitioned then '_' || capture_id else '' end)::name $$;
+
+comment on function domain_events._trigger_name(text, int, boolean) is 'Name of a capture''s trigger';
+
+create function domain_events._capture_triggers(target regclass)
+returns table (relation regclass, name name, capture_id int, kind text, enabled "char", is_clone boolean)
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select t.tgrelid::regclass, t.tgname, substr(p.proname, 9)::int, substring(t.tgname from 'capture|truncate|move'), t.tgenabled, t.tgparentid <> 0
+    from pg_trigger t join pg_proc p on p.oid = t.tgfoid
+   where t.tgrelid in (select r.relid from pg_partition_tree(target) as r union select target)
+     and p.pronamespace = 'domain_events'::regnamespace and p.proname ~ '^capture_[0-9]{1,9}$'
+     and t.tgname ~ '^( domain_events_(capture|truncate)|~domain_events_move)(_[0-9]+)?$'
+$$;
+
+comment on function domain_events._capture_triggers(regclass) is 'The triggers of captures on a table and its partitions';
+
+-- Who may create triggers with the function of a capture should be the owner of its partitioned table, and nobody else.
+create function domain_events._outdated_grants() returns setof int
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select c.capture_id
+    from domain_events.capture_config c
+    join pg_proc p on p.oid = to_regprocedure(format('domain_events.%I()', 'capture_' || c.capture_id))
+    left join pg_class r on r.oid = c.relation
+   where exists (select from aclexplode(p.proacl) as a
+                  where a.grantee not in (p.proowner, 0) and (r.relkind is distinct from 'p' or a.grantee <> r.relowner))
+      or r.relkind = 'p' and not has_function_privilege(r.relowner, p.oid, 'execute')
+$$;
+
+comment on function domain_events._outdated_grants() is 'Captures whose table has another owner than it had, or is gone, and whose function somebody may still use';
+
+-- TRUNCATE fires no trigger of the tables above: each partition has one of its own.
+create function domain_events._watch_truncation(target regclass, capture_id int) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  name name := domain_events._trigger_name(' domain_events_truncate', capture_id, (select c.relkind = 'p' from pg_class c where c.oid = target));
+  leaf regclass;
+  unwatched regclass[] := array(
+    select r.relid from (select p.relid from pg_partition_tree(target) as p union select target) as r
+     where not exists (select from domain_events._capture_triggers(target) as t
+                        where t.relation = r.relid and t.kind = 'truncate' and t.capture_id = _watch_truncation.capture_id));
+begin
+  foreach leaf in array unwatched loop
+    execute format('create trigger %I after truncate on %s for each statement execute function domain_events.%I()',
+                   name, leaf, 'capture_' || capture_id);
+  end loop;
+end
+$$;
+
+comment on function domain_events._watch_truncation(regclass, int) is 'Creates the truncate trigger on a captured table and on those of its partitions that have none';
+
+-- A restore of data alone with --disable-triggers makes ordinary triggers of all.
+create function domain_events._fire_always(target regclass, capture_id int) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  ordinary record;
+begin
+  for ordinary in
+    select t.relation, t.name from domain_events._capture_triggers(target) as t
+     where t.capture_id = _fire_always.capture_id and t.enabled = 'O'
+  loop
+    execute format('alter table only %s enable always trigger %I', ordinary.relation, ordinary.name);
+  end loop;
+end
+$$;
+
+comment on function domain_events._fire_always(regclass, int) is 'Lets the triggers of a capture fire for rows applied by replication too';
+
+create function domain_events._drop_foreign_triggers(target regclass, capture_id int) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  left_over record;
+begin
+  for left_over in
+    select t.relation, t.name from domain_events._capture_triggers(target) as t join pg_class c on c.oid = t.relation
+     where t.capture_id is distinct from _drop_foreign_triggers.capture_id and not t.is_clone and pg_has_role(c.relowner, 'usage')
+  loop
+    execute format('drop trigger %I on %s', left_over.name, left_over.relation);
+  end loop;
+  perform domain_events._command(target, 'drop idle functions');
+end
+$$;
+
+comment on function domain_events._drop_foreign_triggers(regclass, int) is
+  'Drops what other captures, or any (null), have left on a table and its partitions';
