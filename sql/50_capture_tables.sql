@@ -54,26 +54,44 @@ comment on column domain_events.capture_config.captured_since is 'When capture w
 comment on column domain_events.capture_config.captured_by is 'Who enabled it';
 
 create table domain_events.capture_columns (
-  rule_id           int generated always as identity primary key,
+  rule_id           int generated always as identity,
   capture_id        int not null,
   attnum            int2,
   column_name       name not null,
   identity_position int,
   captured          boolean not null,
   redacted          boolean not null,
-  constraint capture_columns_capture_id_fkey foreign key (capture_id)
-    references domain_events.capture_config on delete cascade,
+  constraint capture_columns_pkey primary key (rule_id),
   constraint capture_columns_key unique (capture_id, attnum)
 );
 
 comment on table domain_events.capture_columns is 'Every column of every captured table when it was last looked at, and what becomes of it';
 comment on column domain_events.capture_columns.rule_id is 'What a publication of all tables tells the row by: attnum may be null';
+comment on constraint capture_columns_pkey on domain_events.capture_columns is 'Rules are numbered';
 comment on column domain_events.capture_columns.capture_id is 'The capture';
 comment on column domain_events.capture_columns.attnum is 'Attribute number: follows a rename; null when the column is gone and only its redaction rule is left';
 comment on column domain_events.capture_columns.column_name is 'Name; follows the column after a dump and restore, which changes attribute numbers';
 comment on column domain_events.capture_columns.identity_position is '1, 2 ... within the aggregate id; null when not part of it';
 comment on column domain_events.capture_columns.captured is 'False when excluded: its changes make no event';
 comment on column domain_events.capture_columns.redacted is 'True: its changes make events, its values never appear';
+
+-- No foreign key: a parallel restore loads the tables of an extension in any order, with their constraints in place.
+create function domain_events._forget_capture() returns trigger
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  delete from domain_events.capture_columns k where k.capture_id = old.capture_id;
+  delete from domain_events.capture_partitions k where k.capture_id = old.capture_id;
+  return null;
+end
+$$;
+
+comment on function domain_events._forget_capture() is 'Trigger: what was known of a table goes with its capture';
+
+create trigger capture_config_forget after delete on domain_events.capture_config
+  for each row execute function domain_events._forget_capture();
+
+comment on trigger capture_config_forget on domain_events.capture_config is 'Takes the columns and partitions of a capture with it';
 
 create table domain_events.capture_failures (
   failure_id       bigint generated always as identity primary key,

@@ -207,9 +207,7 @@ create table domain_events.capture_partitions (
   capture_id int not null,
   relation   regclass not null,
   table_name text not null,
-  constraint capture_partitions_pkey primary key (capture_id, relation),
-  constraint capture_partitions_capture_id_fkey foreign key (capture_id)
-    references domain_events.capture_config on delete cascade
+  constraint capture_partitions_pkey primary key (capture_id, relation)
 );
 
 comment on table domain_events.capture_partitions is 'The partitions of captured tables when last looked at, so that one that is gone is noticed';

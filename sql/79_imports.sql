@@ -18,7 +18,6 @@ create table domain_events.imports (
   changed_at    timestamptz not null default pg_catalog.clock_timestamp(),
   ended_at      timestamptz,
   constraint imports_pkey primary key (import_id),
-  constraint imports_adoption_id_fkey foreign key (adoption_id) references domain_events.adoptions,
   constraint imports_state_check check (state in ('loading', 'finished'))
 );
 
@@ -41,5 +40,4 @@ comment on column domain_events.imports.began_at is 'When it began';
 comment on column domain_events.imports.changed_at is 'When its last batch was stored';
 comment on column domain_events.imports.ended_at is 'When it was finished';
 comment on constraint imports_pkey on domain_events.imports is 'An import has a number';
-comment on constraint imports_adoption_id_fkey on domain_events.imports is 'Events have a block of positions';
 comment on constraint imports_state_check on domain_events.imports is 'loading or finished';

@@ -34,7 +34,6 @@ create table domain_events.migration_journal (
   done_by      text not null default session_user,
   done_at      timestamptz not null default pg_catalog.clock_timestamp(),
   constraint migration_journal_pkey primary key (plan_id, entry),
-  constraint migration_journal_plan_id_fkey foreign key (plan_id) references domain_events.migration_plans,
   constraint migration_journal_action_check check (action in ('apply', 'finish', 'rollback'))
 );
 

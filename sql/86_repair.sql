@@ -14,7 +14,6 @@ create table domain_events.repaired_versions (
   repaired_at    timestamptz,
   undone_at      timestamptz,
   constraint repaired_versions_pkey primary key (repair_id, event_table, row_key),
-  constraint repaired_versions_repair_id_fkey foreign key (repair_id) references domain_events.migration_plans,
   constraint repaired_versions_new_version_check check (new_version > 0)
 ) with (fillfactor = 70);  -- each row is marked once or twice, in its page
 
@@ -34,7 +33,6 @@ comment on column domain_events.repaired_versions.is_late is 'It was written aft
 comment on column domain_events.repaired_versions.repaired_at is 'When it was renumbered; null while it waits';
 comment on column domain_events.repaired_versions.undone_at is 'When its old version was put back';
 comment on constraint repaired_versions_pkey on domain_events.repaired_versions is 'An event is renumbered once in a repair';
-comment on constraint repaired_versions_repair_id_fkey on domain_events.repaired_versions is 'A repair is a plan of the journal';
 comment on constraint repaired_versions_new_version_check on domain_events.repaired_versions is 'Versions count from 1';
 comment on index domain_events.repaired_versions_batch_idx is 'The events of one batch';
 comment on index domain_events.repaired_versions_stream_idx is 'What an old version has become';
