@@ -6,6 +6,15 @@
 -- again; the unique key decides in both. A lock that is only tried cannot deadlock with one's own waiters. CPU per row of
 -- a table of 9 columns, as a multiple of the cheapest SQL: 4.7 by _write_event() alone, 3.2 so; in bulk 7 and 4.
 
+-- A table whose own capture has ended may still be the one whose truncation another capture has to be told of.
+create function domain_events._silent_function(capture_id int) returns text
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select format('begin if tg_op = ''TRUNCATE'' then perform domain_events._capture_truncate(%s, tg_relid); elsif tg_when = ''BEFORE'' then return new; end if; return null; end', capture_id)
+$$;
+
+comment on function domain_events._silent_function(int) is 'The body of the trigger function of a capture that is paused or has ended';
+
 create function domain_events._write_capture_function(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -26,7 +35,7 @@ begin
   if config.state = 'paused' then
     execute format($f$create or replace function domain_events.%I() returns trigger
       language plpgsql security definer set search_path = pg_catalog, pg_temp
-      as 'begin if tg_when = ''BEFORE'' then return new; end if; return null; end'$f$, 'capture_' || config.capture_id);
+      as %L$f$, 'capture_' || config.capture_id, domain_events._silent_function(config.capture_id));
     return;
   end if;
 
@@ -123,7 +132,7 @@ $b$,
     -- Whoever writes the table has heard of its changes, but not of those of its columns' types.
     case when cardinality(watched) = 1
          then format('not domain_events._has_columns(%L, %L) or not domain_events._tells(%1$L)', watched[1], domain_events._columns_signature(watched))
-         else format('not domain_events._tells(%3$L) or array(select a.attname || a.atttypid::text from pg_attribute a where a.attrelid = any (%L::oid[]) and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %L::text[]',
+         else format('not domain_events._tells(%3$L) or array(select a.attname || a.atttypid::text from pg_attribute a where a.attrelid = any (%1$L::oid[]) and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %2$L::text[]',
                      watched, domain_events._columns_signature(watched), watched[1]) end,
     domain_events._columns_signature(watched),
     e.id_new, e.row_new, e.id_old, e.row_old, coalesce(differences, ''), e.rekeyed,

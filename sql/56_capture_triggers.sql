@@ -85,6 +85,7 @@ begin
   for left_over in
     select t.relation, t.name from domain_events._capture_triggers(target) as t join pg_class c on c.oid = t.relation
      where t.capture_id is distinct from _drop_foreign_triggers.capture_id and not t.is_clone and pg_has_role(c.relowner, 'usage')
+       and not exists (select from domain_events.capture_config k where k.capture_id = t.capture_id)
   loop
     execute format('drop trigger %I on %s', left_over.name, left_over.relation);
   end loop;
@@ -93,4 +94,4 @@ end
 $$;
 
 comment on function domain_events._drop_foreign_triggers(regclass, int) is
-  'Drops what other captures, or any (null), have left on a table and its partitions';
+  'Drops what captures that have ended have left on a table and its partitions';

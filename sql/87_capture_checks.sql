@@ -80,7 +80,7 @@ as $$
       or case when (select e.engine from domain_events.engine() as e) = 'native' then l.lanname <> 'c' or f.prosrc <> 'de_capture'
               else l.lanname <> 'plpgsql' or not f.prosecdef or position('search_path=pg_catalog, pg_temp' in coalesce(replace(array_to_string(f.proconfig, '|'), '"', ''), '')) = 0
                    or case c.state when 'active' then not starts_with(f.prosrc, '-- Written by domain_events._write_capture_function();') or position('domain_events._write_event(' in f.prosrc) = 0
-                                   else f.prosrc <> 'begin if tg_when = ''BEFORE'' then return new; end if; return null; end' end
+                                   else f.prosrc <> domain_events._silent_function(c.capture_id) end
          end
   union all
   select 'partition_gone', 'warning', k.table_name, format('the partition was detached from or dropped under %s; domain_events.follow_partitions() records it', c.table_name)
