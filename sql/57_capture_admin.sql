@@ -182,12 +182,12 @@ begin
       using errcode = '42P16',
             hint = format('Name the columns that identify an aggregate: enable_capture(%L, aggregate_id => ''{column}'').', target);
   end if;
-  select k into wrong from unnest(key) as k where k = any (redact);
+  select k into wrong from unnest(key) as k where k = any (redact) limit 1;
   if found then
     raise exception 'column "%" identifies the aggregate and cannot be redacted', wrong
       using errcode = '22023', hint = 'The aggregate id would show its value; choose another aggregate_id.';
   end if;
-  select r into wrong from unnest(redact) as r where r = any (exclude) or r <> all (include);
+  select r into wrong from unnest(redact) as r where r = any (exclude) or r <> all (include) limit 1;
   if found then
     raise exception 'column "%" is redacted and not captured', wrong
       using errcode = '22023', hint = 'An excluded column appears nowhere and needs no redaction.';
