@@ -38,7 +38,9 @@ fn a_dropped_table_leaves_no_right(db: &Db) {
         admin.run(&drop.replace("{r}", &role));
         if !has_event_triggers(db) && !drop.contains("owned") {
             assert!(
-                admin.table("select code, object from domain_events.check_infrastructure()").contains("capture_grant_outdated"),
+                admin
+                    .table("select code, object from domain_events.check_infrastructure()")
+                    .contains("capture_grant_outdated"),
                 "{drop}: nothing is told"
             );
             db.owner().run("select domain_events.forget_dropped_tables()");

@@ -137,7 +137,8 @@ fn t25_data_alone(db: &Db) {
     db.owner().run(USE);
     let copy = db.restored_data_only();
     // "--disable-triggers" ends with ENABLE TRIGGER ALL: triggers that were ALWAYS or disabled are ordinary ones then, and that is told.
-    let told = copy.admin().table("select distinct code, object from domain_events.check_infrastructure() order by 1, 2");
+    let told =
+        copy.admin().table("select distinct code, object from domain_events.check_infrastructure() order by 1, 2");
     assert_eq!(
         told,
         "append_only_disabled|domain_events.events\ncapture_paused|public.held\ncapture_trigger_missing|public.visits_1\n\

@@ -164,7 +164,10 @@ fn t10_what_the_partition_redacted_stays_secret(db: &Db) {
     follow(db);
     s.run("update us_sales set ssn = 'secret-5'");
     db.check_fold("Sale", "select id::text, to_jsonb(t) || '{\"ssn\": {\"$value\": \"redacted\"}}' from sales t");
-    assert_eq!(s.one("select event_data ->> 'redacts' from domain_events.events where event_type = 'CaptureDisabled'"), "[\"ssn\"]");
+    assert_eq!(
+        s.one("select event_data ->> 'redacts' from domain_events.events where event_type = 'CaptureDisabled'"),
+        "[\"ssn\"]"
+    );
 }
 
 /// Both tables' triggers fire then; one of them tells.
