@@ -155,7 +155,7 @@ begin
          else coalesce(metadata, '{}') end,
     coalesce(correlation_id, domain_events._context('domain_events.correlation_id')),
     coalesce(causation_id, domain_events._context('domain_events.causation_id')),
-    coalesce(caused_by, domain_events._context('domain_events.actor'), session_user),
+    coalesce(caused_by, domain_events._context('domain_events.actor'), domain_events._session_user()),
     schema_version, occurred_at, null, 'appended')::domain_events.events;
 end
 $$;
@@ -190,7 +190,7 @@ begin
      and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
      and coalesce(current_setting('domain_events.causation_id', true), '') = ''
      and coalesce(current_setting('domain_events.metadata', true), '') = ''
-     and coalesce(current_setting('domain_events._kept_locks', true), '') = ''
+     and coalesce(current_setting('domain_events._kept_locks', true), '') = '' and domain_events._is_plain(session_user)
      and current_setting('transaction_isolation') = 'read committed' and current_setting('transaction_read_only') = 'off' then
     key := domain_events._stream_key(aggregate_type, aggregate_id);
     if pg_try_advisory_xact_lock(key) and set_config('domain_events._kept_locks', '1', true) is not null then

@@ -44,7 +44,7 @@ begin
   is_partitioned := (select r.relkind = 'p' from pg_class r where r.oid = config.relation);
   -- The end of a row whose key was taken again before it fired; only where a stream is one row.
   place_end := case when domain_events._is_one_row(config.capture_id)
-                    then format('case when domain_events._is_own(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), domain_events._xact_status(old.xmin) <> ''in progress'') end',
+                    then format('case when domain_events._may_be_late(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), domain_events._xact_status(old.xmin) is distinct from ''in progress'') end',
                                 replace(config.aggregate_type, '%', '%%'), config.whole_row_after)
                     else 'null' end;
   select array_agg(l.type) filter (where l.captured), array_agg(l.type) filter (where l.identity_position is not null)
@@ -254,7 +254,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     if _query is null and _late is null and coalesce(current_setting('domain_events.actor', true), '') = ''
        and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
        and coalesce(current_setting('domain_events.causation_id', true), '') = ''
-       and coalesce(current_setting('domain_events.metadata', true), '') = '' then
+       and coalesce(current_setting('domain_events.metadata', true), '') = '' and domain_events._is_plain(session_user) then
       if _op <> 'INSERT' then
         select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id, e.origin
           into _version, _position, _before, _transaction, _origin
@@ -341,7 +341,7 @@ $b$,
 %7$s    _op := case _op when 'LEAVE' then 'DELETE' when 'ARRIVE' then 'INSERT' else _op end;
     _told := null;
     if _left_data is not null then
-      _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message);
+      _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message, _ended);
     end if;
     _version := domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata || _place, _code, _message, _late);
     _told := coalesce(_told, _version);

@@ -33,7 +33,7 @@ begin
       using errcode = '22004', hint = 'Capture by columns that are not null: enable_capture(.., aggregate_id => ..).';
   end if;
   if caused_by is null then
-    caused_by := coalesce(domain_events._context('domain_events.actor'), session_user);
+    caused_by := coalesce(domain_events._context('domain_events.actor'), domain_events._session_user());
     correlation_id := domain_events._context('domain_events.correlation_id');
     causation_id := domain_events._context('domain_events.causation_id');
     if current_setting('domain_events.metadata', true) <> '' then
@@ -158,8 +158,22 @@ comment on function domain_events._find_step(oid, tid) is
   'The version after which an event belongs whose row version was replaced before it fired; null when that is not told yet, or was only a lock';
 
 -- A row's end fires late when its key was taken again while it was queued: by a trigger, or by the next row of "set id = id + 1".
--- A row that is older than the transaction ends before all that the transaction has told so far: that is about who came after it.
+-- A row that is older than the transaction ends before all that the transaction has told so far, or has kept as dead letters:
+-- that is about who came after it.
 -- Otherwise the end belongs between two beginnings with no end in between.
+create function domain_events._may_be_late(aggregate_type text, aggregate_id text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  return domain_events._is_own(aggregate_type, aggregate_id)
+         or exists (select from domain_events.capture_failures f
+                     where f.aggregate_type = _may_be_late.aggregate_type and f.aggregate_id = _may_be_late.aggregate_id
+                       and f.stored_version is null);
+end
+$$;
+
+comment on function domain_events._may_be_late(text, text) is 'Whether it is worth asking _place_end()';
+
 create function domain_events._place_end(aggregate_type text, aggregate_id text, whole_row_after bigint, is_older boolean) returns bigint
 language plpgsql volatile
 as $$
@@ -167,11 +181,15 @@ as $$
 declare
   event record;
   is_there boolean := false;
+  is_letter boolean;
+  letter_after bigint;
 begin
+  select count(*) > 0, min(f.after_version) filter (where domain_events._xact_status(f.xmin) = 'in progress')
+    into is_letter, letter_after
+    from domain_events.capture_failures f
+   where f.aggregate_type = _place_end.aggregate_type and f.aggregate_id = _place_end.aggregate_id and f.stored_version is null;
   -- An end that has become a dead letter would be missed.
-  if not is_older and exists (select from domain_events.capture_failures f
-                               where f.aggregate_type = _place_end.aggregate_type and f.aggregate_id = _place_end.aggregate_id
-                                 and f.stored_version is null) then
+  if is_letter and not is_older then
     return null;
   end if;
   for event in
@@ -189,26 +207,41 @@ begin
      order by coalesce(f.late_after + 0.5, e.aggregate_version), case when f.late_after is null then e.aggregate_version else -e.aggregate_version end
   loop
     if (is_older and event.kind <> 'baseline') or (event.kind = 'beginning' and is_there) then
-      return event.after_version;
+      return least(event.after_version, letter_after);
     end if;
     is_there := event.kind <> 'end';
   end loop;
-  return null;
+  return letter_after;
 end
 $$;
 
 comment on function domain_events._place_end(text, text, bigint, boolean) is
   'The version after which the end of a row belongs whose key was taken again before it fired; null when it is in order. is_older: the transaction has not changed the row before';
 
+-- A row shows the transaction that made it, or changed it last, also when that was frozen long ago: then the number may be of any
+-- age, and the nearest transaction with it may not have begun, or be older than what the server remembers.
 create function domain_events._xact_status(id xid) returns text
-language sql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
-  select pg_xact_status((n.own + (id::text::bigint - (n.own & 4294967295) + 6442450944) % 4294967296 - 2147483648)::text::xid8)
-    from (select pg_current_xact_id()::text::bigint as own) as n
+declare
+  own bigint := pg_current_xact_id()::text::bigint;
+  nearest bigint := own + (id::text::bigint - (own & 4294967295) + 6442450944) % 4294967296 - 2147483648;
+begin
+  if nearest < 3 then
+    return null;
+  elsif nearest <= own then
+    return pg_xact_status(nearest::text::xid8);
+  end if;
+  begin
+    return pg_xact_status(nearest::text::xid8);
+  exception when invalid_parameter_value then
+    return null;  -- "in the future"
+  end;
+end
 $$;
 
 comment on function domain_events._xact_status(xid) is
-  'committed, aborted or in progress; of the transactions whose rows this one can change, it and its subtransactions are in progress';
+  'committed, aborted or in progress; of the transactions whose rows this one can change, it and its subtransactions are in progress. Null for one that ended so long ago that nothing is known of it';
 
 -- Under a fixed snapshot the catalogue shows the columns as they were when the transaction began, and the row has those of now: a
 -- value would be lost, or take the name of a redacted column. What shows is the row of the catalogue: it was replaced since. A
@@ -298,9 +331,9 @@ begin
      _keep_failure.event_name, _keep_failure.event_data,
      domain_events._context_metadata() || _keep_failure.metadata || case when _keep_failure.after_version is null then '{}' else '{"queued": true}' end::jsonb,
      domain_events._context_text('domain_events.correlation_id'), domain_events._context_text('domain_events.causation_id'),
-     coalesce(domain_events._context_text('domain_events.actor'), session_user), clock_timestamp(),
+     coalesce(domain_events._context_text('domain_events.actor'), domain_events._session_user()), clock_timestamp(),
      place, domain_events._newest_position(), _keep_failure.error_code,
-     case when has_secrets then 'withheld: the table has redacted or excluded columns' else _keep_failure.error_message end);
+     case when has_secrets then 'withheld: the table has redacted or excluded columns' else domain_events._valid_text(_keep_failure.error_message) end);
   return place;
 end
 $$;
@@ -348,7 +381,7 @@ begin
       stuck := stuck || (failure.aggregate_type || chr(1) || coalesce(failure.aggregate_id, ''));
       update domain_events.capture_failures f
          set retries = f.retries + 1, retried_at = clock_timestamp(), error_code = code,
-             error_message = case when f.error_message like 'withheld:%' then f.error_message else message end
+             error_message = case when f.error_message like 'withheld:%' then f.error_message else domain_events._valid_text(message) end
        where f.failure_id = failure.failure_id;
     end;
   end loop;

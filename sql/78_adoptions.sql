@@ -28,7 +28,7 @@ create table domain_events.adoptions (
   moved_down_to    bigint,
   moved          bigint not null default 0,
   events         bigint,
-  began_by       text not null default session_user,
+  began_by       text not null default domain_events._session_user(),
   began_at       timestamptz not null default pg_catalog.clock_timestamp(),
   ended_at       timestamptz,
   constraint adoptions_pkey primary key (adoption_id),

@@ -33,7 +33,7 @@ begin
       when 'domain_events_admin' then array[
         'grant select, insert, update on domain_events.migration_plans, domain_events.migration_journal, domain_events.repaired_versions to %I',
         'grant execute on function domain_events.enable_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text), domain_events.disable_capture(regclass, boolean), domain_events.pause_capture(regclass), domain_events.resume_capture(regclass), domain_events.baseline_capture(regclass, int), domain_events.retry_capture_failures(int) to %I',
-        'grant execute on function domain_events.set_threshold(text, numeric), domain_events.acknowledge_losses() to %I',
+        'grant execute on function domain_events.set_threshold(text, numeric), domain_events.acknowledge_losses(), domain_events._session_user() to %I',
         'grant execute on function domain_events.register_event_table(regclass, name, name, name), domain_events.register_event_table(regclass, name[], name), domain_events.unregister_event_table(regclass) to %I',
         -- The door for what these ask of the store, and what they call as their caller: none of it writes.
         'grant select, insert on domain_events.commands to %I',
