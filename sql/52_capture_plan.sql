@@ -120,9 +120,12 @@ comment on function domain_events._tells(regclass) is 'Whether no table above th
 
 create function domain_events._newest_position() returns bigint
 language sql volatile set search_path = pg_catalog, pg_temp
-as $$ select coalesce(pg_sequence_last_value('domain_events.events_global_position_seq'), 0) $$;
+as $$
+  -- The sequence may have been set back, or restored over a store that was in use.
+  select greatest(pg_sequence_last_value('domain_events.events_global_position_seq'), (select max(e.global_position) from domain_events.events e), 0)
+$$;
 
-comment on function domain_events._newest_position() is 'The position drawn last, 0 when none was';
+comment on function domain_events._newest_position() is 'The newest position, drawn last or stored, 0 when there is none';
 
 -- Where equal values always have equal images, "is distinct from" finds the same changes as a comparison of images, for
 -- half the price. Not so: numeric (1.0 = 1.00), interval, float (-0 = 0), jsonb, bpchar, citext ...

@@ -77,7 +77,7 @@ declare
   _type text; _origin text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
   _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
-  _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text;
+  _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text; _constraint text; _drawn bigint;
 $d$;
   body := format($b$
   if tg_op = 'TRUNCATE' then
@@ -270,8 +270,12 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
           insert into domain_events.events
             (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
           values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded, 'captured')
-          on conflict on constraint uk_aggregate_version do nothing;
+          on conflict on constraint uk_aggregate_version do nothing
+          returning global_position into _drawn;
           if found then
+            if _drawn < _position then
+              perform domain_events._check_positions(_drawn);
+            end if;
             _told := coalesce(_version, 0);
           end if;
           _is_locked := not pg_advisory_unlock(domain_events._stream_key(%5$L, _id));
@@ -331,8 +335,14 @@ $b$,
     if _is_locked then
       perform pg_advisory_unlock(domain_events._stream_key(%4$L, _id));
     end if;
-    get stacked diagnostics _code = returned_sqlstate, _message = message_text;
+    get stacked diagnostics _code = returned_sqlstate, _message = message_text, _constraint = constraint_name;
+    if _constraint = 'events_pkey' then
+      select f.* into _code, _message from domain_events._explain_failure(_code, _message, _constraint) as f;
+    end if;
     if %5$s then
+      if _constraint = 'events_pkey' then
+        perform domain_events._check_positions();
+      end if;
       raise;
     end if;
     if tg_when = 'BEFORE' then

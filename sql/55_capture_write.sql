@@ -25,6 +25,8 @@ declare
   head_version bigint;
   head_position bigint;
   head_origin text;
+  last_position bigint;
+  drawn bigint;
   head_recorded_at timestamptz;
   recorded timestamptz;
 begin
@@ -51,6 +53,7 @@ begin
       from domain_events.events e
      where e.aggregate_type = _write_event.aggregate_type and e.aggregate_id = _write_event.aggregate_id
      order by e.aggregate_version desc limit 1;
+    last_position := head_position;
     if operation in ('INSERT', 'UPDATE') and head_position > whole_row_after and head_origin <> 'captured' then
       head_position := domain_events._captured_position(aggregate_type, aggregate_id);
     end if;
@@ -67,10 +70,15 @@ begin
       (domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data,
        metadata, correlation_id, causation_id, caused_by, coalesce(occurred_at, recorded), recorded,
        'captured')
-    on conflict do nothing;
+    on conflict do nothing
+    returning global_position into drawn;
     if found then
+      if drawn < last_position then
+        perform domain_events._check_positions(drawn);
+      end if;
       return coalesce(head_version, 0) + 1;
     end if;
+    perform domain_events._check_positions();
     -- Another writer committed this version first: look again.
   end loop;
   perform domain_events._raise_contended(aggregate_type, aggregate_id);
@@ -305,6 +313,21 @@ as $$ select left(code, 2) in ('40', '53', '57', '58', 'XX') or code in ('55P03'
 
 comment on function domain_events._propagates(text) is
   'True for errors that fail the user''s statement under dead_letter too: the transaction has to be retried, or the server is ill';
+
+-- A violation of the store's own key of positions is not about the user's row.
+create function domain_events._explain_failure(inout code text, inout message text, constraint_name text)
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if code = '23505' and constraint_name = 'events_pkey' then
+    perform domain_events._check_positions();
+  end if;
+exception when object_not_in_prerequisite_state then
+  get stacked diagnostics code = returned_sqlstate, message = message_text;
+end
+$$;
+
+comment on function domain_events._explain_failure(text, text, text) is 'Code and message of a failure, of a position that was taken those of _check_positions()';
 
 create function domain_events._keep_failure(
   capture_id int, operation text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,

@@ -6,6 +6,7 @@ mod circumstances;
 mod circumstances_sessions;
 mod context;
 mod ddl;
+mod encoding;
 mod history;
 mod moves;
 mod names;
