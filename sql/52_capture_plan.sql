@@ -260,6 +260,19 @@ $$;
 
 comment on function domain_events._find_capture(oid) is 'The capture that serves a relation or the table it is a partition of; null when there is none';
 
+-- Of a key change both events have one type: the one that ends the old stream, and the one that begins the new.
+create function domain_events._end_types(capture_id int) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select array(select domain_events._event_type(c.aggregate_type, c.event_name_style, verb) from unnest('{Deleted,Rekeyed}'::text[]) as verb
+                union
+               select m ->> 'type' from jsonb_array_elements(c.event_types) as m where m ->> 'on' = 'delete'
+                order by 1)
+    from domain_events.capture_config c where c.capture_id = _end_types.capture_id
+$$;
+
+comment on function domain_events._end_types(int) is 'The types of the capture''s events that may end a stream';
+
 -- What the native trigger needs to know of a relation, columns already followed through DDL. The portable trigger has the
 -- same baked into its text.
 create function domain_events._capture_plan(relation oid) returns jsonb
