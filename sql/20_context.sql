@@ -22,17 +22,17 @@ comment on function domain_events.set_context(text, text, text, jsonb, boolean) 
 -- name of a role that was made in a database of another encoding. Stored as it is, no dump of the store could be restored.
 -- Postgres has no test that does not fail. Bytes below 128 mean the same in every encoding; three of them at the end keep a
 -- character that is cut off from being passed over.
-create function domain_events._is_plain(value text) returns boolean
+create function domain_events._is_ascii(value text) returns boolean
 language sql immutable
 as $$ select pg_catalog.textregexne(pg_catalog.textcat(value, 'xxx') collate pg_catalog."C", '[^\x01-\x7f]') $$;
 
-comment on function domain_events._is_plain(text) is 'True for ASCII, which is valid in every encoding; null for null';
+comment on function domain_events._is_ascii(text) is 'True for ASCII, which is valid in every encoding; null for null';
 
 create function domain_events._valid_text(value text) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
-  if domain_events._is_plain(value) is not false then
+  if domain_events._is_ascii(value) is not false then
     return value;
   end if;
   begin
@@ -83,7 +83,7 @@ language sql stable
 as $$
   select case when coalesce(pg_catalog.current_setting(setting, true), '') = '' then null
               when pg_catalog.octet_length(pg_catalog.current_setting(setting, true)) <= 8192
-                   and domain_events._is_plain(pg_catalog.current_setting(setting, true)) then pg_catalog.current_setting(setting, true)
+                   and domain_events._is_ascii(pg_catalog.current_setting(setting, true)) then pg_catalog.current_setting(setting, true)
               else domain_events._context_text(setting) end
 $$;
 

@@ -223,7 +223,7 @@ begin
      and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
      and coalesce(current_setting('domain_events.causation_id', true), '') = ''
      and coalesce(current_setting('domain_events.metadata', true), '') = ''
-     and coalesce(current_setting('domain_events._kept_locks', true), '') = '' and domain_events._is_plain(session_user)
+     and coalesce(current_setting('domain_events._kept_locks', true), '') = '' and domain_events._is_ascii(session_user)
      and current_setting('transaction_isolation') = 'read committed' and current_setting('transaction_read_only') = 'off' then
     key := domain_events._stream_key(aggregate_type, aggregate_id);
     if pg_try_advisory_xact_lock(key) and set_config('domain_events._kept_locks', '1', true) is not null then

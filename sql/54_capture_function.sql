@@ -258,7 +258,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     if _query is null and _late is null and coalesce(current_setting('domain_events.actor', true), '') = ''
        and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
        and coalesce(current_setting('domain_events.causation_id', true), '') = ''
-       and coalesce(current_setting('domain_events.metadata', true), '') = '' and domain_events._is_plain(session_user) then
+       and coalesce(current_setting('domain_events.metadata', true), '') = '' and domain_events._is_ascii(session_user) then
       if _op <> 'INSERT' then
         select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id, e.origin, e.event_type, e.xmin
           into _version, _position, _before, _transaction, _origin, _newest, _told_by

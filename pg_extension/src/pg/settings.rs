@@ -128,7 +128,8 @@ pub fn marked(value: &[u8]) -> Option<Vec<u8>> {
     }
     // SAFETY: a constant string of the server.
     let encoding = unsafe { CStr::from_ptr(pg_sys::GetDatabaseEncodingName()) };
-    marked.extend_from_slice(format!(" [{} bytes, not valid in {}]", value.len(), encoding.to_string_lossy()).as_bytes());
+    marked
+        .extend_from_slice(format!(" [{} bytes, not valid in {}]", value.len(), encoding.to_string_lossy()).as_bytes());
     Some(marked)
 }
 

@@ -333,7 +333,10 @@ fn a_sequence_behind_the_events(db: &Db) {
     for set_back in [format!("setval('{SEQUENCE}', 1, false)"), format!("setval('{SEQUENCE}', {})", healthy - 30)] {
         admin.run(&format!("select {set_back}"));
         // One finding, in both checks and as one alert, and it says what to do.
-        assert_eq!(s.table("select code, stream_type, stream_id from domain_events.check_integrity()"), "sequence_behind|~|~");
+        assert_eq!(
+            s.table("select code, stream_type, stream_id from domain_events.check_integrity()"),
+            "sequence_behind|~|~"
+        );
         assert_eq!(incremental(&mut s), "sequence_behind");
         let detail = s.one("select detail from domain_events.check_integrity()");
         let mend = detail.split_once("the owner runs: ").expect("what mends it").1.to_owned();
@@ -343,8 +346,14 @@ fn a_sequence_behind_the_events(db: &Db) {
             "55000|the position sequence is behind the"
         );
         s.error("select domain_events.append_event('Order', 'new', 'OrderPlaced')").expect("55000").naming("setval");
-        s.error("select domain_events.append_event('Seat', '1', 'SeatSold', metadata => '{}')").expect("55000").naming("setval");
-        s.error("select domain_events.append_events('Order', 'new', '[{\"event_type\": \"A\"}, {\"event_type\": \"B\"}]')").expect("55000").naming("setval");
+        s.error("select domain_events.append_event('Seat', '1', 'SeatSold', metadata => '{}')")
+            .expect("55000")
+            .naming("setval");
+        s.error(
+            "select domain_events.append_events('Order', 'new', '[{\"event_type\": \"A\"}, {\"event_type\": \"B\"}]')",
+        )
+        .expect("55000")
+        .naming("setval");
         admin.run(&mend);
         assert_eq!(integrity(&mut s), "");
         assert_eq!(incremental(&mut s), "");

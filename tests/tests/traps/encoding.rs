@@ -2,7 +2,7 @@
 //! another encoding, or a role's name that was given there, gets into no event, dead letter or table as it is: it could not be
 //! restored from any dump.
 
-use domain_events_tests::{Cluster, Db, Session, engines};
+use domain_events_tests::{Cluster, Db, engines};
 
 engines! { t13_bytes_of_another_encoding, t13_text_that_is_cut_between_bytes }
 
@@ -34,18 +34,23 @@ fn server(one: &Db, latin: &str) -> Db {
     db
 }
 
-/// As a role whose name no text of this database can say.
-fn named_like(db: &Db, pattern: &str) -> Session {
-    let mut s = db.admin();
-    s.run(&format!(
+/// As a role whose name no text of this database can say, nor this client.
+fn write_as(db: &Db, pattern: &str) {
+    let switch = format!(
         "do $$ begin execute format('set session authorization %I', (select rolname from pg_roles where rolname like '{pattern}')); end $$"
-    ));
-    s
+    );
+    let out = db
+        .client_program("psql", "postgres")
+        .args(["-X", "-q", "-v", "ON_ERROR_STOP=1", "-c", &switch, "-c", WRITES])
+        .output()
+        .expect("psql");
+    assert!(out.status.success(), "{}", String::from_utf8_lossy(&out.stderr));
 }
 
 /// A dump is taken and restored, with every event and dead letter in it; and the folds are right.
 fn is_whole(db: &Db) {
-    let count = "select (select count(*) from domain_events.events), (select count(*) from domain_events.capture_failures)";
+    let count =
+        "select (select count(*) from domain_events.events), (select count(*) from domain_events.capture_failures)";
     let copy = db.restored();
     assert_eq!(copy.admin().table(count), db.admin().table(count));
     db.admin().run("delete from domain_events.capture_failures");
@@ -68,7 +73,7 @@ fn t13_bytes_of_another_encoding(one: &Db) {
                      union all select caused_by, correlation_id, causation_id, metadata from domain_events.capture_failures) e
               where correlation_id is not null"
         ),
-        "Zo\\351\\\\\\377 [6 bytes, not valid in UTF8]|\\351 [1 bytes, not valid in UTF8]|plain|{\"where\": \"caf\\351\"} [17 bytes, not valid in UTF8]"
+        "Zo\\351\\\\\\377 [5 bytes, not valid in UTF8]|\\351 [1 bytes, not valid in UTF8]|plain|{\"where\": \"caf\\351\"} [17 bytes, not valid in UTF8]"
     );
     // What the caller says himself is text, and counts.
     let mut w = db.session("writer");
@@ -82,7 +87,7 @@ fn t13_bytes_of_another_encoding(one: &Db) {
     assert_eq!(s.one("select caused_by from domain_events.events order by global_position desc limit 1"), "Zoé");
     for (pattern, shown) in [("fran%", "fran\\347ois [8 bytes"), ("caf%", "caf\\351 [4 bytes")] {
         let before = s.number("select count(*) from domain_events.events");
-        named_like(&db, pattern).run(WRITES);
+        write_as(&db, pattern);
         assert_eq!(
             s.table(&format!(
                 "select distinct caused_by from domain_events.events where global_position > {before}
@@ -116,8 +121,8 @@ fn t13_text_that_is_cut_between_bytes(one: &Db) {
         "t"
     );
     assert_eq!(
-        s.table("select distinct right(caused_by, 28) from domain_events.events where aggregate_type = 'Note' order by 1"),
-        "\u{e9}... [cut, 19999 bytes]".to_owned() + "\n" + "0999 bytes, not valid in UTF8]"
+        s.table("select distinct regexp_replace(caused_by, '^.*x', '') from domain_events.events where aggregate_type = 'Note' order by 1"),
+        "\\351 [10999 bytes, not valid in UTF8]\né... [cut, 19999 bytes]"
     );
     is_whole(&db);
 }

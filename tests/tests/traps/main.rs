@@ -17,4 +17,5 @@ mod partitions;
 mod rewrite;
 mod security;
 mod surroundings;
+mod unseen;
 mod values;
