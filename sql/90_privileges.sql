@@ -32,8 +32,10 @@ begin
     end || case role
       when 'domain_events_admin' then array[
         'grant select, insert, update on domain_events.migration_plans, domain_events.migration_journal, domain_events.repaired_versions to %I',
-        'grant execute on function domain_events.enable_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text), domain_events.disable_capture(regclass, boolean), domain_events.pause_capture(regclass), domain_events.resume_capture(regclass), domain_events.baseline_capture(regclass, int), domain_events.retry_capture_failures(int) to %I',
-        'grant execute on function domain_events.set_threshold(text, numeric), domain_events.acknowledge_losses(), domain_events._session_user() to %I',
+        'grant execute on function domain_events.enable_capture(regclass, text, text[], text[], text[], text[], jsonb, text, text, text, text, text), domain_events.disable_capture(regclass, boolean), domain_events.pause_capture(regclass), domain_events.resume_capture(regclass), domain_events.baseline_capture(regclass, int), domain_events.check_rows(regclass, int, text), domain_events.retry_capture_failures(int) to %I',
+        -- What check_rows() calls as its caller: none of it writes.
+        'grant execute on function domain_events._row_expressions(regclass), domain_events._expressions(int), domain_events._pieces(int), domain_events._live_columns(int), domain_events._max_bytes(int), domain_events._is_one_row(int), domain_events._json_expression(text, oid, boolean, bigint), domain_events._field(text, name), domain_events._text_expression(text, oid), domain_events._base_type(oid), domain_events._element_type(oid), domain_events._leaf_types(oid), domain_events._is_plain(oid), domain_events._bare(text), domain_events._object_expression(name[], text[]), domain_events._id_expression(text[]), domain_events._has_image_equality(oid, oid) to %I',
+        'grant execute on function domain_events.set_threshold(text, numeric), domain_events.acknowledge_losses(), domain_events._session_user(), domain_events._valid_text(text), domain_events._is_ascii(text) to %I',
         'grant execute on function domain_events.register_event_table(regclass, name, name, name), domain_events.register_event_table(regclass, name[], name), domain_events.unregister_event_table(regclass) to %I',
         -- The door for what these ask of the store, and what they call as their caller: none of it writes.
         'grant select, insert on domain_events.commands to %I',

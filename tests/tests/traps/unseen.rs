@@ -6,7 +6,7 @@ use domain_events_tests::{Db, engines};
 engines! {
     t21_rows_under_replica_role, t21_rows_while_triggers_are_disabled, t21_within_one_transaction, t21_every_pair_of_changes,
     t21_copy_freeze, t21_generated_columns, t21_partitions_that_leave_and_return, t21_an_unlogged_table_after_a_crash,
-    t21_changes_that_make_no_event_make_no_whole_rows, t21_keys_that_are_taken_in_turn,
+    t21_changes_that_make_no_event_make_no_whole_rows, t21_a_check_finds_what_is_untold, t21_keys_that_are_taken_in_turn,
 }
 
 const TABLE: &str = "create table t (id int primary key deferrable, a int, b text, n int);
@@ -219,4 +219,51 @@ fn t21_keys_that_are_taken_in_turn(db: &Db) {
     db.check_table("T", "t");
     s.run("update t set id = 12 - id; begin; update t set id = 12 - id; update t set id = 12 - id; commit; update t set n = 1");
     db.check_table("T", "t");
+}
+
+const CHECK: &str = "select code, aggregate_id from domain_events.check_rows('t') order by 1, 2";
+
+fn t21_a_check_finds_what_is_untold(db: &Db) {
+    db.owner().run(
+        "create table t (id int primary key, v text, at timestamptz default now(), doc jsonb, hidden int);
+         select domain_events.enable_capture('t', exclude => '{hidden}');
+         insert into t select g, 'v' || g, now(), jsonb_build_object('a', g) from generate_series(1, 10) g",
+    );
+    let mut s = db.owner();
+    assert_eq!(s.table(CHECK), "");
+    s.run("update t set hidden = 1; update t set v = 'w' where id < 4; delete from t where id = 10");
+    assert_eq!(s.table(CHECK), "");
+    let mut admin = db.admin();
+    admin.run(HIDE);
+    admin.run("update t set v = 'unseen' where id = 2; delete from t where id = 3; insert into t values (10), (11); update t set hidden = 5");
+    let untold = "row_differs|2\nrow_gone|3\nrow_unknown|10\nrow_unknown|11";
+    assert_eq!(s.table(CHECK), untold);
+    assert!(s.one("select detail from domain_events.check_rows('t') where code = 'row_differs'").contains("stream says in v:"));
+    // In batches, each going on where the one before ended; the session's settings do not matter.
+    s.run("set timezone = 'Asia/Tokyo'; set datestyle = 'German'");
+    let (mut found, mut after, mut calls) = (Vec::new(), "null".to_owned(), 0);
+    loop {
+        calls += 1;
+        let rows = s.rows(&format!("select code, aggregate_id, next from domain_events.check_rows('t', 3, {after})"));
+        found.extend(rows.iter().filter_map(|row| Some(format!("{}|{}", row[0].clone()?, row[1].clone()?))));
+        match rows.last().and_then(|row| row[2].clone()) {
+            Some(next) => after = format!("'{next}'"),
+            None => break,
+        }
+    }
+    found.sort();
+    let mut expected: Vec<_> = untold.lines().collect();
+    expected.sort();
+    assert_eq!(found, expected);
+    assert!(calls > 5, "{calls} calls");
+    s.error("select * from domain_events.check_rows('t', 0)").expect("22023");
+    s.error("select * from domain_events.check_rows('t', 1, 'elsewhere')").expect("22023");
+    s.error("select * from domain_events.check_rows('pg_class')").expect("42501");
+    // It reads as its caller, who owns the table.
+    let stranger = db.role("stranger");
+    admin.run(&format!("reset session_replication_role; grant domain_events_admin to {stranger}"));
+    db.session(&stranger).error("select * from domain_events.check_rows('t')").expect("42501");
+    s.run("update t set v = v || '.'; insert into t values (3, 'again')");
+    assert_eq!(s.table(CHECK), "");
+    db.check_fold("T", "select id::text, to_jsonb(t) - 'hidden' from t");
 }
