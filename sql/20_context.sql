@@ -18,28 +18,72 @@ $$;
 comment on function domain_events.set_context(text, text, text, jsonb, boolean) is
   'Sets the whole context of the events to come: what is not named is cleared. local (default): until the transaction ends; otherwise for the session.';
 
+-- Text that came in past the parser, which alone checks its encoding: a setting of the start-up packet or of "alter role .. set", the
+-- name of a role that was made in a database of another encoding. Stored as it is, no dump of the store could be restored.
+-- Postgres has no test that does not fail. Bytes below 128 mean the same in every encoding; three of them at the end keep a
+-- character that is cut off from being passed over.
+create function domain_events._is_ascii(value text) returns boolean
+language sql immutable
+as $$ select pg_catalog.textregexne(pg_catalog.textcat(value, 'xxx') collate pg_catalog."C", '[^\x01-\x7f]') $$;
+
+comment on function domain_events._is_ascii(text) is 'True for ASCII, which is valid in every encoding; null for null';
+
+create function domain_events._valid_text(value text) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if domain_events._is_ascii(value) is not false then
+    return value;
+  end if;
+  begin
+    perform convert_to(value, getdatabaseencoding());
+    return value;
+  exception when others then
+    null;
+  end;
+  begin
+    -- Every byte can be told from it.
+    return encode(substring(decode(replace(value, '\', '\\'), 'escape') from 1 for 2000), 'escape')
+           || format(' [%s bytes, not valid in %s]', octet_length(value), getdatabaseencoding());
+  exception when others then
+    return format('[%s bytes, not valid in %s]', octet_length(value), getdatabaseencoding());
+  end;
+end
+$$;
+
+comment on function domain_events._valid_text(text) is
+  'The text, if it is valid in the server''s encoding; else its first 2,000 bytes with octal escapes, and a mark';
+
+create function domain_events._session_user() returns text
+language sql stable
+as $$ select domain_events._valid_text(session_user) $$;
+
+comment on function domain_events._session_user() is 'The session''s user as text that can be stored: a role''s name may be of another database''s encoding';
+
 create function domain_events._context_text(setting text) returns text
 language plpgsql stable
 as $$
 declare
   value text := nullif(current_setting(setting, true), '');
+  valid text := domain_events._valid_text(value);
 begin
-  if octet_length(value) <= 8192 then
-    return value;
+  if octet_length(value) <= 8192 or valid is distinct from value then
+    return valid;
   end if;
   -- left() counts characters of up to 4 bytes; 2,000 of them stay under 8 kB in any encoding.
   return left(value, 2000) || format('... [cut, %s bytes]', octet_length(value));
 end
 $$;
 
-comment on function domain_events._context_text(text) is 'A context setting; null when unset or empty, cut and marked over 8 kB';
+comment on function domain_events._context_text(text) is 'A context setting; null when unset or empty, cut and marked over 8 kB or where it is not valid in the server''s encoding';
 
 -- The same where it matters: an SQL function of one expression is written into the caller's.
 create function domain_events._context(setting text) returns text
 language sql stable
 as $$
-  select case when pg_catalog.octet_length(pg_catalog.current_setting(setting, true)) <= 8192
-              then nullif(pg_catalog.current_setting(setting, true), '')
+  select case when coalesce(pg_catalog.current_setting(setting, true), '') = '' then null
+              when pg_catalog.octet_length(pg_catalog.current_setting(setting, true)) <= 8192
+                   and domain_events._is_ascii(pg_catalog.current_setting(setting, true)) then pg_catalog.current_setting(setting, true)
               else domain_events._context_text(setting) end
 $$;
 
@@ -55,7 +99,7 @@ declare
 begin
   if value is null then
     return '{}';
-  elsif octet_length(value) > 8192 then
+  elsif octet_length(value) > 8192 or domain_events._valid_text(value) <> value then
     return jsonb_build_object('$context', domain_events._context_text('domain_events.metadata'));
   end if;
   begin

@@ -136,6 +136,11 @@ begin
     end if;
     if stored is not null then
       actual := stored[1].aggregate_version - 1;
+      if stored[1].global_position < (select e.global_position from domain_events.events e
+                                       where e.aggregate_type = part[1].aggregate_type and e.aggregate_id = part[1].aggregate_id
+                                         and e.aggregate_version = actual) then
+        perform domain_events._check_positions(stored[1].global_position);
+      end if;
       if expected_version <> actual then
         perform domain_events._raise_version(part[1].aggregate_type, part[1].aggregate_id, expected_version, actual);
       end if;
@@ -147,6 +152,7 @@ begin
     elsif expected_version <> actual then
       perform domain_events._raise_version(part[1].aggregate_type, part[1].aggregate_id, expected_version, actual);
     end if;
+    perform domain_events._check_positions();
   end loop;
   perform domain_events._raise_contended(part[1].aggregate_type, part[1].aggregate_id);
 end

@@ -20,7 +20,7 @@ create table domain_events.capture_config (
   fail_closed      boolean not null default false,
   columns_seen     text[] not null default '{}',
   captured_since   timestamptz not null default pg_catalog.clock_timestamp(),
-  captured_by      text not null default session_user,
+  captured_by      text not null default domain_events._session_user(),
   constraint capture_config_pkey primary key (capture_id),
   constraint capture_config_relation_key unique (relation),
   constraint capture_config_state_check check (state in ('active', 'paused')),

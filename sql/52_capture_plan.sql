@@ -120,9 +120,12 @@ comment on function domain_events._tells(regclass) is 'Whether no table above th
 
 create function domain_events._newest_position() returns bigint
 language sql volatile set search_path = pg_catalog, pg_temp
-as $$ select coalesce(pg_sequence_last_value('domain_events.events_global_position_seq'), 0) $$;
+as $$
+  -- The sequence may have been set back, or restored over a store that was in use.
+  select greatest(pg_sequence_last_value('domain_events.events_global_position_seq'), (select max(e.global_position) from domain_events.events e), 0)
+$$;
 
-comment on function domain_events._newest_position() is 'The position drawn last, 0 when none was';
+comment on function domain_events._newest_position() is 'The newest position, drawn last or stored, 0 when there is none';
 
 -- Where equal values always have equal images, "is distinct from" finds the same changes as a comparison of images, for
 -- half the price. Not so: numeric (1.0 = 1.00), interval, float (-0 = 0), jsonb, bpchar, citext ...
@@ -256,6 +259,19 @@ end
 $$;
 
 comment on function domain_events._find_capture(oid) is 'The capture that serves a relation or the table it is a partition of; null when there is none';
+
+-- Of a key change both events have one type: the one that ends the old stream, and the one that begins the new.
+create function domain_events._end_types(capture_id int) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select array(select domain_events._event_type(c.aggregate_type, c.event_name_style, verb) from unnest('{Deleted,Rekeyed}'::text[]) as verb
+                union
+               select m ->> 'type' from jsonb_array_elements(c.event_types) as m where m ->> 'on' = 'delete'
+                order by 1)
+    from domain_events.capture_config c where c.capture_id = _end_types.capture_id
+$$;
+
+comment on function domain_events._end_types(int) is 'The types of the capture''s events that may end a stream';
 
 -- What the native trigger needs to know of a relation, columns already followed through DDL. The portable trigger has the
 -- same baked into its text.

@@ -25,6 +25,10 @@ declare
   types oid[];
   identity_types oid[];
   is_partitioned boolean;
+  is_one_row boolean := domain_events._is_one_row(capture_id);
+  -- For _write_event(): see _is_live() and _is_told().
+  ends text := quote_literal(domain_events._end_types(capture_id)) || '::text[]';
+  insert_ends text := case when is_one_row then ends else 'null' end;
   differences text;
   place_end text;
   late_marks text := 'case when %1$s is null then ''{}'' else jsonb_build_object(''late'', true, ''after_version'', %1$s) end';
@@ -43,8 +47,8 @@ begin
   watched := domain_events._watched_relations(config.relation);
   is_partitioned := (select r.relkind = 'p' from pg_class r where r.oid = config.relation);
   -- The end of a row whose key was taken again before it fired; only where a stream is one row.
-  place_end := case when domain_events._is_one_row(config.capture_id)
-                    then format('case when domain_events._is_own(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), domain_events._xact_status(old.xmin) <> ''in progress'') end',
+  place_end := case when is_one_row
+                    then format('case when domain_events._may_be_late(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), domain_events._xact_status(old.xmin) is distinct from ''in progress'') end',
                                 replace(config.aggregate_type, '%', '%%'), config.whole_row_after)
                     else 'null' end;
   select array_agg(l.type) filter (where l.captured), array_agg(l.type) filter (where l.identity_position is not null)
@@ -74,10 +78,10 @@ declare
   end || $d$
   _op text := tg_op; _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
-  _type text; _origin text; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
+  _type text; _origin text; _newest text; _told_by xid; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
   _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
-  _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text;
+  _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text; _constraint text; _drawn bigint;
 $d$;
   body := format($b$
   if tg_op = 'TRUNCATE' then
@@ -199,7 +203,7 @@ $l$;
       _op := 'ARRIVE';
       _type := %3$L;
       _data := jsonb_build_object('new_values', _new_row, 'old_aggregate_id', _moved.old_id);
-      perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _marks, 'INSERT', coalesce(_after, %7$s));
+      perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _marks, 'INSERT', coalesce(_after, %7$s), end_types => %8$s);
     else
       _op := 'UPDATE';
       _old_id := _id;
@@ -212,7 +216,7 @@ $l$;
     end if;
   end if;
 $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed'),
-      config.aggregate_type, format(place_end, 'domain_events._short_id(_id)'), format(late_marks, '_late'), config.whole_row_after);
+      config.aggregate_type, format(place_end, 'domain_events._short_id(_id)'), format(late_marks, '_late'), config.whole_row_after, insert_ends);
   end if;
   body := body || format($b$
   if _is_silent %16$s then
@@ -231,7 +235,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     _ended := %12$s;
     _version := domain_events._write_event(%5$L, _old_id, _type, null, _left_data, %13$s);
     _told := coalesce(_ended, _version - 1);
-    perform domain_events._write_event(%5$L, _id, _type, null, _data, _marks, 'INSERT', coalesce(_after, %9$s));
+    perform domain_events._write_event(%5$L, _id, _type, null, _data, _marks, 'INSERT', coalesce(_after, %9$s), end_types => %18$s);
   else
     if _query is null then
       _type := %6$s;
@@ -254,15 +258,16 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     if _query is null and _late is null and coalesce(current_setting('domain_events.actor', true), '') = ''
        and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
        and coalesce(current_setting('domain_events.causation_id', true), '') = ''
-       and coalesce(current_setting('domain_events.metadata', true), '') = '' then
+       and coalesce(current_setting('domain_events.metadata', true), '') = '' and domain_events._is_ascii(session_user) then
       if _op <> 'INSERT' then
-        select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id, e.origin
-          into _version, _position, _before, _transaction, _origin
+        select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id, e.origin, e.event_type, e.xmin
+          into _version, _position, _before, _transaction, _origin, _newest, _told_by
           from domain_events.events e
          where e.aggregate_type = %5$L and e.aggregate_id = _id
          order by e.aggregate_version desc limit 1;
       end if;
-      if (_op = 'INSERT' and _id is not null) or (_position > %9$s and (_op <> 'DELETE' or _transaction <> pg_current_xact_id()) and _origin = 'captured') then
+      if (_op = 'INSERT' and _id is not null) or (_position > %9$s and _origin = 'captured'
+                                                  and case _op when 'DELETE' then _transaction <> pg_current_xact_id() else %20$s end) then
         _is_locked := pg_try_advisory_lock(domain_events._stream_key(%5$L, _id));
         if _is_locked then
           _recorded := greatest(clock_timestamp(), _before + interval '1 microsecond');
@@ -270,8 +275,12 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
           insert into domain_events.events
             (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
           values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded, 'captured')
-          on conflict on constraint uk_aggregate_version do nothing;
+          on conflict on constraint uk_aggregate_version do nothing
+          returning global_position into _drawn;
           if found then
+            if _drawn < _position then
+              perform domain_events._check_positions(_drawn);
+            end if;
             _told := coalesce(_version, 0);
           end if;
           _is_locked := not pg_advisory_unlock(domain_events._stream_key(%5$L, _id));
@@ -286,19 +295,23 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
         _marks := %15$s;
       end if;
       if _op <> 'UPDATE' or _query is null or _id is null then
-        _version := domain_events._write_event(%5$L, _id, _type, _name, _data, _marks, _op, coalesce(_after, %9$s));
+        _version := domain_events._write_event(%5$L, _id, _type, _name, _data, _marks, _op, coalesce(_after, %9$s), end_types => %19$s, made_by => %21$s);
       end if;
       if _version is null then
-        -- The stream's first event, or its first after a pause or a change of columns.
         if _old_row is null then
           _old_row := %11$s;
         end if;
-        if _new_row is null then
-          _new_row := %1$s;
+        if _query is null and domain_events._is_told(%5$L, _id, _old_row, coalesce(_after, %9$s), %22$s) then
+          _version := domain_events._write_event(%5$L, _id, _type, _name, _data, _marks);
+        else
+          -- The stream's first event, or its first after a pause, a change of columns, or something that was not told.
+          if _new_row is null then
+            _new_row := %1$s;
+          end if;
+          _metadata := '{"complete": true}';
+          _data := jsonb_build_object('old_values', %10$s, 'new_values', _new_row);
+          _version := domain_events._write_event(%5$L, _id, _type, _name, _data, _metadata || _marks);
         end if;
-        _metadata := '{"complete": true}';
-        _data := jsonb_build_object('old_values', %10$s, 'new_values', _new_row);
-        _version := domain_events._write_event(%5$L, _id, _type, _name, _data, _metadata || _marks);
       end if;
       _told := coalesce(_late, _version - 1);
     end if;
@@ -322,7 +335,11 @@ $b$,
     e.row_old,
     format(place_end, '_old_id'), format(late_marks, '_ended'), format(place_end, '_id'), format(late_marks, '_late'),
     case when is_partitioned then 'or _op in (''LEAVE'', ''ARRIVE'')' else '' end,
-    config.capture_id);
+    config.capture_id, insert_ends,
+    case when is_one_row then ends else format('case _op when ''UPDATE'' then %s end', ends) end,
+    format(case when is_one_row then '_newest <> all (%s) and (tg_op <> ''UPDATE'' or age(old.xmin) >= age(_told_by))' else '_newest <> all (%s)' end, ends),
+    case when is_one_row then 'case tg_op when ''UPDATE'' then old.xmin end' else 'null' end,
+    is_one_row::text);
   -- With "abort" too: the lock of the usual case belongs to the session and is given back on error.
   body := format($b$
   begin
@@ -331,8 +348,14 @@ $b$,
     if _is_locked then
       perform pg_advisory_unlock(domain_events._stream_key(%4$L, _id));
     end if;
-    get stacked diagnostics _code = returned_sqlstate, _message = message_text;
+    get stacked diagnostics _code = returned_sqlstate, _message = message_text, _constraint = constraint_name;
+    if _constraint = 'events_pkey' then
+      select f.* into _code, _message from domain_events._explain_failure(_code, _message, _constraint) as f;
+    end if;
     if %5$s then
+      if _constraint = 'events_pkey' then
+        perform domain_events._check_positions();
+      end if;
       raise;
     end if;
     if tg_when = 'BEFORE' then
@@ -341,7 +364,7 @@ $b$,
 %7$s    _op := case _op when 'LEAVE' then 'DELETE' when 'ARRIVE' then 'INSERT' else _op end;
     _told := null;
     if _left_data is not null then
-      _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message);
+      _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message, _ended);
     end if;
     _version := domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata || _place, _code, _message, _late);
     _told := coalesce(_told, _version);

@@ -11,12 +11,77 @@ $$;
 
 comment on function domain_events._captured_position(text, text) is 'Position of the stream''s newest captured event, which alone says something of a row; null when there is none';
 
+create function domain_events._is_end(event_data jsonb) returns boolean
+language sql immutable
+as $$ select jsonb_exists(event_data, 'new_aggregate_id') or (jsonb_exists(event_data, 'old_values') and not jsonb_exists(event_data, 'new_values')) $$;
+
+comment on function domain_events._is_end(jsonb) is 'True for a captured event after which its stream has no row: deleted, or rekeyed away';
+
+-- A row may go, come or change unseen: under session_replication_role = replica, with triggers disabled, by logical replication, a
+-- crash of an unlogged table, a rewrite. The next event of the row then carries it whole, and what the stream says counts no more.
+-- An INSERT: the stream has a row, by all that was told; its end was not. Where rows share a stream that is as it should be.
+create function domain_events._is_live(aggregate_type text, aggregate_id text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  return coalesce((
+    -- What ended late may have ended another row than the newest.
+    select case when e.metadata @> '{"late": true}' then domain_events.fold_stream(_is_live.aggregate_type, _is_live.aggregate_id) is not null
+                else not domain_events._is_end(e.event_data) end
+      from domain_events.events e
+     where e.aggregate_type = _is_live.aggregate_type and e.aggregate_id = _is_live.aggregate_id and e.origin = 'captured'
+     order by e.aggregate_version desc limit 1), false);
+end
+$$;
+
+comment on function domain_events._is_live(text, text) is 'Whether a stream has a row, by its newest captured event';
+
+-- An UPDATE: the row version that it replaced was made after the stream's newest event, so either that was no change, or it was
+-- not told. What the stream says of the row is gathered from the newest events back to one that has it whole. Where that is
+-- far, the row is told whole once more, which costs less, and is what the next look comes upon.
+create function domain_events._is_told(aggregate_type text, aggregate_id text, old_row jsonb, whole_row_after bigint, is_one_row boolean) returns boolean
+language plpgsql volatile
+as $$
+#variable_conflict use_variable
+declare
+  event record;
+  told jsonb := '{}';
+begin
+  for event in
+    select e.event_data as data, e.metadata, e.global_position as position, e.aggregate_version as version
+      from domain_events.events e
+     where e.aggregate_type = _is_told.aggregate_type and e.aggregate_id = _is_told.aggregate_id and e.origin = 'captured'
+     order by e.aggregate_version desc limit 100
+  loop
+    if event.position <= whole_row_after then
+      return false;
+    elsif not is_one_row then
+      -- The end of one of its rows leaves the others. The fold knows, as far as it is to be had.
+      return event.version > 200 or domain_events.fold_stream(aggregate_type, aggregate_id) is not null;
+    elsif event.metadata @> '{"late": true}' then
+      return domain_events.fold_stream(aggregate_type, aggregate_id)::text is not distinct from old_row::text;
+    elsif domain_events._is_end(event.data) then
+      return false;
+    end if;
+    told := (event.data -> 'new_values') || told;
+    if event.metadata @> '{"complete": true}' or not jsonb_exists(event.data, 'old_values') then
+      return told::text = old_row::text;
+    end if;
+  end loop;
+  return false;
+end
+$$;
+
+comment on function domain_events._is_told(text, text, jsonb, bigint, boolean) is
+  'Whether the stream says of a row what it was before an UPDATE; false also where it has no row, or one has to read far back';
+
 -- Every captured row comes through here: what other functions do (the context) is written out, and search_path is
 -- the caller's pinned one, which together is about 15 us of 50 a row.
 create function domain_events._write_event(
   aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
   operation text default null, whole_row_after bigint default null, occurred_at timestamptz default null,
-  caused_by text default null, correlation_id text default null, causation_id text default null, is_held boolean default false
+  caused_by text default null, correlation_id text default null, causation_id text default null, is_held boolean default false,
+  end_types text[] default null, made_by xid default null
 ) returns bigint
 language plpgsql volatile
 as $$
@@ -25,6 +90,10 @@ declare
   head_version bigint;
   head_position bigint;
   head_origin text;
+  head_type text;
+  head_by xid;
+  last_position bigint;
+  drawn bigint;
   head_recorded_at timestamptz;
   recorded timestamptz;
 begin
@@ -33,7 +102,7 @@ begin
       using errcode = '22004', hint = 'Capture by columns that are not null: enable_capture(.., aggregate_id => ..).';
   end if;
   if caused_by is null then
-    caused_by := coalesce(domain_events._context('domain_events.actor'), session_user);
+    caused_by := coalesce(domain_events._context('domain_events.actor'), domain_events._session_user());
     correlation_id := domain_events._context('domain_events.correlation_id');
     causation_id := domain_events._context('domain_events.causation_id');
     if current_setting('domain_events.metadata', true) <> '' then
@@ -42,21 +111,23 @@ begin
   end if;
   if not is_held and not domain_events._is_own(aggregate_type, aggregate_id)
      and not domain_events._keep_lock(aggregate_type, aggregate_id, 1) then
-    return domain_events._write_briefly_held(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
-                                             operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id);
+    return domain_events._write_briefly_held(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata, operation,
+                                             whole_row_after, occurred_at, caused_by, correlation_id, causation_id, end_types, made_by);
   end if;
   for attempt in 1 .. 100 loop
-    select e.aggregate_version, e.global_position, e.origin, e.recorded_at
-      into head_version, head_position, head_origin, head_recorded_at
+    select e.aggregate_version, e.global_position, e.origin, e.event_type, e.xmin, e.recorded_at
+      into head_version, head_position, head_origin, head_type, head_by, head_recorded_at
       from domain_events.events e
      where e.aggregate_type = _write_event.aggregate_type and e.aggregate_id = _write_event.aggregate_id
      order by e.aggregate_version desc limit 1;
+    last_position := head_position;
     if operation in ('INSERT', 'UPDATE') and head_position > whole_row_after and head_origin <> 'captured' then
       head_position := domain_events._captured_position(aggregate_type, aggregate_id);
     end if;
-    if operation = 'UPDATE' and (head_position <= whole_row_after) is not false then
+    if operation = 'UPDATE' and ((head_position <= whole_row_after) is not false
+                                 or head_type = any (end_types) or age(made_by) < age(head_by)) then
       return null;
-    elsif operation = 'INSERT' and head_position <= whole_row_after then
+    elsif operation = 'INSERT' and (head_position <= whole_row_after or end_types is not null and not jsonb_exists(metadata, 'late') and domain_events._is_live(aggregate_type, aggregate_id)) then
       metadata := metadata || '{"complete": true}';
     end if;
     recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
@@ -67,18 +138,23 @@ begin
       (domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data,
        metadata, correlation_id, causation_id, caused_by, coalesce(occurred_at, recorded), recorded,
        'captured')
-    on conflict do nothing;
+    on conflict do nothing
+    returning global_position into drawn;
     if found then
+      if drawn < last_position then
+        perform domain_events._check_positions(drawn);
+      end if;
       return coalesce(head_version, 0) + 1;
     end if;
+    perform domain_events._check_positions();
     -- Another writer committed this version first: look again.
   end loop;
   perform domain_events._raise_contended(aggregate_type, aggregate_id);
 end
 $$;
 
-comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text, boolean) is
-  'Stores an event of a capture as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after). A given caused_by means a given context, otherwise the session''s is taken.';
+comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text, boolean, text[], xid) is
+  'Stores an event of a capture as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after), or may need it: its newest event is of end_types, or older than the transaction that made the row; _is_told() knows. With end_types an INSERT, too, is looked at. A given caused_by means a given context, otherwise the session''s is taken.';
 
 create function domain_events._late_after(metadata jsonb) returns numeric
 language sql immutable
@@ -158,8 +234,22 @@ comment on function domain_events._find_step(oid, tid) is
   'The version after which an event belongs whose row version was replaced before it fired; null when that is not told yet, or was only a lock';
 
 -- A row's end fires late when its key was taken again while it was queued: by a trigger, or by the next row of "set id = id + 1".
--- A row that is older than the transaction ends before all that the transaction has told so far: that is about who came after it.
+-- A row that is older than the transaction ends before all that the transaction has told so far, or has kept as dead letters:
+-- that is about who came after it.
 -- Otherwise the end belongs between two beginnings with no end in between.
+create function domain_events._may_be_late(aggregate_type text, aggregate_id text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  return domain_events._is_own(aggregate_type, aggregate_id)
+         or exists (select from domain_events.capture_failures f
+                     where f.aggregate_type = _may_be_late.aggregate_type and f.aggregate_id = _may_be_late.aggregate_id
+                       and f.stored_version is null);
+end
+$$;
+
+comment on function domain_events._may_be_late(text, text) is 'Whether it is worth asking _place_end()';
+
 create function domain_events._place_end(aggregate_type text, aggregate_id text, whole_row_after bigint, is_older boolean) returns bigint
 language plpgsql volatile
 as $$
@@ -167,16 +257,20 @@ as $$
 declare
   event record;
   is_there boolean := false;
+  is_letter boolean;
+  letter_after bigint;
 begin
+  select count(*) > 0, min(f.after_version) filter (where domain_events._xact_status(f.xmin) = 'in progress')
+    into is_letter, letter_after
+    from domain_events.capture_failures f
+   where f.aggregate_type = _place_end.aggregate_type and f.aggregate_id = _place_end.aggregate_id and f.stored_version is null;
   -- An end that has become a dead letter would be missed.
-  if not is_older and exists (select from domain_events.capture_failures f
-                               where f.aggregate_type = _place_end.aggregate_type and f.aggregate_id = _place_end.aggregate_id
-                                 and f.stored_version is null) then
+  if is_letter and not is_older then
     return null;
   end if;
   for event in
     select coalesce(f.late_after, e.aggregate_version - 1) as after_version,
-           case when jsonb_exists(e.event_data, 'new_aggregate_id') or (jsonb_exists(e.event_data, 'old_values') and not jsonb_exists(e.event_data, 'new_values')) then 'end'
+           case when domain_events._is_end(e.event_data) then 'end'
                 when e.metadata @> '{"baseline": true}' then 'baseline'  -- of a row of any age
                 when jsonb_exists(e.event_data, 'old_values') then 'change'
                 else 'beginning' end as kind
@@ -189,26 +283,41 @@ begin
      order by coalesce(f.late_after + 0.5, e.aggregate_version), case when f.late_after is null then e.aggregate_version else -e.aggregate_version end
   loop
     if (is_older and event.kind <> 'baseline') or (event.kind = 'beginning' and is_there) then
-      return event.after_version;
+      return least(event.after_version, letter_after);
     end if;
     is_there := event.kind <> 'end';
   end loop;
-  return null;
+  return letter_after;
 end
 $$;
 
 comment on function domain_events._place_end(text, text, bigint, boolean) is
   'The version after which the end of a row belongs whose key was taken again before it fired; null when it is in order. is_older: the transaction has not changed the row before';
 
+-- A row shows the transaction that made it, or changed it last, also when that was frozen long ago: then the number may be of any
+-- age, and the nearest transaction with it may not have begun, or be older than what the server remembers.
 create function domain_events._xact_status(id xid) returns text
-language sql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
-  select pg_xact_status((n.own + (id::text::bigint - (n.own & 4294967295) + 6442450944) % 4294967296 - 2147483648)::text::xid8)
-    from (select pg_current_xact_id()::text::bigint as own) as n
+declare
+  own bigint := pg_current_xact_id()::text::bigint;
+  nearest bigint := own + (id::text::bigint - (own & 4294967295) + 6442450944) % 4294967296 - 2147483648;
+begin
+  if nearest < 3 then
+    return null;
+  elsif nearest <= own then
+    return pg_xact_status(nearest::text::xid8);
+  end if;
+  begin
+    return pg_xact_status(nearest::text::xid8);
+  exception when invalid_parameter_value then
+    return null;  -- "in the future"
+  end;
+end
 $$;
 
 comment on function domain_events._xact_status(xid) is
-  'committed, aborted or in progress; of the transactions whose rows this one can change, it and its subtransactions are in progress';
+  'committed, aborted or in progress; of the transactions whose rows this one can change, it and its subtransactions are in progress. Null for one that ended so long ago that nothing is known of it';
 
 -- Under a fixed snapshot the catalogue shows the columns as they were when the transaction began, and the row has those of now: a
 -- value would be lost, or take the name of a redacted column. What shows is the row of the catalogue: it was replaced since. A
@@ -240,7 +349,8 @@ comment on function domain_events._check_snapshot(oid[]) is
 -- Once the transaction keeps its share of locks: the stream is held while the event is inserted. see the head of 30_versions.sql.
 create function domain_events._write_briefly_held(
   aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
-  operation text, whole_row_after bigint, occurred_at timestamptz, caused_by text, correlation_id text, causation_id text
+  operation text, whole_row_after bigint, occurred_at timestamptz, caused_by text, correlation_id text, causation_id text,
+  end_types text[], made_by xid
 ) returns bigint
 language plpgsql volatile
 as $$
@@ -251,7 +361,7 @@ begin
   begin
     is_locked := domain_events._lock_briefly(aggregate_type, aggregate_id);
     written := domain_events._write_event(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
-      operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id, true);
+      operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id, true, end_types, made_by);
   exception when others or query_canceled or assert_failure then
     if is_locked then
       perform domain_events._unlock(aggregate_type, aggregate_id);
@@ -263,7 +373,7 @@ begin
 end
 $$;
 
-comment on function domain_events._write_briefly_held(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text) is
+comment on function domain_events._write_briefly_held(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text, text[], xid) is
   '_write_event() with the stream held for the insert only, and given back on error too';
 
 create function domain_events._propagates(code text) returns boolean
@@ -272,6 +382,21 @@ as $$ select left(code, 2) in ('40', '53', '57', '58', 'XX') or code in ('55P03'
 
 comment on function domain_events._propagates(text) is
   'True for errors that fail the user''s statement under dead_letter too: the transaction has to be retried, or the server is ill';
+
+-- A violation of the store's own key of positions is not about the user's row.
+create function domain_events._explain_failure(inout code text, inout message text, constraint_name text)
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if code = '23505' and constraint_name = 'events_pkey' then
+    perform domain_events._check_positions();
+  end if;
+exception when object_not_in_prerequisite_state then
+  get stacked diagnostics code = returned_sqlstate, message = message_text;
+end
+$$;
+
+comment on function domain_events._explain_failure(text, text, text) is 'Code and message of a failure, of a position that was taken those of _check_positions()';
 
 create function domain_events._keep_failure(
   capture_id int, operation text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
@@ -298,9 +423,9 @@ begin
      _keep_failure.event_name, _keep_failure.event_data,
      domain_events._context_metadata() || _keep_failure.metadata || case when _keep_failure.after_version is null then '{}' else '{"queued": true}' end::jsonb,
      domain_events._context_text('domain_events.correlation_id'), domain_events._context_text('domain_events.causation_id'),
-     coalesce(domain_events._context_text('domain_events.actor'), session_user), clock_timestamp(),
+     coalesce(domain_events._context_text('domain_events.actor'), domain_events._session_user()), clock_timestamp(),
      place, domain_events._newest_position(), _keep_failure.error_code,
-     case when has_secrets then 'withheld: the table has redacted or excluded columns' else _keep_failure.error_message end);
+     case when has_secrets then 'withheld: the table has redacted or excluded columns' else domain_events._valid_text(_keep_failure.error_message) end);
   return place;
 end
 $$;
@@ -348,7 +473,7 @@ begin
       stuck := stuck || (failure.aggregate_type || chr(1) || coalesce(failure.aggregate_id, ''));
       update domain_events.capture_failures f
          set retries = f.retries + 1, retried_at = clock_timestamp(), error_code = code,
-             error_message = case when f.error_message like 'withheld:%' then f.error_message else message end
+             error_message = case when f.error_message like 'withheld:%' then f.error_message else domain_events._valid_text(message) end
        where f.failure_id = failure.failure_id;
     end;
   end loop;
@@ -412,10 +537,8 @@ begin
             then jsonb_build_object('partition', domain_events._qualified_name(relation))
                  || domain_events._only_in(config.aggregate_type, array[relation], domain_events._qualified_name(relation))
             else domain_events._scope_of(config.capture_id) end);
-  if config.relation::oid = relation then
-    -- Every stream has ended: what comes next on one starts from nothing.
-    perform domain_events._tell_whole_rows(config.capture_id);
-  end if;
+  -- Every stream, or every one of the partition, has ended: what comes next on one starts from nothing.
+  perform domain_events._tell_whole_rows(config.capture_id);
 end
 $$;
 

@@ -28,7 +28,7 @@ create table domain_events.adoptions (
   moved_down_to    bigint,
   moved          bigint not null default 0,
   events         bigint,
-  began_by       text not null default session_user,
+  began_by       text not null default domain_events._session_user(),
   began_at       timestamptz not null default pg_catalog.clock_timestamp(),
   ended_at       timestamptz,
   constraint adoptions_pkey primary key (adoption_id),
@@ -248,7 +248,7 @@ begin
   select _begin_adoption.source, _begin_adoption.event_table, _begin_adoption.plan_id, p.last + 1,
          p.last + coalesce(_begin_adoption.last_place - _begin_adoption.first_place + 1, 0), coalesce(_begin_adoption.first_place, 1),
          _begin_adoption.head_function
-    from domain_events._last_position() as p(last)
+    from domain_events._newest_position() as p(last)
   returning * into adoption;
   if adoption.last_position >= adoption.first_position then
     perform setval('domain_events.events_global_position_seq', adoption.last_position);

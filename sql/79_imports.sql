@@ -13,7 +13,7 @@ create table domain_events.imports (
   rows_stored   bigint not null default 0,
   rejected      bigint[] not null default '{}',
   rejects_bytes bigint not null default 0,
-  began_by      text not null default session_user,
+  began_by      text not null default domain_events._session_user(),
   began_at      timestamptz not null default pg_catalog.clock_timestamp(),
   changed_at    timestamptz not null default pg_catalog.clock_timestamp(),
   ended_at      timestamptz,

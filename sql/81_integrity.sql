@@ -25,6 +25,31 @@ as $$ select case when s.is_called then s.last_value else 0 end from domain_even
 
 comment on function domain_events._last_position() is 'The position drawn last; readable by who may read the sequence';
 
+-- A sequence that was set back makes every event above it look as if nobody had drawn its position: that is one finding. One event
+-- alone, far above, was more likely put there.
+create function domain_events._sequence_findings(
+  out code text, out severity text, out stream_type text, out stream_id text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select 'sequence_behind', 'error', null::text, null::text,
+         format('the sequence of positions stands at %s, and events have positions up to %s: it was set back, or events were restored or replicated without it. Writes fail or become dead letters until the owner runs: %s',
+                s.last, (select max(e.global_position) from domain_events.events e), domain_events._advance_positions())
+    from (select domain_events._last_position() as last) as s
+   where (select count(*) > 1 or min(above.global_position) <= s.last + 1000
+            from (select e.global_position from domain_events.events e where e.global_position > s.last order by e.global_position limit 2) as above)
+$$;
+
+comment on function domain_events._sequence_findings() is 'Whether the sequence of positions is behind the events, and what mends it';
+
+create function domain_events._highest_position() returns bigint
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select case when exists (select from domain_events._sequence_findings()) then 9223372036854775807 else domain_events._last_position() end
+$$;
+
+comment on function domain_events._highest_position() is 'No event can have a position above it, unless the sequence is what is wrong';
+
 create function domain_events._latest_time() returns timestamptz
 language sql stable set search_path = pg_catalog, pg_temp
 as $$ select clock_timestamp() + make_interval(secs => domain_events._threshold('clock_tolerance_seconds')::double precision) $$;
@@ -64,7 +89,7 @@ as $$
            (array_agg(version order by version) filter (where version > version_before + 1 or version_before is null and version > 1))[1] as after_gap,
            (array_agg(version order by version) filter (where recorded_at <= recorded_before and not is_adopted or position <= position_before))[1] as not_newer,
            (array_agg(version order by version) filter (
-             where position > (select domain_events._last_position())
+             where position > (select domain_events._highest_position())
                 or not is_adopted and (caused_by is null or recorded_at > (select domain_events._latest_time()) or origin in ('imported', 'adopted'))
                 or origin <> 'captured' and starts_with(_stream_findings.aggregate_type, 'domain_events.')))[1] as forged,
            -- The newest of a stream's old events is moved first, the others follow.
@@ -81,7 +106,7 @@ as $$
      ('version_not_positive', t.not_positive > 0, format('%s events have a version below 1', t.not_positive)),
      ('order_against_time', t.not_newer is not null, format('version %s is not newer than the version before it', t.not_newer)),
      ('stream_head_disagrees', t.newest_by_position <> t.newest, format('the newest version is %s, the event stored last has version %s', t.newest, t.newest_by_position)),
-     ('forged_event', t.forged is not null, format('version %s was not written by the store: it names no originator, lies in the future, its position was never drawn, or it has not come as it says', t.forged))
+     ('forged_event', t.forged is not null, format('version %s was not written by the store: it names no originator, lies in the future, its position was never drawn (likelier: the sequence of positions was set back or restored), or it has not come as it says', t.forged))
    ) as f(code, is_found, detail)
    where f.is_found
 $$;
@@ -129,7 +154,7 @@ begin
   end if;
   return query
     select e.aggregate_type, e.aggregate_id from domain_events.events e
-     where e.global_position > (select domain_events._last_position())
+     where e.global_position > (select domain_events._highest_position())
        and (_suspect_streams.aggregate_type is null or e.aggregate_type = _suspect_streams.aggregate_type);
 end
 $$;
@@ -217,6 +242,8 @@ as $$
   select f.* from domain_events._orphan_findings(check_integrity.aggregate_type) as f
   union all
   select f.* from domain_events._adoption_findings() as f where check_integrity.aggregate_type is null
+  union all
+  select f.* from domain_events._sequence_findings() as f where check_integrity.aggregate_type is null
 $$;
 
 comment on function domain_events.check_integrity(text) is

@@ -59,7 +59,7 @@ as $$
     select o.aggregate_type, o.aggregate_id, min(o.version) as first, max(o.version) as newest, count(*) as events,
            min(o.recorded_at) filter (where not o.is_adopted) as recorded_at, min(o.position) as position,
            coalesce(bool_or(o.version <= 0 or o.version <> o.version_before + 1 or o.position <= o.position_before
-                   or o.position > (select domain_events._last_position())
+                   or o.position > (select domain_events._highest_position())
                    or o.origin <> 'captured' and starts_with(o.aggregate_type, 'domain_events.')
                    or not o.is_adopted and (o.recorded_at <= o.recorded_before or o.caused_by is null or o.origin in ('imported', 'adopted')
                                             or o.recorded_at > (select domain_events._latest_time()))), false) as is_bad
@@ -142,6 +142,7 @@ begin
   return query
     select f.* from unnest(suspects) as s, lateral domain_events._stream_findings(s.aggregate_type, s.aggregate_id) as f;
   return query select f.* from domain_events._orphan_findings(null) as f;
+  return query select f.* from domain_events._sequence_findings() as f;
   if reads_all then
     return query select f.* from domain_events._adoption_findings() as f;
   end if;

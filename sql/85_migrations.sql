@@ -4,7 +4,7 @@ create table domain_events.migration_plans (
   plan_id      text not null,
   state        text not null,
   plan         jsonb not null,
-  applied_by   text not null default session_user,
+  applied_by   text not null default domain_events._session_user(),
   applied_at   timestamptz not null default pg_catalog.clock_timestamp(),
   changed_at   timestamptz not null default pg_catalog.clock_timestamp(),
   tool_version text not null,
@@ -31,7 +31,7 @@ create table domain_events.migration_journal (
   object       text,
   before_state jsonb,
   after_state  jsonb,
-  done_by      text not null default session_user,
+  done_by      text not null default domain_events._session_user(),
   done_at      timestamptz not null default pg_catalog.clock_timestamp(),
   constraint migration_journal_pkey primary key (plan_id, entry),
   constraint migration_journal_action_check check (action in ('apply', 'finish', 'rollback'))

@@ -12,7 +12,7 @@ begin
   perform pg_advisory_xact_lock(hashtextextended('domain_events.alerts', 0));
   for alert in
     with finding as (
-      select distinct on (f.source, f.code, f.object) f.source, f.code, f.severity, f.object, f.detail
+      select distinct on (f.source, f.code, f.object) f.source, f.code, f.severity, domain_events._valid_text(f.object) as object, domain_events._valid_text(f.detail) as detail
         from (select 'integrity' as source, i.code, i.severity,
                      coalesce(i.stream_type || coalesce(' ' || i.stream_id, ''), substring(i.detail from 'positions [0-9]+ and [0-9]+'), 'domain_events.events') as object, i.detail
                 from domain_events.check_integrity_incremental() as i

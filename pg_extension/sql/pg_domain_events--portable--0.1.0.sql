@@ -34,7 +34,7 @@ begin
               ('domain_events.append_event(text,text,text,jsonb,text,jsonb,bigint,uuid,text,text,text,timestamptz,int)', 'de_append_event'),
               ('domain_events.append_events(text,text,jsonb,bigint)', 'de_append_events'),
               ('domain_events.append_events(jsonb,jsonb)', 'de_append_to_several'),
-              ('domain_events._write_event(text,text,text,text,jsonb,jsonb,text,bigint,timestamptz,text,text,text,boolean)', 'de_write_event'),
+              ('domain_events._write_event(text,text,text,text,jsonb,jsonb,text,bigint,timestamptz,text,text,text,boolean,text[],xid)', 'de_write_event'),
               ('domain_events._invalidate_capture(regclass)', 'de_invalidate_capture'),
               ('domain_events._guard_drop()', 'de_guard_drop'),
               ('domain_events._write_capture_function(int)', null)

@@ -48,6 +48,9 @@ fn is_mark(key: &[u8]) -> bool {
 }
 
 fn cut<'a>(value: &[u8]) -> Text<'a> {
+    if let Some(marked) = settings::marked(value) {
+        return Text::new(&marked);
+    }
     if value.len() <= LIMIT {
         return Text::new(value);
     }
@@ -66,7 +69,7 @@ pub fn metadata() -> Result<Option<Vec<u8>>> {
         writer.add(&mut object, entry)?;
         writer.end(object).map(|_| ())
     };
-    if text.len() > LIMIT {
+    if text.len() > LIMIT || settings::marked(text).is_some() {
         wrap(&mut writer, &|writer| writer.string(cut(text).bytes))?;
         return Ok(Some(writer.bytes().to_vec()));
     }

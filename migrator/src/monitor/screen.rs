@@ -63,6 +63,7 @@ const INTEGRITY: &[(&str, &[&str])] = &[
     ("All aggregate versions are consistent", &["count_not_max", "stream_head_disagrees"]),
     ("Positions and times rise with the versions", &["order_against_time"]),
     ("No event was removed or forged", &["events_missing", "forged_event"]),
+    ("The sequence of positions is ahead of the events", &["sequence_behind"]),
     ("No capture or dead letter is orphaned", &["orphaned_capture", "orphaned_failure"]),
 ];
 

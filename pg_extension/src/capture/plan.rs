@@ -228,10 +228,21 @@ impl Plan {
         delegate::captured_position(stream)
     }
 
-    /// What has become of the stream's row since is unknown: one that begins now replaces it.
-    pub fn replaces(&self, stream: &Stream, head: Head) -> Result<bool> {
+    /// What has become of the stream's row since is unknown, or it has one whose end was not told: one that begins now replaces
+    /// it. See sql/55_capture_write.sql.
+    pub fn replaces(&self, stream: &Stream, head: Head, is_late: bool) -> Result<bool> {
         let position = self.told(stream, head)?;
-        Ok(position > 0 && position <= self.whole_row_after)
+        Ok(position > 0
+            && (position <= self.whole_row_after || self.is_unique && !is_late && self.has_row(stream, head)?))
+    }
+
+    fn has_row(&self, stream: &Stream, head: Head) -> Result<bool> {
+        head.is_end.map_or_else(|| delegate::is_live(stream), |is_end| Ok(!is_end))
+    }
+
+    /// True when the stream may say something else of the old row than what it was, or nothing.
+    pub fn may_be_untold(&self, change: &Change, head: Head) -> bool {
+        head.is_end == Some(true) || self.is_unique && change.is_of_row_after(&head)
     }
 
     /// Type and name of the event: the first entry of the mapping that fits, else the default.

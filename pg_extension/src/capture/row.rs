@@ -102,7 +102,8 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for attempt in 0..append::ATTEMPTS {
         let head = settle(plan, &store, &stream, &mut lock, attempt)?;
-        draft.complete = plan.told(&stream, head)? <= plan.whole_row_after;
+        draft.complete = plan.told(&stream, head)? <= plan.whole_row_after
+            || plan.may_be_untold(change, head) && !is_told(plan, change, draft, &stream)?;
         let new = if draft.complete { Part::Row } else { shown.1 };
         guard::attempt(|| {
             let _fixed = FixedSettings::enter();
@@ -118,6 +119,15 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     Err(append::contended(&stream).into())
 }
 
+/// Whether the stream says of the row what it was before the update.
+fn is_told(plan: &Plan, change: &Change, draft: &mut Draft, stream: &Stream) -> std::result::Result<bool, Failure> {
+    guard::attempt(|| {
+        let _fixed = FixedSettings::enter();
+        payload::event_data(&mut draft.writer, plan, change, Part::Row, Part::None, None)
+    })?;
+    Ok(delegate::is_told(stream, draft.writer.bytes(), plan.whole_row_after, plan.is_unique)?)
+}
+
 fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     prepare(plan, change, draft, &[], (Part::None, Part::Row))?;
     let Some(id) = draft.id.clone() else { return Err(Error::NullIdentity.into()) };
@@ -127,7 +137,7 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
     let mut is_new = store.may_guess() && plan.guess.is_new() && !lock.queue(&stream, false)?;
     for _ in 0..append::ATTEMPTS {
         let head = if is_new { Head::default() } else { append::settle(&store, &stream, &mut lock)? };
-        draft.complete = plan.replaces(&stream, head)?;
+        draft.complete = plan.replaces(&stream, head, draft.late.is_some())?;
         if insert(plan, &store, &append::row(&event(plan, draft, stream)?, head))? {
             return Ok(());
         }
@@ -243,7 +253,7 @@ fn begin(plan: &Plan, store: &Store, draft: &mut Draft, stream: Stream) -> Resul
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
         let head = append::settle(store, &stream, &mut lock)?;
-        draft.complete = plan.replaces(&stream, head)?;
+        draft.complete = plan.replaces(&stream, head, draft.late.is_some())?;
         if store.insert(&append::row(&event(plan, draft, stream)?, head))?.is_some() {
             return Ok(());
         }

@@ -136,6 +136,40 @@ pub fn captured_position(stream: &super::lock::Stream) -> Result<i64> {
     Ok(number(position)?.unwrap_or(0))
 }
 
+/// Whether the stream has a row, by what was told.
+pub fn is_live(stream: &super::lock::Stream) -> Result<bool> {
+    let live = execute(
+        c"select to_jsonb(domain_events._is_live($1, $2))",
+        &[(pg_sys::TEXTOID, Some(stream.aggregate_type.datum)), (pg_sys::TEXTOID, Some(stream.aggregate_id.datum))],
+    )?;
+    Ok(is_true(live))
+}
+
+/// Whether the stream says of a row what `event_data` has as its old values.
+pub fn is_told(
+    stream: &super::lock::Stream,
+    event_data: &[u8],
+    whole_row_after: i64,
+    is_one_row: bool,
+) -> Result<bool> {
+    let told = execute(
+        c"select to_jsonb(domain_events._is_told($1, $2, $3 -> 'old_values', $4, $5))",
+        &[
+            (pg_sys::TEXTOID, Some(stream.aggregate_type.datum)),
+            (pg_sys::TEXTOID, Some(stream.aggregate_id.datum)),
+            (pg_sys::JSONBOID, Some(datum::varlena(event_data))),
+            (pg_sys::INT8OID, Some(Datum::from(whole_row_after))),
+            (pg_sys::BOOLOID, Some(Datum::from(is_one_row))),
+        ],
+    )?;
+    Ok(is_true(told))
+}
+
+fn is_true(document: Option<Vec<u8>>) -> bool {
+    let value = document.as_deref().map(|document| crate::jsonb::Document(document).as_value());
+    matches!(value, Some(crate::jsonb::Value::Bool(true)))
+}
+
 fn number(document: Option<Vec<u8>>) -> Result<Option<i64>> {
     match document.as_deref().map(|document| crate::jsonb::Document(document).as_value()) {
         Some(crate::jsonb::Value::Numeric(image)) => super::json::to_i64(image).map(Some),

@@ -98,12 +98,42 @@ pub fn session_user<T>(read: impl FnOnce(&[u8]) -> T) -> T {
             let name = pg_sys::GetUserNameFromId(user, true);
             if name.is_null() { Vec::new() } else { CStr::from_ptr(name).to_bytes().to_vec() }
         };
+        // Roles are the whole server's: the name may be of another database's encoding.
+        let name = marked(&name).unwrap_or(name);
         USER.set((statement, user.to_u32(), name));
     }
     USER.with_borrow(|known| read(&known.2))
 }
 
-/// The first `characters` characters, in the server's encoding.
+/// What stands for a text that came in past the parser, which alone checks the encoding, and is not valid: its first 2,000 bytes
+/// with octal escapes, and a mark. `None` for a valid text. As domain_events._valid_text().
+pub fn marked(value: &[u8]) -> Option<Vec<u8>> {
+    if value.is_ascii() {
+        return None;
+    }
+    // SAFETY: reads no further than the slice, and raises no error when told so.
+    let is_valid = unsafe {
+        pg_sys::pg_verify_mbstr(pg_sys::GetDatabaseEncoding(), value.as_ptr().cast(), value.len() as i32, true)
+    };
+    if is_valid {
+        return None;
+    }
+    let mut marked = Vec::with_capacity(value.len().min(2000) * 4 + 64);
+    for byte in value.iter().take(2000) {
+        match byte {
+            b'\\' => marked.extend_from_slice(b"\\\\"),
+            0 | 128.. => marked.extend_from_slice(format!("\\{byte:03o}").as_bytes()),
+            _ => marked.push(*byte),
+        }
+    }
+    // SAFETY: a constant string of the server.
+    let encoding = unsafe { CStr::from_ptr(pg_sys::GetDatabaseEncodingName()) };
+    marked
+        .extend_from_slice(format!(" [{} bytes, not valid in {}]", value.len(), encoding.to_string_lossy()).as_bytes());
+    Some(marked)
+}
+
+/// The first `characters` characters of a valid text, in the server's encoding.
 pub fn left(value: &[u8], characters: i32) -> &[u8] {
     // SAFETY: reads no further than the slice.
     let length = unsafe { pg_sys::pg_mbcharcliplen(value.as_ptr().cast(), value.len() as i32, characters) };

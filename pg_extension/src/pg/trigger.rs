@@ -11,6 +11,7 @@ pub(super) use self::version::is_superseded;
 pub use self::version::{Outdated, Storage, Version};
 use super::call::Call;
 use super::columns::{self, Column};
+use super::store::Head;
 use super::versions;
 use crate::error::{Error, Result};
 
@@ -170,6 +171,25 @@ impl Change {
     pub fn replaced(&self) -> Option<Version> {
         // SAFETY: the trigger's own tuple, or that of a row that has arrived here.
         unsafe { Version::of(self.replaced_in, self.replaced) }
+    }
+
+    /// True when the row version that an UPDATE replaced was made after this event was written: the event does not tell of it.
+    pub fn is_of_row_after(&self, head: &Head) -> bool {
+        if self.replaced.is_null() {
+            return false;
+        }
+        // SAFETY: the trigger's own tuple, or that of a row that has arrived here.
+        unsafe {
+            let header = (*self.replaced).t_data;
+            let made_by = (*header).t_choice.t_heap.t_xmin;
+            if made_by.into_inner() != head.made_by {
+                return (made_by.into_inner().wrapping_sub(head.made_by) as i32) > 0;
+            }
+            let is_frozen = u32::from((*header).t_infomask) & pg_sys::HEAP_XMIN_FROZEN == pg_sys::HEAP_XMIN_FROZEN;
+            !is_frozen
+                && pg_sys::TransactionIdIsCurrentTransactionId(made_by)
+                && pg_sys::HeapTupleHeaderGetCmin(header) > head.made_in
+        }
     }
 
     /// The number of the command that makes the change.

@@ -35,6 +35,23 @@ impl Cluster {
         fs::remove_file(self.dir.join(format!(".s.PGSQL.{}.lock", self.port))).ok();
     }
 
+    /// As if so many transactions had run by now: the next one has this number, and all rows are frozen. Only numbers at which a
+    /// file of the commit log begins, and at most 2^31 ahead.
+    pub fn jump_to_transaction(&self, next: u64) {
+        self.connect("postgres", "postgres").run("update pg_database set datallowconn = true where datname = 'template0'");
+        succeed(self.client_program("vacuumdb", "postgres", "postgres").args(["--all", "--freeze", "--quiet"]));
+        let data = self.dir.join("data");
+        let control = |action: &str| {
+            let mut command = server_program("pg_ctl");
+            command.args(["-w", "-s", "-m", "fast", action, "-D"]).arg(&data).arg("-l").arg(self.dir.join("log"));
+            let done = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("pg_ctl");
+            assert!(done.success(), "pg_ctl {action}:\n{}", self.log());
+        };
+        control("stop");
+        succeed(server_program("pg_resetwal").arg("-x").arg(next.to_string()).arg("-D").arg(&data));
+        control("start");
+    }
+
     /// A streaming replica of this server, in recovery for as long as it lives.
     pub fn standby(&self) -> Cluster {
         let dir = new_dir(&env::temp_dir());

@@ -9,7 +9,7 @@ engines! {
     a_stream_head_that_disagrees, a_forged_event, a_deleted_newest_event, an_event_slipped_in, an_orphaned_capture,
     an_orphaned_dead_letter, one_type_alone, the_incremental_check_sees_what_commits_late, a_finding_stays_until_it_is_repaired,
     a_read_only_transaction_remembers_nothing, it_goes_on_after_dump_and_restore,
-    in_a_small_store_too, what_a_full_check_found_is_remembered,
+    in_a_small_store_too, what_a_full_check_found_is_remembered, a_sequence_behind_the_events,
 }
 
 const INSERT: &str =
@@ -318,4 +318,56 @@ fn what_a_full_check_found_is_remembered(db: &Db) {
         "count_not_max version_gap"
     );
     assert_eq!(incremental(&mut admin), "count_not_max version_gap");
+}
+
+fn a_sequence_behind_the_events(db: &Db) {
+    const SEQUENCE: &str = "domain_events.events_global_position_seq";
+    lively(db);
+    let mut s = db.owner();
+    let mut admin = db.admin();
+    s.run("create table public.seats (id int primary key, v int); select domain_events.enable_capture('public.seats')");
+    s.run("insert into public.seats select g, 0 from generate_series(1, 20) g; update public.seats set v = 1");
+    assert_eq!(incremental(&mut s), "");
+    let healthy = s.number(&format!("select last_value from {SEQUENCE}"));
+    // To the start, as a sequence that was not replicated; and half the way, as one restored from a dump.
+    for set_back in [format!("setval('{SEQUENCE}', 1, false)"), format!("setval('{SEQUENCE}', {})", healthy - 30)] {
+        admin.run(&format!("select {set_back}"));
+        // One finding, in both checks and as one alert, and it says what to do.
+        assert_eq!(
+            s.table("select code, stream_type, stream_id from domain_events.check_integrity()"),
+            "sequence_behind|~|~"
+        );
+        assert_eq!(incremental(&mut s), "sequence_behind");
+        let detail = s.one("select detail from domain_events.check_integrity()");
+        let mend = detail.split_once("the owner runs: ").expect("what mends it").1.to_owned();
+        s.run("update public.seats set v = v + 1 where id <= 3; insert into public.seats values (100, 0)");
+        assert_eq!(
+            s.table("select distinct error_code, left(error_message, 35) from domain_events.capture_failures where stored_version is null"),
+            "55000|the position sequence is behind the"
+        );
+        s.error("select domain_events.append_event('Order', 'new', 'OrderPlaced')").expect("55000").naming("setval");
+        s.error("select domain_events.append_event('Seat', '1', 'SeatSold', metadata => '{}')")
+            .expect("55000")
+            .naming("setval");
+        s.error(
+            "select domain_events.append_events('Order', 'new', '[{\"event_type\": \"A\"}, {\"event_type\": \"B\"}]')",
+        )
+        .expect("55000")
+        .naming("setval");
+        admin.run(&mend);
+        assert_eq!(integrity(&mut s), "");
+        assert_eq!(incremental(&mut s), "");
+        s.run("select domain_events.retry_capture_failures(); select domain_events.append_event('Order', 'new', 'OrderPlaced')");
+        s.run("update public.seats set v = v + 1; delete from public.seats where id = 100");
+        db.check_table("Seat", "public.seats");
+        admin.run("select pg_sleep(1.01)");
+    }
+    // An event alone, far above, was more likely put there: the finding names both.
+    admin.run(&format!("{INSERT} values ('User', '77', 1, 'UserPromoted', 'me')"));
+    admin.run(
+        "insert into domain_events.events (global_position, aggregate_type, aggregate_id, aggregate_version, event_type, caused_by)
+         values (1000000, 'User', '78', 1, 'UserPromoted', 'me')",
+    );
+    assert_eq!(integrity(&mut s), "forged_event");
+    assert!(s.one("select detail from domain_events.check_integrity()").contains("set back"));
 }

@@ -3,9 +3,10 @@
 //! The scan uses a dirty snapshot, so it also sees what other transactions have not committed yet: that is how writers
 //! find each other beyond the locks, and why REPEATABLE READ and SERIALIZABLE go on instead of failing.
 
-use pgrx::pg_sys::{self, Oid};
+use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::{Origin, Store, Stored, TRANSACTION_ID};
+use crate::jsonb::Document;
 use crate::pg::datum::{self, Text};
 use crate::pg::guard::protect;
 use crate::pg::lock::Stream;
@@ -18,6 +19,8 @@ pub(super) const FROM: (u32, u32) = (pg_sys::BTGreaterEqualStrategyNumber, pg_sy
 pub(super) const AGGREGATE_TYPE: usize = 4;
 pub(super) const AGGREGATE_ID: usize = 5;
 const AGGREGATE_VERSION: usize = 6;
+const EVENT_DATA: usize = 9;
+const METADATA: usize = 10;
 const RECORDED_AT: usize = 16;
 const ORIGIN: usize = 17;
 
@@ -31,6 +34,11 @@ pub struct Head {
     pub is_ours: bool,
     /// By a capture, so that it tells of a row.
     pub is_captured: bool,
+    /// Whether the stream has no row after it, if that can be told at a glance: of a captured event that is in its place.
+    pub is_end: Option<bool>,
+    /// The transaction, or subtransaction, that wrote it, as its row says; and its command.
+    pub made_by: u32,
+    pub made_in: u32,
     /// Found by `Store::following`, before its stream was held.
     pub is_read_ahead: bool,
 }
@@ -193,15 +201,33 @@ pub(super) unsafe fn read_head(slot: *mut pg_sys::TupleTableSlot, ours: u64) -> 
     unsafe {
         raw::slot_getsomeattrs_int(slot, ORIGIN as i32);
         let values = (*slot).tts_values;
+        let header = (*raw::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut())).t_data;
+        let is_captured = datum::plain_text(*values.add(ORIGIN - 1)) == Some(Origin::Captured.name());
         Head {
             version: (*values.add(AGGREGATE_VERSION - 1)).value() as i64,
             recorded_at: (*values.add(RECORDED_AT - 1)).value() as i64,
             position: (*values).value() as i64,
             is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours,
-            is_captured: datum::plain_text(*values.add(ORIGIN - 1)) == Some(Origin::Captured.name()),
+            is_captured,
+            is_end: if is_captured { is_end(*values.add(EVENT_DATA - 1), *values.add(METADATA - 1)) } else { None },
+            made_by: (*header).t_choice.t_heap.t_xmin.into_inner(),
+            made_in: (*header).t_choice.t_heap.t_field3.t_cid,
             is_read_ahead: false,
         }
     }
+}
+
+/// # Safety
+/// Two jsonb columns of a live row.
+unsafe fn is_end(event_data: Datum, metadata: Datum) -> Option<bool> {
+    // SAFETY: caller's promise.
+    let (data, metadata) = unsafe { (datum::plain_text(event_data)?, datum::plain_text(metadata)?) };
+    // What was told late is in another place than its version says.
+    if Document(metadata).as_value().as_object()?.get(b"late").is_some() {
+        return None;
+    }
+    let data = Document(data).as_value().as_object()?;
+    Some(data.get(b"new_values").is_none() || data.get(b"new_aggregate_id").is_some())
 }
 
 /// The keys of a scan over the events of one stream (`EQUAL`), or of this one and those that follow (`FROM`). The columns

@@ -44,10 +44,10 @@ impl Version {
             if tuple.is_null() {
                 return None;
             }
+            // Also of a row that COPY FREEZE made: it says who made it all the same. That of an old one may come round to us
+            // after 2^32 transactions; then its place is remembered and never asked for.
             let maker = (*(*tuple).t_data).t_choice.t_heap.t_xmin;
-            let is_frozen =
-                u32::from((*(*tuple).t_data).t_infomask) & pg_sys::HEAP_XMIN_FROZEN == pg_sys::HEAP_XMIN_FROZEN;
-            if is_frozen || !pg_sys::TransactionIdIsCurrentTransactionId(maker) {
+            if !pg_sys::TransactionIdIsCurrentTransactionId(maker) {
                 return None;
             }
             let (block, line) = versions::place(&(*tuple).t_self);
