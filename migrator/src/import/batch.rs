@@ -76,9 +76,12 @@ impl Batch {
         &self.text[target][start..end]
     }
 
-    /// Empties it, keeping its memory.
+    /// Empties it, keeping its memory, unless one row has taken too much of it.
     pub fn clear(&mut self) {
-        self.text.iter_mut().for_each(Vec::clear);
+        for text in &mut self.text {
+            text.clear();
+            text.shrink_to(4 * LARGEST);
+        }
         self.ends.clear();
     }
 }
@@ -103,7 +106,10 @@ impl<'c> Running<'c> {
 
     async fn send(&mut self, batch: &Batch) -> Result<(), Error> {
         let end = batch.start(0);
-        self.copy.send(&batch.text[0][self.sent..end]).await.doing("sending rows")?;
+        // the driver copies what it is given
+        for chunk in batch.text[0][self.sent..end].chunks(CHUNK) {
+            self.copy.send(chunk).await.doing("sending rows")?;
+        }
         self.sent = end;
         Ok(())
     }

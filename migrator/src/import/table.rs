@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::batch::{self, Batch, Running};
 use super::encode::{self, Field};
+use super::generated;
 use super::journal::{self, Import};
 use super::rejects::Rejects;
 use super::source::{Record, Rows, Source, Step};
@@ -50,9 +51,9 @@ pub async fn import(
     ctx: &Context,
 ) -> Result<Outcome, Error> {
     let target = format!("{}.{}", quote_ident(&options.schema), quote_ident(&table.name));
-    let made = ddl::ddl(table, &options.schema);
-    let mut outcome =
-        Outcome { source: table.name.clone(), target: target.clone(), notes: made.notes.clone(), ..Outcome::default() };
+    let mut outcome = Outcome { source: table.name.clone(), target: target.clone(), ..Outcome::default() };
+    let original = table;
+    let adapted;
     let how =
         format!("zero dates {:?}, zone {}, keys first {}", options.zero_dates, options.time_zone, options.keys_first);
     let import = match journal::find(conn, &source.name(), &table.name, &target).await? {
@@ -66,12 +67,15 @@ pub async fn import(
         Some(found) if found.state != "finished" => {
             check_same(&found, &source.fingerprint()?, &how, &target)?;
             ctx.out.note(format!("import of {} goes on after row {}", table.name, found.rows_read));
+            adapted = ddl::with_plain(original, &generated::plain_in(conn, &target, original).await?);
             *rejects = Rejects::open(rejects.path(), found.rejects_bytes.unsigned_abs(), found.rejected.len() as u64);
             found
         }
         _ => {
             expect_free(conn, &target).await?;
             db::execute(conn, "begin", "beginning a transaction").await?;
+            adapted = ddl::with_plain(original, &generated::plain(conn, original, &options.schema).await?);
+            let made = ddl::ddl(&adapted, &options.schema);
             let first = made.unique_keys.iter().filter(|_| options.keys_first);
             for sql in made.table.iter().chain(first) {
                 db::execute(conn, sql, &format!("making table {target}")).await?;
@@ -82,6 +86,9 @@ pub async fn import(
             begun
         }
     };
+    let table = &adapted;
+    let made = ddl::ddl(table, &options.schema);
+    outcome.notes.extend(made.notes.iter().cloned().chain(generated::notes(original, table)));
     if !options.no_rows {
         let length = source.length(table).await?;
         let bar = ctx.out.progress(length, format!("importing {}", table.name));
@@ -155,6 +162,14 @@ async fn complete(
                             import.import_id
                         ),
                     ));
+                }
+                Err(error) if !db::is_lock_failure(&error) => {
+                    let hint = format!(
+                        "The rows are in. Mend the cause and run the same command again, it goes on there; or drop table {target} and row \
+                         {} of domain_events.imports.",
+                        import.import_id
+                    );
+                    return Err(Error::refused("55000", error.to_string(), hint));
                 }
                 done => done?,
             }

@@ -2,6 +2,9 @@
 
 use super::charset::Charset;
 
+/// Memory that is kept for the next row.
+const KEPT: usize = 32 * 1024 * 1024;
+
 /// One value of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -107,6 +110,7 @@ impl Row {
     pub(super) fn clear(&mut self, line: u64) {
         self.line = line;
         self.data.clear();
+        self.data.shrink_to(KEPT);
         self.fields.clear();
     }
 }
