@@ -20,7 +20,7 @@ pub const CONDITIONS: usize = 1_000;
 /// Conditions on the ways to all of them.
 pub const ALL_CONDITIONS: usize = 1_000_000;
 /// Statements of a function.
-pub const STATEMENTS: usize = 50_000;
+pub const STATEMENTS: usize = 5_000;
 /// Words of a function, times its variables.
 const LOOKUPS: usize = 100_000_000;
 

@@ -203,7 +203,8 @@ fn what_was_too_deep_is_a_finding_with_file_line_and_reason() {
     let place = Place::new("finding");
     let sum = format!("1{}", "+1".repeat(100_000));
     let view = place.file("view.sql", format!("{}create view v as select {sum};\n", function("")));
-    let run_of = |path: &Path, dialect: &str| run(&["scan", "--from", utf8(path), "--dialect", dialect, "--format", "json"]);
+    let run_of =
+        |path: &Path, dialect: &str| run(&["scan", "--from", utf8(path), "--dialect", dialect, "--format", "json"]);
     let run = run_of(&view, "postgres");
     assert_eq!(run.code, Some(3), "{run:?}");
     let said: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
@@ -265,7 +266,10 @@ fn what_was_not_read_is_never_clean() {
     // and what was read and holds nothing is
     for (text, dialect) in [
         ("create table t (id int); insert into t values (1);", "postgres"),
-        ("CREATE TABLE t (id int); INSERT INTO t VALUES (1); (SELECT 1); /*!40101 SET NAMES utf8 */;\n-- end\n", "mysql"),
+        (
+            "CREATE TABLE t (id int); INSERT INTO t VALUES (1); (SELECT 1); /*!40101 SET NAMES utf8 */;\n-- end\n",
+            "mysql",
+        ),
     ] {
         let path = place.file("a.sql", text);
         let run = run(&["scan", "--from", utf8(&path), "--dialect", dialect]);
@@ -287,7 +291,9 @@ fn a_terminal_obeys_no_name() {
         .replace(" users", &format!(" \"{}\"", name("users")))
         .replace(" log", &format!(" \"{}\"", name("log")))
         .replace("'UserUpdated'", &format!("'{}'", name("Updated")));
-    let mysql = trigger("").replace("`users`", &format!("`{}`", name("users"))).replace(" log ", &format!(" `{}` ", name("log")));
+    let mysql = trigger("")
+        .replace("`users`", &format!("`{}`", name("users")))
+        .replace(" log ", &format!(" `{}` ", name("log")));
     let broken = format!("create function {wild}() returns '{wild}\ncreate trigger {wild};");
     for (text, dialect) in [(&postgres, "postgres"), (&mysql, "mysql"), (&broken, "postgres"), (&broken, "mysql")] {
         let path = place.file(&name("file"), text);
@@ -299,7 +305,12 @@ fn a_terminal_obeys_no_name() {
             if format == "json" {
                 let said: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
                 let findings = said["findings"].to_string();
-                assert!(text == &broken || serde_json::from_str::<serde_json::Value>(&findings).is_ok_and(|f| f[0]["table"].as_str().is_some_and(|t| t.contains('\u{9b}'))), "{findings}");
+                assert!(
+                    text == &broken
+                        || serde_json::from_str::<serde_json::Value>(&findings)
+                            .is_ok_and(|f| f[0]["table"].as_str().is_some_and(|t| t.contains('\u{9b}'))),
+                    "{findings}"
+                );
             }
         }
     }
@@ -409,7 +420,10 @@ fn a_long_line_takes_no_memory_and_a_pipe_no_patience() {
     assert_eq!(run_of_written.code, Some(3), "{run_of_written:?}");
     assert!(run_of_written.stdout.contains("EV101"), "{run_of_written:?}");
     for device in ["/dev/zero", "/dev/null", "/"] {
-        let run = end(begin(&["import", "--from", device, "--tables", "t", "--database-url", "postgres://me@127.0.0.1:1/d"]), Duration::from_secs(60));
+        let run = end(
+            begin(&["import", "--from", device, "--tables", "t", "--database-url", "postgres://me@127.0.0.1:1/d"]),
+            Duration::from_secs(60),
+        );
         assert!(run.code.is_some_and(|c| c != 0), "{run:?}");
     }
     for device in ["/dev/zero", "/dev/full"] {

@@ -11,6 +11,7 @@ use crate::judge::{self, Finding, Severity};
 use crate::mysql::source::Source;
 use crate::mysql::world::{self, Terms, World};
 use crate::source;
+use crate::url::redacted;
 
 /// Runs the verb.
 pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -60,7 +61,10 @@ pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
     ctx.out.note(format!("{work} of {} event-writing statements need work", findings.len()));
     ctx.out.hint(match &args.from {
         Some(from) if document_is_mysql(&findings) => {
-            format!("Write a plan for them, with PostgreSQL in DATABASE_URL: domain-events plan --from {from} --out plan.toml")
+            format!(
+                "Write a plan for them, with PostgreSQL in DATABASE_URL: domain-events plan --from {} --out plan.toml",
+                redacted(from)
+            )
         }
         _ => "Write a plan for them: domain-events plan --out plan.toml".into(),
     });

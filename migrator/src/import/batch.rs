@@ -27,6 +27,14 @@ impl Batch {
         &mut self.text[target]
     }
 
+    /// The text so far goes in front of these bytes, whose memory is used from now on.
+    pub fn continue_in(&mut self, target: usize, mut data: Vec<u8>, from: usize) {
+        let before = std::mem::take(&mut self.text[target]);
+        data.reserve_exact(before.len());
+        data.splice(..from, before);
+        self.text[target] = data;
+    }
+
     /// The row is complete.
     pub fn end_row(&mut self) {
         self.ends.push([self.text[0].len(), self.text[1].len()]);

@@ -16,15 +16,17 @@ pub async fn plain(conn: &mut PgConnection, table: &Table, schema: &str) -> Resu
     if maybe.is_empty() || can_be_made(conn, &ddl::with_plain(table, &plain), schema).await? {
         return Ok(plain);
     }
-    // each by itself, all others plain
-    for name in &maybe {
-        let others: Vec<String> = all.iter().filter(|n| *n != name).cloned().collect();
-        if !can_be_made(conn, &ddl::with_plain(table, &others), schema).await? {
-            plain.push(name.clone());
+    // one after the other: one that refers to another can be made only where that one is plain
+    let mut kept: Vec<String> = vec![];
+    for name in maybe {
+        let others: Vec<String> = all.iter().filter(|n| **n != name && !kept.contains(n)).cloned().collect();
+        if can_be_made(conn, &ddl::with_plain(table, &others), schema).await? {
+            kept.push(name);
+        } else {
+            plain.push(name);
         }
     }
-    // one that refers to another can be made only where that one is plain
-    if can_be_made(conn, &ddl::with_plain(table, &plain), schema).await? { Ok(plain) } else { Ok(all) }
+    Ok(plain)
 }
 
 async fn can_be_made(conn: &mut PgConnection, table: &Table, schema: &str) -> Result<bool, Error> {

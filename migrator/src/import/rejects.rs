@@ -11,6 +11,8 @@ use crate::error::Error;
 use crate::files;
 use crate::text::json_line;
 
+const WHAT: &str = "a file of rejected rows";
+
 /// An open reject file. It is made with its first row.
 #[derive(Debug)]
 pub struct Rejects {
@@ -29,6 +31,11 @@ impl Rejects {
         Self { path: path.to_owned(), file: None, kept, written: kept, rows }
     }
 
+    /// Whether rows can be written there, before any was read.
+    pub fn check(path: &Path) -> Result<(), Error> {
+        files::check(path, WHAT, is_ours).map(drop)
+    }
+
     /// Bytes in it.
     pub fn length(&self) -> u64 {
         self.written
@@ -45,7 +52,7 @@ impl Rejects {
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                let is_new = !files::check(&self.path, "a file of rejected rows", is_ours)?;
+                let is_new = !files::check(&self.path, WHAT, is_ours)?;
                 let mut options = OpenOptions::new();
                 // never through a link, never over another's file, and for nobody else to read
                 let mut file = options.write(true).create_new(is_new).mode(0o600).open(&self.path).map_err(wrong)?;

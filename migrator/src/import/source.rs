@@ -262,6 +262,17 @@ impl Record {
         place.and_then(|p| self.row.get(p)).unwrap_or(Value::Default)
     }
 
+    /// Bytes of all its values.
+    pub fn size(&self) -> usize {
+        self.row.size()
+    }
+
+    /// Gives its memory away, with the place that the value of a column has in it.
+    pub fn take(&mut self, column: usize) -> Option<(Vec<u8>, std::ops::Range<usize>)> {
+        let place = self.order.get(column).copied().flatten()?;
+        self.row.take(place)
+    }
+
     /// The zone of its TIMESTAMP values.
     pub fn zone(&self) -> &str {
         &self.zone
@@ -295,6 +306,11 @@ impl Rows<'_> {
     /// The row that `next` has found.
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// The same, for one whose memory is taken.
+    pub fn record_mut(&mut self) -> &mut Record {
+        &mut self.record
     }
 
     /// How far it came, in the measure of `Source::length`.

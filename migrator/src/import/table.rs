@@ -18,6 +18,9 @@ use crate::error::{Doing, Error};
 use crate::mysql::ddl::{self, Ddl};
 use crate::mysql::schema::Table;
 
+/// A row above this size is not copied in memory if that can be.
+const LARGE: usize = 16 * 1024 * 1024;
+
 /// A rejected row.
 #[derive(Debug, Clone)]
 pub struct Reject {
@@ -33,7 +36,7 @@ pub struct Reject {
 
 /// The text of an encoded row for the reject file.
 pub fn shown(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
+    let text = String::from_utf8_lossy(&line[..line.len().min(16 * 1024)]);
     let text = text.trim_end_matches('\n');
     match text.char_indices().nth(2000) {
         Some((cut, _)) => format!("{}...", &text[..cut]),
@@ -280,6 +283,41 @@ impl Loader {
         Ok(())
     }
 
+    // A row whose one large value is text: the memory that holds it becomes the batch's, for it may be as large as all that
+    // there is. False if it is no such row.
+    fn encode_large(&mut self, record: &mut Record) -> Result<bool, String> {
+        let large = |(column, field): &(usize, Field)| {
+            field.verbatim(record.value(*column)).is_some_and(|bytes| bytes.len() > record.size() / 2)
+        };
+        let Some(at) = self.fields.iter().position(large) else { return Ok(false) };
+        let mut sides = [vec![], vec![]];
+        for (i, (column, field)) in self.fields.iter().enumerate().filter(|(i, _)| *i != at) {
+            let side = &mut sides[usize::from(i > at)];
+            if i > at {
+                side.push(b'\t');
+            }
+            self.value.clear();
+            if field.text(record.value(*column), record.zone(), &mut self.value)? {
+                encode::escape(&self.value, side);
+            } else {
+                side.extend_from_slice(encode::NULL);
+            }
+            if i < at {
+                side.push(b'\t');
+            }
+        }
+        let [before, mut after] = sides;
+        after.push(b'\n');
+        let Some((mut data, place)) = record.take(self.fields[at].0) else { return Ok(false) };
+        encode::escape_in_place(&mut data, place.clone());
+        data.reserve_exact(after.len());
+        data.extend_from_slice(&after);
+        self.batch.text(0).extend_from_slice(&before);
+        self.batch.continue_in(0, data, place.start);
+        self.batch.end_row();
+        Ok(true)
+    }
+
     // Rows read, stored and rejected, with those of earlier runs.
     async fn load(
         mut self,
@@ -303,22 +341,27 @@ impl Loader {
             let mut running = Running::begin(conn, &self.targets[0]).await?;
             while !self.batch.is_full(self.batch_size) {
                 let step = rows.next().await?;
-                let record = rows.record();
+                let (line, size) = (rows.record().line, rows.record().size());
                 let reason = match step {
                     Step::End => {
                         ended = true;
                         break;
                     }
                     Step::Bad(reason) => Some(reason),
-                    Step::Row => self.encode(record).err(),
+                    Step::Row if size > LARGE => match self.encode_large(rows.record_mut()) {
+                        Ok(true) => None,
+                        Ok(false) => self.encode(rows.record()).err(),
+                        Err(reason) => Some(reason),
+                    },
+                    Step::Row => self.encode(rows.record()).err(),
                 };
                 place += 1;
                 match reason {
-                    None => places.push((place, record.line)),
+                    None => places.push((place, line)),
                     Some(reason) => {
                         let text = shown(self.batch.pending(0));
                         self.batch.cut();
-                        bad.push(Reject { place, line: record.line, reason, text });
+                        bad.push(Reject { place, line, reason, text });
                     }
                 }
                 running.feed(&self.batch).await?;

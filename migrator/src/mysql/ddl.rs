@@ -45,9 +45,9 @@ pub fn ddl(table: &Table, schema: &str) -> Ddl {
         let generated = column.generated.as_ref().map(|(text, _)| (text, portable::expression(text, table)));
         match (&generated, &column.default) {
             (Some((_, Some(sql))), _) => line.push_str(&format!(" generated always as ({sql}) stored")),
-            (Some((text, None)), _) => note(&format!(
-                "is generated as {text}, which is not translated: it becomes a plain column"
-            )),
+            (Some((text, None)), _) => {
+                note(&format!("is generated as {text}, which is not translated: it becomes a plain column"))
+            }
             (None, Some(initial)) => match portable::default(initial, mapped.codec, &mapped.sql) {
                 Ok(Some(sql)) => line.push_str(&format!(" default {sql}")),
                 Ok(None) => {}
