@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-mysql test lint build cli package install deps clean bench-append bench-capture bench-import corpus soak sqlsmith
+.PHONY: help demo demo-mysql test lint build cli package install deps clean bench-append bench-capture bench-import corpus soak fuzz sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -80,6 +80,9 @@ corpus: deps ## The table over the legacy schemas of tests/corpus: found, right 
 
 soak: install ## Random sessions, kills and crashes on both engines, every event accounted for (SOAK_SECONDS=600, SOAK_SEED=n)
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test $(REST) --test soak -- --nocapture --test-threads=1
+
+fuzz: deps ## Random texts through everything that reads files, URLs and plans, an hour for each reader (FUZZ_SECONDS=3600, FUZZ_SEED=n)
+	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),3600) cargo test $(REST) --test fuzz -- --nocapture --test-threads=2
 
 sqlsmith: install ## Random queries against the native engine: no server crash (QUERIES=2000; needs the package sqlsmith)
 	PG_CONFIG=$(PG_CONFIG) tests/robustness/sqlsmith.sh $(or $(QUERIES),2000)

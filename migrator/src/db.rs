@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use crate::Context;
 use crate::error::{Doing, Error, server_error};
+use crate::url;
 
 /// First key of the tool's own advisory lock: the bytes of "pgde". The second key is free for kinds of work.
 const LOCK_CLASS: i32 = 0x7067_6465;
@@ -59,6 +60,7 @@ fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {
     if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(bad("the URL must start with postgres:// or postgresql://".into()));
     }
+    url::check(url).map_err(|why| bad(format!("the URL is not valid: {why}")))?;
     let options = PgConnectOptions::from_str(url).map_err(|e| bad(format!("the URL is not valid: {e}")))?;
     // the tool reports what it does by itself; a statement may hold users' data
     Ok(options.application_name("domain-events").disable_statement_logging())

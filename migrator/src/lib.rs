@@ -8,8 +8,10 @@ pub mod db;
 pub mod dependents;
 pub mod engine_sql;
 pub mod error;
+pub mod files;
 pub mod import;
 pub mod judge;
+pub mod limits;
 pub mod monitor;
 pub mod mysql;
 pub mod output;
@@ -18,10 +20,13 @@ pub mod repair;
 pub mod script;
 pub mod source;
 pub mod store;
+pub mod text;
+pub mod url;
 pub mod verify;
 
 use std::process::ExitCode;
 
+use clap::Parser;
 use cli::{Cli, Format, Verb};
 use error::{Error, Exit};
 use output::Output;
@@ -33,6 +38,35 @@ pub struct Context {
     pub database_url: Option<String>,
     /// Data goes to stdout, everything else to stderr.
     pub out: Output,
+}
+
+/// Reads the command line and runs its verb on a stack that is large enough for all that is parsed.
+pub fn main() -> ExitCode {
+    let cli = match Cli::try_parse() {
+        Ok(cli) => cli,
+        Err(error) => return usage(&error),
+    };
+    let format = cli.format;
+    match limits::on_large_stack(move || run(cli)) {
+        Ok(exit) => exit,
+        Err(error) => {
+            Output::new(format).error(&Error::io("the thread that does the work", error));
+            Exit::Error.into()
+        }
+    }
+}
+
+/// What clap has to say: help, or a wrong argument, which may be a URL in the wrong place.
+fn usage(error: &clap::Error) -> ExitCode {
+    if !error.use_stderr() {
+        error.exit();
+    }
+    let plain = error.render().to_string();
+    if url::has_secret(&plain) || plain.contains(text::is_unsafe) {
+        output::say(&url::redacted(&plain));
+        return Exit::Usage.into();
+    }
+    error.exit()
 }
 
 /// Runs one verb to its end and gives the exit code of the process.

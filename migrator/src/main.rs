@@ -2,8 +2,6 @@
 
 use std::process::ExitCode;
 
-use clap::Parser;
-
 fn main() -> ExitCode {
-    domain_events::run(domain_events::cli::Cli::parse())
+    domain_events::main()
 }

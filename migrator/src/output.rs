@@ -1,4 +1,5 @@
-//! Data on stdout, everything else on stderr.
+//! Data on stdout, everything else on stderr. Whatever it says passes through here, and nothing of it reaches a terminal that
+//! the terminal would obey: see `text`.
 
 use std::cell::Cell;
 use std::io::{IsTerminal, Write};
@@ -11,6 +12,12 @@ use serde::Serialize;
 
 use crate::cli::Format;
 use crate::error::Error;
+use crate::text;
+
+/// A message on stderr, where nothing tells yet how this run speaks.
+pub fn say(message: &str) {
+    let _ = writeln!(std::io::stderr().lock(), "{}", text::message(message));
+}
 
 /// How this run speaks.
 #[derive(Debug)]
@@ -47,13 +54,18 @@ impl Output {
 
     /// The one JSON document of this run, on stdout.
     pub fn json<T: Serialize + ?Sized>(&self, value: &T) -> Result<(), Error> {
-        let text = serde_json::to_string_pretty(value).map_err(|e| Error::json("the result", e))?;
+        let text = text::json(value).map_err(|e| Error::json("the result", e))?;
         self.document_written.set(true);
-        self.line(text)
+        self.styled(text)
     }
 
-    /// One line of data on stdout.
+    /// Data on stdout: a line, or several.
     pub fn line(&self, text: impl AsRef<str>) -> Result<(), Error> {
+        self.styled(text::shown(text.as_ref()))
+    }
+
+    /// A line with escape sequences of our own; what of it is not ours has passed through `text::in_line`.
+    pub fn styled(&self, text: impl AsRef<str>) -> Result<(), Error> {
         writeln!(std::io::stdout().lock(), "{}", text.as_ref()).map_err(Error::Output)
     }
 
@@ -67,18 +79,18 @@ impl Output {
             table.set_content_arrangement(ContentArrangement::Disabled).force_no_tty();
         }
         for row in rows {
-            table.add_row(row);
+            table.add_row(row.iter().map(|cell| text::in_line(cell).into_owned()));
         }
         for column in table.column_iter_mut() {
             column.set_padding((0, 2));
         }
         let text: Vec<_> = table.lines().map(|line| line.trim_end().to_owned()).collect();
-        self.line(text.join("\n"))
+        self.styled(text.join("\n"))
     }
 
     /// A message on stderr.
     pub fn note(&self, text: impl AsRef<str>) {
-        let _ = writeln!(std::io::stderr().lock(), "{}", text.as_ref());
+        let _ = writeln!(std::io::stderr().lock(), "{}", text::message(text.as_ref()));
     }
 
     /// A `warning:` on stderr.
@@ -127,7 +139,7 @@ impl Output {
         {
             bar.set_style(style.progress_chars("=> "));
         }
-        bar.set_message(message.into());
+        bar.set_message(text::in_line(&message.into()).into_owned());
         bar.enable_steady_tick(Duration::from_millis(120));
         bar
     }
@@ -138,7 +150,7 @@ impl Output {
             return Ok(true);
         }
         let mut stderr = std::io::stderr().lock();
-        let _ = write!(stderr, "{question} [y/N] ");
+        let _ = write!(stderr, "{} [y/N] ", text::message(question));
         let _ = stderr.flush();
         let mut answer = String::new();
         std::io::stdin().read_line(&mut answer).map_err(|e| Error::io("the answer from the terminal", e))?;
@@ -146,6 +158,7 @@ impl Output {
     }
 
     fn labelled(&self, label: &str, color: AnsiColor, text: &str) {
+        let text = text::message(text);
         let mut stderr = std::io::stderr().lock();
         let _ = if self.color {
             let style = Style::new().bold().fg_color(Some(color.into()));

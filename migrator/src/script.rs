@@ -27,7 +27,7 @@ impl Step {
 pub async fn execute(steps: &[Step], conn: &mut PgConnection, ctx: &Context, doing: &str) -> Result<(), Error> {
     let bar = ctx.out.progress(steps.len() as u64, doing);
     for step in steps {
-        bar.set_message(step.title.clone());
+        bar.set_message(crate::text::in_line(&step.title).into_owned());
         db::execute(conn, &step.sql, &step.title).await?;
         bar.inc(1);
     }

@@ -39,6 +39,7 @@ pub async fn run(args: &ImportArgs, ctx: &Context) -> Result<Exit, Error> {
         ctx.out.note("nothing was changed");
         return Ok(Exit::Pending);
     }
+    wanted.iter().try_for_each(|name| Rejects::check(&rejects_of(&options, name, wanted.len())))?;
     db::lock_for_session(&mut conn).await?;
     db::execute(
         &mut conn,

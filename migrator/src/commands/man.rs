@@ -1,12 +1,14 @@
 //! `man`: the manual pages.
 
 use std::fs;
+use std::io::Write;
 
 use clap::CommandFactory;
 
 use crate::Context;
 use crate::cli::{Cli, ManArgs};
 use crate::error::{Error, Exit};
+use crate::files::{Fresh, Readers};
 
 /// Prints the page of the tool, or writes all pages into a directory.
 pub fn run(args: &ManArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -22,7 +24,11 @@ pub fn run(args: &ManArgs, ctx: &Context) -> Result<Exit, Error> {
     for page in std::iter::once(command).chain(verbs) {
         let name = page.get_display_name().unwrap_or_else(|| page.get_name()).replace(' ', "-");
         let path = directory.join(format!("{name}.1"));
-        fs::write(&path, render(page)?).map_err(|e| Error::io(path.display().to_string(), e))?;
+        let text = render(page)?;
+        // what it wrote before begins as every page does
+        let mut file = Fresh::begin(&path, "a manual page", Readers::All, |head| head.starts_with(".ie"))?;
+        file.write_all(text.as_bytes()).map_err(|e| Error::io(path.display().to_string(), e))?;
+        file.finish()?;
         ctx.out.note(format!("wrote {}", path.display()));
     }
     Ok(Exit::Clean)

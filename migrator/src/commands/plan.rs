@@ -15,6 +15,7 @@ use crate::source::{self, Catalogue};
 
 /// Runs the verb.
 pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
+    plan::check_out(&args.out)?;
     let earlier = args.revise.as_deref().map(plan::read).transpose()?;
     let translates = args.from.is_some() || earlier.as_ref().is_some_and(|p| !p.translated.is_empty());
     if translates && !args.adopt.is_empty() {
@@ -46,7 +47,9 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
     let choices = Choices { strategies, adopt: args.adopt.clone(), earlier, brought, ..Choices::default() };
     let plan_id = format!("{now}-{:04x}", rand::rng().random::<u16>());
     let made = plan::build(&catalogue, &report, &choices, &plan_id)?;
-    plan::write(&made, &args.out)?;
+    if plan::write(&made, &args.out)? {
+        ctx.out.note(format!("{} held an earlier plan, which is replaced", args.out.display()));
+    }
     tell(&made, args, ctx)?;
     if catalogue.store.is_none() && made.has_steps() {
         ctx.out.warn("the event store is not installed here, or this role may not see it; apply needs it");

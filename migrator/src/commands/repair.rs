@@ -15,6 +15,7 @@ use crate::judge::{self, Severity};
 use crate::plan;
 use crate::repair::{self, Examined, Header, PREFIX, Repair, Subject, Table, Wanted};
 use crate::source::{self, Catalogue};
+use crate::text::in_line;
 
 /// From so many events on, a batch that reads the whole table keeps writers waiting noticeably.
 const MANY: i64 = 100_000;
@@ -28,6 +29,7 @@ pub async fn run(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
 }
 
 async fn look(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
+    args.out.as_deref().map(repair::check_out).transpose()?;
     let mut conn = db::connect(ctx).await?;
     db::begin_read_only(&mut conn).await?;
     let looked = looked(&mut conn, args, ctx).await;
@@ -81,7 +83,7 @@ async fn looked(
     let mut examined = vec![];
     let bar = ctx.out.progress(subjects.len() as u64, "examining");
     for subject in &subjects {
-        bar.set_message(format!("examining {}", subject.table));
+        bar.set_message(in_line(&format!("examining {}", subject.table)).into_owned());
         examined.push(repair::examine(conn, subject, &args.allow, args.reorder).await?);
         bar.inc(1);
     }

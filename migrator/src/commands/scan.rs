@@ -11,6 +11,7 @@ use crate::judge::{self, Finding, Severity};
 use crate::mysql::source::Source;
 use crate::mysql::world::{self, Terms, World};
 use crate::source;
+use crate::url::redacted;
 
 /// Runs the verb.
 pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -20,11 +21,13 @@ pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
     };
     let (findings, document) = match origin {
         Origin::Postgres(catalogue, problems) => {
-            for problem in &problems {
+            for problem in problems.iter().take(WARNINGS) {
                 ctx.out.warn(format!("{}:{}: not read: {}", problem.file, problem.line, problem.reason));
             }
+            more_warnings(problems.len(), ctx);
             let report = judge::judge(&catalogue);
-            let findings: Vec<Finding> = report.findings().into_iter().cloned().collect();
+            let mut findings: Vec<Finding> = report.findings().into_iter().cloned().collect();
+            findings.extend(problems.iter().map(|p| Finding::unjudged(&p.file, p.line as u64, None, &p.reason)));
             let document = json!({ "problems": problems, "missing": source::MISSING });
             (findings, args.from.is_some().then_some(document))
         }
@@ -58,11 +61,23 @@ pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
     ctx.out.note(format!("{work} of {} event-writing statements need work", findings.len()));
     ctx.out.hint(match &args.from {
         Some(from) if document_is_mysql(&findings) => {
-            format!("Write a plan for them, with PostgreSQL in DATABASE_URL: domain-events plan --from {from} --out plan.toml")
+            format!(
+                "Write a plan for them, with PostgreSQL in DATABASE_URL: domain-events plan --from {} --out plan.toml",
+                redacted(from)
+            )
         }
         _ => "Write a plan for them: domain-events plan --out plan.toml".into(),
     });
     Ok(Exit::Pending)
+}
+
+/// Statements that could not be read are findings; so many of them are told on the way too.
+const WARNINGS: usize = 100;
+
+fn more_warnings(problems: usize, ctx: &Context) {
+    if problems > WARNINGS {
+        ctx.out.warn(format!("{} more statements are not read: see the findings", problems - WARNINGS));
+    }
 }
 
 /// Findings of files and of MySQL name the file.
@@ -72,9 +87,10 @@ fn document_is_mysql(findings: &[Finding]) -> bool {
 
 /// What is found in a source of MySQL, and what else is to be said of it.
 fn of_mysql(source: &Source, ctx: &Context) -> (Vec<Finding>, Value) {
-    for problem in &source.problems {
+    for problem in source.problems.iter().take(WARNINGS) {
         ctx.out.warn(format!("not read: {problem}"));
     }
+    more_warnings(source.problems.len(), ctx);
     for missing in &source.missing {
         ctx.out.warn(missing.to_string());
     }

@@ -27,6 +27,14 @@ impl Batch {
         &mut self.text[target]
     }
 
+    /// The text so far goes in front of these bytes, whose memory is used from now on.
+    pub fn continue_in(&mut self, target: usize, mut data: Vec<u8>, from: usize) {
+        let before = std::mem::take(&mut self.text[target]);
+        data.reserve_exact(before.len());
+        data.splice(..from, before);
+        self.text[target] = data;
+    }
+
     /// The row is complete.
     pub fn end_row(&mut self) {
         self.ends.push([self.text[0].len(), self.text[1].len()]);
@@ -76,9 +84,12 @@ impl Batch {
         &self.text[target][start..end]
     }
 
-    /// Empties it, keeping its memory.
+    /// Empties it, keeping its memory, unless one row has taken too much of it.
     pub fn clear(&mut self) {
-        self.text.iter_mut().for_each(Vec::clear);
+        for text in &mut self.text {
+            text.clear();
+            text.shrink_to(4 * LARGEST);
+        }
         self.ends.clear();
     }
 }
@@ -103,7 +114,10 @@ impl<'c> Running<'c> {
 
     async fn send(&mut self, batch: &Batch) -> Result<(), Error> {
         let end = batch.start(0);
-        self.copy.send(&batch.text[0][self.sent..end]).await.doing("sending rows")?;
+        // the driver copies what it is given
+        for chunk in batch.text[0][self.sent..end].chunks(CHUNK) {
+            self.copy.send(chunk).await.doing("sending rows")?;
+        }
         self.sent = end;
         Ok(())
     }

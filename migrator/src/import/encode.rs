@@ -52,6 +52,16 @@ impl Field {
         Ok(known)
     }
 
+    /// The bytes of a value that are PostgreSQL's text as they are, but for the escapes of COPY.
+    pub fn verbatim<'v>(&self, value: Value<'v>) -> Option<&'v [u8]> {
+        match (self.codec, value) {
+            (Codec::Text, Value::Text(bytes, Charset::Utf8)) if !bytes.contains(&0) => {
+                std::str::from_utf8(bytes).is_ok().then_some(bytes)
+            }
+            _ => None,
+        }
+    }
+
     fn plain(&self, value: Value<'_>, zone: &str, out: &mut Vec<u8>) -> Result<bool, Reason> {
         let bad = |what: &str| Err(format!("column {}: {what}", self.name));
         match (self.codec, value) {
@@ -158,6 +168,32 @@ pub fn escape(text: &[u8], out: &mut Vec<u8>) {
     out.extend_from_slice(rest);
 }
 
+/// The same in the memory that holds the text: its escapes are made from the end, and what stands behind it is lost.
+pub fn escape_in_place(data: &mut Vec<u8>, field: std::ops::Range<usize>) {
+    data.truncate(field.end);
+    let special = |b: &u8| matches!(b, b'\\' | b'\n' | b'\r' | b'\t');
+    let extra = data[field.clone()].iter().filter(|b| special(b)).count();
+    data.reserve_exact(extra);
+    data.resize(field.end + extra, 0);
+    let (mut from, mut to) = (field.end, field.end + extra);
+    while from < to {
+        from -= 1;
+        let letter = match data[from] {
+            b'\n' => b'n',
+            b'\r' => b'r',
+            b'\t' => b't',
+            other => other,
+        };
+        to -= 1;
+        let byte = data[from];
+        data[to] = letter;
+        if special(&byte) {
+            to -= 1;
+            data[to] = b'\\';
+        }
+    }
+}
+
 /// NULL in COPY's text format.
 pub const NULL: &[u8] = b"\\N";
 
@@ -215,5 +251,12 @@ mod tests {
         let mut out = vec![];
         escape(b"a\\b\tc\nd\re", &mut out);
         assert_eq!(out, b"a\\\\b\\tc\\nd\\re");
+        for text in [&b"a\\b\tc\nd\re"[..], b"", b"plain", b"\\", b"\n\n\n", b"x\\"] {
+            let mut escaped = vec![];
+            escape(text, &mut escaped);
+            let mut data = [b"before", text, b"behind"].concat();
+            escape_in_place(&mut data, 6..6 + text.len());
+            assert_eq!(data, [b"before", escaped.as_slice()].concat());
+        }
     }
 }

@@ -4,7 +4,7 @@ use crate::adopt::{Legacy, Mapping};
 use crate::error::Error;
 use crate::judge::Roles;
 use crate::mysql::schema::{KeyKind, Table};
-use crate::mysql::{portable, types};
+use crate::mysql::{ddl, portable, types};
 use crate::source::{Column, Key};
 
 use super::Options;
@@ -41,7 +41,7 @@ pub fn legacy(table: &Table, options: &Options, owner: &str) -> Result<Legacy, E
 fn column(table: &Table, column: &crate::mysql::schema::Column) -> Column {
     let mapped = types::postgres(column);
     let default = column.default.as_ref().and_then(|d| portable::default(d, mapped.codec, &mapped.sql).ok().flatten());
-    let generated = column.generated.as_ref().is_some_and(|(text, _)| portable::expression(text, table).is_some());
+    let generated = ddl::is_generated(column, table);
     Column {
         name: column.name.clone(),
         category: category(&mapped.sql).into(),

@@ -10,6 +10,7 @@ pub mod checksum;
 pub mod encode;
 pub mod event;
 pub mod events;
+pub mod generated;
 pub mod journal;
 pub mod json;
 pub mod legacy;

@@ -2,11 +2,16 @@
 
 use std::fs::{File, OpenOptions};
 use std::io::{Seek, SeekFrom, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
 
 use crate::error::Error;
+use crate::files;
+use crate::text::json_line;
+
+const WHAT: &str = "a file of rejected rows";
 
 /// An open reject file. It is made with its first row.
 #[derive(Debug)]
@@ -26,6 +31,11 @@ impl Rejects {
         Self { path: path.to_owned(), file: None, kept, written: kept, rows }
     }
 
+    /// Whether rows can be written there, before any was read.
+    pub fn check(path: &Path) -> Result<(), Error> {
+        files::check(path, WHAT, is_ours).map(drop)
+    }
+
     /// Bytes in it.
     pub fn length(&self) -> u64 {
         self.written
@@ -38,22 +48,30 @@ impl Rejects {
 
     /// Adds a row: where it is from, and why it was rejected.
     pub fn add(&mut self, table: &str, place: u64, line: u64, reason: &str, text: &str) -> Result<(), Error> {
-        let wrong = |e| Error::io(self.path.display().to_string(), e);
+        let wrong = |e| Error::io(files::shown(&self.path), e);
         let file = match &mut self.file {
             Some(file) => file,
             None => {
-                let mut file =
-                    OpenOptions::new().create(true).write(true).truncate(false).open(&self.path).map_err(wrong)?;
+                let is_new = !files::check(&self.path, WHAT, is_ours)?;
+                let mut options = OpenOptions::new();
+                // never through a link, never over another's file, and for nobody else to read
+                let mut file = options.write(true).create_new(is_new).mode(0o600).open(&self.path).map_err(wrong)?;
                 file.set_len(self.kept).map_err(wrong)?;
                 file.seek(SeekFrom::End(0)).map_err(wrong)?;
                 self.file.insert(file)
             }
         };
         let row = json!({"table": table, "row": place, "line": line, "reason": reason, "values": text});
-        let line = format!("{row}\n");
-        file.write_all(line.as_bytes()).map_err(|e| Error::io(self.path.display().to_string(), e))?;
+        let mut line = json_line(&row).map_err(|e| Error::json("a rejected row", e))?;
+        line.push('\n');
+        file.write_all(line.as_bytes()).map_err(wrong)?;
         self.written += line.len() as u64;
         self.rows += 1;
         Ok(())
     }
+}
+
+/// Whether a file begins as the rows above do; an empty one is nobody's loss.
+fn is_ours(head: &str) -> bool {
+    head.is_empty() || head.starts_with("{\"table\":") && head.contains("\"row\":")
 }

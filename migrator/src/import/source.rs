@@ -12,9 +12,11 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{ConnectOptions, Decode, Row as _, ValueRef};
 
 use crate::error::Error;
+use crate::files;
 use crate::mysql::dump::{Charset, Dump, Next, Piece, Row, Value};
 use crate::mysql::schema::{self, Schema, Table};
 use crate::mysql::types::{self, Codec};
+use crate::url;
 
 /// A source of tables.
 #[derive(Debug)]
@@ -47,12 +49,13 @@ impl Source {
         }
         if from.contains("://") {
             return Err(Error::usage(
-                format!("import reads MySQL and MariaDB, not {}", from.split("://").next().unwrap_or_default()),
+                format!("import reads MySQL and MariaDB, not {}", url::scheme(from)),
                 "Name a URL mysql://USER:PASSWORD@HOST:PORT/DATABASE, or the file of a dump.",
             ));
         }
         let path = PathBuf::from(from);
-        let size = std::fs::metadata(&path).map_err(|e| Error::io(from, e))?.len();
+        // its definitions are read first, then its rows
+        let size = files::expect_regular(&path)?.len();
         // an offset follows a time at once, and can be reckoned with here
         let zone = if zone.eq_ignore_ascii_case("utc") { "+00:00" } else { zone };
         Ok(Self::Dump { path, size, zone: zone.into() })
@@ -168,6 +171,12 @@ impl Source {
 async fn live(url: &str) -> Result<Source, Error> {
     let connect =
         |reason: String, hint: &str| Error::Connect { target: "the MySQL server".into(), reason, hint: hint.into() };
+    url::check(url).map_err(|why| {
+        connect(
+            format!("the URL is not valid: {why}"),
+            "A URL looks like mysql://USER:PASSWORD@HOST:PORT/DATABASE; write special characters as %XX.",
+        )
+    })?;
     let options = MySqlConnectOptions::from_str(&url.replacen("mariadb://", "mysql://", 1)).map_err(|e| {
         connect(
             e.to_string(),
@@ -253,6 +262,17 @@ impl Record {
         place.and_then(|p| self.row.get(p)).unwrap_or(Value::Default)
     }
 
+    /// Bytes of all its values.
+    pub fn size(&self) -> usize {
+        self.row.size()
+    }
+
+    /// Gives its memory away, with the place that the value of a column has in it.
+    pub fn take(&mut self, column: usize) -> Option<(Vec<u8>, std::ops::Range<usize>)> {
+        let place = self.order.get(column).copied().flatten()?;
+        self.row.take(place)
+    }
+
     /// The zone of its TIMESTAMP values.
     pub fn zone(&self) -> &str {
         &self.zone
@@ -286,6 +306,11 @@ impl Rows<'_> {
     /// The row that `next` has found.
     pub fn record(&self) -> &Record {
         &self.record
+    }
+
+    /// The same, for one whose memory is taken.
+    pub fn record_mut(&mut self) -> &mut Record {
+        &mut self.record
     }
 
     /// How far it came, in the measure of `Source::length`.

@@ -7,6 +7,7 @@ use sqlx::PgConnection;
 
 use super::batch::{self, Batch, Running};
 use super::encode::{self, Field};
+use super::generated;
 use super::journal::{self, Import};
 use super::rejects::Rejects;
 use super::source::{Record, Rows, Source, Step};
@@ -16,6 +17,9 @@ use crate::db::{self, quote_ident, quote_literal};
 use crate::error::{Doing, Error};
 use crate::mysql::ddl::{self, Ddl};
 use crate::mysql::schema::Table;
+
+/// A row above this size is not copied in memory if that can be.
+const LARGE: usize = 16 * 1024 * 1024;
 
 /// A rejected row.
 #[derive(Debug, Clone)]
@@ -32,7 +36,7 @@ pub struct Reject {
 
 /// The text of an encoded row for the reject file.
 pub fn shown(line: &[u8]) -> String {
-    let text = String::from_utf8_lossy(line);
+    let text = String::from_utf8_lossy(&line[..line.len().min(16 * 1024)]);
     let text = text.trim_end_matches('\n');
     match text.char_indices().nth(2000) {
         Some((cut, _)) => format!("{}...", &text[..cut]),
@@ -50,9 +54,9 @@ pub async fn import(
     ctx: &Context,
 ) -> Result<Outcome, Error> {
     let target = format!("{}.{}", quote_ident(&options.schema), quote_ident(&table.name));
-    let made = ddl::ddl(table, &options.schema);
-    let mut outcome =
-        Outcome { source: table.name.clone(), target: target.clone(), notes: made.notes.clone(), ..Outcome::default() };
+    let mut outcome = Outcome { source: table.name.clone(), target: target.clone(), ..Outcome::default() };
+    let original = table;
+    let adapted;
     let how =
         format!("zero dates {:?}, zone {}, keys first {}", options.zero_dates, options.time_zone, options.keys_first);
     let import = match journal::find(conn, &source.name(), &table.name, &target).await? {
@@ -66,12 +70,15 @@ pub async fn import(
         Some(found) if found.state != "finished" => {
             check_same(&found, &source.fingerprint()?, &how, &target)?;
             ctx.out.note(format!("import of {} goes on after row {}", table.name, found.rows_read));
+            adapted = ddl::with_plain(original, &generated::plain_in(conn, &target, original).await?);
             *rejects = Rejects::open(rejects.path(), found.rejects_bytes.unsigned_abs(), found.rejected.len() as u64);
             found
         }
         _ => {
             expect_free(conn, &target).await?;
             db::execute(conn, "begin", "beginning a transaction").await?;
+            adapted = ddl::with_plain(original, &generated::plain(conn, original, &options.schema).await?);
+            let made = ddl::ddl(&adapted, &options.schema);
             let first = made.unique_keys.iter().filter(|_| options.keys_first);
             for sql in made.table.iter().chain(first) {
                 db::execute(conn, sql, &format!("making table {target}")).await?;
@@ -82,6 +89,9 @@ pub async fn import(
             begun
         }
     };
+    let table = &adapted;
+    let made = ddl::ddl(table, &options.schema);
+    outcome.notes.extend(made.notes.iter().cloned().chain(generated::notes(original, table)));
     if !options.no_rows {
         let length = source.length(table).await?;
         let bar = ctx.out.progress(length, format!("importing {}", table.name));
@@ -155,6 +165,14 @@ async fn complete(
                             import.import_id
                         ),
                     ));
+                }
+                Err(error) if !db::is_lock_failure(&error) => {
+                    let hint = format!(
+                        "The rows are in. Mend the cause and run the same command again, it goes on there; or drop table {target} and row \
+                         {} of domain_events.imports.",
+                        import.import_id
+                    );
+                    return Err(Error::refused("55000", error.to_string(), hint));
                 }
                 done => done?,
             }
@@ -265,6 +283,41 @@ impl Loader {
         Ok(())
     }
 
+    // A row whose one large value is text: the memory that holds it becomes the batch's, for it may be as large as all that
+    // there is. False if it is no such row.
+    fn encode_large(&mut self, record: &mut Record) -> Result<bool, String> {
+        let large = |(column, field): &(usize, Field)| {
+            field.verbatim(record.value(*column)).is_some_and(|bytes| bytes.len() > record.size() / 2)
+        };
+        let Some(at) = self.fields.iter().position(large) else { return Ok(false) };
+        let mut sides = [vec![], vec![]];
+        for (i, (column, field)) in self.fields.iter().enumerate().filter(|(i, _)| *i != at) {
+            let side = &mut sides[usize::from(i > at)];
+            if i > at {
+                side.push(b'\t');
+            }
+            self.value.clear();
+            if field.text(record.value(*column), record.zone(), &mut self.value)? {
+                encode::escape(&self.value, side);
+            } else {
+                side.extend_from_slice(encode::NULL);
+            }
+            if i < at {
+                side.push(b'\t');
+            }
+        }
+        let [before, mut after] = sides;
+        after.push(b'\n');
+        let Some((mut data, place)) = record.take(self.fields[at].0) else { return Ok(false) };
+        encode::escape_in_place(&mut data, place.clone());
+        data.reserve_exact(after.len());
+        data.extend_from_slice(&after);
+        self.batch.text(0).extend_from_slice(&before);
+        self.batch.continue_in(0, data, place.start);
+        self.batch.end_row();
+        Ok(true)
+    }
+
     // Rows read, stored and rejected, with those of earlier runs.
     async fn load(
         mut self,
@@ -288,22 +341,27 @@ impl Loader {
             let mut running = Running::begin(conn, &self.targets[0]).await?;
             while !self.batch.is_full(self.batch_size) {
                 let step = rows.next().await?;
-                let record = rows.record();
+                let (line, size) = (rows.record().line, rows.record().size());
                 let reason = match step {
                     Step::End => {
                         ended = true;
                         break;
                     }
                     Step::Bad(reason) => Some(reason),
-                    Step::Row => self.encode(record).err(),
+                    Step::Row if size > LARGE => match self.encode_large(rows.record_mut()) {
+                        Ok(true) => None,
+                        Ok(false) => self.encode(rows.record()).err(),
+                        Err(reason) => Some(reason),
+                    },
+                    Step::Row => self.encode(rows.record()).err(),
                 };
                 place += 1;
                 match reason {
-                    None => places.push((place, record.line)),
+                    None => places.push((place, line)),
                     Some(reason) => {
                         let text = shown(self.batch.pending(0));
                         self.batch.cut();
-                        bad.push(Reject { place, line: record.line, reason, text });
+                        bad.push(Reject { place, line, reason, text });
                     }
                 }
                 running.feed(&self.batch).await?;

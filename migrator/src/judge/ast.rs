@@ -2,8 +2,11 @@
 
 use serde_json::Value;
 
+use crate::limits;
+
 /// Parses one or more statements; each is the value of its `RawStmt.stmt`.
 pub fn parse(sql: &str) -> Result<Vec<Value>, String> {
+    limits::check(sql)?;
     let parsed = pg_query::parse(sql).map_err(|e| e.to_string())?;
     let tree = serde_json::to_value(&parsed.protobuf).map_err(|e| e.to_string())?;
     let stmts = tree.get("stmts").and_then(Value::as_array).cloned().unwrap_or_default();

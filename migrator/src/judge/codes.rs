@@ -36,6 +36,7 @@ codes! {
     DYNAMIC = "EV201", "the statement is made at run time", "its table and version cannot be seen";
     LANGUAGE = "EV202", "a trigger function in a language that is not read", "reported, never guessed";
     UNPARSED = "EV203", "a function that cannot be parsed", "reported, never guessed";
+    UNJUDGED = "EV204", "a statement that could not be read", "what was not judged is never clean";
     LOST = "EV301", "an event that cannot be written is dropped in silence", "ON CONFLICT DO NOTHING or a handler hides it";
 }
 

@@ -1,16 +1,21 @@
 //! Every write of every trigger, function and rule, with the way to it.
 
+use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::rc::Rc;
 
 use serde_json::Value;
 
 use super::plpgsql::{self, Body, Kind, Statement};
 use super::sql::{self, Change, Insert};
 use super::{ast, dynamic, guards};
+use crate::limits;
 use crate::source::{Catalogue, Function, Trigger};
 
 /// Calls are followed this deep.
 const DEPTH: usize = 5;
+/// Ways of being called that are followed: calls of calls multiply.
+const SCOPES: usize = 5_000;
 
 /// A function in one way of being called.
 #[derive(Debug, Clone)]
@@ -111,6 +116,7 @@ pub fn collect(catalogue: &Catalogue) -> Collected {
         collector.trigger(trigger);
     }
     collector.functions_of_the_application();
+    collector.unread_of_the_application();
     collector.rules();
     collector.out
 }
@@ -123,6 +129,7 @@ fn read_body(function: &Function, catalogue: &Catalogue) -> Result<Body, String>
             let texts = if function.source.is_empty() {
                 vec![function.definition.as_str()]
             } else {
+                limits::check_body(&function.source)?;
                 pg_query::split_with_parser(&function.source).map_err(|e| e.to_string())?
             };
             Ok(Body { variables: vec![], statements: texts.into_iter().map(plain).collect() })
@@ -144,15 +151,55 @@ fn plain(text: &str) -> Statement {
     }
 }
 
-/// The trees of a statement; expressions are parsed as such.
-pub fn trees(statement: &Statement) -> Vec<Value> {
+/// The trees of a statement; none if it cannot be read, which `collect` has told.
+pub fn trees(statement: &Statement) -> Rc<Vec<Value>> {
+    read(statement).unwrap_or_default()
+}
+
+type Parsed = Result<Rc<Vec<Value>>, String>;
+
+/// Trees of the statements that were asked for last: one function's are asked for again and again, all of a database's would
+/// take too much memory.
+#[derive(Default)]
+struct Recent {
+    parsed: HashMap<(Kind, String), Parsed>,
+    bytes: usize,
+}
+
+/// Bytes of SQL whose trees are kept; a tree takes about a hundred times that.
+const KEPT: usize = 256 * 1024;
+
+thread_local! {
+    static RECENT: RefCell<Recent> = RefCell::default();
+}
+
+/// The trees of a statement, expressions parsed as such, or why there are none.
+fn read(statement: &Statement) -> Parsed {
+    RECENT.with_borrow_mut(|recent| {
+        let key = (statement.kind, statement.sql.clone());
+        if let Some(parsed) = recent.parsed.get(&key) {
+            return parsed.clone();
+        }
+        if recent.bytes + statement.sql.len() > KEPT {
+            *recent = Recent::default();
+        }
+        let parsed = parse(statement).map(Rc::new);
+        recent.bytes += statement.sql.len();
+        recent.parsed.insert(key, parsed.clone());
+        parsed
+    })
+}
+
+fn parse(statement: &Statement) -> Result<Vec<Value>, String> {
+    let sql = &statement.sql;
     match statement.kind {
-        Kind::Sql | Kind::Perform | Kind::Call => ast::parse(&statement.sql).unwrap_or_default(),
-        Kind::Other => ast::parse(&statement.sql)
-            .or_else(|_| ast::parse_expression(&statement.sql).map(|e| vec![e]))
-            .unwrap_or_default(),
-        Kind::Raise => ast::parse(&format!("select {}", statement.sql)).unwrap_or_default(),
-        Kind::Assign | Kind::Return | Kind::Dynamic => ast::parse_expression(&statement.sql).into_iter().collect(),
+        Kind::Sql | Kind::Perform | Kind::Call => ast::parse(sql),
+        Kind::Other => ast::parse(sql).or_else(|_| ast::parse_expression(sql).map(|e| vec![e])),
+        Kind::Raise if sql.is_empty() => Ok(vec![]),
+        Kind::Raise => ast::parse(&format!("select {sql}")),
+        // RETURN without an expression
+        Kind::Return if sql.is_empty() => Ok(vec![]),
+        Kind::Assign | Kind::Return | Kind::Dynamic => ast::parse_expression(sql).map(|e| vec![e]),
     }
 }
 
@@ -171,8 +218,8 @@ struct Visit<'t> {
 impl Collector<'_> {
     fn note_changes(&mut self, body: &Body, path: &[String]) {
         for statement in body.statements.iter().filter(|s| s.kind == Kind::Sql) {
-            for tree in trees(statement) {
-                self.out.changes.extend(sql::changes(&tree, self.catalogue, path));
+            for tree in trees(statement).iter() {
+                self.out.changes.extend(sql::changes(tree, self.catalogue, path));
             }
         }
     }
@@ -239,24 +286,41 @@ impl Collector<'_> {
         }
     }
 
+    /// Functions that no trigger leads to and that could not be read: what they write is not known.
+    fn unread_of_the_application(&mut self) {
+        let told: BTreeSet<u32> = self.out.unread.iter().map(|u| u.function).collect();
+        for function in self.catalogue.functions.iter().filter(|f| !told.contains(&f.oid)) {
+            let read_here = matches!(function.language.as_str(), "plpgsql" | "sql");
+            if let Some(reason) = self.errors.get(&function.oid).filter(|_| read_here) {
+                self.unread(function, None, reason.clone(), false);
+            }
+        }
+    }
+
     /// The functions that a function calls, itself left out.
     fn calls_of(&self, function: &Function) -> Vec<u32> {
         let Some(body) = self.out.bodies.get(&function.oid) else { return vec![] };
         let path = self.catalogue.path_of(function);
-        let trees: Vec<Value> = body.statements.iter().flat_map(trees).collect();
-        let called = trees.iter().flat_map(sql::calls);
+        let mut called = vec![];
+        for statement in &body.statements {
+            called.extend(trees(statement).iter().flat_map(sql::calls).filter_map(|(schema, name, arguments)| {
+                self.catalogue.resolve_function(&schema, &name, arguments.len(), path).map(|f| f.oid)
+            }));
+        }
+        called.retain(|oid| *oid != function.oid);
         called
-            .filter_map(|(schema, name, arguments)| {
-                self.catalogue.resolve_function(&schema, &name, arguments.len(), path)
-            })
-            .map(|f| f.oid)
-            .filter(|oid| *oid != function.oid)
-            .collect()
     }
 
     fn rules(&mut self) {
         for rule in &self.catalogue.rules {
-            let Ok(trees) = ast::parse(&rule.definition) else { continue };
+            let trees = match ast::parse(&rule.definition) {
+                Ok(trees) => trees,
+                Err(reason) => {
+                    let name = Some(format!("rule {}", rule.name));
+                    self.out.unread.push(Unread { function: 0, name, trigger: None, reason, foreign: false });
+                    continue;
+                }
+            };
             let inserts: Vec<_> =
                 trees.iter().flat_map(|t| sql::inserts(t, self.catalogue, &self.catalogue.search_path)).collect();
             for insert in inserts {
@@ -290,8 +354,9 @@ impl Collector<'_> {
     fn visit(&mut self, function: &Function, scope: usize, visit: &Visit<'_>, chain: &mut Vec<u32>) {
         let Some(body) = self.out.bodies.get(&function.oid).cloned() else { return };
         let path = self.catalogue.path_of(function).to_vec();
-        for (n, statement) in body.statements.iter().enumerate() {
-            let Some((operations, conditional)) = self.reach(&body, n, visit, chain.len() == 1) else { continue };
+        let reached = self.reach(&body, visit, chain.len() == 1);
+        for ((n, statement), reached) in body.statements.iter().enumerate().zip(reached) {
+            let Some((operations, conditional)) = reached else { continue };
             let mut push = |insert: Option<Insert>, dynamic: bool| {
                 self.out.writes.push(Write {
                     scope,
@@ -304,7 +369,18 @@ impl Collector<'_> {
                     dynamic,
                 });
             };
-            let trees = trees(statement);
+            let trees = match read(statement) {
+                Ok(trees) => trees,
+                Err(reason) => {
+                    let known = |u: &Unread| u.function == function.oid && u.reason.ends_with(&reason);
+                    if !self.out.unread.iter().any(known) {
+                        let place =
+                            if statement.line > 0 { format!("line {}: ", statement.line) } else { String::new() };
+                        self.unread(function, visit.trigger.map(|t| t.oid), format!("{place}{reason}"), false);
+                    }
+                    continue;
+                }
+            };
             if statement.kind == Kind::Dynamic {
                 match trees.first().map(|t| dynamic::text_of(t, statement)) {
                     Some(dynamic::Text::Sql(text)) => {
@@ -345,6 +421,13 @@ impl Collector<'_> {
                     self.unread(callee, visit.trigger.map(|t| t.oid), reason.clone(), foreign);
                     continue;
                 }
+                if self.out.scopes.len() >= SCOPES {
+                    let reason = format!("functions are called in more than {SCOPES} ways");
+                    if !self.out.unread.iter().any(|u| u.reason == reason) {
+                        self.unread(callee, visit.trigger.map(|t| t.oid), reason, false);
+                    }
+                    break;
+                }
                 let inner = self.scope(Some(callee.oid), bindings, Some((scope, n)));
                 let onward = Visit { trigger: visit.trigger, operations: operations.clone(), conditional };
                 chain.push(callee.oid);
@@ -354,25 +437,31 @@ impl Collector<'_> {
         }
     }
 
-    /// Under which operations the statement runs, and whether under a condition besides; none if never.
-    fn reach(&self, body: &Body, n: usize, visit: &Visit<'_>, direct: bool) -> Option<(Vec<String>, bool)> {
-        let statement = &body.statements[n];
+    /// Under which operations each statement runs, and whether under a condition besides; none if never.
+    fn reach(&self, body: &Body, visit: &Visit<'_>, direct: bool) -> Vec<Option<(Vec<String>, bool)>> {
         let Some(trigger) = visit.trigger.filter(|_| direct) else {
-            let returns = body.statements[..n].iter().any(|s| s.kind == Kind::Return);
-            return Some((
-                visit.operations.clone(),
-                visit.conditional || !statement.guards.is_empty() || statement.looped || returns,
-            ));
+            let mut returned = false;
+            let reached = |s: &Statement| {
+                let conditional = visit.conditional || !s.guards.is_empty() || s.looped || returned;
+                returned |= s.kind == Kind::Return;
+                Some((visit.operations.clone(), conditional))
+            };
+            return body.statements.iter().map(reached).collect();
         };
-        let mut operations = vec![];
-        let mut conditional = visit.conditional;
-        for firing in guards::firings(trigger, self.catalogue) {
-            if let Some(more) = firing.reaches(body, n) {
-                operations.push(firing.operation.to_owned());
-                conditional |= more.0;
+        let firings = guards::firings(trigger, self.catalogue);
+        let by_firing: Vec<_> = firings.iter().map(|firing| (firing.operation, firing.reaches(body))).collect();
+        let reached = |n: usize| {
+            let mut operations = vec![];
+            let mut conditional = visit.conditional;
+            for (operation, reached) in &by_firing {
+                if let Some(more) = reached[n] {
+                    operations.push((*operation).to_owned());
+                    conditional |= more.0;
+                }
             }
-        }
-        (!operations.is_empty()).then_some((operations, conditional))
+            (!operations.is_empty()).then_some((operations, conditional))
+        };
+        (0..body.statements.len()).map(reached).collect()
     }
 }
 

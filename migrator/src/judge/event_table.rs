@@ -133,8 +133,8 @@ struct Looker<'a> {
 fn read_by_max(uses: &[&Write], collected: &Collected) -> BTreeSet<String> {
     let scopes: BTreeSet<usize> = uses.iter().map(|w| w.scope).collect();
     let mut columns = BTreeSet::new();
-    for tree in scopes.into_iter().flat_map(|s| &collected.body(s).statements).flat_map(trees) {
-        for (_, _, arguments) in sql::calls(&tree).into_iter().filter(|(_, name, _)| name == "max") {
+    for statement in scopes.into_iter().flat_map(|s| &collected.body(s).statements) {
+        for (_, _, arguments) in trees(statement).iter().flat_map(sql::calls).filter(|(_, name, _)| name == "max") {
             columns.extend(arguments.iter().filter_map(ast::column).filter_map(|c| c.last().cloned()));
         }
     }

@@ -1,5 +1,7 @@
 //! Under which operations of a trigger a statement can run.
 
+use std::collections::HashMap;
+
 use serde_json::Value;
 
 use super::ast;
@@ -80,28 +82,28 @@ impl Firing<'_> {
         })
     }
 
-    fn allows(&self, guards: &[Guard]) -> bool {
-        guards.iter().all(|g| self.decides(&g.condition).is_none_or(|t| t != g.negated))
-    }
-
-    fn demands(&self, guards: &[Guard]) -> bool {
-        guards.iter().all(|g| self.decides(&g.condition).is_some_and(|t| t != g.negated))
-    }
-
-    /// Whether a statement can run in this firing, and whether that depends on anything but the firing.
-    pub fn reaches(&self, body: &Body, statement: usize) -> Option<Conditional> {
-        let wanted = &body.statements[statement];
-        if !self.allows(&wanted.guards) {
-            return None;
-        }
-        let mut conditional = !self.demands(&wanted.guards) || wanted.looped;
-        for earlier in body.statements[..statement].iter().filter(|s| s.kind == Kind::Return) {
-            if self.demands(&earlier.guards) {
-                return None;
+    /// Which statements can run in this firing, and whether that depends on anything but the firing; a statement that
+    /// cannot is none.
+    pub fn reaches(&self, body: &Body) -> Vec<Option<Conditional>> {
+        // a condition stands on the way to many statements, and is read once
+        let mut decided: HashMap<&str, Option<bool>> = HashMap::new();
+        let (mut returned, mut may_have_returned) = (false, false);
+        let mut reached = vec![];
+        for statement in &body.statements {
+            let (mut allowed, mut demanded) = (true, true);
+            for Guard { condition, negated } in &statement.guards {
+                let truth = *decided.entry(condition).or_insert_with(|| self.decides(condition));
+                allowed &= truth.is_none_or(|t| t != *negated);
+                demanded &= truth.is_some_and(|t| t != *negated);
             }
-            conditional |= self.allows(&earlier.guards);
+            let conditional = !demanded || statement.looped || may_have_returned;
+            reached.push((allowed && !returned).then_some(Conditional(conditional)));
+            if statement.kind == Kind::Return {
+                returned |= demanded;
+                may_have_returned |= allowed;
+            }
         }
-        Some(Conditional(conditional))
+        reached
     }
 }
 

@@ -116,6 +116,35 @@ pub struct Finding {
 }
 
 impl Finding {
+    /// A statement of a file that could not be read: nobody knows what it writes. `object` is a trigger's or function's kind and
+    /// name, where they are known.
+    pub fn unjudged(file: &str, line: u64, object: Option<&str>, reason: &str) -> Self {
+        let named = |kinds: &[&str]| {
+            let (kind, name) = object?.split_once(' ')?;
+            kinds.contains(&kind).then(|| name.to_owned())
+        };
+        let (trigger, function) = (named(&["trigger"]), named(&["function", "procedure"]));
+        let known = trigger.is_some() || function.is_some();
+        let code = if known { codes::UNPARSED } else { codes::UNJUDGED };
+        Self {
+            code: code.code.to_owned(),
+            severity: Severity::Warning,
+            trigger,
+            table: named(&["table"]),
+            function,
+            line: usize::try_from(line).ok().filter(|line| *line > 0),
+            operations: vec![],
+            event_table: None,
+            event_type: None,
+            version_source: VersionSource::Dynamic,
+            strategy: Some(Strategy::Manual),
+            allowed: vec![Strategy::Manual],
+            reasons: vec![reason.to_owned()],
+            file: Some(file.to_owned()),
+            declared: vec![],
+        }
+    }
+
     /// The statement, in words.
     pub fn place(&self) -> String {
         let line = self.line.map(|l| format!(", line {l}")).unwrap_or_default();

@@ -1,9 +1,11 @@
 //! First step of the two: a PL/pgSQL body as a flat list of the SQL it holds, each with the conditions it runs under.
 
 use std::fmt::Write;
+use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::limits;
 use crate::source::{Catalogue, Function};
 
 /// The body of a function.
@@ -25,7 +27,7 @@ pub struct Variable {
 }
 
 /// What a statement does with its SQL.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
 pub enum Kind {
     /// An SQL statement as it stands.
     Sql,
@@ -70,13 +72,14 @@ pub struct Statement {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Guard {
     /// The expression.
-    pub condition: String,
+    pub condition: Arc<str>,
     /// Whether it must be false (or null).
     pub negated: bool,
 }
 
 /// Parses the body of a PL/pgSQL function.
 pub fn parse(function: &Function, catalogue: &Catalogue) -> Result<Body, String> {
+    limits::check_body(&function.source)?;
     let tree = match pg_query::parse_plpgsql(&function.definition) {
         Ok(tree) => tree,
         // the parser has no catalogue: a field of a variable of a table's row type is unknown to it, of a record it is not
@@ -98,7 +101,12 @@ pub fn parse(function: &Function, catalogue: &Catalogue) -> Result<Body, String>
         body.variables.push(Variable { name, default });
     }
     if let Some(action) = root.get("action") {
-        Walk { body: &mut body, datums }.any(action, &Place::default());
+        let mut walk = Walk { body: &mut body, datums, conditions: 0 };
+        walk.any(action, &Place::default());
+        if walk.exceeds() {
+            let (all, each) = (limits::ALL_CONDITIONS, limits::CONDITIONS);
+            return Err(format!("more than {each} conditions on the way to a statement, or {all} on the ways to all"));
+        }
     }
     Ok(body)
 }
@@ -122,9 +130,9 @@ struct Place {
 }
 
 impl Place {
-    fn under(&self, condition: &str, negated: bool) -> Self {
+    fn under(&self, condition: &Arc<str>, negated: bool) -> Self {
         let mut place = self.clone();
-        place.guards.push(Guard { condition: condition.to_owned(), negated });
+        place.guards.push(Guard { condition: Arc::clone(condition), negated });
         place
     }
 }
@@ -132,10 +140,23 @@ impl Place {
 struct Walk<'a> {
     body: &'a mut Body,
     datums: &'a [Value],
+    /// Of all statements so far.
+    conditions: usize,
 }
 
 impl Walk<'_> {
+    fn exceeds(&self) -> bool {
+        self.conditions > limits::ALL_CONDITIONS
+    }
+
     fn any(&mut self, node: &Value, place: &Place) {
+        // nothing of the body is used then
+        if place.guards.len() > limits::CONDITIONS {
+            self.conditions = usize::MAX;
+        }
+        if self.exceeds() {
+            return;
+        }
         match node {
             Value::Array(nodes) => nodes.iter().for_each(|n| self.any(n, place)),
             Value::Object(map) => map.iter().for_each(|(name, inner)| self.statement(name, inner, place)),
@@ -145,7 +166,9 @@ impl Walk<'_> {
 
     fn statement(&mut self, name: &str, node: &Value, place: &Place) {
         let line = node.get("lineno").and_then(Value::as_u64).unwrap_or(0) as usize;
+        let conditions = &mut self.conditions;
         let mut push = |kind, sql: String, targets: Vec<String>| {
+            *conditions = conditions.saturating_add(place.guards.len());
             let Place { guards, swallowed, looped } = place.clone();
             let parameters = expressions(node.get("params"));
             self.body.statements.push(Statement { kind, sql, parameters, line, targets, guards, swallowed, looped });
@@ -206,11 +229,15 @@ impl Walk<'_> {
     }
 
     fn branches(&mut self, node: &Value, place: &Place) {
-        let condition = expression(node, "cond");
+        let condition: Arc<str> = expression(node, "cond").into();
         node.get("then_body").into_iter().for_each(|b| self.any(b, &place.under(&condition, false)));
         let mut rest = place.under(&condition, true);
         for elsif in array(node, "elsif_list").iter().filter_map(|e| e.get("PLpgSQL_if_elsif")) {
-            let condition = expression(elsif, "cond");
+            if self.exceeds() || rest.guards.len() > limits::CONDITIONS {
+                self.conditions = usize::MAX;
+                return;
+            }
+            let condition: Arc<str> = expression(elsif, "cond").into();
             elsif.get("stmts").into_iter().for_each(|b| self.any(b, &rest.under(&condition, false)));
             rest = rest.under(&condition, true);
         }
@@ -223,10 +250,15 @@ impl Walk<'_> {
         let variable = node.get("t_varno").and_then(Value::as_u64).map(|n| format!("\"__Case__Variable_{n}__\""));
         let mut rest = place.clone();
         for when in array(node, "case_when_list").iter().filter_map(|w| w.get("PLpgSQL_case_when")) {
+            if self.exceeds() || rest.guards.len() > limits::CONDITIONS {
+                self.conditions = usize::MAX;
+                return;
+            }
             let mut condition = expression(when, "expr");
             if let Some(variable) = &variable {
                 condition = condition.replace(variable, &format!("({subject})"));
             }
+            let condition: Arc<str> = condition.into();
             when.get("stmts").into_iter().for_each(|b| self.any(b, &rest.under(&condition, false)));
             rest = rest.under(&condition, true);
         }

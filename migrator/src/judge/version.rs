@@ -301,11 +301,12 @@ impl<'a> Tracer<'a> {
     }
 
     fn target_of(&self, statement: &Statement, at: usize, name: &str, scope: usize, n: usize, depth: usize) -> Origin {
-        let Some(tree) = trees(statement).into_iter().next() else {
+        let trees = trees(statement);
+        let Some(tree) = trees.first() else {
             return Origin::new(VersionSource::Dynamic, format!("{name} comes from a statement that cannot be read"));
         };
-        if let Some(select) = ast::node(&tree, "SelectStmt") {
-            if let Some(origin) = self.reads_newest(&tree, scope, n) {
+        if let Some(select) = ast::node(tree, "SelectStmt") {
+            if let Some(origin) = self.reads_newest(tree, scope, n) {
                 return origin;
             }
             let target = ast::list(select, "target_list")
@@ -316,7 +317,7 @@ impl<'a> Tracer<'a> {
                 return Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed"));
             };
             if self.reads_a_column(target, select, scope) {
-                return from_a_table(&tree, name);
+                return from_a_table(tree, name);
             }
             return self.trace(target, scope, n, depth + 1);
         }
@@ -345,11 +346,11 @@ impl<'a> Tracer<'a> {
         let Some((n, statement)) = filled else {
             return Origin::new(VersionSource::Dynamic, format!("{record}.{field} cannot be followed"));
         };
-        for tree in trees(statement) {
-            if let Some(origin) = self.reads_newest(&tree, scope, n).filter(|_| statement.kind == Kind::Sql) {
+        for tree in trees(statement).iter() {
+            if let Some(origin) = self.reads_newest(tree, scope, n).filter(|_| statement.kind == Kind::Sql) {
                 return origin;
             }
-            for target in ast::find(&tree, "ResTarget") {
+            for target in ast::find(tree, "ResTarget") {
                 let Some(val) = target.get("val").filter(|v| v.is_object()) else { continue };
                 // a column that is passed on as it is says no more than the record does
                 if ast::text(target, "name") == field && ast::column(val).is_none() {

@@ -7,6 +7,7 @@ use super::Report;
 use super::screen::text;
 use crate::error::Error;
 use crate::output::Output;
+use crate::text::shown;
 
 const PREFIX: &str = "domain_events_";
 
@@ -98,7 +99,7 @@ fn braces(labels: &[(String, String)]) -> String {
     let pairs: Vec<_> = labels
         .iter()
         .map(|(key, value)| {
-            format!("{key}=\"{}\"", value.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+            format!("{key}=\"{}\"", shown(value).replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
         })
         .collect();
     format!("{{{}}}", pairs.join(","))
@@ -111,6 +112,7 @@ mod tests {
     #[test]
     fn labels_are_escaped() {
         assert_eq!(braces(&[]), "");
+        assert_eq!(braces(&[("a".into(), "\u{1b}c".into())]), r#"{a="\\x1bc"}"#);
         assert_eq!(braces(&[("a".into(), "b\"c\\\n".into())]), r#"{a="b\"c\\\n"}"#);
     }
 }

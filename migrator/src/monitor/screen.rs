@@ -7,6 +7,7 @@ use anstyle::{AnsiColor, Style};
 use super::{Check, Failures, Finding, Report, TypeCount};
 use crate::error::Error;
 use crate::output::Output;
+use crate::text::in_line;
 
 /// Findings of one code that are shown one by one.
 const SHOWN: usize = 5;
@@ -113,7 +114,7 @@ impl Paint {
 /// Prints the whole report.
 pub fn print(report: &Report, out: &Output) -> Result<(), Error> {
     let paint = Paint::stdout();
-    out.line(paint.bold("Domain Events Health Monitor"))?;
+    out.styled(paint.bold("Domain Events Health Monitor"))?;
     out.line("============================")?;
     out.line(format!(
         "{} (PostgreSQL {}{}), {} engine {}, as {}, {}",
@@ -135,7 +136,7 @@ pub fn print(report: &Report, out: &Output) -> Result<(), Error> {
             (_, Some(_)) => "read was what came since the last run",
             (_, None) => "every event was read, and a standby or a read-only database remembers nothing",
         };
-        out.line(format!("  {} {how}, {:.2} s", paint.mark("info"), integrity.check.seconds))?;
+        out.styled(format!("  {} {how}, {:.2} s", paint.mark("info"), integrity.check.seconds))?;
     }
     if let Some(check) = &report.performance {
         section("Performance", check, PERFORMANCE, paint, out)?;
@@ -149,7 +150,7 @@ pub fn print(report: &Report, out: &Output) -> Result<(), Error> {
     }
     if let Some(projections) = &report.projections {
         heading("Projections", paint, out)?;
-        out.line(format!("  {} not available: {}", paint.mark("info"), projections.reason))?;
+        out.styled(format!("  {} not available: {}", paint.mark("info"), in_line(&projections.reason)))?;
     }
     if let Some(alerts) = &report.alerts {
         heading("Alerts", paint, out)?;
@@ -168,11 +169,11 @@ pub fn print(report: &Report, out: &Output) -> Result<(), Error> {
         (0, _) => format!("{} Health check complete: {warnings} warnings", paint.mark("warning")),
         _ => format!("{} Health check complete: {errors} errors, {warnings} warnings", paint.mark("error")),
     };
-    out.line(verdict)
+    out.styled(verdict)
 }
 
 fn heading(title: &str, paint: Paint, out: &Output) -> Result<(), Error> {
-    out.line(format!("\n{}", paint.bold(title)))
+    out.styled(format!("\n{}", paint.bold(title)))
 }
 
 fn section(title: &str, check: &Check, topics: &[(&str, &[&str])], paint: Paint, out: &Output) -> Result<(), Error> {
@@ -180,7 +181,7 @@ fn section(title: &str, check: &Check, topics: &[(&str, &[&str])], paint: Paint,
     for (passed, codes) in topics {
         let found: Vec<_> = check.findings.iter().filter(|f| codes.contains(&f.code.as_str())).collect();
         if found.is_empty() {
-            out.line(format!("  {} {passed}", paint.mark("ok")))?;
+            out.styled(format!("  {} {passed}", paint.mark("ok")))?;
         }
         for code in *codes {
             findings(found.iter().filter(|f| f.code == *code).copied(), paint, out)?;
@@ -197,12 +198,12 @@ fn section(title: &str, check: &Check, topics: &[(&str, &[&str])], paint: Paint,
 fn findings<'a>(found: impl Iterator<Item = &'a Finding>, paint: Paint, out: &Output) -> Result<(), Error> {
     let found: Vec<_> = found.collect();
     for finding in found.iter().take(SHOWN) {
-        out.line(format!(
+        out.styled(format!(
             "  {} {} {}: {}",
             paint.mark(&finding.severity),
-            paint.bold(&finding.code),
-            finding.object,
-            finding.detail
+            paint.bold(&in_line(&finding.code)),
+            in_line(&finding.object),
+            in_line(&finding.detail)
         ))?;
     }
     if found.len() > SHOWN {
@@ -244,7 +245,7 @@ fn statistics(report: &Report, paint: Paint, out: &Output) -> Result<(), Error> 
     });
     out.table(&["metric", "labels", "value", "meaning"], rows)?;
     if let Some(types) = report.event_types.as_ref().filter(|t| !t.is_empty()) {
-        out.line(format!("\n{}", paint.bold("Most frequent of the newest events")))?;
+        out.styled(format!("\n{}", paint.bold("Most frequent of the newest events")))?;
         let row = |t: &TypeCount| vec![t.aggregate_type.clone(), t.event_type.clone(), grouped(t.events as f64)];
         out.table(&["aggregate type", "event type", "events"], types.iter().map(row))?;
     }
@@ -254,9 +255,9 @@ fn statistics(report: &Report, paint: Paint, out: &Output) -> Result<(), Error> 
 fn dead_letters(failures: &Failures, paint: Paint, out: &Output) -> Result<(), Error> {
     heading("Failures", paint, out)?;
     if failures.pending == 0 {
-        return out.line(format!("  {} No dead letters wait", paint.mark("ok")));
+        return out.styled(format!("  {} No dead letters wait", paint.mark("ok")));
     }
-    out.line(format!(
+    out.styled(format!(
         "  {} {} dead letters wait for domain_events.retry_capture_failures()",
         paint.mark("warning"),
         grouped(failures.pending as f64)

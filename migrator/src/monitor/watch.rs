@@ -10,6 +10,7 @@ use super::{Finding, Metric, exit, read};
 use crate::Context;
 use crate::cli::MonitorArgs;
 use crate::error::{Doing, Error, Exit};
+use crate::text::in_line;
 
 /// How often the checks run.
 const CHECK_EVERY: Duration = Duration::from_secs(60);
@@ -39,7 +40,7 @@ pub async fn run(args: &MonitorArgs, conn: &mut PgConnection, ctx: &Context) -> 
         before = Some(now);
         if terminal {
             // home, then clear what is below: less flicker than clearing first
-            ctx.out.line("\x1b[H\x1b[J")?;
+            ctx.out.styled("\x1b[H\x1b[J")?;
         }
         print(&stats, &events, rate, checked.as_ref(), ctx)?;
         refreshes += 1;
@@ -103,7 +104,7 @@ fn print(
     let paint = Paint::stdout();
     let out = &ctx.out;
     let recent = |window| value(stats, "events_recent", Some(("window", window)));
-    out.line(paint.bold("Domain Events Live Monitor"))?;
+    out.styled(paint.bold("Domain Events Live Monitor"))?;
     out.line(format!(
         "events   {} in {} streams, {} captures",
         grouped(value(stats, "events", None)),
@@ -127,16 +128,16 @@ fn print(
         let ago = checked.at.elapsed().as_secs();
         let serious: Vec<_> = checked.findings.iter().filter(|f| f.severity != "info").collect();
         match serious.len() {
-            0 => out.line(format!("checks   {} nothing found, {ago} s ago", paint.mark("ok")))?,
-            n => out.line(format!("checks   {} {n} findings, {ago} s ago", paint.mark("error")))?,
+            0 => out.styled(format!("checks   {} nothing found, {ago} s ago", paint.mark("ok")))?,
+            n => out.styled(format!("checks   {} {n} findings, {ago} s ago", paint.mark("error")))?,
         }
         for finding in serious.iter().take(5) {
-            out.line(format!(
+            out.styled(format!(
                 "         {} {} {}: {}",
                 paint.mark(&finding.severity),
-                finding.code,
-                finding.object,
-                finding.detail
+                in_line(&finding.code),
+                in_line(&finding.object),
+                in_line(&finding.detail)
             ))?;
         }
     }

@@ -1,7 +1,7 @@
 //! A MySQL table as PostgreSQL makes it: the table at once, keys, indexes, foreign keys and triggers after its rows are in.
 
 use super::portable;
-use super::schema::{ForeignKey, Key, KeyKind, Table};
+use super::schema::{Column, ForeignKey, Key, KeyKind, Table};
 use super::types::{self, Codec};
 use crate::db::{quote_ident, quote_literal};
 
@@ -45,9 +45,9 @@ pub fn ddl(table: &Table, schema: &str) -> Ddl {
         let generated = column.generated.as_ref().map(|(text, _)| (text, portable::expression(text, table)));
         match (&generated, &column.default) {
             (Some((_, Some(sql))), _) => line.push_str(&format!(" generated always as ({sql}) stored")),
-            (Some((text, None)), _) => note(&format!(
-                "is generated as {text}, which is not translated: it becomes a plain column without values"
-            )),
+            (Some((text, None)), _) => {
+                note(&format!("is generated as {text}, which is not translated: it becomes a plain column"))
+            }
             (None, Some(initial)) => match portable::default(initial, mapped.codec, &mapped.sql) {
                 Ok(Some(sql)) => line.push_str(&format!(" default {sql}")),
                 Ok(None) => {}
@@ -111,6 +111,24 @@ pub fn ddl(table: &Table, schema: &str) -> Ddl {
         made.notes.push(format!("{}: its partitions become one table", table.name));
     }
     made
+}
+
+/// Whether a column is generated in PostgreSQL too.
+pub fn is_generated(column: &Column, table: &Table) -> bool {
+    column.generated.as_ref().is_some_and(|(text, _)| portable::expression(text, table).is_some())
+}
+
+fn has_generated(table: &Table) -> bool {
+    table.columns.iter().any(|c| is_generated(c, table))
+}
+
+/// The table with these generated columns as plain ones, which hold what the source says they hold.
+pub fn with_plain(table: &Table, names: &[String]) -> Table {
+    let mut plain = table.clone();
+    for column in plain.columns.iter_mut().filter(|c| names.contains(&c.name)) {
+        (column.generated, column.nullable, column.default) = (None, true, None);
+    }
+    plain
 }
 
 fn insensitive(table: &Table) -> bool {
@@ -229,8 +247,19 @@ fn touch(table: &Table, name: &str, schema: &str, made: &mut Ddl) {
     ));
     let about = format!("ON UPDATE CURRENT_TIMESTAMP of table {}.", table.name);
     made.triggers.push(format!("comment on function {function}() is {}", quote_literal(&about)));
+    // a condition of a BEFORE trigger may not see a generated column, nor a whole row that has one
+    let changed = if has_generated(table) {
+        let row = |record: &str| {
+            let plain = table.columns.iter().filter(|c| !is_generated(c, table));
+            let fields: Vec<_> = plain.map(|c| format!("{record}.{}", quote_ident(&c.name))).collect();
+            format!("row({})", fields.join(", "))
+        };
+        format!("{} is distinct from {}", row("old"), row("new"))
+    } else {
+        "old.* is distinct from new.*".into()
+    };
     made.triggers.push(format!(
-        "create trigger {} before update on {name} for each row when (old.* is distinct from new.*) execute function {function}()",
+        "create trigger {} before update on {name} for each row when ({changed}) execute function {function}()",
         quote_ident(&trigger)
     ));
 }

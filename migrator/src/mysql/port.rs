@@ -11,6 +11,7 @@ use crate::error::Error;
 use crate::judge;
 use crate::plan::Brought;
 use crate::source::{Catalogue, types::quoted};
+use crate::url::redacted;
 
 /// What goes to PostgreSQL.
 #[derive(Debug, Default)]
@@ -108,7 +109,11 @@ fn missing_tables(
     Err(Error::refused(
         "42P01",
         format!("the database has no table {} in schema {schema}", names.join(", ")),
-        format!("Make them first: domain-events import --from {from} --tables {} [--no-rows]", names.join(",")),
+        format!(
+            "Make them first: domain-events import --from {} --tables {} [--no-rows]",
+            redacted(from),
+            names.join(",")
+        ),
     ))
 }
 

@@ -13,6 +13,7 @@ use sqlx::{ConnectOptions, Connection, Executor, Row};
 use super::dump::{Session, Statement};
 use super::source::{Fold, Server, Source};
 use crate::error::{Doing, Error};
+use crate::url;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 
@@ -231,6 +232,7 @@ fn parse_url(url: &str) -> Result<MySqlConnectOptions, Error> {
     };
     let rest = url.strip_prefix("mysql://").or_else(|| url.strip_prefix("mariadb://"));
     let Some(rest) = rest else { return Err(bad("the URL must start with mysql:// or mariadb://".into())) };
+    url::check(url).map_err(|why| bad(format!("the URL is not valid: {why}")))?;
     let options = MySqlConnectOptions::from_str(&format!("mysql://{rest}"))
         .map_err(|e| bad(format!("the URL is not valid: {e}")))?;
     if options.get_database().is_none_or(str::is_empty) {

@@ -10,7 +10,7 @@ use super::translate::flow;
 use super::translate::helpers::Helper;
 use super::translate::notes::{Fate, Note};
 use super::translate::program::{self, Translated};
-use crate::judge::{self, Finding, Judged, Severity, Strategy, VersionSource, codes};
+use crate::judge::{self, Finding, Judged, Severity, Strategy};
 use crate::source::{Catalogue, Relation, fold_into, types::quoted};
 
 /// The schema that a source is judged in.
@@ -181,32 +181,9 @@ impl World {
 pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
     let report = judge::judge(&world.catalogue);
     let mut findings: Vec<Finding> = report.judged.iter().map(|j| told(world, j)).collect();
-    findings.extend(source.problems.iter().filter_map(|problem| {
-        // a program whose head could not be read may write events
-        let object = problem.object.as_deref()?;
-        let (kind, name) = object.split_once(' ')?;
-        if !matches!(kind, "trigger" | "function" | "procedure") {
-            return None;
-        }
-        let named = |wanted: bool| wanted.then(|| name.to_owned());
-        Some(Finding {
-            code: codes::UNPARSED.code.to_owned(),
-            severity: Severity::Warning,
-            trigger: named(kind == "trigger"),
-            table: None,
-            function: named(kind != "trigger"),
-            line: usize::try_from(problem.line).ok().filter(|l| *l > 0),
-            operations: vec![],
-            event_table: None,
-            event_type: None,
-            version_source: VersionSource::Dynamic,
-            strategy: Some(Strategy::Manual),
-            allowed: vec![Strategy::Manual],
-            reasons: vec![problem.reason.clone()],
-            file: Some(problem.file.clone()),
-            declared: vec![],
-        })
-    }));
+    // what could not be read may write events; what is said of the whole source is no statement
+    let unread = source.problems.iter().filter(|p| p.line > 0 || p.object.is_some());
+    findings.extend(unread.map(|p| Finding::unjudged(&p.file, p.line, p.object.as_deref(), &p.reason)));
     findings.sort_by(|a, b| {
         let key = |f: &Finding| {
             (std::cmp::Reverse(f.severity), f.table.clone(), f.trigger.clone(), f.function.clone(), f.line)

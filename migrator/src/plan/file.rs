@@ -1,16 +1,29 @@
 //! The plan as a file: TOML that a person can read, review in a pull request, and decide in.
 
 use std::fmt::Write;
+use std::io::Write as _;
 use std::path::Path;
 
 use super::{Brought, EventTable, FORMAT, Object, Plan, Port, Statement, Step};
 use crate::adopt::Legacy;
 use crate::error::Error;
+use crate::files::{self, Fresh, Readers};
+use crate::text::is_unsafe;
+
+/// A plan is read into memory; a larger file is none.
+const LARGEST: u64 = 64 * 1024 * 1024;
 
 /// Reads a plan.
 pub fn read(path: &Path) -> Result<Plan, Error> {
-    let text = std::fs::read_to_string(path).map_err(|e| Error::io(format!("the plan {}", path.display()), e))?;
-    parse(&text, &path.display().to_string())
+    let name = files::shown(path);
+    if files::expect_regular(path)?.len() > LARGEST {
+        return Err(Error::usage(
+            format!("{name} is larger than {LARGEST} bytes: it is no plan"),
+            "Write one with `domain-events plan --out FILE`.",
+        ));
+    }
+    let text = std::fs::read_to_string(path).map_err(|e| Error::io(format!("the plan {name}"), e))?;
+    parse(&text, &name)
 }
 
 fn parse(text: &str, name: &str) -> Result<Plan, Error> {
@@ -46,9 +59,25 @@ pub fn check_decided(plan: &Plan) -> Result<(), Error> {
     ))
 }
 
-/// Writes a plan.
-pub fn write(plan: &Plan, path: &Path) -> Result<(), Error> {
-    std::fs::write(path, text(plan)).map_err(|e| Error::io(format!("the plan {}", path.display()), e))
+/// Whether a plan can be written there: an earlier plan is replaced, anything else is not.
+pub fn check_out(path: &Path) -> Result<(), Error> {
+    files::check(path, WHAT, is_ours).map(drop)
+}
+
+/// Writes a plan; whether an earlier one was replaced.
+pub fn write(plan: &Plan, path: &Path) -> Result<bool, Error> {
+    let mut file = Fresh::begin(path, WHAT, Readers::Owner, is_ours)?;
+    file.write_all(text(plan).as_bytes()).map_err(|e| Error::io(format!("the plan {}", files::shown(path)), e))?;
+    let replaces = file.replaces;
+    file.finish()?;
+    Ok(replaces)
+}
+
+const WHAT: &str = "a plan";
+
+/// Whether a file begins as `text` begins it.
+fn is_ours(head: &str) -> bool {
+    head.starts_with("# A plan of domain-events ") && head.contains("\nplan_id = ")
 }
 
 /// The file's text.
@@ -301,10 +330,8 @@ fn optional(out: &mut String, key: &str, value: Option<&str>) -> std::fmt::Resul
 }
 
 fn field(out: &mut String, key: &str, value: &str) -> std::fmt::Result {
-    let readable = value.contains('\n')
-        && !value.contains("'''")
-        && !value.ends_with('\'')
-        && value.chars().all(|c| c == '\n' || c == '\t' || !c.is_control());
+    let readable =
+        value.contains('\n') && !value.contains("'''") && !value.ends_with('\'') && !value.contains(is_unsafe);
     if readable {
         // a literal string: nothing in it is escaped, and its first newline does not count
         writeln!(out, "{key} = '''\n{value}'''")
@@ -327,7 +354,7 @@ fn list(out: &mut String, key: &str, values: &[String]) -> std::fmt::Result {
     }
 }
 
-/// A basic string: every byte comes back.
+/// A basic string: every byte comes back, and nothing in it is obeyed by a terminal that shows the file.
 fn quoted(value: &str) -> String {
     let mut text = String::from("\"");
     for c in value.chars() {
@@ -337,7 +364,7 @@ fn quoted(value: &str) -> String {
             '\n' => text.push_str("\\n"),
             '\r' => text.push_str("\\r"),
             '\t' => text.push_str("\\t"),
-            c if c.is_control() => text.push_str(&format!("\\u{:04X}", c as u32)),
+            c if is_unsafe(c) => text.push_str(&format!("\\U{:08X}", c as u32)),
             c => text.push(c),
         }
     }
@@ -347,7 +374,7 @@ fn quoted(value: &str) -> String {
 
 /// A name in a comment must not end it.
 fn comment(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { ' ' } else { c }).collect()
+    text.chars().map(|c| if c.is_control() || is_unsafe(c) { ' ' } else { c }).collect()
 }
 
 #[cfg(test)]
@@ -443,10 +470,14 @@ mod tests {
             "\\d \"x\" \t",
             "\r\nwindows\r\n",
             "é\u{1}\u{7f}",
+            "\u{1b}]0;pwned\u{7}\u{9b}31m",
+            "two\nlines \u{202e}of\u{2066} it\u{e0041}",
             "",
         ] {
             let plan = plan(wild);
             assert_eq!(parse(&text(&plan), "test").unwrap(), plan, "{wild:?}");
+            assert!(!text(&plan).contains(is_unsafe), "{wild:?}");
+            assert!(is_ours(&text(&plan)), "{wild:?}");
         }
     }
 

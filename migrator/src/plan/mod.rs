@@ -16,7 +16,7 @@ use sha2::{Digest, Sha256};
 
 pub use bring::Brought;
 pub use build::{Choices, build};
-pub use file::{check_decided, read, text, write};
+pub use file::{check_decided, check_out, read, text, write};
 
 use crate::adopt::Legacy;
 use crate::judge::{Strategy, VersionSource};

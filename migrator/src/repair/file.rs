@@ -2,8 +2,9 @@
 //! renumbered. Written and read without ever holding the lines in memory.
 
 use std::fmt::Write as _;
-use std::fs::File;
+use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Read, Write};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
@@ -14,8 +15,12 @@ use sqlx::PgConnection;
 use super::map::{Entry, Renumbering};
 use super::{PREFIX, Subject};
 use crate::error::Error;
+use crate::files::{self, Fresh, Readers};
+use crate::text::{is_unsafe, json_line};
 
 const FORMAT: u32 = 1;
+/// The head has no longer line.
+const LONGEST_LINE: u64 = 1024 * 1024;
 /// What separates the head from the map.
 const MARKER: &str =
     "# The map: [table, batch, aggregate type, aggregate id, key of the row, old version, new version]";
@@ -98,11 +103,14 @@ pub async fn write(
     path: &Path,
     bar: &indicatif::ProgressBar,
 ) -> Result<Header, Error> {
+    let mut file = Fresh::begin(path, WHAT, Readers::Owner, is_ours)?;
+    // the map comes first, for the head counts it; two of them at a time would only be an accident
     let mut part = path.as_os_str().to_owned();
-    part.push(".part");
+    part.push(format!(".{}.map", std::process::id()));
     let part = PathBuf::from(part);
     let result = async {
-        let mut out = BufWriter::new(File::create(&part).map_err(|e| failed(&part, e))?);
+        let created = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&part);
+        let mut out = BufWriter::new(created.map_err(|e| failed(&part, e))?);
         for (n, table) in header.tables.iter_mut().enumerate() {
             let rows = Renumbering::open(conn, &table.subject, reorder).await?;
             let mut batch_events = 0;
@@ -135,7 +143,8 @@ pub async fn write(
                         before(&mut stream.before, old.as_deref(), new);
                     }
                     let entry = Entry { table: n, batch: table.batches, kind, id, key, old, new };
-                    serde_json::to_writer(&mut out, &entry.line()).map_err(|e| Error::json("the map", e))?;
+                    let line = json_line(&entry.line()).map_err(|e| Error::json("the map", e))?;
+                    out.write_all(line.as_bytes()).map_err(|e| failed(&part, e))?;
                     out.write_all(b"\n").map_err(|e| failed(&part, e))?;
                 }
             }
@@ -143,16 +152,27 @@ pub async fn write(
         }
         out.flush().map_err(|e| failed(&part, e))?;
         header.content = digest(&head(&header), File::open(&part).map_err(|e| failed(&part, e))?, &part)?;
-        let mut file = BufWriter::new(File::create(path).map_err(|e| failed(path, e))?);
         let mut map = File::open(&part).map_err(|e| failed(&part, e))?;
         let text = head(&header).replacen("content = \"\"", &format!("content = {}", json!(header.content)), 1);
         file.write_all(text.as_bytes()).map_err(|e| failed(path, e))?;
         std::io::copy(&mut map, &mut file).map_err(|e| failed(path, e))?;
-        file.flush().map_err(|e| failed(path, e))
+        file.finish()
     }
     .await;
     std::fs::remove_file(&part).ok();
     result.map(|()| header)
+}
+
+const WHAT: &str = "a repair";
+
+/// Whether a file begins as `head` begins it.
+fn is_ours(head: &str) -> bool {
+    head.starts_with("# A repair of domain-events ")
+}
+
+/// Whether a repair can be written there: an earlier one is replaced, anything else is not.
+pub fn check_out(path: &Path) -> Result<(), Error> {
+    files::check(path, WHAT, is_ours).map(drop)
 }
 
 /// Appends a version to those of its stream, as long as a person would read them.
@@ -166,11 +186,12 @@ fn before(text: &mut String, old: Option<&str>, place: i64) {
 }
 
 fn failed(path: &Path, error: std::io::Error) -> Error {
-    Error::io(format!("the repair {}", path.display()), error)
+    Error::io(format!("the repair {}", files::shown(path)), error)
 }
 
 /// Reads the head, and the map once for its digest.
 pub fn open(path: &Path) -> Result<Repair, Error> {
+    files::expect_regular(path)?;
     let mut file = BufReader::new(File::open(path).map_err(|e| failed(path, e))?);
     let (text, found) = read_head(&mut file, path)?;
     let not_one = |why: &str| {
@@ -200,7 +221,9 @@ fn read_head(file: &mut impl BufRead, path: &Path) -> Result<(String, bool), Err
     let mut text = String::new();
     loop {
         let start = text.len();
-        if file.read_line(&mut text).map_err(|e| failed(path, e))? == 0 {
+        // a line of any length is no head of ours
+        let read = file.by_ref().take(LONGEST_LINE).read_line(&mut text).map_err(|e| failed(path, e))?;
+        if read == 0 || text.len() as u64 > 64 * LONGEST_LINE {
             return Ok((text, false));
         }
         if text[start..].starts_with(MARKER) {
@@ -251,8 +274,9 @@ fn head(header: &Header) -> String {
     let mut out = String::new();
     // writing to a string cannot fail
     let _ = compose(&mut out, header);
-    // the one character that a string of JSON may hold and a string of TOML may not
-    out.replace('\u{7f}', "\\u007f")
+    // what a string of JSON may hold and a string of TOML may not, and what a terminal would obey
+    let escape = |c: char| if is_unsafe(c) { format!("\\U{:08X}", c as u32) } else { c.to_string() };
+    out.chars().map(escape).collect()
 }
 
 fn compose(out: &mut String, header: &Header) -> std::fmt::Result {

@@ -20,7 +20,7 @@ use serde::{Deserialize, Serialize};
 pub use carry::{Done, carry_out, check};
 pub use choose::{Wanted, choose};
 pub use examine::{Examined, Finding, examine};
-pub use file::{Header, Repair, Table, open, write};
+pub use file::{Header, Repair, Table, check_out, open, write};
 pub use key::add as add_key;
 pub use obstacles::{Obstacle, refusal};
 pub use renumber::has_stream_index;

@@ -21,6 +21,11 @@ pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>,
     Ok(files)
 }
 
+/// Whether a file is PHP, by its name.
+pub fn is_php(file: &Path) -> bool {
+    file.extension().is_some_and(|e| e.eq_ignore_ascii_case("php"))
+}
+
 fn collect(directory: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> Result<(), Error> {
     let io = |e| Error::io(directory.display().to_string(), e);
     for entry in std::fs::read_dir(directory).map_err(io)? {

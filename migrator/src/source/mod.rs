@@ -8,7 +8,7 @@ pub(crate) mod types;
 use serde::{Deserialize, Serialize};
 
 pub(crate) use offline::Statements;
-pub use offline::{MISSING, Problem, fold_into, from_sql, read as read_files};
+pub use offline::{MISSING, Problem, fold_into, from_inputs, from_sql};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};
 

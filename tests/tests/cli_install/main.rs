@@ -1,6 +1,7 @@
 //! `install`, `uninstall` and `status`, by running the binary.
 
 mod connect;
+mod hostile;
 mod install;
 mod status;
 mod switch;

@@ -1,6 +1,7 @@
 //! Importing from a real MariaDB and from dumps, as a user runs it.
 
 mod events;
+mod generated;
 mod interrupted;
 mod rejects;
 mod tables;

@@ -57,7 +57,7 @@ fn every_type_comes_over(db: &Db) {
             "{\"a\": [1.0, null, \"\u{e9}\"], \"b\": 1}",
             "0193e8f0-0000-7000-8000-00000000000a",
             "-65536",
-            "NULL",
+            "AB",
         ]
     );
     assert_eq!(text(1)[1..], ["NULL"; 28]);

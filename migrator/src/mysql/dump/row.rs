@@ -2,6 +2,9 @@
 
 use super::charset::Charset;
 
+/// Memory that is kept for the next row.
+const KEPT: usize = 32 * 1024 * 1024;
+
 /// One value of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Value<'a> {
@@ -73,6 +76,18 @@ impl Row {
         })
     }
 
+    /// Bytes of all its values.
+    pub fn size(&self) -> usize {
+        self.data.len()
+    }
+
+    /// Gives its memory away, with the place that a value has in it; the row has no values then.
+    pub fn take(&mut self, index: usize) -> Option<(Vec<u8>, std::ops::Range<usize>)> {
+        let (_, start, end) = *self.fields.get(index)?;
+        self.fields.clear();
+        Some((std::mem::take(&mut self.data), start..end))
+    }
+
     /// All values in order.
     pub fn values(&self) -> impl Iterator<Item = Value<'_>> {
         (0..self.fields.len()).filter_map(|i| self.get(i))
@@ -107,6 +122,7 @@ impl Row {
     pub(super) fn clear(&mut self, line: u64) {
         self.line = line;
         self.data.clear();
+        self.data.shrink_to(KEPT);
         self.fields.clear();
     }
 }

@@ -6,6 +6,7 @@ use super::Dump;
 use super::bytes::Bytes;
 use super::charset::Charset;
 use super::row::{Kind, Row};
+use super::scan::LARGEST;
 
 /// A row that cannot be read; the rest of its statement is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -322,7 +323,11 @@ impl<R: Read> Dump<R> {
     // As written, until the comma or parenthesis that ends it.
     fn expression(&mut self, row: &mut Row) -> Result<Option<&'static str>> {
         let mut depth = 0;
+        let start = row.data.len();
         loop {
+            if row.data.len() - start > LARGEST {
+                return Ok(Some("an expression is too long"));
+            }
             match self.bytes.peek(0)? {
                 None => return Ok(Some("the file ends within an expression: it is cut off")),
                 Some(b',' | b')') if depth == 0 => return Ok(None),

@@ -6,9 +6,12 @@ use std::sync::Arc;
 use super::block::{Block, Flow};
 use super::rows::is_word;
 use super::{Dump, Insert, Piece, Problem, Rows, Session, Statement};
+use crate::limits;
 
 /// A single statement above this size is left out; INSERT .. VALUES is never held whole.
-const LARGEST: usize = 64 * 1024 * 1024;
+pub(super) const LARGEST: usize = limits::STATEMENT;
+/// A longer word is read in parts.
+const WORD: usize = 16 * 1024;
 /// Enough for any keyword that matters here.
 const LONGEST_WORD: usize = 24;
 
@@ -166,7 +169,7 @@ impl<R: Read> Dump<R> {
     fn word(&mut self, open: &mut Open, fresh: bool) -> Result<Option<Option<Piece>>> {
         let mut length = 0;
         let own = self.delimiter != b";";
-        while self.bytes.peek(length)?.is_some_and(is_word) {
+        while length < WORD && self.bytes.peek(length)?.is_some_and(is_word) {
             if length > 0 && (own && self.delimiter_at(length)? || self.ends_line(b"$$", length)?) {
                 break;
             }
@@ -235,7 +238,10 @@ impl<R: Read> Dump<R> {
                 return Ok(false);
             }
             let plain = rest.iter().position(|b| matches!(*b, b'\\' | b'\n') || *b == quote).unwrap_or(rest.len());
-            into.extend_from_slice(&rest[..plain]);
+            // the caller leaves out what is larger; its end has to be found all the same
+            if into.len() <= LARGEST {
+                into.extend_from_slice(&rest[..plain]);
+            }
             self.bytes.take(plain);
             let Some(byte) = self.bytes.peek(0)? else { return Ok(false) };
             into.push(byte);
@@ -270,7 +276,7 @@ impl<R: Read> Dump<R> {
         let keep = !open.text.is_empty();
         self.fresh = fresh && kind == Comment::Block;
         self.through_comment(kind, |byte| {
-            if keep {
+            if keep && open.text.len() <= LARGEST {
                 open.text.push(byte);
             }
         })?;

@@ -14,6 +14,7 @@ use bytes::{
 use sqlparser::tokenizer::Token;
 
 use super::ast::{Position, SqlMode, Unread};
+use crate::limits;
 
 /// A token with the bytes it stands in.
 #[derive(Debug, Clone, PartialEq)]
@@ -111,6 +112,9 @@ impl Lexer<'_> {
     fn run(&mut self) -> Option<Broken> {
         while self.at < self.text.len() {
             let start = self.at;
+            if self.tokens.len() >= limits::LEXEMES {
+                return Some((start, "more words than are read of one statement"));
+            }
             match self.next() {
                 Ok(Some(token)) => {
                     self.tokens.push(Lexeme { token, start, end: self.at, position: Position { line: 0, column: 0 } })

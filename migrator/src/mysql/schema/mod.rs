@@ -9,6 +9,7 @@ mod token;
 pub use parse::parse_type;
 
 use super::dump::Session;
+use crate::limits;
 
 /// A table.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -192,6 +193,10 @@ impl Schema {
     /// `line` is the statement's own.
     pub fn take(&mut self, text: &str, line: u64, session: &Session) {
         let tokens = token::tokens(text, session.ansi_quotes(), session.no_backslash_escapes());
+        if tokens.len() >= limits::LEXEMES {
+            let reason = format!("a statement of more than {} words is not read", limits::LEXEMES);
+            return self.unread.push(Unread { line, table: None, reason });
+        }
         let mut cursor = token::Cursor::new(text, &tokens);
         if let Err(fault) = self.statement(&mut cursor, line) {
             let at = line + text[..fault.offset].matches('\n').count() as u64;

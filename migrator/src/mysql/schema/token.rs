@@ -1,5 +1,7 @@
 //! Words, names, strings and signs of a table's definition, with their places.
 
+use crate::limits;
+
 /// What a token is.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Kind {
@@ -24,11 +26,11 @@ pub struct Token {
     pub end: usize,
 }
 
-/// The tokens of a statement without comments.
+/// The tokens of a statement without comments, as many as are read.
 pub fn tokens(text: &str, ansi_quotes: bool, no_escapes: bool) -> Vec<Token> {
     let mut tokens = vec![];
     let mut at = 0;
-    while let Some(c) = text[at..].chars().next() {
+    while let Some(c) = text[at..].chars().next().filter(|_| tokens.len() < limits::LEXEMES) {
         let rest = &text[at..];
         let start = at;
         let kind = match c {

@@ -12,6 +12,66 @@ use super::{Problem, Server, Source, Sourced, kind_of, missing};
 /// Schemas of the server itself.
 const SYSTEM: [&str; 4] = ["mysql", "sys", "information_schema", "performance_schema"];
 
+/// Words with which a statement begins, but those that are looked at more closely.
+const STATEMENTS: [&str; 56] = [
+    "ALTER",
+    "ANALYZE",
+    "BEGIN",
+    "BINLOG",
+    "CACHE",
+    "CALL",
+    "CHANGE",
+    "CHECK",
+    "CHECKSUM",
+    "CLONE",
+    "COMMIT",
+    "DEALLOCATE",
+    "DESC",
+    "DESCRIBE",
+    "DO",
+    "DROP",
+    "EXECUTE",
+    "EXPLAIN",
+    "FLUSH",
+    "GET",
+    "GRANT",
+    "HANDLER",
+    "HELP",
+    "IMPORT",
+    "INSTALL",
+    "KILL",
+    "LOAD",
+    "OPTIMIZE",
+    "PREPARE",
+    "PURGE",
+    "RELEASE",
+    "RENAME",
+    "REPAIR",
+    "RESET",
+    "RESIGNAL",
+    "RESTART",
+    "REVOKE",
+    "ROLLBACK",
+    "SAVEPOINT",
+    "SHOW",
+    "SHUTDOWN",
+    "SIGNAL",
+    "SLAVE",
+    "START",
+    "STOP",
+    "TABLE",
+    "TRUNCATE",
+    "UNINSTALL",
+    "VALUES",
+    "WITH",
+    "XA",
+    "BACKUP",
+    "GRANT",
+    "SET",
+    "USE",
+    "SELECT",
+];
+
 /// Files that are being folded.
 #[derive(Debug, Default)]
 pub struct Fold {
@@ -61,7 +121,13 @@ impl Fold {
                 self.view(&statement.text, position, mode);
                 self.like(&statement.text, position, mode);
             }
-            _ => {}
+            [first, ..] if STATEMENTS.contains(first) => {}
+            _ if is_blank(&statement.text, position, mode) => return,
+            _ => {
+                let shown: String = statement.text.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
+                let shown: String = shown.chars().take(80).collect();
+                return self.problem(file, statement.line, None, format!("this is no statement of MySQL: {shown} .."));
+            }
         }
         if session.database.as_deref().is_some_and(is_system) {
             return;
@@ -268,6 +334,12 @@ impl Fold {
         self.source.server = Some(server);
         self.source.database = Some(database);
     }
+}
+
+/// Nothing but comments, or a query in parentheses.
+fn is_blank(text: &str, position: Position, mode: SqlMode) -> bool {
+    let lexed = Lexed::new(text, position, mode);
+    lexed.broken.is_none() && lexed.tokens.first().is_none_or(|l| l.token == Token::LParen)
 }
 
 fn is_system(database: &str) -> bool {

@@ -1,19 +1,26 @@
 //! Reading SQL files instead of a server: a `pg_dump -s`, or migrations folded in order. What a file does not hold (row
 //! counts, who uses what) stays empty and is said to be missing; one broken statement is reported and does not stop the rest.
 
-mod files;
 mod routines;
 mod split;
+mod stream;
 mod tables;
 
-use serde_json::Value;
+use std::io::Read;
 
-pub use files::read;
+use serde_json::Value;
+use stream::{Found, Stream, Taken};
+
 pub(crate) use split::Statements;
 
 use super::types::{self, Types};
 use super::{Catalogue, Relation};
+use crate::error::Error;
+use crate::files::Input;
 use crate::judge::ast::{self, list, node, text};
+
+/// After so many statements that cannot be read a file is something else.
+const UNREAD: usize = 5_000;
 
 /// What no file tells, in words.
 pub const MISSING: [&str; 5] = [
@@ -41,9 +48,22 @@ pub fn from_sql<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Cat
     let mut fold = Fold { catalogue, path: vec!["public".into()], next: 1, types: Types::default(), sequences: vec![] };
     let mut problems = vec![];
     for (file, whole) in files {
-        fold.file(file, whole, &mut problems);
+        fold.text(file, whole, &mut problems);
     }
     (fold.finished(), problems)
+}
+
+/// Folds files of any size, one after the other.
+pub fn from_inputs(inputs: impl IntoIterator<Item = Result<Input, Error>>) -> Result<(Catalogue, Vec<Problem>), Error> {
+    let catalogue = Catalogue { search_path: vec!["public".into()], ..Catalogue::default() };
+    let mut fold = Fold { catalogue, path: vec!["public".into()], next: 1, types: Types::default(), sequences: vec![] };
+    let mut problems = vec![];
+    for input in inputs {
+        let input = input?;
+        let name = input.name.clone();
+        fold.file(&name, input, &mut problems).map_err(|e| Error::io(name, e))?;
+    }
+    Ok((fold.finished(), problems))
 }
 
 /// Folds statements into a catalogue that is there already; the first that cannot be read is the error.
@@ -55,9 +75,14 @@ pub fn fold_into(catalogue: &mut Catalogue, sql: &str) -> Result<(), String> {
     let catalogue_so_far = std::mem::take(catalogue);
     let mut fold = Fold { catalogue: catalogue_so_far, path, next, types: Types::default(), sequences: vec![] };
     let mut problems = vec![];
-    fold.file("", sql, &mut problems);
+    fold.text("", sql, &mut problems);
     *catalogue = fold.catalogue;
     problems.into_iter().next().map_or(Ok(()), |problem| Err(problem.reason))
+}
+
+/// Whether a statement does nothing but insert rows.
+fn inserts(text: &str) -> bool {
+    text.split_whitespace().next().is_some_and(|word| word.eq_ignore_ascii_case("insert"))
 }
 
 /// A catalogue in the making.
@@ -72,32 +97,47 @@ struct Fold {
 }
 
 impl Fold {
-    fn file(&mut self, file: &str, whole: &str, problems: &mut Vec<Problem>) {
-        let mut statements = split::Statements::new(whole);
-        while let Some(piece) = statements.next() {
-            let line = || whole[..piece.start].matches('\n').count() + 1;
-            let mut problem = |reason: String| {
+    fn text(&mut self, file: &str, whole: &str, problems: &mut Vec<Problem>) {
+        // memory that is read cannot fail
+        let _ = self.file(file, whole.as_bytes(), problems);
+    }
+
+    fn file(&mut self, file: &str, reader: impl Read, problems: &mut Vec<Problem>) -> std::io::Result<()> {
+        let known = problems.len();
+        Stream::new(reader).each(|found, line| {
+            let mut problem = |reason: &str, text: &str| {
                 // a name that another statement has too would tell less than the statement's own words
-                let shown: String = piece.text.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
+                let shown: String = text.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
                 let shown: String = shown.chars().take(80).collect();
-                problems.push(Problem { file: file.to_owned(), line: line(), reason: format!("{reason}: {shown} ..") });
+                problems.push(Problem { file: file.to_owned(), line, reason: format!("{reason}: {shown} ..") });
             };
-            if let Some(open) = piece.open {
-                problem(open.to_owned());
-                continue;
-            }
-            match ast::parse(piece.text) {
-                Ok(trees) => {
-                    for reason in trees.iter().filter_map(|tree| self.statement(tree, piece.text).err()) {
-                        problem(reason);
+            let taken = match found {
+                // rows that are inserted change nothing of what is asked, and are most of many a dump
+                Found::Statement(text) | Found::Broken(text, _) if inserts(text) => Taken::Read,
+                Found::Broken(text, why) => {
+                    problem(&why, text);
+                    Taken::Read
+                }
+                Found::Statement(text) => match ast::parse(text) {
+                    Ok(trees) => {
+                        for reason in trees.iter().filter_map(|tree| self.statement(tree, text).err()) {
+                            problem(&reason, text);
+                        }
+                        Taken::Read
                     }
-                }
-                Err(reason) => {
-                    problem(reason);
-                    statements.resume_in(&piece);
-                }
+                    Err(reason) => {
+                        problem(&reason, text);
+                        Taken::Unread
+                    }
+                },
+            };
+            if problems.len() - known > UNREAD {
+                let reason = format!("more than {UNREAD} statements cannot be read: the rest of the file is not read");
+                problems.push(Problem { file: file.to_owned(), line, reason });
+                return Taken::Enough;
             }
-        }
+            taken
+        })
     }
 
     /// As the server would give it: its order, and without the store's own objects.

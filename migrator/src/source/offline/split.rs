@@ -23,11 +23,30 @@ const DOWN: [&str; 6] =
 pub struct Statements<'t> {
     text: &'t str,
     at: usize,
+    /// Nothing of what follows counts.
+    stopped: bool,
+    /// The text ended within the rows of a COPY.
+    in_rows: bool,
 }
 
 impl<'t> Statements<'t> {
     pub fn new(text: &'t str) -> Self {
-        Self { text, at: 0 }
+        Self { text, at: 0, stopped: false, in_rows: false }
+    }
+
+    /// Where the next statement is looked for.
+    pub fn at(&self) -> usize {
+        self.at
+    }
+
+    /// Whether a file was ended by a comment of a migration tool.
+    pub fn stopped(&self) -> bool {
+        self.stopped
+    }
+
+    /// Whether the rows of a COPY go on behind the text.
+    pub fn in_rows(&self) -> bool {
+        self.in_rows
     }
 
     /// Goes on inside a statement that turned out to be broken, where another seems to begin in it.
@@ -50,7 +69,7 @@ impl<'t> Statements<'t> {
     }
 
     /// Behind the rows that follow COPY .. FROM stdin.
-    fn after_rows(&self, mut at: usize) -> usize {
+    fn after_rows(&mut self, mut at: usize) -> usize {
         while at < self.text.len() {
             let end = self.line_end(at);
             if self.text[at..end].trim_end() == "\\." {
@@ -58,6 +77,7 @@ impl<'t> Statements<'t> {
             }
             at = end;
         }
+        self.in_rows = true;
         at
     }
 }
@@ -65,7 +85,9 @@ impl<'t> Statements<'t> {
 /// Whether a statement is followed by rows.
 fn takes_rows(statement: &str) -> bool {
     let mut words = statement.split_whitespace();
+    // a query that is copied has no rows behind it
     words.next().is_some_and(|w| w.eq_ignore_ascii_case("copy"))
+        && statement.len() < 64 * 1024
         && statement.to_ascii_lowercase().replace('\n', " ").contains("from stdin")
 }
 
@@ -76,7 +98,8 @@ impl<'t> Iterator for Statements<'t> {
         let bytes = self.text.as_bytes();
         let (mut at, mut start) = (self.at, None);
         let (mut depth, mut atomic, mut word, mut before) = (0_i32, 0_i32, String::new(), String::new());
-        let piece = |start: usize, end: usize, open| Piece { start, text: self.text[start..end].trim_end(), open };
+        let text = self.text;
+        let piece = |start: usize, end: usize, open| Piece { start, text: text[start..end].trim_end(), open };
         while at < bytes.len() {
             let rest = &self.text[at..];
             let here = bytes[at];
@@ -87,6 +110,7 @@ impl<'t> Iterator for Statements<'t> {
                     next = self.line_end(at);
                     let comment = rest[..next - at].trim().to_ascii_lowercase();
                     if start.is_none() && DOWN.iter().any(|d| comment.starts_with(d)) {
+                        self.stopped = true;
                         break;
                     }
                     at = next;
@@ -124,8 +148,9 @@ impl<'t> Iterator for Statements<'t> {
                     self.at = next;
                     if let Some(start) = start {
                         let found = piece(start, at, None);
-                        if takes_rows(found.text) {
-                            self.at = self.after_rows(self.line_end(next));
+                        let rows = takes_rows(found.text).then(|| self.line_end(next));
+                        if let Some(rows) = rows {
+                            self.at = self.after_rows(rows);
                         }
                         return Some(found);
                     }
