@@ -197,10 +197,22 @@ pub(super) unsafe fn read_head(slot: *mut pg_sys::TupleTableSlot, ours: u64) -> 
             version: (*values.add(AGGREGATE_VERSION - 1)).value() as i64,
             recorded_at: (*values.add(RECORDED_AT - 1)).value() as i64,
             position: (*values).value() as i64,
-            is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours,
+            is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours && is_written_now(slot),
             is_captured: datum::plain_text(*values.add(ORIGIN - 1)) == Some(Origin::Captured.name()),
             is_read_ahead: false,
         }
+    }
+}
+
+/// An event that was restored from another cluster may have the number of the running transaction. Its row tells.
+///
+/// # Safety
+/// As `read_head`.
+unsafe fn is_written_now(slot: *mut pg_sys::TupleTableSlot) -> bool {
+    // SAFETY: caller's promise; a tuple in a buffer has a header with the id of its (sub)transaction.
+    unsafe {
+        let tuple = raw::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut());
+        raw::TransactionIdIsCurrentTransactionId((*(*tuple).t_data).t_choice.t_heap.t_xmin)
     }
 }
 
