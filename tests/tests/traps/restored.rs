@@ -83,9 +83,9 @@ fn t15_a_foreign_number_is_no_step_of_ours(db: &Db) {
     );
     db.admin().run(
         "insert into domain_events.row_moves (capture_id, leaf, place, left_order, depth, after_version, old_id, new_id, transaction_id, old_row, old_key, new_key, changed)
-         select c.capture_id, 'p_0'::regclass, format('(0,%s)', row_number() over (partition by x))::tid, 1, 1, 0, id::text, id::text, x::text::xid8, '{\"k\": 9, \"id\": 9}', '{}', '{}', '{}'
+         select c.capture_id, 'p_0'::regclass, format('(0,%s)', row_number() over ())::tid, 1, 1, 0, id::text, id::text, x::text::xid8, '{\"k\": 9, \"id\": 9}', '{}', '{}', '{}'
            from domain_events.capture_config c, generate_series(1, 20) id,
-                generate_series(pg_snapshot_xmax(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 40) x
+                generate_series(pg_snapshot_xmax(pg_current_snapshot())::text::bigint, pg_snapshot_xmax(pg_current_snapshot())::text::bigint + 400) x
           where c.relation = 'p'::regclass
          on conflict do nothing;
          insert into domain_events.row_steps (file, place, transaction_id, after_version)
