@@ -18,15 +18,56 @@
 -- Under REPEATABLE READ and SERIALIZABLE the newest version may be invisible: there the insert meets the invisible row and
 -- raises 40001 by itself.
 
+-- Anybody may take any advisory lock, so the keys have a secret of this installation in them. It is the value of a sequence that
+-- nobody is granted to read: a function's text is public, and looking into a table would cost 2 us more per event. It is no
+-- more than a hurdle, for whoever sees a key in pg_locks while it is held can take it afterwards: that is why nobody ever waits
+-- longer for such a lock than `_await_lock()` does.
+create sequence domain_events.lock_salt as bigint minvalue -9223372036854775808;
+
+comment on sequence domain_events.lock_salt is 'A secret number, different in every installation, that the keys of advisory locks are made with';
+
+do $$ begin
+  perform pg_catalog.setval('domain_events.lock_salt', pg_catalog.hashtextextended(pg_catalog.concat(pg_catalog.gen_random_uuid(), pg_catalog.gen_random_uuid()), 0));
+end $$;
+
 create function domain_events._stream_key(aggregate_type text, aggregate_id text) returns bigint
-language sql immutable
+language sql volatile
 as $$
-  -- 64 bits of hash, seeded with a number of our own and the type: two streams share a key once in 2^64 pairs, and a small
-  -- number that an application locks is nobody's.
-  select pg_catalog.hashtextextended(aggregate_id, pg_catalog.hashtextextended(aggregate_type, 7238240))
+  -- 64 bits of hash: two streams share a key once in 2^64 pairs, and a small number that an application locks is nobody's.
+  select pg_catalog.hashtextextended(aggregate_id, pg_catalog.hashtextextended(aggregate_type, pg_catalog.pg_sequence_last_value('domain_events.lock_salt')))
 $$;
 
 comment on function domain_events._stream_key(text, text) is 'The advisory lock key of a stream';
+
+-- In line with the others that wait for the lock, but not for ever: it may be held by somebody who has no right to hold back
+-- writers. Who has waited in vain queues for the stream's row of stream_locks instead, which only the store can lock, and then
+-- waits at the unique key for the transaction that is really writing.
+create function domain_events._await_lock(key bigint, is_kept boolean) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '250ms'
+as $$
+declare
+  signal text;
+begin
+  begin
+    perform pg_advisory_xact_lock(key);
+    if not is_kept then
+      raise exception 'free' using errcode = 'DE001', constraint = '_free';  -- gives it back
+    end if;
+  exception
+    when lock_not_available then
+      return false;
+    when sqlstate 'DE001' then
+      get stacked diagnostics signal = constraint_name;
+      if signal <> '_free' then
+        raise;  -- the code of somebody else's error
+      end if;
+  end;
+  return true;
+end
+$$;
+
+comment on function domain_events._await_lock(bigint, boolean) is
+  'Waits up to 250 ms for an advisory lock and keeps it until the transaction ends, if that is wanted; false when it was in vain';
 
 -- The number of kept locks is a setting of the transaction, rolled back with the savepoint that took them. Anybody may set it,
 -- to anything: what is no small number counts as 0, four characters as enough; either way the key decides.
@@ -42,7 +83,10 @@ begin
     return false;
   end if;
   perform set_config('domain_events._kept_locks', (kept + 1)::text, true);
-  perform pg_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id));
+  if not pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id))
+     and not domain_events._await_lock(domain_events._stream_key(aggregate_type, aggregate_id), true) then
+    perform domain_events._queue(aggregate_type, aggregate_id);
+  end if;
   return true;
 end
 $$;
@@ -54,9 +98,36 @@ comment on function domain_events._keep_lock(text, text, int) is
 -- error too. One expression, so that it is written into the caller's: nothing interrupts between the lock and the answer.
 create function domain_events._lock_briefly(aggregate_type text, aggregate_id text) returns boolean
 language sql volatile
-as $$ select pg_catalog.pg_advisory_lock(domain_events._stream_key(aggregate_type, aggregate_id)) is not null $$;
+as $$ select pg_catalog.pg_try_advisory_lock(domain_events._stream_key(aggregate_type, aggregate_id)) $$;
 
-comment on function domain_events._lock_briefly(text, text) is 'Holds a stream until _unlock(); true once it does';
+comment on function domain_events._lock_briefly(text, text) is 'Holds a stream until _unlock(); false when somebody else does: then _wait_briefly()';
+
+create function domain_events._wait_briefly(aggregate_type text, aggregate_id text) returns boolean
+language plpgsql volatile
+as $$
+begin
+  perform domain_events._await_lock(domain_events._stream_key(aggregate_type, aggregate_id), false);
+  return pg_try_advisory_lock(domain_events._stream_key(aggregate_type, aggregate_id));
+end
+$$;
+
+comment on function domain_events._wait_briefly(text, text) is '_lock_briefly() once nobody else seems to hold the stream; false when somebody does all the same: then _queue()';
+
+-- The row is locked, and not written, where it is there already.
+create function domain_events._queue(aggregate_type text, aggregate_id text) returns void
+language plpgsql volatile
+as $$
+begin
+  perform from domain_events.stream_locks s
+    where s.event_table = 'domain_events.events'::regclass and s.aggregate_type = _queue.aggregate_type and s.aggregate_id = _queue.aggregate_id
+      for update;
+  if not found then
+    perform domain_events._lock_row('domain_events.events'::regclass, aggregate_type, aggregate_id);
+  end if;
+end
+$$;
+
+comment on function domain_events._queue(text, text) is 'Holds a stream of the store by its row of stream_locks until the transaction ends';
 
 create function domain_events._unlock(aggregate_type text, aggregate_id text) returns boolean
 language sql volatile
@@ -155,11 +226,12 @@ $$;
 
 comment on function domain_events._stream_version(text, text) is 'Newest visible version of a stream, 0 when there is none';
 
+-- In a store that was restored from another cluster, an event may have the number of this transaction. The row then is older.
 create function domain_events._is_own(aggregate_type text, aggregate_id text) returns boolean
 language plpgsql volatile
 as $$
 begin
-  return coalesce((select e.transaction_id = pg_current_xact_id_if_assigned()
+  return coalesce((select e.transaction_id = pg_current_xact_id_if_assigned() and age(e.xmin) <= 0
                      from domain_events.events e
                     where e.aggregate_type = _is_own.aggregate_type and e.aggregate_id = _is_own.aggregate_id
                     order by e.aggregate_version desc limit 1), false);
@@ -186,15 +258,18 @@ language plpgsql volatile
 as $$
 declare
   next_version bigint;
+  is_kept boolean;
+  is_held boolean;
   is_taken boolean;
   signal text;
 begin
   if domain_events._is_own(aggregate_type, aggregate_id) then
     return domain_events._stream_version(aggregate_type, aggregate_id) + 1;
   end if;
-  perform domain_events._keep_lock(aggregate_type, aggregate_id, 3);
+  is_kept := domain_events._keep_lock(aggregate_type, aggregate_id, 3);
   perform domain_events._lock_row('domain_events.events'::regclass, aggregate_type, aggregate_id);
   for attempt in 1 .. 100 loop
+    is_held := is_kept and pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id));
     next_version := domain_events._stream_version(aggregate_type, aggregate_id) + 1;
     -- Insert that version and take it back: waits for a writer that is not committed yet, and raises 40001 when somebody
     -- committed it behind a fixed snapshot.
@@ -211,6 +286,8 @@ begin
       end if;
     end;
     if not is_taken then
+      -- Who held the lock for so long has ended meanwhile: once more, with the lock.
+      continue when is_kept and not is_held and pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id));
       return next_version;
     elsif next_version = 1 then
       perform domain_events._adopt_head(_next_own_version.aggregate_type, _next_own_version.aggregate_id);  -- see 78_adoptions.sql

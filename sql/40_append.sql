@@ -121,7 +121,10 @@ begin
   end if;
   -- A lock of the session can be given back at once; an error must give it back too.
   begin
-    is_locked := domain_events._lock_briefly(event.aggregate_type, event.aggregate_id);
+    is_locked := domain_events._lock_briefly(event.aggregate_type, event.aggregate_id) or domain_events._wait_briefly(event.aggregate_type, event.aggregate_id);
+    if not is_locked then
+      perform domain_events._queue(event.aggregate_type, event.aggregate_id);
+    end if;
     stored := domain_events._append_held(event, expected_version);
   exception when others or query_canceled or assert_failure then
     if is_locked then
@@ -129,7 +132,9 @@ begin
     end if;
     raise;
   end;
-  perform domain_events._unlock(event.aggregate_type, event.aggregate_id);
+  if is_locked then
+    perform domain_events._unlock(event.aggregate_type, event.aggregate_id);
+  end if;
   return stored;
 end
 $$;

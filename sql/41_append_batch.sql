@@ -175,7 +175,10 @@ begin
     return domain_events._append_part_held(part, expected_version, batch);
   end if;
   begin
-    is_locked := domain_events._lock_briefly(part[1].aggregate_type, part[1].aggregate_id);
+    is_locked := domain_events._lock_briefly(part[1].aggregate_type, part[1].aggregate_id) or domain_events._wait_briefly(part[1].aggregate_type, part[1].aggregate_id);
+    if not is_locked then
+      perform domain_events._queue(part[1].aggregate_type, part[1].aggregate_id);
+    end if;
     stored := domain_events._append_part_held(part, expected_version, batch);
   exception when others or query_canceled or assert_failure then
     if is_locked then
@@ -183,7 +186,9 @@ begin
     end if;
     raise;
   end;
-  perform domain_events._unlock(part[1].aggregate_type, part[1].aggregate_id);
+  if is_locked then
+    perform domain_events._unlock(part[1].aggregate_type, part[1].aggregate_id);
+  end if;
   return stored;
 end
 $$;

@@ -81,7 +81,7 @@ declare
   _type text; _origin text; _newest text; _told_by xid; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
   _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
-  _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text; _constraint text; _drawn bigint;
+  _key bigint; _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text; _constraint text; _drawn bigint;
 $d$;
   body := format($b$
   if tg_op = 'TRUNCATE' then
@@ -268,7 +268,8 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
       end if;
       if (_op = 'INSERT' and _id is not null) or (_position > %9$s and _origin = 'captured'
                                                   and case _op when 'DELETE' then _transaction <> pg_current_xact_id() else %20$s end) then
-        _is_locked := pg_try_advisory_lock(domain_events._stream_key(%5$L, _id));
+        _key := domain_events._stream_key(%5$L, _id);
+        _is_locked := pg_try_advisory_lock(_key);
         if _is_locked then
           _recorded := greatest(clock_timestamp(), _before + interval '1 microsecond');
           _event_id := domain_events.uuid_v7();
@@ -283,7 +284,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
             end if;
             _told := coalesce(_version, 0);
           end if;
-          _is_locked := not pg_advisory_unlock(domain_events._stream_key(%5$L, _id));
+          _is_locked := not pg_advisory_unlock(_key);
         end if;
       end if;
     end if;
@@ -346,7 +347,7 @@ $b$,
 %1$s
   exception when others or query_canceled or assert_failure then
     if _is_locked then
-      perform pg_advisory_unlock(domain_events._stream_key(%4$L, _id));
+      perform pg_advisory_unlock(_key);
     end if;
     get stacked diagnostics _code = returned_sqlstate, _message = message_text, _constraint = constraint_name;
     if _constraint = 'events_pkey' then
@@ -451,8 +452,7 @@ begin
   if (select c.state from domain_events.capture_config c where c.capture_id = id) = 'paused' then
     return null;
   end if;
-  -- A key of its own next to the streams' keys; 0 seeds no table.
-  if pg_try_advisory_xact_lock(hashtextextended('capture_' || id, 0)) then
+  if pg_try_advisory_xact_lock(domain_events._stream_key('domain_events.Capture', id::text)) then
     perform domain_events._follow_columns(id);
     if not exists (select from domain_events.capture_partitions k where k.capture_id = id and k.relation = _refresh_capture.relation)
        and exists (select from domain_events._present_partitions(id) as p where p.relation = _refresh_capture.relation) then

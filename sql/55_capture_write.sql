@@ -221,7 +221,8 @@ begin
   step.next_place := _find_step.place;
   loop
     select s.* into step from domain_events.row_steps s
-     where s.file = step.next_file and s.place = step.next_place and s.transaction_id = pg_current_xact_id();
+     where s.file = step.next_file and s.place = step.next_place and s.transaction_id = pg_current_xact_id()
+       and age(s.xmin) <= 0;
     -- What made no event is passed over.
     if not found or step.after_version is not null then
       return step.after_version;
@@ -277,7 +278,7 @@ begin
       from domain_events.events e
      cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id
-       and e.transaction_id = pg_current_xact_id() and e.global_position > _place_end.whole_row_after
+       and e.transaction_id = pg_current_xact_id() and age(e.xmin) <= 0 and e.global_position > _place_end.whole_row_after
        and e.origin = 'captured'
        and not jsonb_exists(e.metadata, 'failure_id')  -- tells of what was before
      order by coalesce(f.late_after + 0.5, e.aggregate_version), case when f.late_after is null then e.aggregate_version else -e.aggregate_version end
@@ -359,7 +360,10 @@ declare
   written bigint;
 begin
   begin
-    is_locked := domain_events._lock_briefly(aggregate_type, aggregate_id);
+    is_locked := domain_events._lock_briefly(aggregate_type, aggregate_id) or domain_events._wait_briefly(aggregate_type, aggregate_id);
+    if not is_locked then
+      perform domain_events._queue(aggregate_type, aggregate_id);
+    end if;
     written := domain_events._write_event(aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
       operation, whole_row_after, occurred_at, caused_by, correlation_id, causation_id, true, end_types, made_by);
   exception when others or query_canceled or assert_failure then
@@ -368,7 +372,9 @@ begin
     end if;
     raise;
   end;
-  perform domain_events._unlock(aggregate_type, aggregate_id);
+  if is_locked then
+    perform domain_events._unlock(aggregate_type, aggregate_id);
+  end if;
   return written;
 end
 $$;

@@ -86,7 +86,7 @@ begin
   for move in
     select m.* from domain_events.row_moves m
      where m.capture_id = _find_move.capture_id and m.new_id = any (ids) and m.left_order is not null
-       and m.transaction_id = pg_current_xact_id() and m.depth >= pg_trigger_depth()
+       and m.transaction_id = pg_current_xact_id() and age(m.xmin) <= 0 and m.depth >= pg_trigger_depth()
      order by m.left_order desc
   loop
     if operation = 'INSERT' and not has_arrived and move.depth = pg_trigger_depth()
@@ -102,7 +102,7 @@ begin
     when 'DELETE' then
       return query select m.* from domain_events.row_moves m
                     where m.capture_id = _find_move.capture_id and m.leaf = _find_move.leaf and m.place = _find_move.place
-                      and m.transaction_id = pg_current_xact_id();
+                      and m.transaction_id = pg_current_xact_id() and age(m.xmin) <= 0;
     when 'UPDATE' then
       delete from domain_events.row_moves m
        where m.capture_id = _find_move.capture_id and m.leaf = _find_move.leaf and m.place = _find_move.place;

@@ -103,7 +103,7 @@ declare
   horizon xid8;
 begin
   -- Of two checks at a time one saves what it found.
-  may_save := may_save and pg_try_advisory_xact_lock(hashtextextended('domain_events.integrity_state', 0));
+  may_save := may_save and pg_try_advisory_xact_lock(domain_events._stream_key('domain_events.Integrity', ''));
   select * into state from domain_events.integrity_state s;
   is_first := not found;
   reads_all := is_first or from_start is true;

@@ -9,7 +9,7 @@ declare
   alert domain_events.alerts;
 begin
   -- One at a time, or two would raise the same.
-  perform pg_advisory_xact_lock(hashtextextended('domain_events.alerts', 0));
+  lock table domain_events.alerts in share row exclusive mode;
   for alert in
     with finding as (
       select distinct on (f.source, f.code, f.object) f.source, f.code, f.severity, domain_events._valid_text(f.object) as object, domain_events._valid_text(f.detail) as detail

@@ -10,6 +10,7 @@ unsafe extern "C-unwind" {
     pub fn GetCurrentCommandId(used: bool) -> CommandId;
     pub fn GetTopFullTransactionId() -> FullTransactionId;
     pub fn GetTopFullTransactionIdIfAny() -> FullTransactionId;
+    pub fn TransactionIdIsCurrentTransactionId(xid: TransactionId) -> bool;
     pub fn index_open(oid: Oid, lock: std::ffi::c_int) -> Relation;
     pub fn index_close(relation: Relation, lock: std::ffi::c_int);
     pub fn heap_form_tuple(descriptor: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;

@@ -207,7 +207,9 @@ pub(super) unsafe fn read_head(slot: *mut pg_sys::TupleTableSlot, ours: u64) -> 
             version: (*values.add(AGGREGATE_VERSION - 1)).value() as i64,
             recorded_at: (*values.add(RECORDED_AT - 1)).value() as i64,
             position: (*values).value() as i64,
-            is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours,
+            is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours
+                // An event that was restored from another cluster may have the number of the running transaction. Its row tells.
+                && raw::TransactionIdIsCurrentTransactionId((*header).t_choice.t_heap.t_xmin),
             is_captured,
             is_end: if is_captured { is_end(*values.add(EVENT_DATA - 1), *values.add(METADATA - 1)) } else { None },
             made_by: (*header).t_choice.t_heap.t_xmin.into_inner(),
