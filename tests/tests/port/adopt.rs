@@ -71,7 +71,7 @@ fn code_of_users_never_runs_with_the_rights_of_the_stores_owner(db: &Db) {
          begin
            perform evil.look();
            perform set_config('search_path', 'evil, pg_catalog', false);
-           return row(1, null, gen_random_uuid(), $1, $2, 1, 'Old', null, '{}', '{}', null, null, null, 1, now(), now())::domain_events.events;
+           return row(1, null, gen_random_uuid(), $1, $2, 1, 'Old', null, '{}', '{}', null, null, null, 1, now(), now(), 'adopted')::domain_events.events;
          end $$",
     );
     owner.error("select domain_events._begin_adoption('log', 'log', 1, 10, 'public.head')").expect_code("42501");
