@@ -50,3 +50,11 @@ select aggregate_version as v, event_type, event_data from domain_events.read_st
 select domain_events.baseline_capture('users') as nothing_left;
 select * from domain_events.check_integrity();
 select * from domain_events.check_infrastructure();
+
+-- rows that changed behind the triggers
+alter table users disable trigger user;
+update users set name = 'behind' where id = 1;
+alter table users enable trigger user;
+select code, aggregate_id, detail from domain_events.check_rows('users');
+update users set name = 'again' where id = 1;
+select * from domain_events.check_rows('users', 10);
