@@ -276,7 +276,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
           insert into domain_events.events
             (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
           values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded, 'captured')
-          on conflict on constraint uk_aggregate_version do nothing
+          on conflict do nothing
           returning global_position into _drawn;
           if found then
             if _drawn < _position then

@@ -144,6 +144,7 @@ pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
     let clock = store::now();
     Row {
         event_id: event.event_id.unwrap_or_else(|| uuid::v7(clock)),
+        has_own_id: event.event_id.is_some(),
         stream: event.stream,
         // Beyond the last one there is none: the store refuses it.
         version: head.version.wrapping_add(1),
@@ -162,7 +163,7 @@ pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
     }
 }
 
-fn same_content(store: &Store, event: &NewEvent, id: &[u8; 16], stored: Stored) -> Result<()> {
+pub fn same_content(store: &Store, event: &NewEvent, id: &[u8; 16], stored: Stored) -> Result<()> {
     let text = |number| store.column(stored, number).map(|datum| datum_text(datum).bytes);
     let version = store.column(stored, 6).map_or(0, |datum| datum.value() as i64);
     let same = text(4) == Some(event.stream.aggregate_type.bytes)

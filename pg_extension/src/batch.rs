@@ -129,6 +129,15 @@ fn write_part(
                 (head.version, head.recorded_at) = (row.version, row.recorded_at);
                 break Some(event);
             }
+            // Somebody else may be writing an event of the same id to another stream.
+            match event.event_id.map(|id| (id, store.by_event_id(&id))) {
+                Some((id, Found::Settled(Some(stored)))) => {
+                    append::same_content(store, event, &id, stored)?;
+                    return Err(Error::PartOfBatch { stored: 1, given: batch.len() });
+                }
+                Some((_, Found::Pending(wait))) => lock.yield_to(|| wait.wait()),
+                _ => {}
+            }
             attempts += 1;
             if attempts == append::ATTEMPTS {
                 return Err(append::contended(&part.stream));

@@ -4,8 +4,9 @@
 //! only what the event shows is rendered, and the event goes straight into the store's table. No code of a user runs, and
 //! no identity is assumed, unless somebody has added triggers or constraints to the store (`pg::slow_insert`).
 //!
-//! on_failure => 'dead_letter': rendering takes no locks and writes nothing, so what fails there is caught as it is; the
-//! plain insert fails only in ways that have to fail the statement; the slow one runs in a subtransaction.
+//! on_failure => 'dead_letter': rendering takes no locks and writes nothing, so what fails there is caught as it is. Writing to
+//! the store as it was installed fails only in ways that have to fail the statement, or that are seen before
+//! (`Store::try_insert`); only then, and where somebody has built on the store, a row takes a subtransaction.
 
 mod ahead;
 mod failure;
@@ -20,7 +21,7 @@ use std::cell::RefCell;
 
 use pgrx::pg_sys::Datum;
 
-use self::failure::keep;
+use self::failure::{Failure, keep};
 use self::plan::Plan;
 use crate::append;
 use crate::error::Result;
@@ -31,6 +32,7 @@ use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::spi::PinnedPath;
 use crate::pg::store::Store;
+use crate::pg::subtransaction;
 use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation, current_command};
 
 thread_local! {
@@ -168,7 +170,13 @@ fn record(plan: &Plan, change: &Change) -> Result<bool> {
         left: None,
     };
     let path = plan.names_objects.then(PinnedPath::enter);
-    let captured = row::capture(plan, change, &mut draft);
+    let captured = if plan.dead_letter && !Store::is_plain_now()? {
+        // Whatever is done to a store that others have built on may fail, and leave something behind.
+        subtransaction::run(|| row::capture(plan, change, &mut draft).or_else(|failure| failure.raise()))
+            .map_err(Failure::from)
+    } else {
+        row::capture(plan, change, &mut draft)
+    };
     drop(path);
     let kept = match captured {
         Err(failure) if plan.dead_letter => {

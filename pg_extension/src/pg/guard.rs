@@ -121,6 +121,22 @@ impl Caught {
         resume_unwind(self.0)
     }
 
+    /// The key of the store's table that is violated, if that is what is wrong.
+    pub fn unique_key(&self) -> Option<String> {
+        let error = self.0.downcast_ref::<PgError>()?;
+        // SAFETY: `protect` copied the error; its names are C strings or null.
+        unsafe {
+            let data = &*error.data;
+            let text = |name: *const std::ffi::c_char| {
+                (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned())
+            };
+            let is_ours = sqlstate(data.sqlerrcode) == "23505"
+                && text(data.schema_name).as_deref() == Some("domain_events")
+                && text(data.table_name).as_deref() == Some("events");
+            text(data.constraint_name).filter(|_| is_ours)
+        }
+    }
+
     /// SQLSTATE and message.
     pub fn describe(&self) -> (String, String) {
         if let Some(error) = self.0.downcast_ref::<PgError>() {
