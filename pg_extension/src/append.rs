@@ -174,7 +174,7 @@ pub fn same_content(store: &Store, event: &NewEvent, id: &[u8; 16], stored: Stor
     if same {
         return Ok(());
     }
-    let lossy = |number| String::from_utf8_lossy(text(number).unwrap_or_default()).into_owned();
+    let lossy = |number| crate::bytes::message(text(number).unwrap_or_default());
     Err(Error::OtherContent {
         event_id: uuid::to_text(id),
         detail: format!("Stored as version {version} of stream ({}, {}), type {}.", lossy(4), lossy(5), lossy(7)),

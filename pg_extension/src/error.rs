@@ -134,10 +134,10 @@ impl Error {
         }
     }
 
-    fn detail(&self) -> Option<String> {
+    fn detail(&mut self) -> Option<String> {
         match self {
             Error::WrongVersion { expected, actual, .. } => Some(format!("expected {expected}, actual {actual}")),
-            Error::BadElement { detail, .. } | Error::OtherContent { detail, .. } => Some(detail.clone()),
+            Error::BadElement { detail, .. } | Error::OtherContent { detail, .. } => Some(std::mem::take(detail)),
             Error::PositionTaken { position: Some(position) } => Some(format!("Position {position} is taken already.")),
             Error::NotStored => {
                 Some("Its INSERT raised no error and stored nothing: a trigger, a rule or a policy.".into())
@@ -190,7 +190,7 @@ impl Error {
 
     /// Raises the error. Never returns; the panic it starts becomes an ordinary ERROR at the entry point.
     #[track_caller]
-    pub fn raise(self) -> ! {
+    pub fn raise(mut self) -> ! {
         let mut report = ErrorReport::new(self.code(), self.message(), "pg_domain_events");
         if let Some(detail) = self.detail() {
             report = report.set_detail(detail);

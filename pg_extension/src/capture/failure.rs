@@ -68,7 +68,7 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
     };
     if let Some((id, data)) = &draft.left {
         kept.aggregate_id = id.as_deref();
-        kept.event_data = Some(data);
+        kept.event_data = Some(data.bytes());
         delegate::keep_failure(&kept)?;
     }
     kept.aggregate_id = draft.id.as_deref();

@@ -24,6 +24,7 @@ use pgrx::pg_sys::Datum;
 use self::failure::{Failure, keep};
 use self::plan::Plan;
 use crate::append;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::jsonb::Writer;
 use crate::pg::cache::{self, Cache, Kept};
@@ -75,7 +76,7 @@ pub fn forget(relation: pgrx::pg_sys::Oid) {
 /// The event as far as it has got: what a dead letter keeps.
 struct Draft {
     operation: Operation,
-    id: Option<Vec<u8>>,
+    id: Option<Bytes>,
     event_type: Vec<u8>,
     event_name: Option<Vec<u8>>,
     writer: Writer,
@@ -86,7 +87,7 @@ struct Draft {
     /// The version after which the event is that tells the end of the old row.
     told_after: Option<i64>,
     /// Id and data of the event that ends the old stream, when the key has changed.
-    left: Option<(Option<Vec<u8>>, Vec<u8>)>,
+    left: Option<(Option<Bytes>, Writer)>,
 }
 
 impl Draft {

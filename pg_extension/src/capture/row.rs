@@ -5,6 +5,7 @@ use super::payload::{self, Part};
 use super::plan::Plan;
 use super::{Draft, ahead};
 use crate::append::{self, NewEvent};
+use crate::bytes::Bytes;
 use crate::context::{self, Context};
 use crate::error::{Error, Result};
 use crate::jsonb::Writer;
@@ -154,8 +155,8 @@ fn rekey(
     plan: &Plan,
     change: &Change,
     draft: &mut Draft,
-    old: Option<Vec<u8>>,
-    new: Option<Vec<u8>>,
+    old: Option<Bytes>,
+    new: Option<Bytes>,
 ) -> std::result::Result<(), Failure> {
     draft.event_type = plan.rekeyed.clone();
     draft.id = new;
@@ -175,14 +176,14 @@ fn rekey(
         )
     })?;
     draft.has_data = true;
-    draft.left = Some((old.clone(), left.bytes().to_vec()));
+    draft.left = Some((old.clone(), left));
     let (Some(old), Some(new)) = (old, draft.id.clone()) else {
         return Err(Error::NullIdentity.into());
     };
     let store = Store::open()?;
     draft.told_after = Some(store_events(plan, |way| {
         let mut ended = event(plan, draft, stream(plan, &old))?;
-        ended.event_data = datum::varlena(left.bytes());
+        ended.event_data = draft.left.as_ref().map_or(ended.event_data, |(_, left)| datum::varlena(left.bytes()));
         ended.metadata = context::metadata_with(None)?;
         let Some((place, end)) = write_end(plan, change, &store, &mut ended, &mut None, way)? else { return Ok(None) };
         if begin(plan, &store, draft, stream(plan, &new), way)? {

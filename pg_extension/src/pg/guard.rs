@@ -97,13 +97,15 @@ pub unsafe fn entry<T: Copy>(body: impl FnOnce() -> Result<T>) -> T {
     }
     // SAFETY: the caller's frame has nothing to drop.
     let outcome = unsafe {
-        pg_sys::panic::pgrx_extern_c_guard(|| match catch_unwind(AssertUnwindSafe(body)) {
-            Ok(Ok(value)) => Outcome::Done(value),
-            Ok(Err(error)) => error.raise(),
-            Err(payload) => match payload.downcast::<PgError>() {
-                Ok(error) => Outcome::Rethrow(std::mem::ManuallyDrop::new(error).data),
-                Err(payload) => resume_unwind(payload),
-            },
+        pg_sys::panic::pgrx_extern_c_guard(|| {
+            match catch_unwind(AssertUnwindSafe(|| super::reserve::check().and_then(|()| body()))) {
+                Ok(Ok(value)) => Outcome::Done(value),
+                Ok(Err(error)) => error.raise(),
+                Err(payload) => match payload.downcast::<PgError>() {
+                    Ok(error) => Outcome::Rethrow(std::mem::ManuallyDrop::new(error).data),
+                    Err(payload) => resume_unwind(payload),
+                },
+            }
         })
     };
     match outcome {
@@ -146,7 +148,7 @@ impl Caught {
                 String::new()
             } else {
                 // SAFETY: a non-null message is a C string.
-                unsafe { std::ffi::CStr::from_ptr(data.message) }.to_string_lossy().into_owned()
+                crate::bytes::message(unsafe { std::ffi::CStr::from_ptr(data.message) }.to_bytes())
             };
             return (sqlstate(data.sqlerrcode), message);
         }
