@@ -102,6 +102,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
     let mut change = match Change::of(&call)? {
         Fired::Before(row) => return Ok(row),
         Fired::After(change) => change,
+        Fired::Twice => return Ok(Datum::from(0)),
     };
     if change.operation == Operation::Truncate {
         ahead::empty(change.storage);
