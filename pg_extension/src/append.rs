@@ -147,6 +147,7 @@ pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
         has_own_id: event.event_id.is_some(),
         stream: event.stream,
         // Beyond the last one there is none: the store refuses it.
+        after_position: head.position,
         version: head.version.wrapping_add(1),
         is_guess: head.is_read_ahead,
         event_type: event.event_type,

@@ -138,7 +138,9 @@ impl Error {
         match self {
             Error::WrongVersion { expected, actual, .. } => Some(format!("expected {expected}, actual {actual}")),
             Error::BadElement { detail, .. } | Error::OtherContent { detail, .. } => Some(std::mem::take(detail)),
-            Error::PositionTaken { position: Some(position) } => Some(format!("Position {position} is taken already.")),
+            Error::PositionTaken { position: Some(position) } => {
+                Some(format!("Position {position} was drawn, which is taken or not above the stream's last."))
+            }
             Error::NotStored => {
                 Some("Its INSERT raised no error and stored nothing: a trigger, a rule or a policy.".into())
             }

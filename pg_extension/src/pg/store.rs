@@ -51,6 +51,8 @@ pub struct Row<'a> {
     pub has_own_id: bool,
     pub stream: Stream<'a>,
     pub version: i64,
+    /// Position of the version before it: positions rise within a stream.
+    pub after_position: i64,
     /// Not to be stored if others write to the store: see `Head::is_read_ahead`.
     pub is_guess: bool,
     pub event_type: Text<'a>,
@@ -256,6 +258,9 @@ impl Store {
                 if is_interrupted && row.is_guess {
                     return None;
                 }
+                if position <= row.after_position {
+                    return Some((std::ptr::null_mut(), position, Some(info.positions)));
+                }
                 values[0] = Datum::from(position);
                 // Assigns the transaction its id, as any write does.
                 values[TRANSACTION_ID - 1] = Datum::from(raw::GetTopFullTransactionId().value);
@@ -279,7 +284,9 @@ impl Store {
         let Some(by) = refused_by else { return Plain::Stored(Stored { tuple }) };
         // Of the version: a writer that took none of our locks, or that of a stream which was thought to be new or as it
         // was read ahead. Take the tuple back and look again.
-        self.take_back(Stored { tuple });
+        if !tuple.is_null() {
+            self.take_back(Stored { tuple });
+        }
         if by == info.versions || by == info.event_ids { Plain::Taken } else { Plain::Refused { by, position } }
     }
 
