@@ -1,4 +1,5 @@
-//! Lists the portable engine's files for the extension's SQL, as `sql/install.sql` runs them.
+//! Lists the portable engine's files for the extension's SQL, as `sql/install.sql` runs them, and takes over what both engines
+//! have to agree on.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -27,8 +28,20 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         writeln!(list, "pgrx::extension_sql_file!({:?}, name = {name:?}, {place});", file.display().to_string())?;
         previous = Some(name);
     }
-    fs::write(Path::new(&env::var("OUT_DIR")?).join("sql_files.rs"), list)?;
+    let out = PathBuf::from(env::var("OUT_DIR")?);
+    fs::write(out.join("sql_files.rs"), list)?;
+    fs::write(out.join("propagates.rs"), propagates(&fs::read_to_string(portable.join("55_capture_write.sql"))?)?)?;
     Ok(())
+}
+
+/// The classes and codes of domain_events._propagates(), as an expression.
+fn propagates(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let body = sql.split_once("function domain_events._propagates(").ok_or("no _propagates()")?.1;
+    let body = body.split("$$").nth(1).ok_or("_propagates() has no body")?;
+    let lists: Vec<String> =
+        body.split("in (").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.replace('\'', "\""))).collect();
+    let [classes, codes] = lists.as_slice() else { return Err("_propagates() has other than two lists".into()) };
+    Ok(format!("(&[{classes}], &[{codes}])"))
 }
 
 fn stem(file: &Path) -> Option<String> {

@@ -41,6 +41,54 @@ as $$ select 'select setval(''domain_events.events_global_position_seq'', (selec
 
 comment on function domain_events._advance_positions() is 'The statement that mends a sequence of positions which is behind the events';
 
+-- The insert of last resort, after one that met a conflict which neither the version nor the event_id explains: it says what is
+-- wrong. Only here a row costs a subtransaction.
+create function domain_events._insert_strictly(
+  event_id uuid, aggregate_type text, aggregate_id text, aggregate_version bigint, event_type text, event_name text,
+  event_data jsonb, metadata jsonb, correlation_id text, causation_id text, caused_by text, schema_version int,
+  occurred_at timestamptz, recorded_at timestamptz, origin text default 'appended'
+) returns domain_events.events
+language plpgsql volatile
+as $$
+#variable_conflict use_variable
+declare
+  stored domain_events.events;
+  key_schema text;
+  key_name text;
+begin
+  insert into domain_events.events
+    (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
+     correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin)
+  values (coalesce(event_id, domain_events.uuid_v7()), aggregate_type, aggregate_id, aggregate_version, event_type, event_name,
+          event_data, metadata, correlation_id, causation_id, caused_by, schema_version,
+          coalesce(occurred_at, recorded_at), recorded_at, origin)
+  on conflict on constraint uk_aggregate_version do nothing
+  returning * into stored;
+  -- Under a fixed snapshot another writer's event may be invisible.
+  if not found and current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
+     and not exists (select from domain_events.events e
+                      where e.aggregate_type = _insert_strictly.aggregate_type and e.aggregate_id = _insert_strictly.aggregate_id
+                        and e.aggregate_version = _insert_strictly.aggregate_version) then
+    raise exception 'something on domain_events.events keeps events from being stored'
+      using errcode = '55000',
+            detail = 'Its INSERT raised no error and stored nothing: a trigger, a rule or a policy.',
+            hint = 'Drop what was added to the table; see \d domain_events.events.';
+  end if;
+  return stored;
+exception when unique_violation then
+  get stacked diagnostics key_schema = schema_name, key_name = constraint_name;
+  if key_schema is distinct from 'domain_events' or key_name not in ('events_pkey', 'events_event_id_key') then
+    raise;  -- somebody else's key
+  elsif key_name = 'events_pkey' then
+    perform domain_events._check_positions(currval('domain_events.events_global_position_seq'));
+  end if;
+  return null;
+end
+$$;
+
+comment on function domain_events._insert_strictly(uuid, text, text, bigint, text, text, jsonb, jsonb, text, text, text, int, timestamptz, timestamptz, text) is
+  'Stores an event of this version and returns it; null when the version or the event_id is taken, an error for whatever else keeps it from being stored';
+
 -- The heart of every append, for a stream that is held. "event" is finished but for version, position and recorded_at.
 create function domain_events._append_held(event domain_events.events, expected_version bigint) returns domain_events.events
 language plpgsql volatile
@@ -51,6 +99,7 @@ declare
   -- Under these levels the newest event may be invisible; there an insert is the only proof of a version.
   snapshot_is_fixed boolean := current_setting('transaction_isolation') not in ('read committed', 'read uncommitted');
   mismatch boolean;
+  recorded timestamptz;
 begin
   for attempt in 1 .. 100 loop
     if event.event_id is not null then
@@ -74,7 +123,16 @@ begin
      order by e.aggregate_version desc limit 1;
     mismatch := expected_version <> coalesce(head.aggregate_version, 0);
 
-    if snapshot_is_fixed or mismatch is not true then
+    if attempt > 1 and (snapshot_is_fixed or mismatch is not true) then
+      recorded := greatest(clock_timestamp(), head.recorded_at + interval '1 microsecond');
+      stored := domain_events._insert_strictly(
+        event.event_id, event.aggregate_type, event.aggregate_id, coalesce(head.aggregate_version, 0) + 1, event.event_type,
+        event.event_name, event.event_data, event.metadata, event.correlation_id, event.causation_id, event.caused_by,
+        event.schema_version, event.occurred_at, recorded);
+      if stored.aggregate_version is not null and mismatch is not true then
+        return stored;
+      end if;
+    elsif snapshot_is_fixed or mismatch is not true then
       insert into domain_events.events
         (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
          correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at)
@@ -245,9 +303,9 @@ begin
          schema_version, occurred_at, recorded_at)
       select position, new_id, aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data, session_user,
              schema_version, coalesce(occurred_at, recorded), recorded
-       -- It may be taken where the sequence was set back: the long way tells.
-       where (position > head_position) is not false and not exists (select from domain_events.events e where e.global_position = position)
-      on conflict on constraint uk_aggregate_version do nothing
+       -- It may be taken, or too low, where the sequence was set back: the long way tells.
+       where (position > head_position) is not false
+      on conflict do nothing
       returning * into stored;
       if found then
         return stored;

@@ -116,6 +116,45 @@ $$;
 comment on function domain_events._insert_batch(domain_events.events[]) is
   'Inserts events of one stream and returns them as stored; null, and nothing stored, when a version or an event_id was taken meanwhile';
 
+-- As _insert_batch(), one by one: what keeps an event from being stored is then an error.
+create function domain_events._insert_singly(part domain_events.events[]) returns domain_events.events[]
+language plpgsql volatile
+as $$
+declare
+  stored domain_events.events[];
+  one domain_events.events;
+  event domain_events.events;
+  version bigint := domain_events._stream_version(part[1].aggregate_type, part[1].aggregate_id);
+  before timestamptz;
+  signal text;
+begin
+  select e.recorded_at into before
+    from domain_events.events e
+   where e.aggregate_type = part[1].aggregate_type and e.aggregate_id = part[1].aggregate_id and e.aggregate_version = version;
+  foreach event in array part loop
+    version := version + 1;
+    before := greatest(clock_timestamp(), before + interval '1 microsecond');
+    one := domain_events._insert_strictly(
+      event.event_id, event.aggregate_type, event.aggregate_id, version, event.event_type, event.event_name, event.event_data,
+      event.metadata, event.correlation_id, event.causation_id, event.caused_by, event.schema_version, event.occurred_at, before);
+    if one.aggregate_version is null then
+      raise exception 'batch' using errcode = 'DE001', constraint = '_batch';  -- undoes what was inserted
+    end if;
+    stored := stored || one;
+  end loop;
+  return stored;
+exception when sqlstate 'DE001' then
+  get stacked diagnostics signal = constraint_name;
+  if signal <> '_batch' then
+    raise;  -- the code of somebody else's error
+  end if;
+  return null;
+end
+$$;
+
+comment on function domain_events._insert_singly(domain_events.events[]) is
+  'Inserts events of one stream and returns them as stored; null, and nothing stored, when a version or an event_id was taken meanwhile, an error for whatever else is in the way';
+
 -- The events of one stream, for a stream that is held. Null when the whole batch turns out to be stored: somebody's first
 -- attempt ended meanwhile, and an expectation that it changed is not missed.
 create function domain_events._append_part_held(
@@ -132,7 +171,7 @@ begin
     -- Under a fixed snapshot the newest version may be invisible: there the insert comes first and is the proof.
     actual := domain_events._stream_version(part[1].aggregate_type, part[1].aggregate_id);
     if snapshot_is_fixed or expected_version is null or expected_version = actual then
-      stored := domain_events._insert_batch(part);
+      stored := case attempt when 1 then domain_events._insert_batch(part) else domain_events._insert_singly(part) end;
     end if;
     if stored is not null then
       actual := stored[1].aggregate_version - 1;

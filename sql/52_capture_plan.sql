@@ -302,8 +302,8 @@ begin
       'delete', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Deleted'),
       'rekey', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed')),
     'event_types', config.event_types,
-    'columns', (select jsonb_agg(jsonb_build_object('name', k.column_name, 'identity', k.identity_position,
-                                                    'captured', k.captured, 'redacted', k.redacted) order by k.attnum)
+    'columns', (select coalesce(jsonb_agg(jsonb_build_object('name', k.column_name, 'identity', k.identity_position,
+                                                             'captured', k.captured, 'redacted', k.redacted) order by k.attnum), '[]')
                   from domain_events.capture_columns k where k.capture_id = id and k.attnum is not null));
 end
 $$;

@@ -10,10 +10,36 @@
 create function domain_events._silent_function(capture_id int) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
-  select format('begin if tg_op = ''TRUNCATE'' then perform domain_events._capture_truncate(%s, tg_relid); elsif tg_when = ''BEFORE'' then return new; end if; return null; end', capture_id)
+  select format('begin if tg_op = ''TRUNCATE'' then perform domain_events._capture_truncate(%s, tg_relid); elsif tg_when = ''BEFORE'' then return case tg_op when ''DELETE'' then old else new end; end if; return null; end', capture_id)
 $$;
 
 comment on function domain_events._silent_function(int) is 'The body of the trigger function of a capture that is paused or has ended';
+
+create function domain_events._check_trigger(fired_when text, level text, operation text) returns void
+language plpgsql immutable
+as $$
+begin
+  if fired_when = 'INSTEAD OF' or (level = 'STATEMENT' and fired_when = 'AFTER' and operation <> 'TRUNCATE') then
+    raise exception 'capture function must be fired for each row, or for a truncate'
+      using errcode = '39P01',
+            hint = 'Captures are made by domain_events.enable_capture(), their functions serve no other use.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_trigger(text, text, text) is 'Raises 39P01 for a trigger that no capture can serve';
+
+create function domain_events._has_trigger(relation oid, fired_when text, operation text) returns boolean
+language sql stable
+as $$
+  select exists (select from pg_trigger t
+                  where t.tgrelid = _has_trigger.relation and t.tgenabled <> 'D'
+                    and t.tgname = case when _has_trigger.fired_when = 'BEFORE' then '~domain_events_move'
+                                        when _has_trigger.operation = 'TRUNCATE' then ' domain_events_truncate'
+                                        else ' domain_events_capture' end)
+$$;
+
+comment on function domain_events._has_trigger(oid, text, text) is 'True when the capture''s own trigger on this relation fires then, too';
 
 create function domain_events._write_capture_function(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -33,6 +59,7 @@ declare
   place_end text;
   late_marks text := 'case when %1$s is null then ''{}'' else jsonb_build_object(''late'', true, ''after_version'', %1$s) end';
   declarations text;
+  by_hand text;
   body text;
 begin
   select * into strict config from domain_events.capture_config c where c.capture_id = _write_capture_function.capture_id;
@@ -83,6 +110,18 @@ declare
   _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
   _key bigint; _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text; _constraint text; _drawn bigint;
 $d$;
+  -- A trigger that somebody made with this function by hand: never in the way of a write, and never a second telling of it.
+  by_hand := format($b$
+  if tg_name not in (' domain_events_capture', ' domain_events_truncate', '~domain_events_move') then
+    perform domain_events._check_trigger(tg_when, tg_level, tg_op);
+    if tg_when = 'BEFORE' and %1$s then
+      return case tg_op when 'DELETE' then old else new end;
+    end if;
+    if domain_events._has_trigger(tg_relid, tg_when, tg_op) then
+      return null;
+    end if;
+  end if;
+$b$, case when is_partitioned then $p$(tg_op <> 'UPDATE' or domain_events._has_trigger(tg_relid, tg_when, tg_op))$p$ else 'true' end);
   body := format($b$
   if tg_op = 'TRUNCATE' then
     perform domain_events._capture_truncate(%1$s, tg_relid);
@@ -276,7 +315,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
           insert into domain_events.events
             (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
           values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded, 'captured')
-          on conflict on constraint uk_aggregate_version do nothing
+          on conflict do nothing
           returning global_position into _drawn;
           if found then
             if _drawn < _position then
@@ -401,7 +440,7 @@ $p$, config.capture_id) else '' end);
         union select 'quote_all_identifiers = off' where is_partitioned or config.shares_type) as settings),
     -- No name of a user's in a comment: a carriage return in it would end the comment, and the rest would be code.
     format(E'-- Written by domain_events._write_capture_function(); changes are overwritten.%s\nbegin\n%s\n  return null;\nend\n',
-           declarations, body));
+           declarations, by_hand || body));
 end
 $$;
 

@@ -131,6 +131,13 @@ begin
       metadata := metadata || '{"complete": true}';
     end if;
     recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
+    if attempt > 1 then
+      if (domain_events._insert_strictly(null, aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name,
+            event_data, metadata, correlation_id, causation_id, caused_by, 1, occurred_at, recorded, 'captured')).aggregate_version is not null then
+        return coalesce(head_version, 0) + 1;
+      end if;
+      continue;
+    end if;
     insert into domain_events.events
       (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
        correlation_id, causation_id, caused_by, occurred_at, recorded_at, origin)
@@ -384,7 +391,7 @@ comment on function domain_events._write_briefly_held(text, text, text, text, js
 
 create function domain_events._propagates(code text) returns boolean
 language sql immutable set search_path = pg_catalog, pg_temp
-as $$ select left(code, 2) in ('40', '53', '57', '58', 'XX') or code in ('55P03', '25006', 'P0004') $$;
+as $$ select left(code, 2) in ('40', '53', '57', '58', 'XX') or code in ('55P03', '25006') $$;
 
 comment on function domain_events._propagates(text) is
   'True for errors that fail the user''s statement under dead_letter too: the transaction has to be retried, or the server is ill';

@@ -144,8 +144,10 @@ pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
     let clock = store::now();
     Row {
         event_id: event.event_id.unwrap_or_else(|| uuid::v7(clock)),
+        has_own_id: event.event_id.is_some(),
         stream: event.stream,
         // Beyond the last one there is none: the store refuses it.
+        after_position: head.position,
         version: head.version.wrapping_add(1),
         is_guess: head.is_read_ahead,
         event_type: event.event_type,
@@ -162,7 +164,7 @@ pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
     }
 }
 
-fn same_content(store: &Store, event: &NewEvent, id: &[u8; 16], stored: Stored) -> Result<()> {
+pub fn same_content(store: &Store, event: &NewEvent, id: &[u8; 16], stored: Stored) -> Result<()> {
     let text = |number| store.column(stored, number).map(|datum| datum_text(datum).bytes);
     let version = store.column(stored, 6).map_or(0, |datum| datum.value() as i64);
     let same = text(4) == Some(event.stream.aggregate_type.bytes)
@@ -173,7 +175,7 @@ fn same_content(store: &Store, event: &NewEvent, id: &[u8; 16], stored: Stored) 
     if same {
         return Ok(());
     }
-    let lossy = |number| String::from_utf8_lossy(text(number).unwrap_or_default()).into_owned();
+    let lossy = |number| crate::bytes::message(text(number).unwrap_or_default());
     Err(Error::OtherContent {
         event_id: uuid::to_text(id),
         detail: format!("Stored as version {version} of stream ({}, {}), type {}.", lossy(4), lossy(5), lossy(7)),

@@ -3,11 +3,12 @@
 //! Stream by stream in sorted order, each held and written before the next one is locked: two calls over the same streams
 //! queue behind each other whatever the order of their events, and nobody holds a later stream while waiting for an earlier.
 
-use std::collections::{BTreeMap, HashSet};
+use std::collections::BTreeMap;
 
 use pgrx::pg_sys::Datum;
 
 use crate::append::{self, NewEvent, check_event, check_expected, settle};
+use crate::bytes;
 use crate::context::{self, Context};
 use crate::error::{Error, Result};
 use crate::jsonb::{Document, Object, Value};
@@ -16,7 +17,7 @@ use crate::pg::datum::{self, Text};
 use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::{Found, Origin, Store, Stored};
-use crate::pg::{input, json, rows};
+use crate::pg::{input, json, reserve, rows};
 
 const EVENTS_HINT: &str = "For example [{\"event_type\": \"UserUpdated\", \"event_data\": {}}].";
 const EXPECTED_HINT: &str = "For example [{\"aggregate_type\": \"User\", \"aggregate_id\": \"1\", \"version\": 4}].";
@@ -50,7 +51,7 @@ pub fn append_events(call: Call) -> Result<Datum> {
     let store = Store::open()?;
     let expected = check_expected(call.i64(3))?;
     let batch = parse(call.text(2), Some(stream))?;
-    let only = Part { stream, events: (0..batch.len()).collect(), expected };
+    let only = Part { stream, events: bytes::collect(0..batch.len()), expected };
     let stored = run(&store, &batch, vec![only])?;
     rows::return_set(&call, &memory, &store, &stored)
 }
@@ -63,13 +64,15 @@ pub fn append_to_several(call: Call) -> Result<Datum> {
     let batch = parse(call.text(0), None)?;
     let mut parts: BTreeMap<(&[u8], &[u8]), Part> = BTreeMap::new();
     for (position, event) in batch.iter().enumerate() {
-        part_of(&mut parts, event.stream).events.push(position);
+        reserve::check()?;
+        bytes::push(&mut part_of(&mut parts, event.stream).events, position);
     }
     for (stream, version) in expected {
+        reserve::check()?;
         let part = part_of(&mut parts, stream);
         part.expected = part.expected.max(version);
     }
-    let stored = run(&store, &batch, parts.into_values().collect())?;
+    let stored = run(&store, &batch, bytes::collect(parts.into_values()))?;
     rows::return_set(&call, &memory, &store, &stored)
 }
 
@@ -87,14 +90,14 @@ fn run(store: &Store, batch: &[NewEvent], parts: Vec<Part>) -> Result<Vec<Stored
     if is_stored(store, batch, &ids)? {
         return repeated(store, batch);
     }
-    let mut stored: Vec<Option<Stored>> = vec![None; batch.len()];
+    let mut stored: Vec<Option<Stored>> = bytes::filled(None, batch.len());
     for part in parts {
         check_expected(part.expected)?;
         if !write_part(store, batch, &ids, &part, &mut stored)? {
             return repeated(store, batch);
         }
     }
-    stored.into_iter().map(|event| event.ok_or_else(|| Error::Internal("an event got lost".into()))).collect()
+    try_collect(stored.into_iter().map(|event| event.ok_or_else(|| Error::Internal("an event got lost".into()))))
 }
 
 /// False when the whole batch turns out to be stored: somebody's first attempt ended while we waited.
@@ -129,6 +132,15 @@ fn write_part(
                 (head.version, head.recorded_at) = (row.version, row.recorded_at);
                 break Some(event);
             }
+            // Somebody else may be writing an event of the same id to another stream.
+            match event.event_id.map(|id| (id, store.by_event_id(&id))) {
+                Some((id, Found::Settled(Some(stored)))) => {
+                    append::same_content(store, event, &id, stored)?;
+                    return Err(Error::PartOfBatch { stored: 1, given: batch.len() });
+                }
+                Some((_, Found::Pending(wait))) => lock.yield_to(|| wait.wait()),
+                _ => {}
+            }
             attempts += 1;
             if attempts == append::ATTEMPTS {
                 return Err(append::contended(&part.stream));
@@ -140,12 +152,13 @@ fn write_part(
 }
 
 fn repeated(store: &Store, batch: &[NewEvent]) -> Result<Vec<Stored>> {
-    batch.iter().map(|event| append::append(store, event, None)).collect()
+    try_collect(batch.iter().map(|event| append::append(store, event, None)))
 }
 
 fn given_ids(batch: &[NewEvent]) -> Result<Vec<[u8; 16]>> {
-    let ids: Vec<[u8; 16]> = batch.iter().filter_map(|event| event.event_id).collect();
-    if ids.iter().collect::<HashSet<_>>().len() != ids.len() {
+    let mut ids = bytes::collect(batch.iter().filter_map(|event| event.event_id));
+    ids.sort_unstable();
+    if ids.windows(2).any(|pair| pair[0] == pair[1]) {
         return Err(Error::bad("an event_id appears twice in one batch", "Give each event an id of its own, or none."));
     }
     Ok(ids)
@@ -175,7 +188,7 @@ fn parse<'a>(events: Option<Text<'a>>, default: Option<Stream<'a>>) -> Result<Ve
     let context = Context::current();
     let metadata = context::metadata()?;
     let shared = Shared { default, context, metadata: metadata.map(|bytes| datum::varlena(&bytes)) };
-    elements.enumerate().map(|(position, element)| shared.event(element, position + 1)).collect()
+    try_collect(elements.enumerate().map(|(position, element)| shared.event(element, position + 1)))
 }
 
 /// What all events of a batch have in common.
@@ -195,7 +208,7 @@ impl<'a> Shared<'a> {
         })?;
         if let Some((unknown, _)) = object.iter().find(|(key, _)| !KEYS.contains(key)) {
             return Err(Error::bad(
-                format!("element {ordinal} of events has the unknown key \"{}\"", String::from_utf8_lossy(unknown)),
+                format!("element {ordinal} of events has the unknown key \"{}\"", bytes::message(unknown)),
                 "The keys are the parameters of append_event(); expected_version goes with the call.",
             ));
         }
@@ -254,6 +267,16 @@ impl<'a> Shared<'a> {
     }
 }
 
+/// As `collect()`.
+fn try_collect<T>(items: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
+    let mut list = Vec::new();
+    for item in items {
+        reserve::check()?;
+        bytes::push(&mut list, item?);
+    }
+    Ok(list)
+}
+
 /// As the operator ->> gives it.
 fn text<'a>(object: Object, name: &str) -> Result<Option<Text<'a>>> {
     match object.get(name.as_bytes()) {
@@ -269,22 +292,19 @@ fn expectations<'a>(expected: Option<Text<'a>>) -> Result<Vec<(Stream<'a>, Optio
     let malformed =
         || Error::bad("expected must be a JSON array of {aggregate_type, aggregate_id, version}", EXPECTED_HINT);
     let elements = Document(expected.bytes).as_value();
-    elements
-        .as_array()
-        .ok_or_else(malformed)?
-        .map(|element| {
-            let object = element.as_object().ok_or_else(malformed)?;
-            let (Some(aggregate_type), Some(aggregate_id)) =
-                (text(object, "aggregate_type")?, text(object, "aggregate_id")?)
-            else {
-                return Err(malformed());
-            };
-            let version = match object.get(b"version") {
-                None | Some(Value::Null) => None,
-                Some(Value::Numeric(image)) => Some(json::to_i64(image).map_err(|_| malformed())?),
-                Some(_) => return Err(malformed()),
-            };
-            Ok((append::stream(Some(aggregate_type), Some(aggregate_id))?, version))
-        })
-        .collect()
+    let elements = elements.as_array().ok_or_else(malformed)?;
+    try_collect(elements.map(|element| {
+        let object = element.as_object().ok_or_else(malformed)?;
+        let (Some(aggregate_type), Some(aggregate_id)) =
+            (text(object, "aggregate_type")?, text(object, "aggregate_id")?)
+        else {
+            return Err(malformed());
+        };
+        let version = match object.get(b"version") {
+            None | Some(Value::Null) => None,
+            Some(Value::Numeric(image)) => Some(json::to_i64(image).map_err(|_| malformed())?),
+            Some(_) => return Err(malformed()),
+        };
+        Ok((append::stream(Some(aggregate_type), Some(aggregate_id))?, version))
+    }))
 }

@@ -1,6 +1,7 @@
 //! Who acts, and why: what every event picks up from the session's settings. Nothing in here fails: a bad setting must
 //! not break the user's own statement.
 
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::jsonb::{Document, Entry, Value, Writer, key_order};
 use crate::pg::datum::Text;
@@ -60,7 +61,7 @@ fn cut<'a>(value: &[u8]) -> Text<'a> {
 }
 
 /// The metadata of the context as an object; `None` when there is none.
-pub fn metadata() -> Result<Option<Vec<u8>>> {
+pub fn metadata() -> Result<Option<Bytes>> {
     let Some(text) = settings::metadata() else { return Ok(None) };
     let mut writer = Writer::default();
     let wrap = |writer: &mut Writer, value: &dyn Fn(&mut Writer) -> Result<Entry>| {
@@ -71,16 +72,16 @@ pub fn metadata() -> Result<Option<Vec<u8>>> {
     };
     if text.len() > LIMIT || settings::marked(text).is_some() {
         wrap(&mut writer, &|writer| writer.string(cut(text).bytes))?;
-        return Ok(Some(writer.bytes().to_vec()));
+        return Ok(Some(Bytes::of(writer.bytes())));
     }
     let Some(parsed) = json::parse(text) else {
         wrap(&mut writer, &|writer| writer.string(text))?;
-        return Ok(Some(writer.bytes().to_vec()));
+        return Ok(Some(Bytes::of(writer.bytes())));
     };
     let document = Document(parsed);
     if let Some(object) = document.as_value().as_object() {
         if !object.iter().any(|(key, _)| is_mark(key)) {
-            return Ok(Some(parsed.to_vec()));
+            return Ok(Some(Bytes::of(parsed)));
         }
         let (marks, kept): (Vec<_>, Vec<_>) = object.iter().partition(|(key, _)| is_mark(key));
         let mut parts: Vec<(&[u8], Option<Value>)> = kept.into_iter().map(|(key, value)| (key, Some(value))).collect();
@@ -102,10 +103,10 @@ pub fn metadata() -> Result<Option<Vec<u8>>> {
             writer.add(&mut object, entry)?;
         }
         let _ = writer.end(object)?;
-        return Ok(Some(writer.bytes().to_vec()));
+        return Ok(Some(Bytes::of(writer.bytes())));
     }
     wrap(&mut writer, &|writer| writer.document(&document))?;
-    Ok(Some(writer.bytes().to_vec()))
+    Ok(Some(Bytes::of(writer.bytes())))
 }
 
 /// The context's metadata with `own` on top, as a datum.

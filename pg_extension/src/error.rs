@@ -50,6 +50,15 @@ pub enum Error {
         aggregate_type: String,
         aggregate_id: String,
     },
+    /// A unique violation of the store that is nobody's but its own.
+    PositionTaken {
+        position: Option<i64>,
+    },
+    /// An INSERT that inserted nothing.
+    NotStored,
+    OutOfMemory {
+        bytes: usize,
+    },
     HasEvents,
     NullIdentity,
     /// The stream's newest event has the last version there is.
@@ -77,7 +86,10 @@ impl Error {
             Error::OtherContent { .. } | Error::PartOfBatch { .. } => ERRCODE_UNIQUE_VIOLATION,
             Error::ReadOnly => ERRCODE_READ_ONLY_SQL_TRANSACTION,
             Error::ParallelWorker => ERRCODE_INVALID_TRANSACTION_STATE,
-            Error::NotInstalled { .. } => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
+            Error::NotInstalled { .. } | Error::PositionTaken { .. } | Error::NotStored => {
+                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
+            }
+            Error::OutOfMemory { .. } => ERRCODE_OUT_OF_MEMORY,
             Error::NotATrigger { .. } => ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Error::TooLarge { .. } => ERRCODE_PROGRAM_LIMIT_EXCEEDED,
             Error::StoreContended { .. } | Error::StaleSnapshot { .. } => ERRCODE_T_R_SERIALIZATION_FAILURE,
@@ -113,16 +125,26 @@ impl Error {
             Error::StaleSnapshot { object } => {
                 format!("could not serialize access: {object} changed after the transaction began")
             }
+            Error::PositionTaken { .. } => "the position sequence is behind the events".into(),
+            Error::NotStored => "something on domain_events.events keeps events from being stored".into(),
+            Error::OutOfMemory { .. } => "out of memory".into(),
             Error::NullIdentity => "a column of the aggregate id is null".into(),
             Error::NoVersionLeft => "bigint out of range: the stream has no version left".into(),
             Error::HasEvents => "the event store holds events and is not dropped".into(),
         }
     }
 
-    fn detail(&self) -> Option<String> {
+    fn detail(&mut self) -> Option<String> {
         match self {
             Error::WrongVersion { expected, actual, .. } => Some(format!("expected {expected}, actual {actual}")),
-            Error::BadElement { detail, .. } | Error::OtherContent { detail, .. } => Some(detail.clone()),
+            Error::BadElement { detail, .. } | Error::OtherContent { detail, .. } => Some(std::mem::take(detail)),
+            Error::PositionTaken { position: Some(position) } => {
+                Some(format!("Position {position} was drawn, which is taken or not above the stream's last."))
+            }
+            Error::NotStored => {
+                Some("Its INSERT raised no error and stored nothing: a trigger, a rule or a policy.".into())
+            }
+            Error::OutOfMemory { bytes } => Some(format!("Failed on request of size {bytes}.")),
             Error::StoreContended { .. } => {
                 Some("A writer that takes no lock of the store kept winning the next version.".into())
             }
@@ -147,6 +169,11 @@ impl Error {
             Error::TooLarge { .. } => "Exclude the large columns from the capture.",
             Error::StoreContended { .. } | Error::StaleSnapshot { .. } => "Repeat the transaction.",
             Error::NoVersionLeft => "An event of that version was forged: domain_events.check_integrity().",
+            Error::PositionTaken { .. } => {
+                "Run: select setval('domain_events.events_global_position_seq', (select max(global_position) from domain_events.events));"
+            }
+            Error::NotStored => "Drop what was added to the table; see \\d domain_events.events.",
+            Error::OutOfMemory { .. } => "Write smaller values, or exclude large columns from the capture.",
             Error::HasEvents => {
                 "Run \"domain-events uninstall --keep-events\" or \"domain-events uninstall --drop-events\"."
             }
@@ -165,7 +192,7 @@ impl Error {
 
     /// Raises the error. Never returns; the panic it starts becomes an ordinary ERROR at the entry point.
     #[track_caller]
-    pub fn raise(self) -> ! {
+    pub fn raise(mut self) -> ! {
         let mut report = ErrorReport::new(self.code(), self.message(), "pg_domain_events");
         if let Some(detail) = self.detail() {
             report = report.set_detail(detail);

@@ -4,6 +4,7 @@
 //! `pushJsonbValue` and `JsonbValueToJsonb`, which allocate every key and value, sort the keys of every row, and copy the
 //! whole twice; here a plan's keys are sorted once. `to_jsonb` of the same values gives the same bytes.
 
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 
 const COUNT: u32 = 0x0FFF_FFFF;
@@ -31,7 +32,7 @@ pub struct Entry(u32);
 /// Builds one document. The bytes are those after the varlena header.
 #[derive(Default)]
 pub struct Writer {
-    bytes: Vec<u8>,
+    bytes: Bytes,
 }
 
 /// An object or array being written. Values have to be added in the order of the keys.
@@ -77,9 +78,9 @@ impl Writer {
     fn container(&mut self, header: u32, entries: usize) -> Container {
         let start = self.bytes.len();
         self.pad();
-        self.bytes.extend_from_slice(&header.to_ne_bytes());
+        self.bytes.extend(&header.to_ne_bytes());
         let first = self.bytes.len();
-        self.bytes.resize(first + entries * 4, 0);
+        self.bytes.pad_to(first + entries * 4);
         Container { start, entries: first, next: 0, total: 0 }
     }
 
@@ -112,7 +113,7 @@ impl Writer {
 
     pub fn string(&mut self, value: &[u8]) -> Result<Entry> {
         check(value.len())?;
-        self.bytes.extend_from_slice(value);
+        self.bytes.extend(value);
         Ok(Entry(IS_STRING | value.len() as u32))
     }
 
@@ -125,8 +126,8 @@ impl Writer {
         let header = size << 2;
         #[cfg(target_endian = "big")]
         let header = size;
-        self.bytes.extend_from_slice(&header.to_ne_bytes());
-        self.bytes.extend_from_slice(image);
+        self.bytes.extend(&header.to_ne_bytes());
+        self.bytes.extend(image);
         let length = self.bytes.len() - start;
         check(length)?;
         Ok(Entry(IS_NUMERIC | length as u32))
@@ -151,7 +152,7 @@ impl Writer {
     fn copy(&mut self, container: &[u8]) -> Result<Entry> {
         let start = self.bytes.len();
         self.pad();
-        self.bytes.extend_from_slice(container);
+        self.bytes.extend(container);
         let length = self.bytes.len() - start;
         check(length)?;
         Ok(Entry(IS_CONTAINER | length as u32))
@@ -159,7 +160,7 @@ impl Writer {
 
     fn pad(&mut self) {
         let length = self.bytes.len().next_multiple_of(4);
-        self.bytes.resize(length, 0);
+        self.bytes.pad_to(length);
     }
 }
 
@@ -231,9 +232,9 @@ impl<'a> Value<'a> {
     }
 
     /// The value as a document of its own.
-    pub fn to_document(self) -> Result<Vec<u8>> {
+    pub fn to_document(self) -> Result<Bytes> {
         if let Value::Container(container) = self {
-            return Ok(container.to_vec());
+            return Ok(Bytes::of(container));
         }
         let mut writer = Writer::default();
         let mut root = writer.container(ARRAY | SCALAR | 1, 1);

@@ -4,6 +4,7 @@
 //! |---|---|
 //! | `append` | versions, append_event |
 //! | `batch` | append_events |
+//! | `bytes` | memory whose size comes from data |
 //! | `capture` | a row's change becomes an event |
 //! | `context` | who and why, from the session's settings |
 //! | `jsonb`, `numeric`, `uuid` | stored forms, written directly |
@@ -12,6 +13,7 @@
 
 mod append;
 mod batch;
+mod bytes;
 mod capture;
 mod context;
 mod error;

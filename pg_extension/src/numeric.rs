@@ -1,5 +1,7 @@
 //! Numerics in their stored form, without the varlena header: what jsonb keeps numbers in.
 
+use crate::bytes::{self, Bytes};
+
 const NEGATIVE: u16 = 0x2000;
 const SHORT: u16 = 0x8000;
 const SHORT_SCALE_MAX: u32 = 63;
@@ -10,7 +12,7 @@ const LONG_NEGATIVE: u16 = 0x4000;
 const SPECIAL: u16 = 0xC000;
 
 /// Appends the image of an integer to `out`.
-pub fn from_i64(value: i64, out: &mut Vec<u8>) {
+pub fn from_i64(value: i64, out: &mut Bytes) {
     let mut rest = value.unsigned_abs();
     let mut digits = [0i16; 5];
     let mut first = digits.len();
@@ -24,7 +26,7 @@ pub fn from_i64(value: i64, out: &mut Vec<u8>) {
 }
 
 /// Appends the image of a decimal literal such as `-12.50` or `1.5e-7`; false, and nothing appended, if it is none.
-pub fn from_decimal(text: &[u8], out: &mut Vec<u8>) -> bool {
+pub fn from_decimal(text: &[u8], out: &mut Bytes) -> bool {
     let (negative, body) = match text {
         [b'-', body @ ..] => (true, body),
         body => (false, body),
@@ -46,16 +48,16 @@ pub fn from_decimal(text: &[u8], out: &mut Vec<u8>) -> bool {
     let scale = (fraction.len() as i32 - exponent).max(0) as u32;
     // Decimal position of the point, counted from the first digit.
     let point = whole.len() as i32 + exponent;
-    let decimals: Vec<u8> = whole.iter().chain(fraction).map(|byte| byte - b'0').collect();
+    let decimals = whole.iter().chain(fraction).map(|byte| byte - b'0');
 
     // Groups of four decimals, aligned to the point.
     let weight = if point > 0 { (point - 1).div_euclid(4) } else { -1 - (-point).div_euclid(4) };
     let lead = (weight + 1) * 4 - point;
-    let groups = (lead as usize + decimals.len()).div_ceil(4);
-    let mut digits = vec![0i16; groups];
-    for (position, decimal) in decimals.iter().enumerate() {
+    let groups = (lead as usize + whole.len() + fraction.len()).div_ceil(4);
+    let mut digits = bytes::filled(0i16, groups);
+    for (position, decimal) in decimals.enumerate() {
         let at = lead as usize + position;
-        digits[at / 4] += i16::from(*decimal) * [1000, 100, 10, 1][at % 4];
+        digits[at / 4] += i16::from(decimal) * [1000, 100, 10, 1][at % 4];
     }
     image(negative, weight, scale, &digits, out);
     true
@@ -90,7 +92,7 @@ fn header(image: &[u8]) -> Option<u16> {
     Some(u16::from_ne_bytes(image.get(..2)?.try_into().ok()?))
 }
 
-fn image(negative: bool, mut weight: i32, scale: u32, digits: &[i16], out: &mut Vec<u8>) {
+fn image(negative: bool, mut weight: i32, scale: u32, digits: &[i16], out: &mut Bytes) {
     let leading = digits.iter().take_while(|digit| **digit == 0).count();
     let mut digits = &digits[leading..];
     weight -= leading as i32;
@@ -106,13 +108,13 @@ fn image(negative: bool, mut weight: i32, scale: u32, digits: &[i16], out: &mut 
             | (scale << SHORT_SCALE_SHIFT) as u16
             | if weight < 0 { SHORT_WEIGHT_SIGN } else { 0 }
             | (weight as u16 & SHORT_WEIGHT_MASK);
-        out.extend_from_slice(&header.to_ne_bytes());
+        out.extend(&header.to_ne_bytes());
     } else {
         let header = if negative { LONG_NEGATIVE } else { 0 } | scale as u16;
-        out.extend_from_slice(&header.to_ne_bytes());
-        out.extend_from_slice(&(weight as i16).to_ne_bytes());
+        out.extend(&header.to_ne_bytes());
+        out.extend(&(weight as i16).to_ne_bytes());
     }
     for digit in digits {
-        out.extend_from_slice(&digit.to_ne_bytes());
+        out.extend(&digit.to_ne_bytes());
     }
 }

@@ -28,6 +28,16 @@ impl Db {
         assert_eq!(order, "", "events that do not rise within their stream (type|id|version|position|time)");
     }
 
+    /// [`Db::check_versions`], of one type, also while something is missing elsewhere.
+    pub fn check_versions_of(&self, aggregate_type: &str) {
+        let gaps = self.admin().table(&format!(
+            "select aggregate_id, min(aggregate_version), max(aggregate_version), count(*)
+               from domain_events.events where aggregate_type = '{aggregate_type}' group by 1
+             having min(aggregate_version) <> 1 or max(aggregate_version) <> count(*)"
+        ));
+        assert_eq!(gaps, "", "streams of {aggregate_type} whose versions are not 1..n (id|min|max|count)");
+    }
+
     /// Versions, and: for each row of `rows` (`id text, row jsonb`, read under the fixed settings) the fold of its stream
     /// is that row, to the last byte; every other stream of the type folds to nothing. Nothing waits as a dead letter.
     pub fn check_fold(&self, aggregate_type: &str, rows: &str) {

@@ -12,6 +12,7 @@ use std::collections::HashMap;
 
 use super::plan::Plan;
 use super::{late, record};
+use crate::bytes;
 use crate::error::Result;
 use crate::pg::subtransaction::current_subtransaction;
 use crate::pg::trigger::{Change, Operation, Storage, Version, is_nested};
@@ -69,6 +70,7 @@ pub fn catch_up(plan: &Plan, change: &Change) -> Result<()> {
     catch_up(plan, &earlier)?;
     SEEN.with_borrow_mut(|seen| {
         seen.mark(&version);
+        bytes::make_room(&mut seen.ahead);
         seen.ahead.insert(version, current_subtransaction());
     });
     if !record(plan, &earlier)? {
@@ -106,6 +108,7 @@ pub fn roll_back(subtransaction: u32) {
 
 impl Seen {
     fn mark(&mut self, version: &Version) {
+        bytes::make_room(&mut self.captured);
         let lines = self.captured.entry((version.storage, version.block)).or_default();
         if let Some(word) = lines.get_mut(usize::from(version.line) / 64) {
             *word |= 1 << (version.line % 64);

@@ -42,12 +42,16 @@ impl Failure {
     }
 }
 
+/// As domain_events._propagates(), from whose text this list is made.
+fn propagates(code: &str) -> bool {
+    const LISTS: (&[&str], &[&str]) = include!(concat!(env!("OUT_DIR"), "/propagates.rs"));
+    LISTS.0.contains(&&code[..2]) || LISTS.1.contains(&code)
+}
+
 /// Keeps the event whole for domain_events.retry_capture_failures(), unless the failure has to fail the statement.
 pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
     let (code, message) = failure.describe();
-    let propagates =
-        matches!(&code[..2], "40" | "53" | "57" | "58" | "XX") || matches!(code.as_str(), "55P03" | "25006");
-    if propagates {
+    if propagates(&code) {
         failure.raise();
     }
     let mut kept = delegate::KeptFailure {
@@ -64,7 +68,7 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
     };
     if let Some((id, data)) = &draft.left {
         kept.aggregate_id = id.as_deref();
-        kept.event_data = Some(data);
+        kept.event_data = Some(data.bytes());
         delegate::keep_failure(&kept)?;
     }
     kept.aggregate_id = draft.id.as_deref();

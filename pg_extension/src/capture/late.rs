@@ -8,6 +8,7 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
+use crate::bytes;
 use crate::pg::subtransaction::current_subtransaction;
 use crate::pg::trigger::{Change, Storage, Version, is_surrounded, statement_start};
 
@@ -45,9 +46,10 @@ pub fn keep(change: &Change, after_version: i64) {
         if kept.statement != statement {
             *kept = Steps { statement, ..Steps::default() };
         }
+        bytes::make_room(&mut kept.steps);
         let steps = kept.steps.entry((version.storage, version.block)).or_default();
         steps.retain(|step| step.version != version);
-        steps.push(Step { version, kept_in: current_subtransaction(), after_version });
+        bytes::push(steps, Step { version, kept_in: current_subtransaction(), after_version });
     });
 }
 

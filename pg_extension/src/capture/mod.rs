@@ -4,8 +4,9 @@
 //! only what the event shows is rendered, and the event goes straight into the store's table. No code of a user runs, and
 //! no identity is assumed, unless somebody has added triggers or constraints to the store (`pg::slow_insert`).
 //!
-//! on_failure => 'dead_letter': rendering takes no locks and writes nothing, so what fails there is caught as it is; the
-//! plain insert fails only in ways that have to fail the statement; the slow one runs in a subtransaction.
+//! on_failure => 'dead_letter': rendering takes no locks and writes nothing, so what fails there is caught as it is. Writing to
+//! the store as it was installed fails only in ways that have to fail the statement, or that are seen before
+//! (`Store::try_insert`); only then, and where somebody has built on the store, a row takes a subtransaction.
 
 mod ahead;
 mod failure;
@@ -20,9 +21,10 @@ use std::cell::RefCell;
 
 use pgrx::pg_sys::Datum;
 
-use self::failure::keep;
+use self::failure::{Failure, keep};
 use self::plan::Plan;
 use crate::append;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::jsonb::Writer;
 use crate::pg::cache::{self, Cache, Kept};
@@ -31,6 +33,7 @@ use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::spi::PinnedPath;
 use crate::pg::store::Store;
+use crate::pg::subtransaction;
 use crate::pg::trigger::{ArrivedRow, Change, Fired, Operation, current_command};
 
 thread_local! {
@@ -73,7 +76,7 @@ pub fn forget(relation: pgrx::pg_sys::Oid) {
 /// The event as far as it has got: what a dead letter keeps.
 struct Draft {
     operation: Operation,
-    id: Option<Vec<u8>>,
+    id: Option<Bytes>,
     event_type: Vec<u8>,
     event_name: Option<Vec<u8>>,
     writer: Writer,
@@ -84,7 +87,7 @@ struct Draft {
     /// The version after which the event is that tells the end of the old row.
     told_after: Option<i64>,
     /// Id and data of the event that ends the old stream, when the key has changed.
-    left: Option<(Option<Vec<u8>>, Vec<u8>)>,
+    left: Option<(Option<Bytes>, Writer)>,
 }
 
 impl Draft {
@@ -99,6 +102,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
     let mut change = match Change::of(&call)? {
         Fired::Before(row) => return Ok(row),
         Fired::After(change) => change,
+        Fired::Twice => return Ok(Datum::from(0)),
     };
     if change.operation == Operation::Truncate {
         ahead::empty(change.storage);
@@ -168,7 +172,13 @@ fn record(plan: &Plan, change: &Change) -> Result<bool> {
         left: None,
     };
     let path = plan.names_objects.then(PinnedPath::enter);
-    let captured = row::capture(plan, change, &mut draft);
+    let captured = if plan.dead_letter && !Store::is_plain_now()? {
+        // Whatever is done to a store that others have built on may fail, and leave something behind.
+        subtransaction::run(|| row::capture(plan, change, &mut draft).or_else(|failure| failure.raise()))
+            .map_err(Failure::from)
+    } else {
+        row::capture(plan, change, &mut draft)
+    };
     drop(path);
     let kept = match captured {
         Err(failure) if plan.dead_letter => {

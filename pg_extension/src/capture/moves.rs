@@ -8,6 +8,7 @@ use std::rc::Rc;
 
 use super::plan::Plan;
 use super::record;
+use crate::bytes;
 use crate::error::Result;
 use crate::pg::cache::Kept;
 use crate::pg::memory::CallMemory;
@@ -34,7 +35,7 @@ thread_local! {
 /// `left_after`: version of the row's stream at this moment.
 pub fn keep(plan: Kept<Option<Plan>>, change: &Change, left_after: Option<i64>) {
     let row = Row { plan, left_in: current_subtransaction(), depth: depth(), row: change.leave(left_after) };
-    LEAVING.with_borrow_mut(|rows| rows.push(Rc::new(row)));
+    LEAVING.with_borrow_mut(|rows| bytes::push(rows, Rc::new(row)));
 }
 
 /// The row that this change is the arrival of. What should have arrived before it is lost.
@@ -68,7 +69,7 @@ fn record_lost(depth: usize) -> Result<()> {
     while let Some(row) = next() {
         let now = current_subtransaction();
         if row.left_in != now {
-            TOLD.with_borrow_mut(|told| told.push((now, row.clone())));
+            TOLD.with_borrow_mut(|told| bytes::push(told, (now, row.clone())));
         }
         if let Some(plan) = row.plan.as_ref() {
             record(plan, &row.row.as_delete())?;

@@ -1,6 +1,7 @@
 //! The JSON of an event, and its aggregate id.
 
 use super::plan::{Column, Plan};
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 use crate::jsonb::{Entry, Writer};
 use crate::pg::image;
@@ -21,15 +22,15 @@ pub fn changed(plan: &Plan, change: &Change) -> Vec<bool> {
 }
 
 /// The aggregate id; `None` when a part of it is null.
-pub fn identity(plan: &Plan, row: Row) -> Option<Vec<u8>> {
-    let mut id = Vec::with_capacity(40);
+pub fn identity(plan: &Plan, row: Row) -> Option<Bytes> {
+    let mut id = Bytes::with_capacity(40);
     match plan.identity.as_slice() {
         [] => return None,
         [only] => append_text(&plan.columns[*only], row, &mut id)?,
         several => {
-            let mut part = Vec::new();
+            let mut part = Bytes::new();
             for (position, column) in several.iter().enumerate() {
-                id.extend_from_slice(if position == 0 { b"[" } else { b", " });
+                id.extend(if position == 0 { b"[" } else { b", " });
                 part.clear();
                 append_text(&plan.columns[*column], row, &mut part)?;
                 escape(&part, &mut id);
@@ -38,30 +39,30 @@ pub fn identity(plan: &Plan, row: Row) -> Option<Vec<u8>> {
         }
     }
     if id.len() > 1024 {
-        return Some(format!("sha256:{}", json::sha256(&json::to_utf8(&id))).into_bytes());
+        return Some(Bytes::of(format!("sha256:{}", json::sha256(json::to_utf8(&id))).as_bytes()));
     }
     Some(id)
 }
 
-fn append_text(column: &Column, row: Row, out: &mut Vec<u8>) -> Option<()> {
+fn append_text(column: &Column, row: Row, out: &mut Bytes) -> Option<()> {
     let value = row.get(column.index)?;
     column.identity.as_ref()?.append(&column.render, value, out);
     Some(())
 }
 
 /// A JSON string as jsonb shows it.
-fn escape(text: &[u8], out: &mut Vec<u8>) {
+fn escape(text: &[u8], out: &mut Bytes) {
     out.push(b'"');
     for byte in text {
         match byte {
-            b'"' => out.extend_from_slice(b"\\\""),
-            b'\\' => out.extend_from_slice(b"\\\\"),
-            b'\n' => out.extend_from_slice(b"\\n"),
-            b'\r' => out.extend_from_slice(b"\\r"),
-            b'\t' => out.extend_from_slice(b"\\t"),
-            0x08 => out.extend_from_slice(b"\\b"),
-            0x0c => out.extend_from_slice(b"\\f"),
-            0..=0x1f => out.extend_from_slice(format!("\\u{byte:04x}").as_bytes()),
+            b'"' => out.extend(b"\\\""),
+            b'\\' => out.extend(b"\\\\"),
+            b'\n' => out.extend(b"\\n"),
+            b'\r' => out.extend(b"\\r"),
+            b'\t' => out.extend(b"\\t"),
+            0x08 => out.extend(b"\\b"),
+            0x0c => out.extend(b"\\f"),
+            0..=0x1f => out.extend(format!("\\u{byte:04x}").as_bytes()),
             other => out.push(*other),
         }
     }

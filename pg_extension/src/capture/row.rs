@@ -5,6 +5,7 @@ use super::payload::{self, Part};
 use super::plan::Plan;
 use super::{Draft, ahead};
 use crate::append::{self, NewEvent};
+use crate::bytes::Bytes;
 use crate::context::{self, Context};
 use crate::error::{Error, Result};
 use crate::jsonb::Writer;
@@ -12,7 +13,7 @@ use crate::pg::datum::{self, Text};
 use crate::pg::fixed::FixedSettings;
 use crate::pg::guard;
 use crate::pg::lock::{Purpose, Stream, StreamLock};
-use crate::pg::store::{Found, Head, Origin, Store};
+use crate::pg::store::{Found, Head, Origin, Row, Store, Stored, Tried};
 use crate::pg::trigger::{Change, Operation};
 use crate::pg::{delegate, json};
 
@@ -154,8 +155,8 @@ fn rekey(
     plan: &Plan,
     change: &Change,
     draft: &mut Draft,
-    old: Option<Vec<u8>>,
-    new: Option<Vec<u8>>,
+    old: Option<Bytes>,
+    new: Option<Bytes>,
 ) -> std::result::Result<(), Failure> {
     draft.event_type = plan.rekeyed.clone();
     draft.id = new;
@@ -175,41 +176,46 @@ fn rekey(
         )
     })?;
     draft.has_data = true;
-    draft.left = Some((old.clone(), left.bytes().to_vec()));
+    draft.left = Some((old.clone(), left));
     let (Some(old), Some(new)) = (old, draft.id.clone()) else {
         return Err(Error::NullIdentity.into());
     };
-    let mut both = || -> Result<i64> {
-        let store = Store::open()?;
+    let store = Store::open()?;
+    draft.told_after = Some(store_events(plan, |way| {
         let mut ended = event(plan, draft, stream(plan, &old))?;
-        ended.event_data = datum::varlena(left.bytes());
+        ended.event_data = draft.left.as_ref().map_or(ended.event_data, |(_, left)| datum::varlena(left.bytes()));
         ended.metadata = context::metadata_with(None)?;
-        let place = write_end(plan, change, &store, ended, &mut None)?;
-        begin(plan, &store, draft, stream(plan, &new))?;
-        Ok(place)
-    };
-    let place =
-        if plan.dead_letter && !Store::open()?.is_plain() { crate::pg::subtransaction::run(both)? } else { both()? };
-    draft.told_after = Some(place);
+        let Some((place, end)) = write_end(plan, change, &store, &mut ended, &mut None, way)? else { return Ok(None) };
+        if begin(plan, &store, draft, stream(plan, &new), way)? {
+            return Ok(Some(place));
+        }
+        store.take_back(end);
+        Ok(None)
+    })?);
     Ok(())
 }
 
 fn delete(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     let Some(id) = &draft.id else { return Err(Error::NullIdentity.into()) };
     let store = Store::open()?;
-    let event = event(plan, draft, stream(plan, id))?;
+    let mut event = event(plan, draft, stream(plan, id))?;
     let mut late = None;
-    let write = || write_end(plan, change, &store, event, &mut late);
-    let place =
-        if plan.dead_letter && !store.is_plain() { crate::pg::subtransaction::run(write) } else { Ok(write()?) };
+    let written = store_events(plan, |way| write_end(plan, change, &store, &mut event, &mut late, way));
     draft.late = late;
-    draft.told_after = Some(place?);
+    draft.told_after = Some(written?.0);
     Ok(())
 }
 
 /// Stores the event that ends a row's stream, and returns the version it follows. Its key may have been taken again by a
 /// row whose events are told already.
-fn write_end(plan: &Plan, change: &Change, store: &Store, mut event: NewEvent, late: &mut Option<i64>) -> Result<i64> {
+fn write_end(
+    plan: &Plan,
+    change: &Change,
+    store: &Store,
+    event: &mut NewEvent,
+    late: &mut Option<i64>,
+    way: Way,
+) -> Result<Option<(i64, Stored)>> {
     let mut lock = StreamLock::acquire(&event.stream, Purpose::Write);
     for attempt in 0..append::ATTEMPTS {
         let head = settle(plan, store, &event.stream, &mut lock, attempt)?;
@@ -223,8 +229,10 @@ fn write_end(plan: &Plan, change: &Change, store: &Store, mut event: NewEvent, l
         if late.is_some() {
             event.metadata = context::metadata_with(json::marks(false, *late, None))?;
         }
-        if store.insert(&append::row(&event, head))?.is_some() {
-            return Ok(late.unwrap_or(head.version));
+        match way.insert(store, &append::row(event, head))? {
+            Tried::Stored(stored) => return Ok(Some((late.unwrap_or(head.version), stored))),
+            Tried::Taken => {}
+            Tried::Uncertain => return Ok(None),
         }
     }
     Err(append::contended(&event.stream))
@@ -248,24 +256,60 @@ pub fn version_before(plan: &Plan, change: &Change) -> Result<Option<i64>> {
     })
 }
 
-/// Stores the event of a row that takes a key over.
-fn begin(plan: &Plan, store: &Store, draft: &mut Draft, stream: Stream) -> Result<()> {
+/// Stores the event of a row that takes a key over; false when that is uncertain.
+fn begin(plan: &Plan, store: &Store, draft: &mut Draft, stream: Stream, way: Way) -> Result<bool> {
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for _ in 0..append::ATTEMPTS {
         let head = append::settle(store, &stream, &mut lock)?;
         draft.complete = plan.replaces(&stream, head, draft.late.is_some())?;
-        if store.insert(&append::row(&event(plan, draft, stream)?, head))?.is_some() {
-            return Ok(());
+        match way.insert(store, &append::row(&event(plan, draft, stream)?, head))? {
+            Tried::Stored(_) => return Ok(true),
+            Tried::Taken => {}
+            Tried::Uncertain => return Ok(false),
         }
     }
     Err(append::contended(&stream))
 }
 
-fn insert(plan: &Plan, store: &Store, row: &crate::pg::store::Row) -> std::result::Result<bool, Failure> {
-    if plan.dead_letter && !store.is_plain() {
-        return Ok(crate::pg::subtransaction::run(|| store.insert(row))?.is_some());
+/// How events are stored.
+#[derive(Clone, Copy)]
+enum Way {
+    /// Only where no error can come of it.
+    Certain,
+    /// Whatever comes of it.
+    Any,
+}
+
+impl Way {
+    fn insert(self, store: &Store, row: &Row) -> Result<Tried> {
+        match self {
+            Way::Certain => store.try_insert(row),
+            Way::Any => Ok(store.insert(row)?.map_or(Tried::Taken, Tried::Stored)),
+        }
     }
-    Ok(store.insert(row)?.is_some())
+}
+
+/// Stores events such that an error leaves nothing of them behind if it is to become a dead letter. Only where an error can
+/// come of it, this takes a subtransaction. `write` returns none, and leaves nothing, when it is uncertain.
+fn store_events<T>(plan: &Plan, mut write: impl FnMut(Way) -> Result<Option<T>>) -> std::result::Result<T, Failure> {
+    let lost = || Error::Internal("an insert came to no end".into());
+    if !plan.dead_letter {
+        return Ok(write(Way::Any)?.ok_or_else(lost)?);
+    }
+    if let Some(done) = write(Way::Certain)? {
+        return Ok(done);
+    }
+    Ok(crate::pg::subtransaction::run(|| write(Way::Any)?.ok_or_else(lost))?)
+}
+
+fn insert(plan: &Plan, store: &Store, row: &Row) -> std::result::Result<bool, Failure> {
+    store_events(plan, |way| {
+        Ok(match way.insert(store, row)? {
+            Tried::Stored(_) => Some(true),
+            Tried::Taken => Some(false),
+            Tried::Uncertain => None,
+        })
+    })
 }
 
 /// A row's key may be empty: no reason to lose its event.

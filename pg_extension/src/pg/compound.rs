@@ -67,8 +67,10 @@ fn level(
 /// # Safety
 /// `value` is of a composite type.
 pub unsafe fn composite(writer: &mut Writer, value: Datum) -> Result<Entry> {
-    // SAFETY: caller's promise; the row type is looked up from the value itself, so it is the one it was stored with.
+    // SAFETY: caller's promise; the row type is looked up from the value itself, so it is the one it was stored with. Types
+    // are made of types, as deep as somebody likes.
     unsafe {
+        pg_sys::check_stack_depth();
         let header: pg_sys::HeapTupleHeader = pg_sys::pg_detoast_datum(value.cast_mut_ptr()).cast();
         let descriptor = pg_sys::lookup_rowtype_tupdesc_copy(
             pgrx::heap_tuple_header_get_type_id(header),
@@ -114,6 +116,7 @@ pub fn names_objects(type_oid: Oid) -> bool {
     ];
     // SAFETY: catalogue look-ups, which give zero where there is nothing; the descriptor is a copy.
     unsafe {
+        pg_sys::check_stack_depth();
         let base = pg_sys::getBaseType(type_oid);
         #[cfg(not(feature = "pg13"))]
         let ranges = pg_sys::get_multirange_range(base);
@@ -138,6 +141,7 @@ impl Composites {
         use std::hash::{Hash, Hasher};
         // SAFETY: catalogue look-ups; the descriptor is a copy.
         unsafe {
+            pg_sys::check_stack_depth();
             let base = pg_sys::getBaseType(type_oid);
             let element = pg_sys::get_element_type(base);
             if element != Oid::INVALID {

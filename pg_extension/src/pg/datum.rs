@@ -15,7 +15,7 @@ pub struct Text<'a> {
 impl Text<'_> {
     /// For messages only: the server's encoding may not be UTF-8.
     pub fn lossy(&self) -> String {
-        String::from_utf8_lossy(self.bytes).into_owned()
+        crate::bytes::message(self.bytes)
     }
 
     pub fn new(bytes: &[u8]) -> Self {
@@ -122,6 +122,20 @@ pub fn varlena(bytes: &[u8]) -> Datum {
         let data: *mut u8 = value.cast::<u8>().add(pg_sys::VARHDRSZ);
         std::ptr::copy_nonoverlapping(bytes.as_ptr(), data, bytes.len());
         Datum::from(value)
+    }
+}
+
+/// A C string in the current memory context; `None` when the text holds a zero byte.
+pub fn c_string(text: &[u8]) -> Option<*mut std::ffi::c_char> {
+    if text.contains(&0) {
+        return None;
+    }
+    // SAFETY: the allocation has room for the text and its end; texts are smaller than 1 GB.
+    unsafe {
+        let copy: *mut u8 = allocate(text.len() + 1);
+        std::ptr::copy_nonoverlapping(text.as_ptr(), copy, text.len());
+        *copy.add(text.len()) = 0;
+        Some(copy.cast())
     }
 }
 

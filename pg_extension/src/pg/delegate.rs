@@ -11,6 +11,7 @@ use super::guard::protect;
 use super::info::Info;
 use super::snapshot::ActiveSnapshot;
 use super::spi::{self, Identity, PinnedPath};
+use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 
 mod raw {
@@ -48,14 +49,14 @@ pub fn next_legacy_version(call: &Call) -> Datum {
 }
 
 /// Runs one statement as the store's owner; `Some` is the first column of the first row, if it is a jsonb.
-fn execute(query: &'static CStr, arguments: &[(Oid, Option<Datum>)]) -> Result<Option<Vec<u8>>> {
+fn execute(query: &'static CStr, arguments: &[(Oid, Option<Datum>)]) -> Result<Option<Bytes>> {
     let document = spi::first_row(Info::get()?.owner, query, arguments, |row| {
         let mut null = false;
         // SAFETY: one column at least; the bytes are copied before SPI's memory goes.
         unsafe {
             let value = pg_sys::SPI_getbinval(row.tuple, row.descriptor, 1, &mut null);
             let is_document = !null && pg_sys::SPI_gettypeid(row.descriptor, 1) == pg_sys::JSONBOID;
-            is_document.then(|| datum::detoasted(value).to_vec())
+            is_document.then(|| Bytes::of(datum::detoasted(value)))
         }
     })?;
     Ok(document.flatten())
@@ -65,7 +66,7 @@ fn execute(query: &'static CStr, arguments: &[(Oid, Option<Datum>)]) -> Result<O
 ///
 /// A transaction whose snapshot is fixed sees the capture as it was then. If it is another by now, the plan is of no use:
 /// neither for this transaction's changes, which happen after it, nor for later ones of the session.
-pub fn capture_plan(relation: Oid) -> Result<Option<Vec<u8>>> {
+pub fn capture_plan(relation: Oid) -> Result<Option<Bytes>> {
     let plan = execute(c"select domain_events._capture_plan($1)", &[(pg_sys::OIDOID, Some(Datum::from(relation)))])?;
     // SAFETY: a plain global.
     let snapshot_is_fixed = unsafe { pg_sys::XactIsoLevel } >= pg_sys::XACT_REPEATABLE_READ as i32;
@@ -165,12 +166,12 @@ pub fn is_told(
     Ok(is_true(told))
 }
 
-fn is_true(document: Option<Vec<u8>>) -> bool {
+fn is_true(document: Option<Bytes>) -> bool {
     let value = document.as_deref().map(|document| crate::jsonb::Document(document).as_value());
     matches!(value, Some(crate::jsonb::Value::Bool(true)))
 }
 
-fn number(document: Option<Vec<u8>>) -> Result<Option<i64>> {
+fn number(document: Option<Bytes>) -> Result<Option<i64>> {
     match document.as_deref().map(|document| crate::jsonb::Document(document).as_value()) {
         Some(crate::jsonb::Value::Numeric(image)) => super::json::to_i64(image).map(Some),
         _ => Ok(None),

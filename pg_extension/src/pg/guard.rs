@@ -97,13 +97,15 @@ pub unsafe fn entry<T: Copy>(body: impl FnOnce() -> Result<T>) -> T {
     }
     // SAFETY: the caller's frame has nothing to drop.
     let outcome = unsafe {
-        pg_sys::panic::pgrx_extern_c_guard(|| match catch_unwind(AssertUnwindSafe(body)) {
-            Ok(Ok(value)) => Outcome::Done(value),
-            Ok(Err(error)) => error.raise(),
-            Err(payload) => match payload.downcast::<PgError>() {
-                Ok(error) => Outcome::Rethrow(std::mem::ManuallyDrop::new(error).data),
-                Err(payload) => resume_unwind(payload),
-            },
+        pg_sys::panic::pgrx_extern_c_guard(|| {
+            match catch_unwind(AssertUnwindSafe(|| super::reserve::check().and_then(|()| body()))) {
+                Ok(Ok(value)) => Outcome::Done(value),
+                Ok(Err(error)) => error.raise(),
+                Err(payload) => match payload.downcast::<PgError>() {
+                    Ok(error) => Outcome::Rethrow(std::mem::ManuallyDrop::new(error).data),
+                    Err(payload) => resume_unwind(payload),
+                },
+            }
         })
     };
     match outcome {
@@ -121,6 +123,22 @@ impl Caught {
         resume_unwind(self.0)
     }
 
+    /// The key of the store's table that is violated, if that is what is wrong.
+    pub fn unique_key(&self) -> Option<String> {
+        let error = self.0.downcast_ref::<PgError>()?;
+        // SAFETY: `protect` copied the error; its names are C strings or null.
+        unsafe {
+            let data = &*error.data;
+            let text = |name: *const std::ffi::c_char| {
+                (!name.is_null()).then(|| std::ffi::CStr::from_ptr(name).to_string_lossy().into_owned())
+            };
+            let is_ours = sqlstate(data.sqlerrcode) == "23505"
+                && text(data.schema_name).as_deref() == Some("domain_events")
+                && text(data.table_name).as_deref() == Some("events");
+            text(data.constraint_name).filter(|_| is_ours)
+        }
+    }
+
     /// SQLSTATE and message.
     pub fn describe(&self) -> (String, String) {
         if let Some(error) = self.0.downcast_ref::<PgError>() {
@@ -130,7 +148,7 @@ impl Caught {
                 String::new()
             } else {
                 // SAFETY: a non-null message is a C string.
-                unsafe { std::ffi::CStr::from_ptr(data.message) }.to_string_lossy().into_owned()
+                crate::bytes::message(unsafe { std::ffi::CStr::from_ptr(data.message) }.to_bytes())
             };
             return (sqlstate(data.sqlerrcode), message);
         }

@@ -23,6 +23,8 @@ pub fn lock(info: &Rc<Info>) {
     for index in &info.indexes {
         drop(Open::index(index.oid, pg_sys::RowExclusiveLock));
     }
+    // SAFETY: as nextval() does, which finds it held. No other lock of ours keeps its definition as it is.
+    unsafe { pg_sys::LockRelationOid(info.sequence.oid, pg_sys::RowExclusiveLock as i32) };
     LOCKED.with_borrow_mut(|locked| *locked = Some((info.clone(), current_subtransaction())));
 }
 

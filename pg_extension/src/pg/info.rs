@@ -13,20 +13,34 @@ pub struct Index {
     pub oid: Oid,
     pub unique: bool,
     pub columns: Vec<i16>,
+    /// Somebody else's, with columns whose values may be too large for an index.
+    pub has_open_size: bool,
+}
+
+/// The sequence of positions.
+pub struct Sequence {
+    pub oid: Oid,
+    pub increment: i64,
+    /// Beyond it there is none.
+    pub last: i64,
 }
 
 pub struct Info {
     pub events: Oid,
     pub owner: Oid,
-    pub sequence: Oid,
+    pub sequence: Sequence,
+    /// events_pkey
+    pub positions: Oid,
     /// uk_aggregate_version: what arbitrates.
     pub versions: Oid,
     pub event_ids: Oid,
     /// In the order they are written: uk_aggregate_version first, because only that one may meet another writer.
     pub indexes: Vec<Index>,
     /// True when writing the tuple and its index entries is all that an INSERT would do: no trigger, rule, row security,
-    /// foreign check or unusual index. Otherwise an INSERT is what is run.
+    /// foreign check, constraint or unusual index. Otherwise an INSERT is what is run.
     pub plain: bool,
+    /// Some index has an open size.
+    pub has_open_sizes: bool,
 }
 
 /// Constraints that `append` and `capture` enforce themselves.
@@ -34,6 +48,10 @@ const KNOWN_CHECKS: [&CStr; 2] = [c"events_aggregate_version_check", c"events_or
 pub const COLUMNS: usize = 17;
 /// aggregate_type, aggregate_id, aggregate_version
 const KEY: [i16; 3] = [4, 5, 6];
+/// event_name, correlation_id, causation_id, caused_by: null where nothing is known.
+const NULLABLE: [i16; 4] = [8, 11, 12, 13];
+/// What an index refuses for its size, which the store itself does not limit: also event_data and metadata.
+const OPEN_SIZES: [i16; 6] = [8, 9, 10, 11, 12, 13];
 
 thread_local! {
     static INFO: RefCell<Option<Rc<Info>>> = const { RefCell::new(None) };
@@ -55,7 +73,7 @@ impl Info {
             let concerned = slot.as_ref().is_some_and(|info| {
                 relation == Oid::INVALID
                     || relation == info.events
-                    || relation == info.sequence
+                    || relation == info.sequence.oid
                     || info.indexes.iter().any(|index| index.oid == relation)
             });
             if concerned {
@@ -75,6 +93,7 @@ impl Info {
             };
             let events = find(c"events")?;
             let sequence = find(c"events_global_position_seq")?;
+            let positions = find(c"events_pkey")?;
             let versions = find(c"uk_aggregate_version")?;
             let event_ids = find(c"events_event_id_key")?;
 
@@ -88,7 +107,8 @@ impl Info {
                 && !class.relhasrules
                 && !class.relispartition
                 && no_insert_triggers(relation.trigdesc)
-                && only_known_checks(relation.rd_att);
+                && only_known_checks(relation.rd_att)
+                && takes_any_value(relation.rd_att);
 
             let mut indexes = Vec::new();
             let list = pg_sys::RelationGetIndexList(table.raw());
@@ -101,20 +121,86 @@ impl Info {
                     continue;
                 }
                 let info = &*pg_sys::BuildIndexInfo(index.raw());
+                let columns = info.ii_IndexAttrNumbers[..info.ii_NumIndexAttrs as usize].to_vec();
+                let own = [positions, versions, event_ids].contains(&oid);
                 plain &= (*(*index.raw()).rd_rel).relam == pg_sys::BTREE_AM_OID
+                    && (own || has_known_order(&index))
+                    && columns.iter().all(|column| *column > 0)
                     && info.ii_Expressions.is_null()
                     && info.ii_Predicate.is_null()
                     && info.ii_ExclusionOps.is_null()
                     && form.indimmediate;
-                let columns = info.ii_IndexAttrNumbers[..info.ii_NumIndexAttrs as usize].to_vec();
-                indexes.push(Index { oid, unique: form.indisunique, columns });
+                let has_open_size = !own && columns.iter().any(|column| OPEN_SIZES.contains(column));
+                indexes.push(Index { oid, unique: form.indisunique, columns, has_open_size });
             }
             indexes.sort_by_key(|index| index.oid != versions);
             plain &= indexes
                 .first()
                 .is_some_and(|index| index.oid == versions && index.unique && index.columns.starts_with(&KEY));
-            Ok(Info { events, owner: class.relowner, sequence, versions, event_ids, indexes, plain })
+            let has_open_sizes = indexes.iter().any(|index| index.has_open_size);
+            let sequence = Sequence::of(sequence)?;
+            let owner = class.relowner;
+            Ok(Info { events, owner, sequence, positions, versions, event_ids, indexes, plain, has_open_sizes })
         }
+    }
+}
+
+impl Sequence {
+    /// # Safety
+    /// Within a transaction.
+    unsafe fn of(oid: Oid) -> Result<Sequence> {
+        // As pg_sequence has it; not bound by pgrx.
+        #[repr(C)]
+        struct Form {
+            relation: Oid,
+            type_oid: Oid,
+            start: i64,
+            increment: i64,
+            max: i64,
+            min: i64,
+        }
+        // SAFETY: a look-up in the catalogue; the row is read before it is released.
+        unsafe {
+            let id = pg_sys::SysCacheIdentifier::SEQRELID as i32;
+            let tuple = pg_sys::SearchSysCache1(id, pg_sys::Datum::from(oid));
+            if tuple.is_null() {
+                let name = "domain_events.events_global_position_seq, as a sequence,";
+                return Err(Error::NotInstalled { object: name.into() });
+            }
+            let form: *const Form = pg_sys::GETSTRUCT(tuple).cast();
+            let increment = (*form).increment;
+            let last = if increment > 0 { (*form).max } else { (*form).min };
+            pg_sys::ReleaseSysCache(tuple);
+            Ok(Sequence { oid, increment, last })
+        }
+    }
+}
+
+/// Values are compared by Postgres' own operators, whose functions raise no errors.
+///
+/// # Safety
+/// `index` is open.
+unsafe fn has_known_order(index: &Open) -> bool {
+    // SAFETY: caller's promise; the arrays have one element per key column.
+    unsafe {
+        let relation = &*index.raw();
+        let keys = (*relation.rd_index).indnkeyatts as usize;
+        (0..keys).all(|key| (*relation.rd_opfamily.add(key)).to_u32() < pg_sys::FirstNormalObjectId)
+    }
+}
+
+/// No column refuses what the store may write there: a null, or a value that has to be stored outside of the row.
+///
+/// # Safety
+/// `columns` is a relation's tuple descriptor.
+unsafe fn takes_any_value(columns: pg_sys::TupleDesc) -> bool {
+    // SAFETY: caller's promise.
+    unsafe {
+        (0..(*columns).natts as usize).all(|index| {
+            let column = super::columns::attribute(columns, index);
+            let is_moved_out = column.attlen != -1 || column.attstorage as u8 != pg_sys::TYPSTORAGE_PLAIN;
+            is_moved_out && !(column.attnotnull && NULLABLE.contains(&column.attnum))
+        })
     }
 }
 

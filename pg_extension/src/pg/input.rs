@@ -1,9 +1,10 @@
 //! Text to values, by the types' own input functions.
 
-use pgrx::pg_sys::{self, Datum, Oid};
+use pgrx::pg_sys::{Datum, Oid};
 
-use super::datum::Text;
-use super::guard::attempt;
+use super::datum::{self, Text};
+use super::guard::{attempt, protect};
+use super::raw;
 
 mod sql {
     use pgrx::pg_sys::{Datum, FunctionCallInfo};
@@ -23,9 +24,9 @@ pub enum Kind {
 
 /// The value, or the complaint about a text that is none.
 pub fn parse(kind: Kind, text: Text) -> Result<Datum, String> {
-    let Ok(text) = std::ffi::CString::new(text.bytes) else { return Err("a text holds a zero byte".into()) };
+    let Some(text) = datum::c_string(text.bytes) else { return Err("a text holds a zero byte".into()) };
     let parsed = attempt(|| {
-        let text = Datum::from(text.as_ptr());
+        let text = Datum::from(text);
         let function = match kind {
             Kind::Uuid => sql::uuid_in,
             Kind::Integer => sql::int4in,
@@ -33,13 +34,10 @@ pub fn parse(kind: Kind, text: Text) -> Result<Datum, String> {
         };
         // SAFETY: input functions take a C string, an element type and a modifier; they only allocate.
         Ok(unsafe {
-            pg_sys::DirectFunctionCall3Coll(
-                Some(function),
-                Oid::INVALID,
-                text,
-                Datum::from(Oid::INVALID),
-                Datum::from(-1i32),
-            )
+            protect(|| {
+                let (element, modifier) = (Datum::from(Oid::INVALID), Datum::from(-1i32));
+                raw::DirectFunctionCall3Coll(Some(function), Oid::INVALID, text, element, modifier)
+            })
         })
     });
     parsed.or_else(|error| {

@@ -3,7 +3,8 @@
 use pgrx::pg_sys::{self, Datum};
 
 use super::datum;
-use super::guard::attempt;
+use super::guard::{attempt, protect};
+use super::raw;
 
 /// Functions as SQL calls them: pgrx binds them as Rust functions, which cannot be handed to Postgres.
 mod sql {
@@ -20,12 +21,12 @@ mod sql {
 /// Parses text as jsonb; `None` when it is no JSON or holds what jsonb cannot. The parser allocates memory and nothing
 /// else, so an error can be dropped without a subtransaction.
 pub fn parse<'a>(text: &[u8]) -> Option<&'a [u8]> {
-    let Ok(text) = std::ffi::CString::new(text) else { return None };
+    let text = Datum::from(datum::c_string(text)?);
     let parsed = attempt(|| {
-        // SAFETY: jsonb_in takes a C string and returns a jsonb in the current memory context.
+        // SAFETY: jsonb_in takes a C string and returns a jsonb in the current memory context. What it complains about may be
+        // in its message, as large as that is.
         unsafe {
-            let value =
-                pg_sys::DirectFunctionCall1Coll(Some(sql::jsonb_in), pg_sys::Oid::INVALID, Datum::from(text.as_ptr()));
+            let value = protect(|| raw::DirectFunctionCall1Coll(Some(sql::jsonb_in), pg_sys::Oid::INVALID, text));
             Ok(datum::detoasted(value))
         }
     });
@@ -72,7 +73,7 @@ fn object(marks: &[(&[u8], Mark)]) -> Datum {
                 Mark::True => writer.bool(true),
                 Mark::Text(text) => writer.string(text)?,
                 Mark::Number(number) => {
-                    let mut image = Vec::new();
+                    let mut image = crate::bytes::Bytes::new();
                     crate::numeric::from_i64(*number, &mut image);
                     writer.numeric(&image)?
                 }
@@ -132,17 +133,17 @@ pub fn sha256(bytes: &[u8]) -> String {
 }
 
 /// The text in UTF-8, whatever the server's encoding is. Without one, nobody knows what the bytes say: they stay.
-pub fn to_utf8(bytes: &[u8]) -> std::borrow::Cow<'_, [u8]> {
+pub fn to_utf8(bytes: &[u8]) -> &[u8] {
     // SAFETY: returns its argument where there is nothing to convert, otherwise a C string in the current context.
     unsafe {
         if pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_SQL_ASCII as i32 {
-            return bytes.into();
+            return bytes;
         }
         let converted =
             pg_sys::pg_server_to_any(bytes.as_ptr().cast(), bytes.len() as i32, pg_sys::pg_enc::PG_UTF8 as i32);
         if std::ptr::eq(converted.cast_const().cast(), bytes.as_ptr()) {
-            return bytes.into();
+            return bytes;
         }
-        std::ffi::CStr::from_ptr(converted).to_bytes().to_vec().into()
+        std::ffi::CStr::from_ptr(converted).to_bytes()
     }
 }

@@ -1,6 +1,7 @@
 //! Objects that stand for values that JSON cannot show as they are.
 
 use super::json;
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::jsonb::{Document, Entry, Value, Writer};
 use crate::numeric;
@@ -50,7 +51,7 @@ fn marker(writer: &mut Writer, parts: &[(&[u8], Part)]) -> Result<Entry> {
         let entry = match part {
             Part::Text(text) => writer.string(text)?,
             Part::Integer(value) => {
-                let mut image = Vec::new();
+                let mut image = Bytes::new();
                 numeric::from_i64(*value, &mut image);
                 writer.numeric(&image)?
             }

@@ -23,6 +23,7 @@ pub mod random;
 mod raw;
 pub mod relation;
 pub mod render;
+pub mod reserve;
 pub mod rows;
 pub mod settings;
 pub mod slow_insert;

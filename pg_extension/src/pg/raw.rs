@@ -11,6 +11,13 @@ unsafe extern "C-unwind" {
     pub fn GetTopFullTransactionId() -> FullTransactionId;
     pub fn GetTopFullTransactionIdIfAny() -> FullTransactionId;
     pub fn TransactionIdIsCurrentTransactionId(xid: TransactionId) -> bool;
+    pub fn DirectFunctionCall1Coll(function: PGFunction, collation: Oid, a: Datum) -> Datum;
+    pub fn DirectFunctionCall3Coll(function: PGFunction, collation: Oid, a: Datum, b: Datum, c: Datum) -> Datum;
+    pub fn relation_open(oid: Oid, lock: std::ffi::c_int) -> Relation;
+    pub fn relation_close(relation: Relation, lock: std::ffi::c_int);
+    pub fn ReadBuffer(relation: Relation, block: BlockNumber) -> Buffer;
+    pub fn LockBuffer(buffer: Buffer, mode: std::ffi::c_int);
+    pub fn UnlockReleaseBuffer(buffer: Buffer);
     pub fn index_open(oid: Oid, lock: std::ffi::c_int) -> Relation;
     pub fn index_close(relation: Relation, lock: std::ffi::c_int);
     pub fn heap_form_tuple(descriptor: TupleDesc, values: *mut Datum, nulls: *mut bool) -> HeapTuple;

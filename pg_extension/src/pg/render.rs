@@ -10,6 +10,7 @@ use pgrx::pg_sys::{self, Datum, Oid};
 use super::datum::{bytes_of, detoasted, packed};
 use super::guard::protect;
 use super::{compound, json, marker};
+use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::jsonb::{Document, Entry, Writer};
 use crate::numeric;
@@ -147,7 +148,7 @@ impl Render {
                 Render::Text(name) => {
                     let text = bytes_of(packed(value));
                     if limit.is_some_and(|limit| text.len() > limit) {
-                        return marker::unrepresentable(writer, name, text.len(), &json::to_utf8(text));
+                        return marker::unrepresentable(writer, name, text.len(), json::to_utf8(text));
                     }
                     writer.string(text)
                 }
@@ -156,12 +157,12 @@ impl Render {
                     if limit.is_some_and(|limit| bytes.len() > (limit / 2).saturating_sub(1)) {
                         return marker::unrepresentable(writer, "bytea", bytes.len(), bytes);
                     }
-                    let mut text = Vec::new();
+                    let mut text = Bytes::new();
                     hex(bytes, &mut text);
                     writer.string(&text)
                 }
                 Render::Uuid => {
-                    let mut text = Vec::with_capacity(36);
+                    let mut text = Bytes::with_capacity(36);
                     self.text(value, &mut text);
                     writer.string(&text)
                 }
@@ -171,7 +172,7 @@ impl Render {
                     writer.string(CStr::from_ptr(text).to_bytes())
                 }
                 Render::Money => {
-                    let mut text = Vec::new();
+                    let mut text = Bytes::new();
                     money(value.value() as i64, &mut text);
                     writer.string(&text)
                 }
@@ -179,7 +180,7 @@ impl Render {
                     let text = bytes_of(packed(value));
                     match json::parse(text) {
                         Some(parsed) => marker::document(writer, Document(parsed), limit.is_some()),
-                        None => marker::unrepresentable(writer, "json", text.len(), &json::to_utf8(text)),
+                        None => marker::unrepresentable(writer, "json", text.len(), json::to_utf8(text)),
                     }
                 }
                 Render::Jsonb => marker::document(writer, Document(detoasted(value)), limit.is_some()),
@@ -191,29 +192,29 @@ impl Render {
     }
 
     /// Appends the text that the type's output function gives.
-    pub fn text(&self, value: Datum, out: &mut Vec<u8>) {
+    pub fn text(&self, value: Datum, out: &mut Bytes) {
         // SAFETY: as in `write`.
         unsafe {
             match self {
                 Render::Bool => out.push(if value.value() & 0xff != 0 { b't' } else { b'f' }),
-                Render::Int2 => out.extend_from_slice((value.value() as i16).to_string().as_bytes()),
-                Render::Int4 => out.extend_from_slice((value.value() as i32).to_string().as_bytes()),
-                Render::Int8 => out.extend_from_slice((value.value() as i64).to_string().as_bytes()),
+                Render::Int2 => out.extend((value.value() as i16).to_string().as_bytes()),
+                Render::Int4 => out.extend((value.value() as i32).to_string().as_bytes()),
+                Render::Int8 => out.extend((value.value() as i64).to_string().as_bytes()),
                 Render::Float4 | Render::Float8 => {
                     let mut buffer = [0u8; 64];
-                    out.extend_from_slice(self.float(value, &mut buffer));
+                    out.extend(self.float(value, &mut buffer));
                 }
-                Render::Numeric(output) => out.extend_from_slice(output.call(value)),
-                Render::Text(_) => out.extend_from_slice(bytes_of(packed(value))),
+                Render::Numeric(output) => out.extend(output.call(value)),
+                Render::Text(_) => out.extend(bytes_of(packed(value))),
                 Render::Bytea => {
                     hex(bytes_of(packed(value)), out);
                 }
                 Render::Uuid => {
                     let id = crate::pg::call::uuid_column(value);
-                    out.extend_from_slice(crate::uuid::to_text(&id).as_bytes());
+                    out.extend(crate::uuid::to_text(&id).as_bytes());
                 }
                 Render::Money => money(value.value() as i64, out),
-                Render::Output(output) => out.extend_from_slice(output.call(value)),
+                Render::Output(output) => out.extend(output.call(value)),
                 // Left to `Identity`, which knows their output functions.
                 Render::Moment(_) | Render::Json | Render::Jsonb | Render::Array(_) | Render::Composite => {}
             }
@@ -261,30 +262,30 @@ impl IdentityText {
         IdentityText { output: (!render.has_text()).then(|| Output::of(type_oid, context)) }
     }
 
-    pub fn append(&self, render: &Render, value: Datum, out: &mut Vec<u8>) {
+    pub fn append(&self, render: &Render, value: Datum, out: &mut Bytes) {
         match &self.output {
-            Some(output) => out.extend_from_slice(output.call(value)),
+            Some(output) => out.extend(output.call(value)),
             None => render.text(value, out),
         }
     }
 }
 
 fn integer(writer: &mut Writer, value: i64) -> Result<Entry> {
-    let mut image = Vec::with_capacity(16);
+    let mut image = Bytes::with_capacity(16);
     numeric::from_i64(value, &mut image);
     writer.numeric(&image)
 }
 
 /// A number where the text is one, otherwise (NaN, Infinity) a string.
 fn decimal(writer: &mut Writer, text: &[u8]) -> Result<Entry> {
-    let mut image = Vec::with_capacity(32);
+    let mut image = Bytes::with_capacity(32);
     if numeric::from_decimal(text, &mut image) { writer.numeric(&image) } else { writer.string(text) }
 }
 
-fn hex(bytes: &[u8], out: &mut Vec<u8>) {
+fn hex(bytes: &[u8], out: &mut Bytes) {
     const DIGITS: &[u8; 16] = b"0123456789abcdef";
     out.reserve(bytes.len() * 2 + 2);
-    out.extend_from_slice(b"\\x");
+    out.extend(b"\\x");
     for byte in bytes {
         out.push(DIGITS[usize::from(byte >> 4)]);
         out.push(DIGITS[usize::from(byte & 15)]);
@@ -292,7 +293,7 @@ fn hex(bytes: &[u8], out: &mut Vec<u8>) {
 }
 
 /// As cash_out() writes under lc_monetary C.
-fn money(value: i64, out: &mut Vec<u8>) {
+fn money(value: i64, out: &mut Bytes) {
     let cents = value.unsigned_abs();
     if value < 0 {
         out.push(b'-');
@@ -305,5 +306,5 @@ fn money(value: i64, out: &mut Vec<u8>) {
         }
         out.push(digit);
     }
-    out.extend_from_slice(format!(".{:02}", cents % 100).as_bytes());
+    out.extend(format!(".{:02}", cents % 100).as_bytes());
 }

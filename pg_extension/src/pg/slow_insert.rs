@@ -4,9 +4,10 @@
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::datum::{self, Text};
-use super::spi;
+use super::guard::{Caught, attempt};
 use super::store::{Row, Stored};
-use crate::error::Result;
+use super::{spi, subtransaction};
+use crate::error::{Error, Result};
 
 const INSERT: &std::ffi::CStr = c"insert into domain_events.events (event_id, aggregate_type, aggregate_id, \
 aggregate_version, event_type, event_name, event_data, metadata, correlation_id, causation_id, caused_by, schema_version, \
@@ -36,14 +37,23 @@ pub fn insert(owner: Oid, row: &Row) -> Result<Option<Stored>> {
         moment(row.recorded_at),
         (pg_sys::TEXTOID, Some(row.origin.datum())),
     ];
-    spi::first_row(owner, INSERT, &values, |stored| {
-        // SAFETY: the row is copied out of SPI's memory.
-        unsafe {
-            let own = pg_sys::CurrentMemoryContext;
-            pg_sys::CurrentMemoryContext = outer;
-            let tuple = pg_sys::heap_copytuple(stored.tuple);
-            pg_sys::CurrentMemoryContext = own;
-            Stored { tuple }
-        }
+    let inserted = || {
+        spi::first_row(owner, INSERT, &values, |stored| {
+            // SAFETY: the row is copied out of SPI's memory.
+            unsafe {
+                let own = pg_sys::CurrentMemoryContext;
+                pg_sys::CurrentMemoryContext = outer;
+                let tuple = pg_sys::heap_copytuple(stored.tuple);
+                pg_sys::CurrentMemoryContext = own;
+                Stored { tuple }
+            }
+        })
+    };
+    // Whose id is taken was written elsewhere meanwhile, and has to be looked at; every other error is passed on.
+    let done = if row.has_own_id { subtransaction::run(inserted) } else { attempt(inserted) };
+    done.or_else(|error: Caught| match error.unique_key().as_deref() {
+        Some("events_event_id_key") if row.has_own_id => Ok(None),
+        Some("events_pkey") => Err(Error::PositionTaken { position: None }),
+        _ => error.resume(),
     })
 }

@@ -10,6 +10,7 @@
 
 mod find;
 mod following;
+mod sequence;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -46,8 +47,12 @@ pub struct Store {
 /// A complete event but for position and transaction. Texts and JSON are datums of the current memory context.
 pub struct Row<'a> {
     pub event_id: [u8; 16],
+    /// The id may be stored already.
+    pub has_own_id: bool,
     pub stream: Stream<'a>,
     pub version: i64,
+    /// Position of the version before it: positions rise within a stream.
+    pub after_position: i64,
     /// Not to be stored if others write to the store: see `Head::is_read_ahead`.
     pub is_guess: bool,
     pub event_type: Text<'a>,
@@ -96,6 +101,26 @@ pub struct Stored {
     pub tuple: pg_sys::HeapTuple,
 }
 
+/// What came of an insert that must not fail.
+pub enum Tried {
+    Stored(Stored),
+    /// Another writer has stored this version or this event id first, or may have.
+    Taken,
+    /// Nothing was stored: `Store::insert` has to be asked, and may fail.
+    Uncertain,
+}
+
+/// What came of an insert without an INSERT.
+enum Plain {
+    Stored(Stored),
+    Taken,
+    /// This unique index has the value.
+    Refused {
+        by: Oid,
+        position: i64,
+    },
+}
+
 impl Store {
     /// Refuses where nothing may be written, as any INSERT does.
     pub fn open() -> Result<Store> {
@@ -108,8 +133,16 @@ impl Store {
                 return Err(Error::ParallelWorker);
             }
         }
-        let info = Info::get()?;
-        super::held::lock(&info);
+        let mut info = Info::get()?;
+        loop {
+            super::held::lock(&info);
+            // While the lock was waited for, somebody may have added a constraint.
+            let now = Info::get()?;
+            if Rc::ptr_eq(&info, &now) {
+                break;
+            }
+            info = now;
+        }
         let table = Open::table(info.events, pg_sys::NoLock);
         Ok(Store { info, table })
     }
@@ -121,6 +154,11 @@ impl Store {
     /// False when an insert runs code other than ours.
     pub fn is_plain(&self) -> bool {
         self.info.plain
+    }
+
+    /// As `is_plain`, before the store is opened.
+    pub fn is_plain_now() -> Result<bool> {
+        Ok(Info::get()?.plain)
     }
 
     /// Whether a row may be inserted on a guess and taken back. What decodes the WAL would be told of it as of any other.
@@ -149,17 +187,63 @@ impl Store {
         std::array::from_fn(|column| (!nulls[column]).then_some(values[column]))
     }
 
-    /// Writes the event; `None` when another writer has stored this version first (or, where the slow way has to be
-    /// taken, this event id), or may have.
+    /// Writes the event; `None` when another writer has stored this version or this event id first, or may have.
     pub fn insert(&self, row: &Row) -> Result<Option<Stored>> {
-        if row.version == i64::MIN {
-            return Err(Error::NoVersionLeft);
-        } else if row.version <= 0 {
-            return Err(Error::Internal(format!("version {} is not positive", row.version)));
+        check_version(row)?;
+        if self.info.plain {
+            match self.insert_plain(row) {
+                Plain::Stored(stored) => return Ok(Some(stored)),
+                Plain::Taken => return Ok(None),
+                Plain::Refused { by, position } if by == self.info.positions => {
+                    return Err(Error::PositionTaken { position: Some(position) });
+                }
+                // Somebody else's unique index: the ordinary INSERT waits, and says what is wrong.
+                Plain::Refused { .. } => {}
+            }
         }
-        if !self.info.plain {
-            return super::slow_insert::insert(self.info.owner, row);
+        match super::slow_insert::insert(self.info.owner, row)? {
+            Some(stored) => Ok(Some(stored)),
+            None => match self.newest(&row.stream) {
+                Found::Settled(head) if head.version < row.version => Err(Error::NotStored),
+                _ => Ok(None),
+            },
         }
+    }
+
+    /// As `insert`, where no error can come of it that a caller might want to get over, and without running code of others.
+    pub fn try_insert(&self, row: &Row) -> Result<Tried> {
+        check_version(row)?;
+        if !self.info.plain || !sequence::has_room(&self.info.sequence) || !self.fits_indexes(row) {
+            return Ok(Tried::Uncertain);
+        }
+        Ok(match self.insert_plain(row) {
+            Plain::Stored(stored) => Tried::Stored(stored),
+            Plain::Taken => Tried::Taken,
+            Plain::Refused { .. } => Tried::Uncertain,
+        })
+    }
+
+    /// False where a value may be too large for an index that somebody has added.
+    fn fits_indexes(&self, row: &Row) -> bool {
+        /// A page has room for three entries: 2,704 bytes.
+        const LIMIT: usize = 2000;
+        if !self.info.has_open_sizes {
+            return true;
+        }
+        let (values, nulls) = self.columns(row);
+        let size = |column: &i16| {
+            let column = *column as usize - 1;
+            // SAFETY: these columns are varlenas.
+            if nulls[column] { 0 } else { unsafe { pgrx::varlena::varsize_any(values[column].cast_mut_ptr()) } }
+        };
+        self.info
+            .indexes
+            .iter()
+            .filter(|index| index.has_open_size)
+            .all(|index| index.columns.iter().filter(|column| is_varlena(**column)).map(size).sum::<usize>() <= LIMIT)
+    }
+
+    fn insert_plain(&self, row: &Row) -> Plain {
         let (mut values, mut nulls) = self.columns(row);
         let (table, descriptor) = (self.table.raw(), self.table.tuple_desc());
         let (info, values, nulls) = (&*self.info, &mut values, &mut nulls);
@@ -167,12 +251,15 @@ impl Store {
         // an INSERT locks them. `Info::plain` says that an INSERT would do no more. Nothing in here needs dropping.
         let inserted = unsafe {
             protect(|| {
-                let position = raw::nextval_internal(info.sequence, false);
+                let position = raw::nextval_internal(info.sequence.oid, false);
                 let (last, interruptions) = DRAWN.get();
                 let is_interrupted = position != last + 1;
                 DRAWN.set((position, interruptions + u64::from(is_interrupted)));
                 if is_interrupted && row.is_guess {
                     return None;
+                }
+                if position <= row.after_position {
+                    return Some((std::ptr::null_mut(), position, Some(info.positions)));
                 }
                 values[0] = Datum::from(position);
                 // Assigns the transaction its id, as any write does.
@@ -181,37 +268,35 @@ impl Store {
                 let tuple = raw::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
                 (*tuple).t_tableOid = info.events;
                 raw::heap_insert(table, tuple, command, 0, std::ptr::null_mut());
-                let mut fits = true;
-                for index in &info.indexes {
-                    let arbiter = index.oid == info.versions;
-                    let check = if arbiter {
+                // A unique index says what it has against the row instead of raising an error, or waiting.
+                let refused_by = info.indexes.iter().find(|index| {
+                    let check = if index.unique {
                         pg_sys::IndexUniqueCheck::UNIQUE_CHECK_PARTIAL
-                    } else if index.unique {
-                        pg_sys::IndexUniqueCheck::UNIQUE_CHECK_YES
                     } else {
                         pg_sys::IndexUniqueCheck::UNIQUE_CHECK_NO
                     };
-                    fits = insert_into(index, table, values, nulls, &raw mut (*tuple).t_self, check);
-                    if arbiter && !fits {
-                        break;
-                    }
-                    fits = true;
-                }
-                Some((tuple, fits))
+                    !insert_into(index, table, values, nulls, &raw mut (*tuple).t_self, check) && index.unique
+                });
+                Some((tuple, position, refused_by.map(|index| index.oid)))
             })
         };
-        let Some((tuple, fits)) = inserted else { return Ok(None) };
-        if !fits {
-            // A writer that took this version before: one that took none of our locks, or that of a stream which was
-            // thought to be new or as it was read ahead. Take the tuple back and look again.
-            // SAFETY: the tuple was inserted just now.
-            unsafe {
-                pg_sys::CommandCounterIncrement();
-                pg_sys::simple_heap_delete(table, &raw mut (*tuple).t_self);
-            }
-            return Ok(None);
+        let Some((tuple, position, refused_by)) = inserted else { return Plain::Taken };
+        let Some(by) = refused_by else { return Plain::Stored(Stored { tuple }) };
+        // Of the version: a writer that took none of our locks, or that of a stream which was thought to be new or as it
+        // was read ahead. Take the tuple back and look again.
+        if !tuple.is_null() {
+            self.take_back(Stored { tuple });
         }
-        Ok(Some(Stored { tuple }))
+        if by == info.versions || by == info.event_ids { Plain::Taken } else { Plain::Refused { by, position } }
+    }
+
+    /// Of an event that this command has inserted.
+    pub fn take_back(&self, stored: Stored) {
+        // SAFETY: the tuple was inserted by the running transaction, into this table.
+        unsafe {
+            pg_sys::CommandCounterIncrement();
+            pg_sys::simple_heap_delete(self.table.raw(), &raw mut (*stored.tuple).t_self);
+        }
     }
 
     /// But for position and transaction.
@@ -259,6 +344,20 @@ impl Store {
         let value = unsafe { pg_sys::heap_getattr(stored.tuple, number, self.table.tuple_desc(), &mut null) };
         (!null).then_some(value)
     }
+}
+
+fn check_version(row: &Row) -> Result<()> {
+    if row.version == i64::MIN {
+        return Err(Error::NoVersionLeft);
+    } else if row.version <= 0 {
+        return Err(Error::Internal(format!("version {} is not positive", row.version)));
+    }
+    Ok(())
+}
+
+/// Texts and documents.
+fn is_varlena(column: i16) -> bool {
+    matches!(column, 4 | 5 | 7..=13)
 }
 
 /// # Safety

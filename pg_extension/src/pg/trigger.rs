@@ -3,6 +3,8 @@
 mod leaving;
 mod version;
 
+use std::ffi::CStr;
+
 use pgrx::pg_sys::{self, Datum, Oid};
 
 pub(super) use self::leaving::is_leaving;
@@ -234,7 +236,7 @@ impl Change {
 
     /// The change that made the old row of this one; `None` when it cannot be found.
     pub fn earlier(&self) -> Option<Change> {
-        if self.table.is_null() {
+        if self.table.is_null() || self.replaced.is_null() {
             return None;
         }
         // SAFETY: the table is open while the trigger runs; the replaced tuple is its own.
@@ -295,6 +297,29 @@ pub enum Fired {
     /// Before the change: the row goes on as it is.
     Before(Datum),
     After(Change),
+    /// By a trigger that somebody made by hand, beside the capture's own.
+    Twice,
+}
+
+/// # Safety
+/// `trigger` is that of the running function.
+unsafe fn is_second(trigger: &pg_sys::TriggerData, operation: Operation) -> bool {
+    const ROW: &CStr = c" domain_events_capture";
+    const TRUNCATE: &CStr = c" domain_events_truncate";
+    let own = if operation == Operation::Truncate { TRUNCATE } else { ROW };
+    // SAFETY: caller's promise; names are C strings.
+    unsafe {
+        let is_own = |trigger: &pg_sys::Trigger| CStr::from_ptr(trigger.tgname) == own;
+        if is_own(&*trigger.tg_trigger) {
+            return false;
+        }
+        // Renamed, or not the only one.
+        let triggers = (*trigger.tg_relation).trigdesc;
+        !triggers.is_null()
+            && (0..(*triggers).numtriggers as usize)
+                .map(|position| &*(*triggers).triggers.add(position))
+                .any(|other| is_own(other) && other.tgenabled as u8 != pg_sys::TRIGGER_DISABLED)
+    }
 }
 
 impl Change {
@@ -314,7 +339,12 @@ impl Change {
                 pg_sys::TRIGGER_EVENT_UPDATE => Operation::Update,
                 _ => Operation::Truncate,
             };
-            if event & pg_sys::TRIGGER_EVENT_TIMINGMASK != pg_sys::TRIGGER_EVENT_AFTER {
+            const NOT_FOR_EACH_ROW: &str = "must be fired for each row, or for a truncate";
+            let timing = event & pg_sys::TRIGGER_EVENT_TIMINGMASK;
+            if timing == pg_sys::TRIGGER_EVENT_INSTEAD {
+                return Err(wrong(NOT_FOR_EACH_ROW));
+            }
+            if timing != pg_sys::TRIGGER_EVENT_AFTER {
                 // The portable engine notes rows that change their partition before they do; here that is seen afterwards.
                 return Ok(Fired::Before(Datum::from(match operation {
                     Operation::Update => trigger.tg_newtuple,
@@ -323,7 +353,10 @@ impl Change {
             }
             let for_each_row = event & pg_sys::TRIGGER_EVENT_ROW != 0;
             if for_each_row != (operation != Operation::Truncate) {
-                return Err(wrong("must be fired for each row, or for a truncate"));
+                return Err(wrong(NOT_FOR_EACH_ROW));
+            }
+            if is_second(trigger, operation) {
+                return Ok(Fired::Twice);
             }
             let descriptor = (*trigger.tg_relation).rd_att;
             let count = (*descriptor).natts as usize;
@@ -340,6 +373,9 @@ impl Change {
                 Operation::Delete => (trigger.tg_trigtuple, none),
                 Operation::Truncate => (none, none),
             };
+            // What another server stores has no versions here.
+            let is_foreign = (*(*trigger.tg_relation).rd_rel).relkind as u8 == pg_sys::RELKIND_FOREIGN_TABLE;
+            let (replaced, made) = if is_foreign { (none, none) } else { (replaced, made) };
             let storage = Storage::of(trigger.tg_relation);
             Ok(Fired::After(Change {
                 operation,
@@ -353,7 +389,7 @@ impl Change {
                 replaced,
                 replaced_in: storage,
                 made,
-                is_leaving: operation == Operation::Delete && is_leaving(trigger.tg_trigtuple),
+                is_leaving: operation == Operation::Delete && !is_foreign && is_leaving(trigger.tg_trigtuple),
                 left_after: None,
             }))
         }

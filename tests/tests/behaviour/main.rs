@@ -11,3 +11,4 @@ mod concurrency;
 mod legacy_tables;
 mod model;
 mod store;
+mod store_refuses;

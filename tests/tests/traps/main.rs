@@ -17,6 +17,7 @@ mod partitions;
 mod restored;
 mod rewrite;
 mod security;
+mod shapes;
 mod squatters;
 mod surroundings;
 mod unseen;

@@ -111,8 +111,9 @@ impl Store {
             let tuple = unsafe { raw::heap_copytuple(raw::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut())) };
             Stored { tuple }
         };
+        // Of two rows with one id the pending one is about to be taken back.
         // SAFETY: both call nothing but `raw`.
-        unsafe { self.first(self.info.event_ids, &mut [key], read, |_, _| false) }
+        unsafe { self.first(self.info.event_ids, &mut [key], read, |_, _| true) }
     }
 
     /// The last row of an index scan that is not rolled back. `is_moot`: a pending row means nothing beside this settled one.
