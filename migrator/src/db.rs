@@ -19,6 +19,9 @@ const LOCK_CHANGE: i32 = 1;
 /// Tries of a transaction that could not get its locks.
 const LOCK_TRIES: u32 = 10;
 
+/// Where names are looked for: only in the catalogue. An empty path would find types and tables of `pg_temp` first.
+pub const PATH: &str = "pg_catalog, pg_temp";
+
 const CONNECT_TRIES: u32 = 5;
 const CONNECT_PAUSE: Duration = Duration::from_millis(200);
 
@@ -37,7 +40,11 @@ pub async fn connect_to(url: &str, ctx: &Context) -> Result<PgConnection, Error>
     let mut pause = CONNECT_PAUSE;
     for attempt in 1.. {
         match options.connect().await {
-            Ok(connection) => return Ok(connection),
+            Ok(mut connection) => {
+                let pin = format!("set search_path = {PATH}");
+                execute(&mut connection, &pin, "pinning the search path").await?;
+                return Ok(connection);
+            }
             Err(error) if attempt < CONNECT_TRIES && is_transient(&error) => {
                 ctx.out.note(format!("{target} does not answer ({}); trying again", plain(&error)));
                 tokio::time::sleep(jitter(pause)).await;
@@ -131,8 +138,8 @@ pub async fn begin_read_only(conn: &mut PgConnection) -> Result<(), Error> {
 
 /// Makes the rest of the transaction independent of the role's settings: names come out qualified and find nothing by path.
 pub async fn pin_settings(conn: &mut PgConnection) -> Result<(), Error> {
-    execute(conn, "set local search_path = ''; set local standard_conforming_strings = on", "pinning the settings")
-        .await
+    let pin = format!("set local search_path = {PATH}; set local standard_conforming_strings = on");
+    execute(conn, &pin, "pinning the settings").await
 }
 
 /// Ends the current transaction without keeping anything.

@@ -2,6 +2,7 @@
 
 pub mod adopt;
 pub mod apply;
+mod as_owner;
 pub mod cli;
 pub mod commands;
 pub mod db;

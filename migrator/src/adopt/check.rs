@@ -4,6 +4,7 @@
 use sqlx::PgConnection;
 
 use super::Legacy;
+use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::source::types::quoted;
@@ -40,13 +41,19 @@ impl Legacy {
                 format!("Let an administrator run: grant domain_events_reader to {};", quoted(&self.owner)),
             ));
         }
-        self.check_streams(conn, &table).await?;
-        let (events, first, last): (i64, Option<i64>, Option<i64>) = sqlx::query_as(&format!(
-            "select pg_catalog.count(*), pg_catalog.min(t.{order})::bigint, pg_catalog.max(t.{order})::bigint from {table} t"
-        ))
-        .fetch_one(&mut *conn)
-        .await
-        .doing(doing())?;
+        let owner = Owner::of_table(conn, &table).await?;
+        self.check_streams(conn, &owner, &table).await?;
+        let (events, first, last): (i64, Option<i64>, Option<i64>) = as_owner::row(
+            conn,
+            &owner,
+            &format!(
+                "select pg_catalog.count(*), pg_catalog.min(t.{order})::bigint, pg_catalog.max(t.{order})::bigint from {table} t"
+            ),
+            "events bigint, first bigint, last bigint",
+            &[],
+            &doing(),
+        )
+        .await?;
         if let (Some(first), Some(last)) = (first, last)
             && last.saturating_sub(first) > events.saturating_mul(SPREAD).saturating_add(FREE)
         {
@@ -56,7 +63,7 @@ impl Legacy {
                 "Their order would take as many positions of the store. Add a column that counts them without such gaps, and name it in the mapping (order_by).",
             ));
         }
-        self.check_store(conn, &table).await?;
+        self.check_store(conn, &owner, &table).await?;
         Ok(last)
     }
 
@@ -71,8 +78,10 @@ impl Legacy {
         let (stream, row) = (self.stream_columns("t"), self.stream_columns("r"));
         let same: Vec<String> = stream.iter().zip(&row).map(|(s, r)| format!("{s} = {r}")).collect();
         let missing: Vec<String> = stream.iter().map(|c| format!("{c} is null")).collect();
+        let owner = Owner::of_table(conn, &table).await?;
         self.check_streams(
             conn,
+            &owner,
             &format!(
                 "(select r.* from (select distinct {} from {table} t where {new}) t join {table} r on {}
                   union all select t.* from {table} t where {new} and ({}))",
@@ -82,27 +91,27 @@ impl Legacy {
             ),
         )
         .await?;
-        self.check_store(conn, &format!("(select t.* from {table} t where {new})")).await
+        self.check_store(conn, &owner, &format!("(select t.* from {table} t where {new})")).await
     }
 
     /// Refuses rows that are not versions 1, 2, 3 .. of their streams. `rows` is a table, or a query in parentheses.
-    async fn check_streams(&self, conn: &mut PgConnection, rows: &str) -> Result<(), Error> {
+    async fn check_streams(&self, conn: &mut PgConnection, owner: &Owner, rows: &str) -> Result<(), Error> {
         let table = self.view_name();
         let stream = self.stream_columns("t");
         let version = quoted(&self.mapping.aggregate_version);
         let missing: Vec<String> = stream.iter().map(|c| format!("{c} is null")).collect();
-        let broken: Option<Stream> = sqlx::query_as(&format!(
+        let sql = format!(
             "select ({})::text, ({})::text, pg_catalog.count(*), pg_catalog.max(t.{version})::bigint from {rows} t group by {stream}
              having pg_catalog.min(t.{version}) is distinct from 1 or pg_catalog.max(t.{version}) <> pg_catalog.count(*) or {} limit 1",
             if stream.len() == 2 { stream[0].as_str() } else { "null" },
             stream.last().map(String::as_str).unwrap_or("null"),
             missing.join(" or "),
             stream = stream.join(", "),
-        ))
-        .fetch_optional(&mut *conn)
-        .await
-        .doing(format!("checking the events of {table}"))?;
-        if let Some((kind, id, events, newest)) = broken {
+        );
+        let columns = "kind text, id text, events bigint, newest bigint";
+        let broken: Vec<Stream> =
+            as_owner::rows(conn, owner, &sql, columns, &[], &format!("checking the events of {table}")).await?;
+        if let Some((kind, id, events, newest)) = broken.into_iter().next() {
             let (Some(id), Some(newest)) = (id, newest) else {
                 return Err(Error::refused(
                     "55000",
@@ -123,9 +132,9 @@ impl Legacy {
     }
 
     /// Refuses rows in whose place the store has another event. `rows` is a table, or a query in parentheses.
-    async fn check_store(&self, conn: &mut PgConnection, rows: &str) -> Result<(), Error> {
+    async fn check_store(&self, conn: &mut PgConnection, owner: &Owner, rows: &str) -> Result<(), Error> {
         let (table, version) = (self.view_name(), quoted(&self.mapping.aggregate_version));
-        let other: Option<(String, String, i64)> = sqlx::query_as(&format!(
+        let sql = format!(
             "select e.aggregate_type::text, e.aggregate_id::text, e.aggregate_version from {rows} t
                join domain_events.events e on e.aggregate_type = {} and e.aggregate_id = {} and e.aggregate_version = t.{version}
               where e.event_type <> {} or e.event_data <> {} limit 1",
@@ -133,11 +142,11 @@ impl Legacy {
             self.id_of("t"),
             self.event_type_of("t"),
             self.data_of("t"),
-        ))
-        .fetch_optional(conn)
-        .await
-        .doing(format!("checking the events of {table}"))?;
-        if let Some((kind, id, version)) = other {
+        );
+        let columns = "kind text, id text, version bigint";
+        let other: Vec<(String, String, i64)> =
+            as_owner::rows(conn, owner, &sql, columns, &[], &format!("checking the events of {table}")).await?;
+        if let Some((kind, id, version)) = other.into_iter().next() {
             return Err(Error::refused(
                 "23505",
                 format!("version {version} of stream ({kind}, {id}) is another event in the store than in {table}"),

@@ -285,6 +285,13 @@ impl Legacy {
         if free.is_empty() { vec!["none".into()] } else { free }
     }
 
+    /// Queries, in parentheses, for the first and the last place among the old events.
+    pub fn place_queries(&self) -> (String, String) {
+        let (order, side) = (quoted(&self.mapping.order_by), self.side_name());
+        let place = |what: &str| format!("(select pg_catalog.{what}(s.{order})::bigint from {side} s)");
+        (place("min"), place("max"))
+    }
+
     /// Drops the function that tells of old events.
     pub fn drop_head_function(&self) -> String {
         format!("drop function if exists {}(text, text, bigint);", self.head_function_name())

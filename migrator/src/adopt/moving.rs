@@ -5,9 +5,15 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
 
 use super::Legacy;
+use crate::as_owner::{self, Owner};
 use crate::db::quote_literal;
 use crate::error::{Doing, Error};
 use crate::source::types::quoted;
+
+/// Places that are sent in one statement.
+const PLACES: usize = 10_000;
+/// Where the owner of the legacy table puts the events of a batch, and reads nothing.
+const BATCH: &str = "pg_temp.domain_events_batch";
 
 /// A row of domain_events.adoptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -163,15 +169,21 @@ impl Legacy {
     /// are told the other. Their places go to a temporary table, whose name is returned. Reads every row of `from` up to `last`.
     pub async fn places(&self, conn: &mut PgConnection, from: &str, last: i64) -> Result<&'static str, Error> {
         const TABLE: &str = "pg_temp.domain_events_places";
+        let doing = format!("putting the events of {} in order", self.view_name());
         let (order, version) = (quoted(&self.mapping.order_by), quoted(&self.mapping.aggregate_version));
         let mut stream: Vec<String> = self.mapping.aggregate_type.iter().map(|c| quoted(c)).collect();
         stream.push(quoted(&self.mapping.aggregate_id));
         let stream = stream.join(", ");
-        crate::db::execute(
+        let owner = Owner::of_table(conn, from).await?;
+        let begin = format!(
+            "begin; drop table if exists {TABLE}; create temporary table domain_events_places (number bigint, place bigint)"
+        );
+        crate::db::execute(conn, &begin, &doing).await?;
+        let astray: Vec<(i64, i64)> = as_owner::rows(
             conn,
+            &owner,
             &format!(
-                "drop table if exists {TABLE}; create temporary table domain_events_places as
-                 with numbered as (
+                "with numbered as (
                    select {stream}, t.{order} as number,
                           pg_catalog.row_number() over (partition by {stream} order by t.{order}) as by_number,
                           pg_catalog.row_number() over (partition by {stream} order by t.{version}) as by_version
@@ -179,12 +191,27 @@ impl Legacy {
                  ), astray as (
                    select * from numbered n where n.by_number <> n.by_version
                  )
-                 select a.number, b.number as place from astray a join astray b using ({stream}) where b.by_number = a.by_version;
-                 create unique index on {TABLE} (number); create unique index on {TABLE} (place); analyze {TABLE}"
+                 select a.number::bigint, b.number::bigint from astray a join astray b using ({stream}) where b.by_number = a.by_version"
             ),
-            &format!("putting the events of {} in order", self.view_name()),
+            "number bigint, place bigint",
+            &[],
+            &doing,
         )
         .await?;
+        for chunk in astray.chunks(PLACES) {
+            let (numbers, places): (Vec<i64>, Vec<i64>) = chunk.iter().copied().unzip();
+            sqlx::query(&format!("insert into {TABLE} select u.n, u.p from rows from (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])) as u(n, p)"))
+                .bind(numbers)
+                .bind(places)
+                .execute(&mut *conn)
+                .await
+                .doing(&doing)?;
+        }
+        let end = format!(
+            "create unique index on {TABLE} (number); create unique index on {TABLE} (place); {}; commit; analyze {TABLE}",
+            owner.grant("select", TABLE)
+        );
+        crate::db::execute(conn, &end, &doing).await?;
         Ok(TABLE)
     }
 
@@ -214,23 +241,50 @@ impl Legacy {
                 "select r_0 as old_row, r_0.{order}::bigint as place from span, {from} r_0 where r_0.{order} >= span.low and r_0.{order} < {before}"
             ),
         };
-        let (stored, rows, down_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
+        let owner = Owner::of_table(conn, from).await?;
+        let parts = format!(
             "with span as materialized (
                select pg_catalog.min(n.number) as low
                  from (select t.{order} as number from {from} t where t.{order} >= {first} and t.{order} < {before} order by t.{order} desc limit {rows}) n
              ), part as materialized (
                {part}
-             )
+             )"
+        );
+        let event = self.event_row("(part.old_row)", "part.place");
+        let doing = format!("moving the events of {}", self.view_name());
+        if owner.is_other() {
+            let make = format!(
+                "drop table if exists {BATCH}; create temporary table domain_events_batch (event domain_events.events, place bigint, low bigint) on commit drop; {}",
+                owner.grant("insert", BATCH)
+            );
+            crate::db::execute(conn, &make, &doing).await?;
+            let fill = format!(
+                "insert into {BATCH} {parts} select {event}, part.place, span.low::bigint from span left join part on part.place is not null"
+            );
+            as_owner::execute(conn, &owner, &fill, &doing).await?;
+            // finished events, of built-in types: nothing of the owner's is left in them
+            let (stored, rows, down_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
+                "select case when pg_catalog.count(b.place) > 0
+                             then domain_events._adopt_events($1, pg_catalog.array_agg(b.event order by b.place) filter (where b.place is not null), pg_catalog.min(b.low)) else 0 end,
+                        pg_catalog.count(b.place), pg_catalog.min(b.low) from {BATCH} b"
+            ))
+            .bind(adoption.adoption_id)
+            .fetch_one(conn)
+            .await
+            .doing(&doing)?;
+            return Ok(Moved { stored, rows, down_to });
+        }
+        let (stored, rows, down_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
+            "{parts}
              select case when pg_catalog.count(*) > 0
-                         then domain_events._adopt_events($1, pg_catalog.array_agg({} order by part.place), (select low from span)::bigint) else 0 end,
+                         then domain_events._adopt_events($1, pg_catalog.array_agg({event} order by part.place), (select low from span)::bigint) else 0 end,
                     pg_catalog.count(*), (select low from span)::bigint
-               from part",
-            self.event_row("(part.old_row)", "part.place"),
+               from part"
         ))
         .bind(adoption.adoption_id)
         .fetch_one(conn)
         .await
-        .doing(format!("moving the events of {}", self.view_name()))?;
+        .doing(&doing)?;
         Ok(Moved { stored, rows, down_to })
     }
 }

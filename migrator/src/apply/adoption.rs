@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use super::{journal, prepare};
 use crate::Context;
 use crate::adopt::{self, Adoption, Legacy};
+use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::plan::Plan;
@@ -44,7 +45,7 @@ pub async fn check<'a>(
             continue;
         }
         let bar = ctx.out.progress(0, format!("checking the events of {name}"));
-        db::begin_read_only(conn).await?;
+        as_owner::begin_read_only(conn, &[&name]).await?;
         let checked = legacy.check_rows(conn).await;
         db::rollback(conn).await?;
         bar.finish_and_clear();
@@ -99,8 +100,14 @@ pub async fn complete(
             adopt::end(conn, &adoption, state, events).await?;
             if state == "withdrawn" {
                 // the plan is rolled back: nothing is left of it
-                db::execute(conn, &legacy.drop_head_function(), "dropping the function that told of old events")
-                    .await?;
+                let owner = Owner::of_table(conn, &table).await?;
+                as_owner::execute(
+                    conn,
+                    &owner,
+                    &legacy.drop_head_function(),
+                    "dropping the function that told of old events",
+                )
+                .await?;
             }
             Ok(())
         })

@@ -4,6 +4,7 @@
 pub mod adoption;
 mod drift;
 pub mod journal;
+pub(crate) mod roles;
 mod rollback;
 pub(crate) mod state;
 
@@ -16,7 +17,7 @@ pub use rollback::{changed_since, leave_whole, rollback};
 
 use crate::Context;
 use crate::db;
-use crate::error::{Doing, Error};
+use crate::error::Error;
 use crate::plan::{Kind, Plan, Statement};
 
 /// What `apply --finish` did.
@@ -153,9 +154,10 @@ async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx
 
 /// Settings for a transaction of the tool's: nothing depends on the session, and a process that hangs lets go.
 pub(crate) async fn prepare(conn: &mut PgConnection) -> Result<(), Error> {
+    db::pin_settings(conn).await?;
     db::execute(
         conn,
-        "set local search_path = ''; set local check_function_bodies = off; set local quote_all_identifiers = off; \
+        "set local check_function_bodies = off; set local quote_all_identifiers = off; \
          set local idle_in_transaction_session_timeout = '5s'; set local client_min_messages = warning",
         "preparing the transaction",
     )
@@ -192,7 +194,7 @@ async fn run_statement(
     sql: &str,
 ) -> Result<(), Error> {
     let before = state::read(conn, &statement.object).await?;
-    sqlx::raw_sql(sql).execute(&mut *conn).await.doing(format!("{step}: {}", statement.object.identity()))?;
+    roles::run(conn, plan, statement, sql, &format!("{step}: {}", statement.object.identity())).await?;
     let after = state::read(conn, &statement.object).await?;
     journal::entry(conn, plan, action, step, statement, sql, before.as_ref(), after.as_ref()).await
 }

@@ -44,7 +44,7 @@ pub async fn run(args: &ImportArgs, ctx: &Context) -> Result<Exit, Error> {
     db::execute(
         &mut conn,
         "set standard_conforming_strings = on; set datestyle = 'ISO, YMD'; set intervalstyle = postgres; set timezone = 'UTC'; \
-         set client_encoding = 'UTF8'; set synchronous_commit = on; set search_path = ''",
+         set client_encoding = 'UTF8'; set synchronous_commit = on; set search_path = pg_catalog, pg_temp",
         "pinning the settings",
     )
     .await?;

@@ -8,6 +8,7 @@ use sqlx::PgConnection;
 
 use crate::Context;
 use crate::apply::journal;
+use crate::as_owner;
 use crate::cli::RepairArgs;
 use crate::db::{self, quote_ident};
 use crate::error::{Doing, Error, Exit};
@@ -79,6 +80,11 @@ async fn looked(
         return Err(Error::usage("columns are named for one table", "Name it: --table TABLE"));
     }
     let subjects = repair::choose(&wanted, &catalogue, &report)?;
+    // whatever is another role's is read in a transaction that is prepared for it
+    db::rollback(conn).await?;
+    let tables: Vec<&str> = subjects.iter().map(|s| s.table.as_str()).collect();
+    as_owner::begin_read_only(conn, &tables).await?;
+    db::pin_settings(conn).await?;
     db::execute(conn, repair::RENDERING, "pinning the settings").await?;
     let mut examined = vec![];
     let bar = ctx.out.progress(subjects.len() as u64, "examining");

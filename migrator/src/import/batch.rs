@@ -4,6 +4,7 @@
 use sqlx::PgConnection;
 use sqlx::postgres::PgCopyIn;
 
+use crate::as_owner::Owner;
 use crate::db;
 use crate::error::{Doing, Error};
 
@@ -11,6 +12,29 @@ use crate::error::{Doing, Error};
 const CHUNK: usize = 64 * 1024;
 /// Bytes of a batch, whatever its rows.
 const LARGEST: usize = 8 * 1024 * 1024;
+
+/// Begins a transaction that writes a table of the import, unless somebody has put another one in its place: whoever owns the
+/// schema can do that, and the code of that table would run as whoever imports.
+pub async fn begin(conn: &mut PgConnection, table: Option<&str>) -> Result<(), Error> {
+    db::execute(conn, "begin", "beginning a transaction").await?;
+    match table {
+        Some(table) => expect_own(conn, table).await,
+        None => Ok(()),
+    }
+}
+
+/// Refuses a table of somebody else's. It stays as it is until the transaction ends.
+pub async fn expect_own(conn: &mut PgConnection, table: &str) -> Result<(), Error> {
+    db::execute(conn, &format!("lock table {table} in row exclusive mode"), &format!("locking {table}")).await?;
+    if Owner::of_table(conn, table).await?.is_other() {
+        return Err(Error::refused(
+            "42501",
+            format!("{table} is not the table that the import made: it belongs to another role"),
+            "Import as the owner of the schema, or into a schema of your own with --schema.",
+        ));
+    }
+    Ok(())
+}
 
 /// Rows for up to two tables, side by side.
 #[derive(Debug, Default)]
@@ -169,9 +193,14 @@ pub async fn copy_into(
 }
 
 /// Finds the rows that the server refuses, each half of a refused part by itself, in a transaction that is rolled back.
-pub async fn search(conn: &mut PgConnection, targets: &[String], batch: &Batch) -> Result<Vec<Refused>, Error> {
+pub async fn search(
+    conn: &mut PgConnection,
+    table: Option<&str>,
+    targets: &[String],
+    batch: &Batch,
+) -> Result<Vec<Refused>, Error> {
     let mut refused = vec![];
-    db::execute(conn, "begin", "beginning a transaction").await?;
+    begin(conn, table).await?;
     let mut parts = vec![(0, batch.len())];
     while let Some((first, end)) = parts.pop() {
         let part = first..end;

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use sqlx::PgConnection;
 
+use super::batch;
 use super::checksum;
 use super::event::Maker;
 use super::journal::{self, Import};
@@ -254,6 +255,7 @@ async fn complete(
     let events = adopt::count(conn, adoption).await?;
     let done = db::with_lock_retry(conn, options.lock_timeout, ctx, async |conn| {
         if options.view {
+            batch::expect_own(conn, &legacy.side_name()).await?;
             for sql in side_keys(table, legacy) {
                 db::execute(conn, &sql, "building the keys of the legacy columns").await?;
             }

@@ -48,6 +48,8 @@ pub struct Loader {
     side: Vec<(usize, Field)>,
     version_column: usize,
     targets: Vec<String>,
+    // the table of the legacy columns
+    side_table: Option<String>,
     batch_size: usize,
     repair: bool,
     adoption: Adoption,
@@ -79,6 +81,7 @@ impl Loader {
         versions: Versions,
         adoption: Adoption,
     ) -> Self {
+        let mut side_table = None;
         let mut targets = vec![format!("copy {STORE} ({}) from stdin", event::COLUMNS)];
         let mut side = vec![];
         if options.view {
@@ -88,6 +91,7 @@ impl Loader {
                 }
             }
             let names: Vec<_> = side.iter().map(|(_, f)| quote_ident(&f.name)).collect();
+            side_table = Some(legacy.side_name());
             targets.push(format!("copy {} ({}) from stdin", legacy.side_name(), names.join(", ")));
         }
         let version_column = table.columns.iter().position(|c| c.name == legacy.mapping.aggregate_version).unwrap_or(0);
@@ -98,6 +102,7 @@ impl Loader {
             side,
             version_column,
             targets,
+            side_table,
             batch_size: options.batch_size,
             repair: options.repair_versions,
             adoption,
@@ -303,7 +308,7 @@ impl Loader {
         let last = (self.adoption.last_position - self.adoption.first_position + 1) as u64;
         let mut ended = false;
         while !ended {
-            db::execute(conn, "begin", "beginning a transaction").await?;
+            batch::begin(conn, self.side_table.as_deref()).await?;
             let mut running = Running::begin(conn, &self.targets[0]).await?;
             while !self.batch.is_full(self.batch_size) {
                 let step = rows.next().await?;
@@ -351,7 +356,7 @@ impl Loader {
     // The batch again without the rows that the server refuses, numbered anew; it is stored in an open transaction.
     async fn without_refused(&mut self, conn: &mut PgConnection, ctx: &Context) -> Result<(), Error> {
         loop {
-            let refused = batch::search(conn, &self.targets, &self.batch).await?;
+            let refused = batch::search(conn, self.side_table.as_deref(), &self.targets, &self.batch).await?;
             let mut reasons: HashMap<usize, String> = refused.into_iter().map(|r| (r.row, r.reason)).collect();
             let (old, metas, hashed) =
                 (std::mem::take(&mut self.batch), std::mem::take(&mut self.metas), std::mem::take(&mut self.hashed));
@@ -384,7 +389,7 @@ impl Loader {
                 self.versions.set(meta.stream, version);
                 self.again(&old, row, meta, version, text);
             }
-            db::execute(conn, "begin", "beginning a transaction").await?;
+            batch::begin(conn, self.side_table.as_deref()).await?;
             match batch::copy(conn, &self.targets, &self.batch, 0..self.batch.len()).await {
                 Ok(()) => return Ok(()),
                 // another row met it with its new version

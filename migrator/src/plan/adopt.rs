@@ -308,17 +308,10 @@ fn switch(draft: &Draft<'_>, relation: &Relation, legacy: &Legacy, shimmed: bool
     }
     // next_aggregate_version(.., the old name) goes on
     sql.push(registration(draft, &view, relation, legacy));
-    let order = plain(&legacy.mapping.order_by);
-    let place = |what: &str| format!("(select pg_catalog.{what}(s.{order})::bigint from {side} s)");
+    let (first, last) = legacy.place_queries();
     sql.push(format!(
         "{};",
-        reserve_sql(
-            &view,
-            Some(&side),
-            (&place("min"), &place("max")),
-            Some(&legacy.head_function_name()),
-            Some(plan_id)
-        )
+        reserve_sql(&view, Some(&side), (&first, &last), Some(&legacy.head_function_name()), Some(plan_id))
     ));
     sql.join("\n")
 }

@@ -93,9 +93,11 @@ pub fn judged(catalogue: &mut Catalogue, brought: &[Brought]) -> Result<Report, 
     };
     for one in brought {
         fold_into(catalogue, &one.sql).map_err(|why| unread(&one.name, why))?;
-        // as the server will spell it, and owned by whoever applies the plan
+        // as the server will spell it
         let bare = one.function.split('(').next().unwrap_or_default().to_owned();
-        let role = catalogue.role.clone();
+        // a trigger's function belongs to the owner of its table, any other to whoever applies the plan
+        let of_table = one.table.as_ref().and_then(|t| catalogue.relations.iter().find(|r| r.quoted == *t));
+        let role = of_table.map_or_else(|| catalogue.role.clone(), |table| table.owner.clone());
         let made = catalogue.functions.iter_mut().rev().find(|f| f.identity.split('(').next() == Some(bare.as_str()));
         if let Some(function) = made {
             function.identity.clone_from(&one.function);

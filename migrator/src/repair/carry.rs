@@ -5,14 +5,18 @@ use sqlx::PgConnection;
 
 use super::file::{Repair, Table};
 use super::map::Entry;
-use super::renumber::{BATCH, renumber};
+use super::renumber::{BATCH, MAP, own_map, renumber};
 use super::sql::RENDERING;
 use super::{Subject, obstacles};
 use crate::Context;
 use crate::apply::{self, journal, state};
+use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::plan::{self, Kind, Object, Plan, State, Statement};
+
+/// An event that was written since: type, id, key, old and new version.
+type Late = (Option<String>, String, String, Option<String>, i64);
 
 /// Entries of the map that are stored or compared in one statement.
 const CHUNK: usize = 2000;
@@ -71,7 +75,8 @@ fn object(table: &Table) -> Object {
 
 /// Compares the file with the database in one READ ONLY transaction; exit code 4 where it does not fit any more.
 pub async fn check(conn: &mut PgConnection, repair: &Repair) -> Result<(), Error> {
-    db::begin_read_only(conn).await?;
+    let tables: Vec<&str> = repair.header.tables.iter().map(|t| t.subject.table.as_str()).collect();
+    as_owner::begin_read_only(conn, &tables).await?;
     let checked = checked(conn, repair).await;
     db::rollback(conn).await?;
     checked
@@ -88,21 +93,25 @@ async fn checked(conn: &mut PgConnection, repair: &Repair) -> Result<(), Error> 
         let chunk = chunk?;
         for (n, table) in repair.header.tables.iter().enumerate() {
             let entries: Vec<&Entry> = chunk.iter().filter(|e| e.table == n).collect();
-            let changed: Option<String> = sqlx::query_scalar(&format!(
+            let owner = Owner::of_table(conn, &table.subject.table).await?;
+            let sql = format!(
                 "select m.stream from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) as m(stream, row_key, old)
                    left join {} t on {} where {} is null or {}::text is distinct from m.old limit 1",
                 table.subject.table,
                 table.subject.is_row_of(),
                 table.subject.row_key(),
                 table.subject.version(),
-            ))
-            .bind(entries.iter().map(|e| e.stream()).collect::<Vec<_>>())
-            .bind(entries.iter().map(|e| e.key.clone()).collect::<Vec<_>>())
-            .bind(entries.iter().map(|e| e.old.clone()).collect::<Vec<_>>())
-            .fetch_optional(&mut *conn)
-            .await
-            .doing(format!("comparing {} with the repair", table.subject.table))?;
-            if let Some(stream) = changed {
+            );
+            let streams: Vec<String> = entries.iter().map(|e| e.stream()).collect();
+            let arguments = [
+                as_owner::array(streams.iter().map(|s| Some(s.as_str()))),
+                as_owner::array(entries.iter().map(|e| Some(e.key.as_str()))),
+                as_owner::array(entries.iter().map(|e| e.old.as_deref())),
+            ];
+            let arguments = arguments.each_ref().map(String::as_str);
+            let doing = format!("comparing {} with the repair", table.subject.table);
+            let changed: Vec<(String,)> = as_owner::rows(conn, &owner, &sql, "stream text", &arguments, &doing).await?;
+            if let Some((stream,)) = changed.into_iter().next() {
                 return Err(stale(table, &stream));
             }
         }
@@ -222,26 +231,24 @@ async fn batch(
     if subject.registered {
         hold_streams(conn, plan, subject, number).await?;
     }
-    let changed: Option<(Option<String>, String)> = sqlx::query_as(&format!(
-        "select m.aggregate_type::text, m.aggregate_id::text from domain_events.repaired_versions m left join {} t on {}
-          where {BATCH} and ({} is null or {} is distinct from m.old_version::{}) limit 1",
+    let owner = Owner::of_table(conn, &subject.table).await?;
+    own_map(conn, &owner, plan, subject, number).await?;
+    let sql = format!(
+        "select m.aggregate_type::text, m.aggregate_id::text from {MAP} m left join {} t on {}
+          where ({} is null or {} is distinct from m.old_version::{}) limit 1",
         subject.table,
         subject.is_row_of(),
         subject.row_key(),
         subject.version(),
         subject.version_type,
-    ))
-    .bind(&plan.plan_id)
-    .bind(&subject.table)
-    .bind(number)
-    .fetch_optional(&mut *conn)
-    .await
-    .doing(doing())?;
-    if let Some((kind, id)) = changed {
+    );
+    let changed: Vec<(Option<String>, String)> =
+        as_owner::rows(conn, &owner, &sql, "kind text, id text", &[], &doing()).await?;
+    if let Some((kind, id)) = changed.into_iter().next() {
         return Err(stale(table, &super::examine::stream(kind.as_deref(), &id)));
     }
-    let late = add_late(conn, plan, subject, number).await?;
-    let events = renumber(conn, plan, subject, number, "new_version", "old_version").await?;
+    let late = add_late(conn, &owner, plan, subject, number).await?;
+    let events = renumber(conn, &owner, subject, number, "new_version", "old_version").await?;
     let streams: i64 = sqlx::query_scalar(
         "with marked as (update domain_events.repaired_versions m set repaired_at = pg_catalog.clock_timestamp() \
            where m.repair_id = $1 and m.event_table = $2 and m.batch = $3 returning m.aggregate_type, m.aggregate_id) \
@@ -274,30 +281,57 @@ async fn hold_streams(conn: &mut PgConnection, plan: &Plan, subject: &Subject, n
 }
 
 /// Events written to these streams since the repair was planned are numbered after the others.
-async fn add_late(conn: &mut PgConnection, plan: &Plan, subject: &Subject, number: i32) -> Result<i64, Error> {
-    let added = sqlx::query(&format!(
-        "insert into domain_events.repaired_versions as r
-                (repair_id, event_table, batch, aggregate_type, aggregate_id, row_key, old_version, new_version, is_late)
-         select $1, $2, $3, s.aggregate_type, s.aggregate_id, {key}, {version},
-                s.newest + pg_catalog.row_number() over (partition by s.aggregate_type, s.aggregate_id order by {order}), true
+async fn add_late(
+    conn: &mut PgConnection,
+    owner: &Owner,
+    plan: &Plan,
+    subject: &Subject,
+    number: i32,
+) -> Result<i64, Error> {
+    let doing = format!("numbering new events of {}", subject.table);
+    let sql = format!(
+        "select s.aggregate_type::text, s.aggregate_id::text, {key}, ({version})::text,
+                (s.newest + pg_catalog.row_number() over (partition by s.aggregate_type, s.aggregate_id order by {order}))::bigint
            from (select m.aggregate_type, m.aggregate_id, pg_catalog.max(m.new_version) as newest
-                   from domain_events.repaired_versions m where {BATCH} group by 1, 2) s
+                   from {MAP} m group by 1, 2) s
            join {table} t on {in_stream}
-          where not exists (select from domain_events.repaired_versions k
-                             where k.repair_id = $1 and k.event_table = $2 and k.row_key = {key})",
+          where not exists (select from {MAP} k where k.row_key = {key})",
         key = subject.row_key(),
         version = subject.version(),
         order = subject.order(),
         table = subject.table,
         in_stream = subject.is_in_stream(),
-    ))
-    .bind(&plan.plan_id)
-    .bind(&subject.table)
-    .bind(number)
-    .execute(conn)
-    .await
-    .doing(format!("numbering new events of {}", subject.table))?;
-    Ok(added.rows_affected() as i64)
+    );
+    let columns = "kind text, id text, row_key text, old text, new bigint";
+    let late: Vec<Late> = as_owner::rows(conn, owner, &sql, columns, &[], &doing).await?;
+    let mut added = 0;
+    for chunk in late.chunks(CHUNK) {
+        let sql = format!(
+            "with late as (insert into domain_events.repaired_versions as r
+                    (repair_id, event_table, batch, aggregate_type, aggregate_id, row_key, old_version, new_version, is_late)
+             select $1, $2, $3, m.kind, m.id, m.key, m.old::numeric, m.new, true
+               from rows from (pg_catalog.unnest($4::text[]), pg_catalog.unnest($5::text[]), pg_catalog.unnest($6::text[]),
+                    pg_catalog.unnest($7::text[]), pg_catalog.unnest($8::bigint[])) as m(kind, id, key, old, new)
+              where not exists (select from domain_events.repaired_versions k
+                                 where k.repair_id = $1 and k.event_table = $2 and k.row_key = m.key)
+             returning r.aggregate_type, r.aggregate_id, r.row_key, r.old_version, r.new_version)
+             insert into {MAP} select l.* from late l"
+        );
+        added += sqlx::query(&sql)
+            .bind(&plan.plan_id)
+            .bind(&subject.table)
+            .bind(number)
+            .bind(chunk.iter().map(|l| l.0.clone()).collect::<Vec<_>>())
+            .bind(chunk.iter().map(|l| l.1.clone()).collect::<Vec<_>>())
+            .bind(chunk.iter().map(|l| l.2.clone()).collect::<Vec<_>>())
+            .bind(chunk.iter().map(|l| l.3.clone()).collect::<Vec<_>>())
+            .bind(chunk.iter().map(|l| l.4).collect::<Vec<_>>())
+            .execute(&mut *conn)
+            .await
+            .doing(&doing)?
+            .rows_affected();
+    }
+    Ok(added as i64)
 }
 
 /// The journal's entry for a batch.

@@ -5,7 +5,8 @@ use sqlx::PgConnection;
 
 use super::Subject;
 use super::obstacles::{self, Obstacle};
-use crate::error::{Doing, Error};
+use crate::as_owner::{self, Owner};
+use crate::error::Error;
 use crate::judge::Severity;
 
 /// Examples given with a finding.
@@ -58,7 +59,8 @@ pub async fn examine(
     allowed: &[String],
     reorder: bool,
 ) -> Result<Examined, Error> {
-    let ((events, streams, damaged, misplaced), faulty) = totals(conn, subject).await?;
+    let owner = &Owner::of_table(conn, &subject.table).await?;
+    let ((events, streams, damaged, misplaced), faulty) = totals(conn, owner, subject).await?;
     let order = subject.order_by.first().cloned().unwrap_or_else(|| subject.version_column.clone());
     let time = subject.time_column.clone().unwrap_or_default();
     let (e, w) = (Severity::Error, Severity::Warning);
@@ -79,7 +81,7 @@ pub async fn examine(
     let mut findings = vec![];
     for ((code, severity, condition, message), (streams, events)) in faults.into_iter().zip(faulty) {
         if streams > 0 {
-            let examples = examples(conn, subject, &condition.replace("DAMAGED", DAMAGED)).await?;
+            let examples = examples(conn, owner, subject, &condition.replace("DAMAGED", DAMAGED)).await?;
             findings.push(Finding {
                 code,
                 severity,
@@ -90,8 +92,8 @@ pub async fn examine(
             });
         }
     }
-    findings.extend(lost(conn, subject).await?);
-    findings.extend(without_stream(conn, subject).await?);
+    findings.extend(lost(conn, owner, subject).await?);
+    findings.extend(without_stream(conn, owner, subject).await?);
     if subject.unique_key.is_none() {
         findings.push(Finding {
             code: "RP108",
@@ -114,8 +116,8 @@ pub async fn examine(
     })
 }
 
-async fn totals(conn: &mut PgConnection, subject: &Subject) -> Result<Totals, Error> {
-    let numbers: Vec<i64> = sqlx::query_scalar(&format!(
+async fn totals(conn: &mut PgConnection, owner: &Owner, subject: &Subject) -> Result<Totals, Error> {
+    let sql = format!(
         "select array[coalesce(pg_catalog.sum(events), 0), pg_catalog.count(*), pg_catalog.count(*) filter (where {DAMAGED}),
                 pg_catalog.count(*) filter (where misplaced > 0 or {DAMAGED}),
                 pg_catalog.count(*) filter (where duplicates > 0), coalesce(pg_catalog.sum(duplicates), 0),
@@ -126,23 +128,27 @@ async fn totals(conn: &mut PgConnection, subject: &Subject) -> Result<Totals, Er
                 pg_catalog.count(*) filter (where backwards > 0), coalesce(pg_catalog.sum(backwards), 0)]::bigint[]
            from ({}) s",
         subject.streams()
-    ))
-    .fetch_one(conn)
-    .await
-    .doing(format!("examining {}", subject.table))?;
+    );
+    let (numbers,): (Vec<i64>,) =
+        as_owner::row(conn, owner, &sql, "numbers bigint[]", &[], &format!("examining {}", subject.table)).await?;
     let number = |n: usize| numbers.get(n).copied().unwrap_or_default();
     let pair = |n: usize| (number(4 + 2 * n), number(5 + 2 * n));
     Ok(((number(0), number(1), number(2), number(3)), [pair(0), pair(1), pair(2), pair(3), pair(4)]))
 }
 
-async fn examples(conn: &mut PgConnection, subject: &Subject, condition: &str) -> Result<Vec<String>, Error> {
-    let rows: Vec<(Option<String>, String, String)> = sqlx::query_as(&format!(
+async fn examples(
+    conn: &mut PgConnection,
+    owner: &Owner,
+    subject: &Subject,
+    condition: &str,
+) -> Result<Vec<String>, Error> {
+    let sql = format!(
         "select kind::text, id::text, before from ({}) s where {condition} order by events, kind, id limit {EXAMPLES}",
         subject.streams()
-    ))
-    .fetch_all(conn)
-    .await
-    .doing(format!("looking for examples in {}", subject.table))?;
+    );
+    let doing = format!("looking for examples in {}", subject.table);
+    let rows: Vec<(Option<String>, String, String)> =
+        as_owner::rows(conn, owner, &sql, "kind text, id text, before text", &[], &doing).await?;
     Ok(rows.into_iter().map(|(kind, id, before)| format!("{}: {before}", stream(kind.as_deref(), &id))).collect())
 }
 
@@ -153,9 +159,9 @@ pub(super) fn stream(kind: Option<&str>, id: &str) -> String {
 
 /// Numbers that the sequence gave out and no row has: an event that INSERT .. ON CONFLICT DO NOTHING or a handler dropped,
 /// or a transaction that was rolled back. The table cannot tell which.
-async fn lost(conn: &mut PgConnection, subject: &Subject) -> Result<Option<Finding>, Error> {
+async fn lost(conn: &mut PgConnection, owner: &Owner, subject: &Subject) -> Result<Option<Finding>, Error> {
     let Some(counter) = &subject.counter else { return Ok(None) };
-    let (missing, holes, examples): (i64, i64, Vec<String>) = sqlx::query_as(&format!(
+    let sql = format!(
         "select coalesce(pg_catalog.sum(hole), 0)::bigint, pg_catalog.count(*),
                 coalesce((pg_catalog.array_agg(case hole when 1 then (number - 1)::text else pg_catalog.format('%s to %s', number - hole, number - 1) end order by number))[1:{EXAMPLES}], '{{}}')
            from (select n as number, n - pg_catalog.lag(n) over (order by n) - 1 as hole
@@ -163,10 +169,10 @@ async fn lost(conn: &mut PgConnection, subject: &Subject) -> Result<Option<Findi
           where hole > 0",
         crate::db::quote_ident(counter),
         subject.table
-    ))
-    .fetch_one(conn)
-    .await
-    .doing(format!("looking for gaps in {counter} of {}", subject.table))?;
+    );
+    let doing = format!("looking for gaps in {counter} of {}", subject.table);
+    let (missing, holes, examples): (i64, i64, Vec<String>) =
+        as_owner::row(conn, owner, &sql, "missing bigint, holes bigint, examples text[]", &[], &doing).await?;
     Ok((missing > 0).then(|| Finding {
         code: "RP106",
         severity: Severity::Info,
@@ -179,15 +185,10 @@ async fn lost(conn: &mut PgConnection, subject: &Subject) -> Result<Option<Findi
     }))
 }
 
-async fn without_stream(conn: &mut PgConnection, subject: &Subject) -> Result<Option<Finding>, Error> {
-    let events: i64 = sqlx::query_scalar(&format!(
-        "select pg_catalog.count(*) from {} t where not ({})",
-        subject.table,
-        subject.has_stream()
-    ))
-    .fetch_one(conn)
-    .await
-    .doing(format!("looking for events without a stream in {}", subject.table))?;
+async fn without_stream(conn: &mut PgConnection, owner: &Owner, subject: &Subject) -> Result<Option<Finding>, Error> {
+    let sql = format!("select pg_catalog.count(*) from {} t where not ({})", subject.table, subject.has_stream());
+    let doing = format!("looking for events without a stream in {}", subject.table);
+    let (events,): (i64,) = as_owner::row(conn, owner, &sql, "events bigint", &[], &doing).await?;
     Ok((events > 0).then(|| Finding {
         code: "RP107",
         severity: Severity::Warning,

@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use super::Subject;
 use super::examine::stream;
+use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 
@@ -54,19 +55,26 @@ pub type Row = (Option<String>, String, String, Option<String>, i64, i64);
 
 /// The events to renumber, stream by stream, through a cursor of the caller's transaction.
 #[derive(Debug)]
-pub struct Renumbering;
+pub struct Renumbering {
+    owner: Owner,
+}
 
 impl Renumbering {
     /// Opens the cursor.
     pub async fn open(conn: &mut PgConnection, subject: &Subject, reorder: bool) -> Result<Self, Error> {
-        let sql = format!("declare {CURSOR} no scroll cursor for {}", subject.renumbering(reorder));
-        db::execute(conn, &sql, &format!("numbering the events of {}", subject.table)).await?;
-        Ok(Self)
+        let owner = Owner::of_table(conn, &subject.table).await?;
+        let columns = "kind text, id text, row_key text, version text, place bigint, events bigint";
+        let doing = format!("numbering the events of {}", subject.table);
+        as_owner::declare(conn, &owner, CURSOR, &subject.renumbering(reorder), columns, &doing).await?;
+        Ok(Self { owner })
     }
 
     /// The next events; none at the end.
     pub async fn next(&self, conn: &mut PgConnection) -> Result<Vec<Row>, Error> {
-        sqlx::query_as(&format!("fetch {FETCH} from {CURSOR}")).fetch_all(conn).await.doing("reading the events")
+        let fetch = format!("fetch {FETCH} from {CURSOR}");
+        let rows = sqlx::query_as(&fetch).persistent(false).fetch_all(&mut *conn).await.doing("reading the events")?;
+        as_owner::pin(conn, &self.owner).await?;
+        Ok(rows)
     }
 
     /// Closes the cursor.

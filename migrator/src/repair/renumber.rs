@@ -3,18 +3,47 @@
 use sqlx::PgConnection;
 
 use super::Subject;
-use crate::db;
+use crate::as_owner::{self, Owner};
+use crate::db::{self, PATH};
 use crate::error::{Doing, Error};
 use crate::plan::Plan;
 
 /// The part of the map that a batch is.
 pub(super) const BATCH: &str = "m.repair_id = $1 and m.event_table = $2 and m.batch = $3";
 
+/// The batch's part of the map for the owner of the table, who may read it and nothing else of the store.
+pub(super) const MAP: &str = "pg_temp.domain_events_map";
+
+/// Copies the batch's part of the map, until the transaction ends.
+pub(super) async fn own_map(
+    conn: &mut PgConnection,
+    owner: &Owner,
+    plan: &Plan,
+    subject: &Subject,
+    number: i32,
+) -> Result<(), Error> {
+    let doing = format!("reading batch {number} of the map");
+    let make = "create temporary table domain_events_map (aggregate_type text collate \"C\", aggregate_id text collate \"C\", \
+         row_key text, old_version numeric, new_version bigint) on commit drop";
+    db::execute(conn, make, &doing).await?;
+    sqlx::query(&format!(
+        "insert into {MAP} select m.aggregate_type, m.aggregate_id, m.row_key, m.old_version, m.new_version \
+           from domain_events.repaired_versions m where {BATCH}"
+    ))
+    .bind(&plan.plan_id)
+    .bind(&subject.table)
+    .bind(number)
+    .execute(&mut *conn)
+    .await
+    .doing(&doing)?;
+    db::execute(conn, &format!("analyze {MAP}; {}", owner.grant("select", MAP)), &doing).await
+}
+
 /// Moves a batch from one column of the map to the other. A unique key is checked row by row: with one, every version first
 /// goes where no version is.
 pub(super) async fn renumber(
     conn: &mut PgConnection,
-    plan: &Plan,
+    owner: &Owner,
     subject: &Subject,
     number: i32,
     to: &str,
@@ -22,50 +51,33 @@ pub(super) async fn renumber(
 ) -> Result<i64, Error> {
     let version = crate::db::quote_ident(&subject.version_column);
     let (table, row, data_type) = (&subject.table, subject.is_row_of(), &subject.version_type);
-    let change = format!("{BATCH} and m.{to} is distinct from m.{from} and {row}");
-    let expected: i64 = sqlx::query_scalar(&format!(
-        "select pg_catalog.count(*) from domain_events.repaired_versions m where {BATCH} and m.{to} is distinct from m.{from}"
-    ))
-    .bind(&plan.plan_id)
-    .bind(table)
-    .bind(number)
-    .fetch_one(&mut *conn)
-    .await
-    .doing("reading the map")?;
+    let change = format!("m.{to} is distinct from m.{from} and {row}");
+    let expected: i64 =
+        sqlx::query_scalar(&format!("select pg_catalog.count(*) from {MAP} m where m.{to} is distinct from m.{from}"))
+            .fetch_one(&mut *conn)
+            .await
+            .doing("reading the map")?;
     let mut statements = vec![];
     if has_unique_index(conn, subject).await? {
         statements.push(format!(
-            "update {table} t set {version} = (m.{to} + h.highest)::{data_type} from domain_events.repaired_versions m,
+            "update {table} t set {version} = (m.{to} + h.highest)::{data_type} from {MAP} m,
                     (select greatest(pg_catalog.max(m.old_version), pg_catalog.max(m.new_version)) as highest
-                       from domain_events.repaired_versions m where {BATCH}) h where {change}"
+                       from {MAP} m) h where {change}"
         ));
     }
-    statements.push(format!(
-        "update {table} t set {version} = m.{to}::{data_type} from domain_events.repaired_versions m where {change}"
-    ));
+    statements.push(format!("update {table} t set {version} = m.{to}::{data_type} from {MAP} m where {change}"));
     // a trigger that was allowed finds its names as it does when the application updates
-    let path = if has_update_trigger(conn, subject).await? { "default" } else { "''" };
-    db::execute(conn, &format!("set local search_path = {path}"), "setting the search path").await?;
+    let path = if has_update_trigger(conn, subject).await? { own_path(conn).await? } else { PATH.to_owned() };
     for statement in statements {
-        sqlx::query(&statement)
-            .bind(&plan.plan_id)
-            .bind(table)
-            .bind(number)
-            .execute(&mut *conn)
-            .await
-            .doing(format!("renumbering batch {number} of {table}"))?;
+        as_owner::execute_in(conn, owner, &path, &statement, &format!("renumbering batch {number} of {table}")).await?;
     }
     // a trigger may drop an update, or put the old row in the place of the new one
-    let kept: i64 = sqlx::query_scalar(&format!(
-        "select pg_catalog.count(*) from domain_events.repaired_versions m left join {table} t on {row}
-          where {BATCH} and t.{version}::numeric is distinct from m.{to}::numeric"
-    ))
-    .bind(&plan.plan_id)
-    .bind(table)
-    .bind(number)
-    .fetch_one(&mut *conn)
-    .await
-    .doing(format!("reading batch {number} of {table} again"))?;
+    let sql = format!(
+        "select pg_catalog.count(*) from {MAP} m left join {table} t on {row}
+          where t.{version}::numeric is distinct from m.{to}::numeric"
+    );
+    let doing = format!("reading batch {number} of {table} again");
+    let (kept,): (i64,) = as_owner::row(conn, owner, &sql, "kept bigint", &[], &doing).await?;
     if kept > 0 {
         return Err(Error::refused(
             "55000",
@@ -73,8 +85,15 @@ pub(super) async fn renumber(
             "A trigger of the table keeps the old ones. Nothing of this batch was changed.",
         ));
     }
-    db::execute(conn, "set local search_path = ''", "setting the search path").await?;
     Ok(expected)
+}
+
+/// The search path that the connected role has without the tool.
+async fn own_path(conn: &mut PgConnection) -> Result<String, Error> {
+    sqlx::query_scalar("select s.reset_val from pg_catalog.pg_settings s where s.name = 'search_path'")
+        .fetch_one(conn)
+        .await
+        .doing("reading the search path")
 }
 
 /// Whether an update of the table runs code of the user.

@@ -3,11 +3,12 @@
 use sqlx::PgConnection;
 
 use super::choose::{Wanted, choose};
-use super::renumber::{BATCH, renumber};
+use super::renumber::{MAP, own_map, renumber};
 use super::sql::RENDERING;
 use super::{Subject, carry};
 use crate::Context;
 use crate::apply::{self, journal};
+use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::plan::Plan;
@@ -75,21 +76,18 @@ async fn batch(
     apply::prepare(conn).await?;
     db::execute(conn, RENDERING, "pinning the settings").await?;
     apply::take_locks(conn, &[&subject.table], "share row exclusive", lock_timeout_ms).await?;
-    let changed: Option<(Option<String>, String)> = sqlx::query_as(&format!(
-        "select m.aggregate_type::text, m.aggregate_id::text from domain_events.repaired_versions m left join {} t on {}
-          where {} and {}::numeric is distinct from m.new_version limit 1",
+    let owner = Owner::of_table(conn, &subject.table).await?;
+    own_map(conn, &owner, plan, subject, number).await?;
+    let sql = format!(
+        "select m.aggregate_type::text, m.aggregate_id::text from {MAP} m left join {} t on {}
+          where {}::numeric is distinct from m.new_version limit 1",
         subject.table,
         subject.is_row_of(),
-        BATCH,
         subject.version(),
-    ))
-    .bind(&plan.plan_id)
-    .bind(&subject.table)
-    .bind(number)
-    .fetch_optional(&mut *conn)
-    .await
-    .doing("comparing the table with the map")?;
-    if let Some((kind, id)) = changed {
+    );
+    let changed: Vec<(Option<String>, String)> =
+        as_owner::rows(conn, &owner, &sql, "kind text, id text", &[], "comparing the table with the map").await?;
+    if let Some((kind, id)) = changed.into_iter().next() {
         return Err(Error::drift(
             format!(
                 "an event of stream {} in {} was changed or deleted since repair {}",
@@ -100,7 +98,7 @@ async fn batch(
             "This batch was not touched. The map is in domain_events.repaired_versions.",
         ));
     }
-    let events = match renumber(conn, plan, subject, number, "old_version", "new_version").await {
+    let events = match renumber(conn, &owner, subject, number, "old_version", "new_version").await {
         Err(error) if error.sqlstate().as_deref() == Some("23505") => {
             return Err(Error::refused(
                 "23505",

@@ -50,6 +50,8 @@ pub async fn read(conn: &mut PgConnection) -> Result<Catalogue, Error> {
 /// Reads everything in the caller's transaction. Sets `search_path` to nothing for the rest of it, so that every
 /// definition comes out fully qualified.
 pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, Error> {
+    // the path of the role's own functions, before the one of ours
+    db::execute(conn, "set local search_path = default", "reading the search path").await?;
     let (database, server_version, search_path, role, time_zone): (String, i32, Vec<String>, String, String) = sqlx::query_as(
         "select pg_catalog.current_database()::text, pg_catalog.current_setting('server_version_num')::int, \
          array(select s::text from pg_catalog.unnest(pg_catalog.current_schemas(false)) s), session_user::text, pg_catalog.current_setting('TimeZone')",
@@ -57,8 +59,8 @@ pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, E
     .fetch_one(&mut *conn)
     .await
     .doing("reading the server's version")?;
-    db::execute(conn, "set local search_path = ''; set local quote_all_identifiers = off", "setting the search path")
-        .await?;
+    db::pin_settings(conn).await?;
+    db::execute(conn, "set local quote_all_identifiers = off", "pinning the settings").await?;
     let mut functions: Vec<Function> = rows(conn, &functions_sql(), "reading the functions").await?;
     for function in &mut functions {
         function.search_path = function.settings.iter().find_map(|s| s.strip_prefix("search_path=")).map(identifiers);

@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::Tried;
 use crate::adopt::Legacy;
+use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::judge::{Strategy, VersionSource, codes};
@@ -63,19 +64,18 @@ pub async fn compare(conn: &mut PgConnection, legacy: &Legacy) -> Result<Tried, 
         db::quote_ident(&legacy.mapping.aggregate_version),
     );
     let case = format!("case when e.event_id is null then 'no event' {} end", differs.join(" "));
-    let events: i64 = sqlx::query_scalar(&format!("select pg_catalog.count(e.event_id) from {from}"))
-        .fetch_one(&mut *conn)
-        .await
-        .doing("counting the rows")?;
-    let found: Vec<String> = sqlx::query_scalar(&format!(
+    let owner = Owner::of_table(conn, &legacy.view_name()).await?;
+    let count = format!("select pg_catalog.count(e.event_id) from {from}");
+    let (events,): (i64,) = as_owner::row(conn, &owner, &count, "events bigint", &[], "counting the rows").await?;
+    let sql = format!(
         "select pg_catalog.format('version %s of stream (%s, %s): %s differs', d.{}, {}, {}, x.what)
            from {from} cross join lateral (select {case} as what) x where x.what is not null limit {SHOWN}",
         db::quote_ident(&legacy.mapping.aggregate_version),
         legacy.stream_of("d").0,
         legacy.stream_of("d").1,
-    ))
-    .fetch_all(conn)
-    .await
-    .doing("comparing the rows")?;
+    );
+    let found: Vec<(String,)> =
+        as_owner::rows(conn, &owner, &sql, "difference text", &[], "comparing the rows").await?;
+    let found: Vec<String> = found.into_iter().map(|(difference,)| difference).collect();
     Ok(Tried { changes: 0, events: events as usize, differences: found, notes: vec![] })
 }

@@ -3,11 +3,13 @@
 use super::replay::{CaptureTerms, Terms};
 use super::retarget::{self, Names};
 use super::scratch;
+use crate::as_owner::Owner;
 use crate::error::Error;
 use crate::judge::{Report, Roles, Strategy, ast, plpgsql, sql};
 use crate::plan::splice::{self, Cut};
 use crate::plan::{EventTable, Kind, Plan, Port, State};
 use crate::source::{Catalogue, Function, Relation};
+use sqlx::PgConnection;
 
 /// One trigger to replay.
 pub struct Case<'a> {
@@ -110,6 +112,11 @@ impl<'a> Case<'a> {
             functions: old,
             names,
         })
+    }
+
+    /// In whose name the table is changed, and in whose name its events are read.
+    pub async fn owners(&self, conn: &mut PgConnection) -> Result<(Owner, Owner), Error> {
+        Ok((Owner::of_table(conn, &self.table.quoted).await?, Owner::of_table(conn, &self.event_table.quoted).await?))
     }
 
     /// The text of a function after the plan: what the plan makes of it, else what is there now.

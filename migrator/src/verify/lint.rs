@@ -4,6 +4,7 @@ use sqlx::PgConnection;
 
 use super::check::Case;
 use super::scratch::Scratch;
+use crate::as_owner::{self, Owner};
 use crate::db::{quote_ident, quote_literal};
 use crate::error::{Doing, Error};
 use crate::judge::ast;
@@ -62,8 +63,10 @@ async fn run(
         quote_literal(name),
         quote_literal(arguments),
     );
-    let lines: Vec<String> = sqlx::query_scalar(&sql).fetch_all(conn).await.doing("running plpgsql_check")?;
-    Ok(lines.into_iter().filter(|l| l.starts_with("error:")).collect())
+    // it plans the statements of the function, and with that runs code of their tables
+    let owner = Owner::of_table(conn, &scratch.table.quoted).await?;
+    let lines: Vec<(String,)> = as_owner::staged_rows(conn, &owner, &sql, "line text", "running plpgsql_check").await?;
+    Ok(lines.into_iter().map(|(l,)| l).filter(|l| l.starts_with("error:")).collect())
 }
 
 /// The names of the trigger's transition tables, as arguments.

@@ -136,8 +136,9 @@ struct Ground<'a> {
 
 async fn one(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Result<Check, Error> {
     let begin = "begin; set local lock_timeout = '500ms'; set local client_min_messages = warning; \
-                 set local check_function_bodies = off; set local search_path = ''";
+                 set local check_function_bodies = off";
     db::execute(conn, begin, "beginning a transaction").await?;
+    db::pin_settings(conn).await?;
     let tried = tried(conn, ground, port).await;
     // rolled back whatever happened; a broken connection has nothing to keep
     let rolled_back = db::rollback(conn).await;

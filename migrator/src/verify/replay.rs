@@ -6,12 +6,17 @@ use serde_json::Value;
 use sqlx::PgConnection;
 
 use super::changes::{Change, TABLE};
+use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 
 /// Where a side keeps its rows and its events.
 #[derive(Debug, Clone)]
 pub struct Side {
+    /// In whose name it is changed: the table's owner.
+    pub owner: Owner,
+    /// In whose name its events are read.
+    pub reader: Owner,
     /// The table that is changed.
     pub table: String,
     /// A query for the events in the order they were written, each as JSON.
@@ -20,18 +25,23 @@ pub struct Side {
 
 impl Side {
     /// Events in a legacy table.
-    pub fn legacy(table: String, event_table: &str) -> Self {
-        Self { table, events: format!("select pg_catalog.to_jsonb(e)::text from {event_table} e order by e.ctid") }
+    pub fn legacy(owner: Owner, table: String, reader: Owner, event_table: &str) -> Self {
+        Self {
+            owner,
+            reader,
+            table,
+            events: format!("select pg_catalog.to_jsonb(e)::text from {event_table} e order by e.ctid"),
+        }
     }
 
     /// Events in the store.
-    pub fn store(table: String, aggregate_type: &str) -> Self {
+    pub fn store(owner: Owner, table: String, aggregate_type: &str) -> Self {
         let events = format!(
             "select pg_catalog.to_jsonb(e)::text from domain_events.events e where e.aggregate_type = {} \
              and e.transaction_id = pg_catalog.pg_current_xact_id() and pg_catalog.age(e.xmin) <= 0 order by e.global_position",
             db::quote_literal(aggregate_type)
         );
-        Self { table, events }
+        Self { owner, reader: Owner::own(), table, events }
     }
 }
 
@@ -53,12 +63,11 @@ pub async fn run(conn: &mut PgConnection, side: &Side, changes: &[Change]) -> Re
     for change in changes {
         db::execute(conn, "savepoint change", "replaying").await?;
         // what waits for the commit is run now: there will be none
-        let sql = format!("{};\nset constraints all immediate", change.sql.replace(TABLE, &side.table));
-        let ran = sqlx::raw_sql(&sql).execute(&mut *conn).await;
+        let ran = as_owner::staged(conn, &side.owner, &change.sql.replace(TABLE, &side.table)).await;
         let mut rows = 0;
         let error = match ran {
             Ok(done) => {
-                rows = done.rows_affected();
+                rows = done;
                 None
             }
             Err(error) => {
@@ -71,14 +80,14 @@ pub async fn run(conn: &mut PgConnection, side: &Side, changes: &[Change]) -> Re
             }
         };
         db::execute(conn, "release savepoint change", "replaying").await?;
-        let texts: Vec<String> = sqlx::query_scalar(&format!("{} offset {seen}", side.events))
-            .fetch_all(&mut *conn)
-            .await
-            .doing("reading the events")?;
+        as_owner::pin(conn, &side.owner).await?;
+        let sql = format!("{} offset {seen}", side.events);
+        let texts: Vec<(String,)> =
+            as_owner::staged_rows(conn, &side.reader, &sql, "event text", "reading the events").await?;
         seen += texts.len();
         let events = texts
             .iter()
-            .map(|t| serde_json::from_str(t))
+            .map(|(t,)| serde_json::from_str(t))
             .collect::<Result<_, _>>()
             .map_err(|e| Error::json("an event", e))?;
         outcomes.push(Outcome { error, rows, events });

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::retarget::{self, Names};
+use crate::as_owner::{self, Owner};
 use crate::db::{self, quote_ident, quote_literal};
 use crate::error::{Doing, Error};
 use crate::judge::plpgsql::replace_source;
@@ -22,9 +23,14 @@ pub struct Scratch<'a> {
 }
 
 impl Scratch<'_> {
-    /// Creates the schema.
-    pub async fn create(&self, conn: &mut PgConnection) -> Result<(), Error> {
-        db::execute(conn, &format!("create schema {}", quote_ident(&self.schema)), "creating the scratch schema").await
+    /// Creates the schema. What is in it belongs to whoever owns the original, and is used by all of them.
+    pub async fn create(&self, conn: &mut PgConnection, owners: &[Owner]) -> Result<(), Error> {
+        let schema = format!("schema {}", quote_ident(&self.schema));
+        let mut sql = format!("create {schema}; grant usage on {schema} to public");
+        for owner in owners.iter().filter(|o| o.is_other()) {
+            sql.push_str(&format!("; {}", owner.grant("create", &schema)));
+        }
+        db::execute(conn, &sql, "creating the scratch schema").await
     }
 
     /// The copy's qualified name.
@@ -41,7 +47,9 @@ impl Scratch<'_> {
     ) -> Result<(), Error> {
         let copy = self.name(relation);
         let doing = format!("copying {}", relation.quoted);
-        db::execute(conn, &format!("create table {copy} (like {} including all)", relation.quoted), &doing).await?;
+        let owner = Owner::of_table(conn, &relation.quoted).await?;
+        let like = format!("create table {copy} (like {} including all)", relation.quoted);
+        as_owner::staged(conn, &owner, &like).await.doing(&doing)?;
         for (n, column) in relation.columns.iter().enumerate() {
             // identity columns get a sequence of their own from LIKE
             if column.identity.is_empty() && column.default.as_deref().is_some_and(|d| d.contains("nextval(")) {
@@ -52,18 +60,28 @@ impl Scratch<'_> {
                     quote_ident(&column.name),
                     quote_literal(&sequence)
                 );
-                db::execute(conn, &sql, &doing).await?;
+                as_owner::staged(conn, &owner, &sql).await.doing(&doing)?;
             }
         }
-        self.constraint_names(conn, relation, &copy).await?;
+        self.constraint_names(conn, &owner, relation, &copy).await?;
         if let Some(version) = without_key_on {
-            drop_version_keys(conn, &copy, version).await?;
+            drop_version_keys(conn, &owner, &copy, version).await?;
+        }
+        let changer = Owner::of_table(conn, &self.table.quoted).await?;
+        if changer.is_other() && changer != owner {
+            db::execute(conn, &changer.grant("all", &copy), "opening the copy").await?;
         }
         Ok(())
     }
 
     /// ON CONFLICT ON CONSTRAINT goes by name.
-    async fn constraint_names(&self, conn: &mut PgConnection, relation: &Relation, copy: &str) -> Result<(), Error> {
+    async fn constraint_names(
+        &self,
+        conn: &mut PgConnection,
+        owner: &Owner,
+        relation: &Relation,
+        copy: &str,
+    ) -> Result<(), Error> {
         let renames: Vec<(String, String)> = sqlx::query_as(
             "select n.conname::text, o.conname::text from pg_catalog.pg_constraint o join pg_catalog.pg_constraint n \
              on n.contype = o.contype and n.conname <> o.conname and \
@@ -78,7 +96,7 @@ impl Scratch<'_> {
         .doing("reading the keys of the copy")?;
         for (from, to) in renames {
             let sql = format!("alter table {copy} rename constraint {} to {}", quote_ident(&from), quote_ident(&to));
-            db::execute(conn, &sql, "naming the keys of the copy").await?;
+            as_owner::staged(conn, owner, &sql).await.doing("naming the keys of the copy")?;
         }
         Ok(())
     }
@@ -87,7 +105,9 @@ impl Scratch<'_> {
     pub async fn function(&self, conn: &mut PgConnection, function: &Function, definition: &str) -> Result<(), Error> {
         let unverified = |reason: String| Error::refused("0A000", format!("{}: {reason}", function.identity), "");
         let text = self.retargeted(function, definition).map_err(unverified)?;
-        db::execute(conn, &text, &format!("copying {}", function.identity)).await?;
+        let owner = Owner::named(conn, &function.owner).await?;
+        let doing = format!("copying {}", function.identity);
+        as_owner::staged(conn, &owner, &text).await.doing(&doing)?;
         let own = function.search_path.as_deref().unwrap_or(self.path);
         let path: Vec<String> = std::iter::once(&self.schema).chain(own).map(|s| quote_ident(s)).collect();
         let (_, arguments) = function.identity.split_once('(').unwrap_or(("", ")"));
@@ -97,7 +117,8 @@ impl Scratch<'_> {
             quote_ident(&function.name),
             path.join(", ")
         );
-        db::execute(conn, &sql, &format!("copying {}", function.identity)).await
+        as_owner::staged(conn, &owner, &sql).await.doing(&doing)?;
+        Ok(())
     }
 
     fn retargeted(&self, function: &Function, definition: &str) -> Result<String, String> {
@@ -117,7 +138,9 @@ impl Scratch<'_> {
     pub async fn trigger(&self, conn: &mut PgConnection, definition: &str, names: &Names) -> Result<(), Error> {
         let text = retarget::retarget(definition, names, &self.schema)
             .map_err(|reason| Error::refused("0A000", reason, ""))?;
-        db::execute(conn, &text, "creating the trigger on the copy").await
+        let owner = Owner::of_table(conn, &self.table.quoted).await?;
+        as_owner::staged(conn, &owner, &text).await.doing("creating the trigger on the copy")?;
+        Ok(())
     }
 }
 
@@ -172,7 +195,12 @@ pub fn closure<'a>(
 
 /// Drops the unique keys over the version from a copy of an event table: the legacy versions may collide, that is what is
 /// being repaired.
-pub(super) async fn drop_version_keys(conn: &mut PgConnection, table: &str, version: &str) -> Result<(), Error> {
+pub(super) async fn drop_version_keys(
+    conn: &mut PgConnection,
+    owner: &Owner,
+    table: &str,
+    version: &str,
+) -> Result<(), Error> {
     let drops: Vec<String> = sqlx::query_scalar(
         "select case when c.oid is null then pg_catalog.format('drop index %s', i.indexrelid::regclass) \
          else pg_catalog.format('alter table %s drop constraint %I', i.indrelid::regclass, c.conname) end \
@@ -186,7 +214,7 @@ pub(super) async fn drop_version_keys(conn: &mut PgConnection, table: &str, vers
     .await
     .doing("reading the keys of the copy")?;
     for sql in drops {
-        db::execute(conn, &sql, "dropping the key of the copy").await?;
+        as_owner::staged(conn, owner, &sql).await.doing("dropping the key of the copy")?;
     }
     Ok(())
 }

@@ -8,6 +8,8 @@ use super::lint;
 use super::replay::{self, Outcome, Side};
 use super::scratch::{Scratch, drop_version_keys};
 use super::{ROWS, ROWS_FOR_RECORDED, Tried};
+use crate::apply::roles;
+use crate::as_owner::{self, Owner};
 use crate::db::{self, quote_ident, quote_literal};
 use crate::error::{Doing, Error};
 use crate::judge::Strategy;
@@ -25,8 +27,15 @@ pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<C
     let old = Scratch { schema: format!("domain_events_old_{pid}"), copied: &case.names, path, table: case.table };
     let new = Scratch { schema: format!("domain_events_new_{pid}"), copied: &case.names, path, table: case.table };
     let version = case.known.version_column.as_deref();
+    let mut owners = vec![Owner::of_table(conn, &case.table.quoted).await?];
+    for written in &case.written {
+        owners.push(Owner::of_table(conn, &written.quoted).await?);
+    }
+    for function in &case.functions {
+        owners.push(Owner::named(conn, &function.owner).await?);
+    }
     for (scratch, without_key) in [(&old, version), (&new, None)] {
-        scratch.create(conn).await?;
+        scratch.create(conn, &owners).await?;
         scratch.table(conn, case.table, None).await?;
         for written in case.written.iter().filter(|w| w.oid != case.table.oid) {
             let legacy = written.oid == case.event_table.oid;
@@ -41,7 +50,8 @@ pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<C
     }
     let definition = case.trigger.definition.as_deref().unwrap_or_default();
     old.trigger(conn, definition, &case.names).await?;
-    let old_side = Side::legacy(old.name(case.table), &old.name(case.event_table));
+    let (owner, reader) = case.owners(conn).await?;
+    let old_side = Side::legacy(owner, old.name(case.table), reader, &old.name(case.event_table));
     let new_side = new_side(conn, case, &new, definition).await?;
     let changes = [recorded, changes::changes(case.table, &rows, &case.operations)].concat();
     let old_outcomes = replay::run(conn, &old_side, &changes).await?;
@@ -63,8 +73,9 @@ async fn new_side(
         let kind = "domain-events verify";
         let sql = capture_sql(case, &table, kind);
         db::execute(conn, &sql, "capturing the copy").await?;
-        return Ok(Side::store(table, kind));
+        return Ok(Side::store(case.owners(conn).await?.0, table, kind));
     }
+    let (owner, reader) = case.owners(conn).await?;
     new.trigger(conn, definition, &case.names).await?;
     let known = case.known;
     let literal = |c: &Option<String>| c.as_deref().map_or("null".to_owned(), quote_literal);
@@ -85,9 +96,9 @@ async fn new_side(
             quote_ident(SHIM),
             quote_ident(&new.schema)
         );
-        db::execute(conn, &format!("{shim};\n{trigger}"), "creating the shim on the copy").await?;
+        as_owner::staged(conn, &reader, &format!("{shim};\n{trigger}")).await.doing("creating the shim on the copy")?;
     }
-    Ok(Side::legacy(table, &events))
+    Ok(Side::legacy(owner, table, reader, &events))
 }
 
 /// The shim of the plan, under another name.
@@ -132,18 +143,21 @@ fn capture_sql(case: &Case<'_>, copy: &str, kind: &str) -> String {
 /// On the tables themselves, old first; for a copy of the database, where nobody waits.
 pub async fn on_real_tables(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<Change>) -> Result<Tried, Error> {
     let (table, events) = (&case.table.quoted, &case.event_table.quoted);
-    let rows = row_conditions(conn, case.table, table).await?;
+    let (owner, reader) = case.owners(conn).await?;
+    let rows = row_conditions(conn, &owner, case.table, table).await?;
     let changes = [recorded, changes::changes(case.table, &rows, &case.operations)].concat();
     db::execute(conn, "savepoint sides", "preparing").await?;
     let version = case.known.version_column.as_deref().unwrap_or_default();
-    drop_version_keys(conn, events, version).await?;
-    db::execute(conn, &format!("delete from {events}"), "emptying the event table of the copy").await?;
-    let old = replay::run(conn, &Side::legacy(table.clone(), events), &changes).await?;
+    drop_version_keys(conn, &reader, events, version).await?;
+    let empty = format!("delete from {events}");
+    as_owner::staged(conn, &reader, &empty).await.doing("emptying the event table of the copy")?;
+    let old_side = Side::legacy(owner.clone(), table.clone(), reader.clone(), events);
+    let old = replay::run(conn, &old_side, &changes).await?;
     db::execute(conn, "rollback to savepoint sides", "preparing").await?;
     for statement in case.plan.steps.iter().flat_map(|s| &s.statements) {
-        db::execute(conn, &statement.sql, "applying the plan to the copy").await?;
+        roles::run(conn, case.plan, statement, &statement.sql, "applying the plan to the copy").await?;
     }
-    db::execute(conn, &format!("delete from {events}"), "emptying the event table of the copy").await?;
+    as_owner::staged(conn, &reader, &empty).await.doing("emptying the event table of the copy")?;
     let side = if case.port.strategy == Strategy::Capture {
         let kind: String = sqlx::query_scalar(
             "select aggregate_type from domain_events.captures where target = pg_catalog.to_regclass($1)",
@@ -152,9 +166,9 @@ pub async fn on_real_tables(conn: &mut PgConnection, case: &Case<'_>, recorded: 
         .fetch_one(&mut *conn)
         .await
         .doing("reading the capture")?;
-        Side::store(table.clone(), &kind)
+        Side::store(owner, table.clone(), &kind)
     } else {
-        Side::legacy(table.clone(), events)
+        Side::legacy(owner, table.clone(), reader, events)
     };
     let new = replay::run(conn, &side, &changes).await?;
     // the sequences of the tables go on from one side to the other
@@ -207,7 +221,8 @@ async fn gaps(conn: &mut PgConnection, case: &Case<'_>, side: &Side, events: &st
         own.unwrap_or("true"),
         stream.join(", ")
     );
-    let broken: i64 = sqlx::query_scalar(&sql).fetch_one(conn).await.doing("checking the versions")?;
+    let (broken,): (i64,) =
+        as_owner::row(conn, &side.reader, &sql, "broken bigint", &[], "checking the versions").await?;
     Ok((broken > 0)
         .then(|| format!("{broken} streams of the new side have versions that are not 1, 2, 3 .."))
         .into_iter()
@@ -236,24 +251,25 @@ async fn copy_rows(
             if key.is_empty() { "1".to_owned() } else { key.join(", ") }
         )
     };
-    db::execute(conn, &copy(&table.quoted, old), "copying rows").await?;
-    let count: i64 = sqlx::query_scalar(&format!("select pg_catalog.count(*) from {old}"))
-        .fetch_one(&mut *conn)
-        .await
-        .doing("counting rows")?;
-    if count == 0 {
+    let owner = Owner::of_table(conn, &table.quoted).await?;
+    if as_owner::staged(conn, &owner, &copy(&table.quoted, old)).await.doing("copying rows")? == 0 {
         for n in 1..=3 {
             let values: Vec<String> =
                 table.columns.iter().filter(|c| c.generated.is_empty()).map(|c| made_up(c, n)).collect();
             let sql = format!("insert into {old} ({columns}) overriding system value values ({})", values.join(", "));
-            db::execute(conn, &sql, &format!("{} is empty; making up a row", table.quoted)).await?;
+            as_owner::staged(conn, &owner, &sql).await.doing(format!("{} is empty; making up a row", table.quoted))?;
         }
     }
-    db::execute(conn, &copy(old, new), "copying rows").await?;
-    row_conditions(conn, table, old).await
+    as_owner::staged(conn, &owner, &copy(old, new)).await.doing("copying rows")?;
+    row_conditions(conn, &owner, table, old).await
 }
 
-async fn row_conditions(conn: &mut PgConnection, table: &Relation, from: &str) -> Result<Vec<String>, Error> {
+async fn row_conditions(
+    conn: &mut PgConnection,
+    owner: &Owner,
+    table: &Relation,
+    from: &str,
+) -> Result<Vec<String>, Error> {
     let key = changes::primary(table);
     if key.is_empty() {
         // no row can be told from another: the changes are those of all rows
@@ -267,7 +283,9 @@ async fn row_conditions(conn: &mut PgConnection, table: &Relation, from: &str) -
         parts.join(", "),
         order.join(", ")
     );
-    sqlx::query_scalar(&sql).fetch_all(conn).await.doing("reading the keys of the rows")
+    let read: Vec<(String,)> =
+        as_owner::staged_rows(conn, owner, &sql, "condition text", "reading the keys of the rows").await?;
+    Ok(read.into_iter().map(|(condition,)| condition).collect())
 }
 
 /// Something of a column's type.

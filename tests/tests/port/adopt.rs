@@ -178,7 +178,7 @@ fn rows_that_are_broken_after_the_check_are_refused(db: &Db) {
                       values ('User', '2', 1 + 1, 'X', '{}'), ('User', '2', 5, 'X', '{}')",
     );
     let child = db
-        .cli_command(legacy.user.get(), &["apply", "--yes", legacy.file()])
+        .cli_command(legacy.user(), &["apply", "--yes", legacy.file()])
         .stdout(std::process::Stdio::piped())
         .stderr(std::process::Stdio::piped())
         .spawn()
@@ -470,7 +470,7 @@ fn streams_are_held_while_they_are_moved(db: &Db) {
     old.run("begin isolation level repeatable read; select count(*) from domain_events.events");
     // whoever has moved an event and is not done keeps the mover waiting, and nobody else
     let mut holder = db.owner();
-    let mut mover = db.cli_command(legacy.user.get(), &["apply", "--yes", legacy.file()]);
+    let mut mover = db.cli_command(legacy.user(), &["apply", "--yes", legacy.file()]);
     // the mover waits for this one, the first of all
     let mut child = {
         let mut gate = db.admin();

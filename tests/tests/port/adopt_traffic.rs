@@ -260,7 +260,7 @@ fn a_long_reader_stalls_nobody(db: &Db) {
 }
 
 fn start(legacy: &Legacy<'_>) -> Child {
-    let mut command = legacy.db.cli_command(legacy.user.get(), &["apply", "--yes", legacy.file()]);
+    let mut command = legacy.db.cli_command(legacy.user(), &["apply", "--yes", legacy.file()]);
     command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("apply")
 }
 

@@ -2,6 +2,7 @@
 
 mod adopt;
 mod adopt_traffic;
+mod as_owner;
 mod constructs;
 mod corpus;
 mod drift;
@@ -12,7 +13,11 @@ mod strategies;
 mod traffic;
 mod verified;
 
-use std::{cell::Cell, fs, path::PathBuf};
+use std::{
+    fs,
+    path::PathBuf,
+    sync::atomic::{AtomicBool, Ordering},
+};
 
 use domain_events_tests::{Db, Engine, Run, repository};
 
@@ -21,8 +26,8 @@ struct Legacy<'a> {
     db: &'a Db,
     /// Where the plan is written; gone with the value.
     plan: PathBuf,
-    /// Who runs the command line: the application's owner, or whoever owns the store where events are adopted.
-    user: Cell<&'static str>,
+    /// Whether a superuser runs the command line, to whom the store belongs, instead of the application's owner: to adopt events.
+    as_superuser: AtomicBool,
 }
 
 impl Drop for Legacy<'_> {
@@ -42,15 +47,19 @@ impl<'a> Legacy<'a> {
     fn of(db: &'a Db, sql: &str) -> Self {
         db.owner().run(sql);
         let plan = std::env::temp_dir().join(format!("domain-events-plan-{}-{}.toml", std::process::id(), db.name));
-        Legacy { db, plan, user: Cell::new("app_owner") }
+        Legacy { db, plan, as_superuser: AtomicBool::new(false) }
     }
 
     fn file(&self) -> &str {
         self.plan.to_str().expect("a path")
     }
 
+    fn user(&self) -> &'static str {
+        if self.as_superuser.load(Ordering::Relaxed) { "postgres" } else { "app_owner" }
+    }
+
     fn cli(&self, args: &[&str]) -> Run {
-        self.db.cli(self.user.get(), args)
+        self.db.cli(self.user(), args)
     }
 
     fn scan(&self) -> Vec<serde_json::Value> {
@@ -62,7 +71,7 @@ impl<'a> Legacy<'a> {
     /// Makes a plan and expects work in it.
     fn plan(&self, more: &[&str]) -> Run {
         if more.contains(&"--adopt") && self.db.engine != Engine::Portable {
-            self.user.set("postgres");
+            self.as_superuser.store(true, Ordering::Relaxed);
         }
         let mut args = vec!["plan", "--out", self.file()];
         args.extend(more);
