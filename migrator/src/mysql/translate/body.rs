@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::context::Slot;
 use super::handlers::{Active, Handlers};
+use super::notes::NOT_READ;
 use super::value::{Collation, Sql, Ty};
 use super::{Translator, UNTRANSLATED};
 use crate::mysql::ast::{
