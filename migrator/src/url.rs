@@ -80,22 +80,19 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
     Cow::Owned(of_keywords(&of_urls(text)))
 }
 
-// `scheme://user:PASSWORD@host`, and the same without a scheme. A password may hold anything, blanks too: its end is the last
-// `@` of the text.
+// `scheme://user:PASSWORD@host`, and the same without a scheme. A password may hold anything, blanks and what looks like the
+// parts of a URL too: its end is the last `@` of the text, wherever that is.
 fn of_urls(text: &str) -> String {
-    let begin = text.find("://").map(|at| at + 3);
+    let begin = after_scheme(text);
     let from = begin.unwrap_or(0);
     let rest = &text[from..];
     let Some(colon) = rest.find(':') else { return text.to_owned() };
     // of a URL's parameters, below
-    if rest[..colon].contains(['?', '=']) {
+    if rest[..colon].contains(['?', '=']) && !rest[..colon].contains('@') {
         return text.to_owned();
     }
     let masked = |end: usize| format!("{}{MASK}{}", &text[..from + colon + 1], &text[from + end..]);
-    // the @ of a parameter is not the one that ends a password
-    let query = rest.find('?').filter(|at| rest[*at..].contains('=')).unwrap_or(rest.len());
-    let before = if rest[..query].contains('@') { &rest[..query] } else { rest };
-    match before.rfind('@') {
+    match rest.rfind('@') {
         Some(at) if at > colon => masked(at),
         Some(_) => text.to_owned(),
         // no host follows: a port is a number, anything else was meant as a password
@@ -108,8 +105,18 @@ fn of_urls(text: &str) -> String {
                 masked(end)
             }
         }
+        None if rest.contains("://") => masked(rest.len()),
         None => text.to_owned(),
     }
+}
+
+// Behind `scheme://` of a URL that begins the text, or a word of it.
+fn after_scheme(text: &str) -> Option<usize> {
+    let at = text.find("://")?;
+    let before = text[..at].trim_end_matches(|c: char| c.is_ascii_alphanumeric() || matches!(c, '+' | '-' | '.'));
+    let begins =
+        before.chars().next_back().is_none_or(|c| c.is_whitespace() || matches!(c, '\'' | '"' | '`' | '(' | '='));
+    (before.len() < at && begins).then_some(at + 3)
 }
 
 // `?password=..&`, `password='..'`
@@ -232,6 +239,11 @@ mod tests {
             "unexpected argument 'postgres://me:S3cr3t@h/db' found",
             "postgres://me:S3cr3t@h/db?x=a@b",
             "sslpassword=S3cr3t",
+            "me:%:///&x me? S3cr3t@h",
+            "me:a@b?S3cr3t=x@h",
+            "postgres://me:a@b?S3cr3t=x@h",
+            "me:x://S3cr3t@h",
+            "me:S3cr3t://h",
         ] {
             assert!(!redacted(text).contains("S3cr3t"), "{text}: {}", redacted(text));
             assert!(has_secret(text), "{text}");

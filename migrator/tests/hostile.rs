@@ -97,10 +97,12 @@ fn utf8(path: &Path) -> &str {
 fn function(body: &str) -> String {
     format!(
         "create table users (id int primary key);\n\
-         create table domain_events (aggregate_type text, aggregate_id text, aggregate_version int, event_type text, \
+         create table domain_events (id bigserial primary key, aggregate_type text, aggregate_id text, aggregate_version int, \
+         event_type text, event_data jsonb, created_at timestamptz default now(), \
          unique (aggregate_type, aggregate_id, aggregate_version));\n\
          create function log() returns trigger language plpgsql as $f$ begin {body} \
-         insert into domain_events values ('User', new.id::text, 1, 'UserUpdated'); return new; end $f$;\n\
+         insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type) \
+         values ('User', new.id::text, 1, 'UserUpdated'); return new; end $f$;\n\
          create trigger log after update on users for each row execute function log();\n"
     )
 }
@@ -109,10 +111,11 @@ fn function(body: &str) -> String {
 fn trigger(body: &str) -> String {
     format!(
         "CREATE TABLE `users` (`id` int PRIMARY KEY);\n\
-         CREATE TABLE `domain_events` (`aggregate_type` varchar(9), `aggregate_id` varchar(9), `aggregate_version` int, \
-         `event_type` varchar(20), UNIQUE KEY u (`aggregate_type`, `aggregate_id`, `aggregate_version`));\n\
+         CREATE TABLE `domain_events` (`id` bigint PRIMARY KEY AUTO_INCREMENT, `aggregate_type` varchar(9), `aggregate_id` varchar(9), \
+         `aggregate_version` int, `event_type` varchar(20), `event_data` json, `created_at` timestamp, UNIQUE KEY u (`aggregate_type`, `aggregate_id`, `aggregate_version`));\n\
          DELIMITER $$\nCREATE TRIGGER log AFTER UPDATE ON `users` FOR EACH ROW BEGIN {body} \
-         INSERT INTO domain_events VALUES ('User', NEW.id, 1, 'UserUpdated'); END$$\nDELIMITER ;\n"
+         INSERT INTO domain_events (aggregate_type, aggregate_id, aggregate_version, event_type) \
+         VALUES ('User', NEW.id, 1, 'UserUpdated'); END$$\nDELIMITER ;\n"
     )
 }
 

@@ -8,7 +8,7 @@ use super::source::{Source, Sourced};
 use super::translate::context::{Flavor, Known};
 use super::translate::flow;
 use super::translate::helpers::Helper;
-use super::translate::notes::{Fate, Note};
+use super::translate::notes::{Fate, NOT_READ, Note};
 use super::translate::program::{self, Translated};
 use crate::judge::{self, Finding, Judged, Severity, Strategy};
 use crate::source::{Catalogue, Relation, fold_into, types::quoted};
@@ -124,7 +124,7 @@ impl World {
                 item.made.notes.push(Note {
                     fate: Fate::Refused,
                     construct: item.made.name.clone(),
-                    text: format!("its translation is not understood by PostgreSQL's parser: {why}"),
+                    text: format!("{NOT_READ}: its translation is not understood by PostgreSQL's parser: {why}"),
                     line: item.line,
                 });
             }
@@ -181,6 +181,20 @@ impl World {
 pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
     let report = judge::judge(&world.catalogue);
     let mut findings: Vec<Finding> = report.judged.iter().map(|j| told(world, j)).collect();
+    // a part that could not be read ends the translation there, and what stands behind it is not judged either
+    let unread = world.items.iter().filter_map(|item| {
+        let note = item.made.notes.iter().find(|n| n.is_unread())?;
+        let same = |f: &&Finding| {
+            let name = if item.made.trigger.is_some() { &f.trigger } else { &f.function };
+            f.needs_work() && f.file.as_ref() == Some(&item.file) && name.as_ref() == Some(&item.made.name)
+        };
+        let kind = if item.made.trigger.is_some() { "trigger" } else { "function" };
+        let object = format!("{kind} {}", item.made.name);
+        let told = findings.iter().any(|f| same(&f));
+        (!told).then(|| Finding::unjudged(&item.file, note.line, Some(&object), &note.to_string()))
+    });
+    let unread: Vec<Finding> = unread.collect();
+    findings.extend(unread);
     // what could not be read may write events; what is said of the whole source is no statement
     let unread = source.problems.iter().filter(|p| p.line > 0 || p.object.is_some());
     findings.extend(unread.map(|p| Finding::unjudged(&p.file, p.line, p.object.as_deref(), &p.reason)));

@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use super::context::Slot;
 use super::handlers::{Active, Handlers};
+use super::notes::NOT_READ;
 use super::value::{Collation, Sql, Ty};
 use super::{Translator, UNTRANSLATED};
 use crate::mysql::ast::{
@@ -221,7 +222,7 @@ impl<'t, 'a> Writer<'t, 'a> {
                 } else {
                     format!("statement that writes {}", names.join(", "))
                 };
-                let refused = self.t.refuse(&construct, format!("it is not read: {why}"));
+                let refused = self.t.refuse(&construct, format!("{NOT_READ}: {why}"));
                 let tables: Vec<String> =
                     writes.iter().filter_map(|w| self.t.known.table(&w.name)).map(|t| t.quoted.clone()).collect();
                 if tables.is_empty() {
@@ -263,7 +264,7 @@ impl<'t, 'a> Writer<'t, 'a> {
         self.t.line = expression.position.line;
         match &expression.tree {
             Ok(tree) => self.t.expr(tree),
-            Err(why) => self.t.refuse("expression", format!("it is not read: {why}")),
+            Err(why) => self.t.refuse("expression", format!("{NOT_READ}: {why}")),
         }
     }
 
@@ -386,13 +387,13 @@ impl<'t, 'a> Writer<'t, 'a> {
                     }
                     let text = match query {
                         Ok(query) => self.t.query(query, &[], "").0,
-                        Err(why) => self.t.refuse("CURSOR", format!("its query is not read: {why}")).text,
+                        Err(why) => self.t.refuse("CURSOR", format!("{NOT_READ}: its query: {why}")).text,
                     };
                     head.push_str(&format!("  {} cursor for {text};\n", quoted(&name.to_lowercase())));
                 }
                 DeclarationKind::Handler { .. } => {}
                 DeclarationKind::Unread(why) => {
-                    self.t.refuse("DECLARE", format!("it is not read: {why}"));
+                    self.t.refuse("DECLARE", format!("{NOT_READ}: {why}"));
                 }
             }
         }

@@ -38,6 +38,16 @@ pub struct Note {
     pub line: u64,
 }
 
+/// How a refusal begins of what could not be read at all.
+pub const NOT_READ: &str = "it is not read";
+
+impl Note {
+    /// Whether nobody knows what the construct does.
+    pub fn is_unread(&self) -> bool {
+        self.fate == Fate::Refused && self.text.starts_with(NOT_READ)
+    }
+}
+
 impl std::fmt::Display for Note {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
         write!(f, "{}: {} (line {})", self.construct, self.text, self.line)
