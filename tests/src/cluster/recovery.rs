@@ -38,7 +38,8 @@ impl Cluster {
     /// As if so many transactions had run by now: the next one has this number, and all rows are frozen. Only numbers at which a
     /// file of the commit log begins, and at most 2^31 ahead.
     pub fn jump_to_transaction(&self, next: u64) {
-        self.connect("postgres", "postgres").run("update pg_database set datallowconn = true where datname = 'template0'");
+        self.connect("postgres", "postgres")
+            .run("update pg_database set datallowconn = true where datname = 'template0'");
         succeed(self.client_program("vacuumdb", "postgres", "postgres").args(["--all", "--freeze", "--quiet"]));
         let data = self.dir.join("data");
         let control = |action: &str| {

@@ -151,7 +151,13 @@ fn t9_retried_letters_of_keys_that_were_taken_in_turn(db: &Db) {
     let (mut s, mut admin) = (db.owner(), db.admin());
     let mut letters = 0;
     for is_known in [true, false] {
-        for refused in ["true", "aggregate_id = '3'", "event_data ? 'old_aggregate_id'", "event_data ? 'new_aggregate_id'", "aggregate_id in ('2', '4')"] {
+        for refused in [
+            "true",
+            "aggregate_id = '3'",
+            "event_data ? 'old_aggregate_id'",
+            "event_data ? 'new_aggregate_id'",
+            "aggregate_id in ('2', '4')",
+        ] {
             for change in [
                 "update t set id = id + 1",
                 "update t set id = id + 1; update t set id = id + 1",
@@ -159,9 +165,16 @@ fn t9_retried_letters_of_keys_that_were_taken_in_turn(db: &Db) {
                 "delete from t where id in (2, 3); insert into t values (3, 30); update t set id = id + 1",
                 "update t set id = 6 - id, v = v + 1",
             ] {
-                let (create, rows) = ("create table t (id int primary key deferrable, v int);", "insert into t select g, g from generate_series(1, 5) g;");
+                let (create, rows) = (
+                    "create table t (id int primary key deferrable, v int);",
+                    "insert into t select g, g from generate_series(1, 5) g;",
+                );
                 let capture = "select domain_events.enable_capture('t');";
-                s.run(&if is_known { format!("{create} {capture} {rows}") } else { format!("{create} {rows} {capture}") });
+                s.run(&if is_known {
+                    format!("{create} {capture} {rows}")
+                } else {
+                    format!("{create} {rows} {capture}")
+                });
                 admin.run(&format!("alter table domain_events.events add constraint dba check (not (aggregate_type = 'T' and ({refused}))) not valid"));
                 s.run(change);
                 admin.run("alter table domain_events.events drop constraint dba");

@@ -20,11 +20,31 @@ fn t24_schemas_and_partitions_renamed(db: &Db) {
     other.run("update s.sales set v = 'y'");
     for (rename, then, table) in [
         ("alter schema s rename to s2", "truncate s2.sales_a; insert into s2.sales values (4, 'a', 'x')", "s2.sales"),
-        ("alter table s2.sales_a rename to first", "update s2.sales set v = 'z'; truncate s2.first; insert into s2.first values (5, 'a', 'x')", "s2.sales"),
-        ("create schema s; alter table s2.sales_b set schema s", "insert into s2.sales values (6, 'b', 'x'); truncate s.sales_b", "s2.sales"),
-        ("alter table s2.sales rename to all_sales", "update s2.all_sales set v = 'q'; truncate s2.sales_d; insert into s2.all_sales values (7, 'd', 'x')", "s2.all_sales"),
-        ("alter schema s2 rename to s3", "update s3.all_sales set k = 'a' where id = 7; truncate s3.first", "s3.all_sales"),
-        ("alter table s3.first rename to second", "insert into s3.all_sales values (8, 'a', 'x'); alter table s3.all_sales detach partition s3.second; select domain_events.follow_partitions('s3.all_sales')", "s3.all_sales"),
+        (
+            "alter table s2.sales_a rename to first",
+            "update s2.sales set v = 'z'; truncate s2.first; insert into s2.first values (5, 'a', 'x')",
+            "s2.sales",
+        ),
+        (
+            "create schema s; alter table s2.sales_b set schema s",
+            "insert into s2.sales values (6, 'b', 'x'); truncate s.sales_b",
+            "s2.sales",
+        ),
+        (
+            "alter table s2.sales rename to all_sales",
+            "update s2.all_sales set v = 'q'; truncate s2.sales_d; insert into s2.all_sales values (7, 'd', 'x')",
+            "s2.all_sales",
+        ),
+        (
+            "alter schema s2 rename to s3",
+            "update s3.all_sales set k = 'a' where id = 7; truncate s3.first",
+            "s3.all_sales",
+        ),
+        (
+            "alter table s3.first rename to second",
+            "insert into s3.all_sales values (8, 'a', 'x'); alter table s3.all_sales detach partition s3.second; select domain_events.follow_partitions('s3.all_sales')",
+            "s3.all_sales",
+        ),
     ] {
         s.run(rename);
         db.check_table("Sale", table);
@@ -55,7 +75,8 @@ fn t24_names_that_others_had(db: &Db) {
     assert_eq!(s.table("select code from domain_events.check_infrastructure()"), "");
 }
 
-const CUSTOMERS: &str = "select id::text, to_jsonb(t) from (table one union all table w.two union all table three) as t";
+const CUSTOMERS: &str =
+    "select id::text, to_jsonb(t) from (table one union all table w.two union all table three) as t";
 
 fn t24_tables_of_one_type_renamed(db: &Db) {
     let mut s = db.owner();

@@ -140,7 +140,8 @@ const WORK: &[&str] = &[
 fn works(db: &Db, run: impl Fn(&str) -> Result<(), String>, n: usize, setting: &str) {
     let table = format!("t{n}");
     for statement in WORK {
-        run(&statement.replace("{t}", &table)).unwrap_or_else(|failure| panic!("under {setting}: {failure}\nin {statement}"));
+        run(&statement.replace("{t}", &table))
+            .unwrap_or_else(|failure| panic!("under {setting}: {failure}\nin {statement}"));
     }
     let failures = db.admin().table("select distinct aggregate_type, error_code from domain_events.capture_failures");
     assert!(failures.lines().all(|line| line.ends_with("bad|22004")), "under {setting}: {failures}");
@@ -161,7 +162,11 @@ fn t23_whatever_the_session_sets(db: &Db) {
 /// What holds for every session of a role, also for those that the store begins itself.
 fn t23_whatever_role_and_database_set(db: &Db) {
     let name = db.name.clone();
-    for (n, setting) in ["search_path = ''", "plpgsql.extra_errors = 'all'", "default_transaction_isolation = 'repeatable read'"].iter().enumerate() {
+    for (n, setting) in
+        ["search_path = ''", "plpgsql.extra_errors = 'all'", "default_transaction_isolation = 'repeatable read'"]
+            .iter()
+            .enumerate()
+    {
         db.admin().run(&format!("alter database {name} set {setting}; alter role app_owner in database {name} set statement_timeout = '600s'"));
         // A connection for each statement, as behind a pooler in transaction mode.
         works(db, |statement| db.owner().attempt(statement).map(drop).map_err(|f| f.to_string()), n, setting);

@@ -238,7 +238,10 @@ fn t21_a_check_finds_what_is_untold(db: &Db) {
     admin.run("update t set v = 'unseen' where id = 2; delete from t where id = 3; insert into t values (10), (11); update t set hidden = 5");
     let untold = "row_differs|2\nrow_gone|3\nrow_unknown|10\nrow_unknown|11";
     assert_eq!(s.table(CHECK), untold);
-    assert!(s.one("select detail from domain_events.check_rows('t') where code = 'row_differs'").contains("stream says in v:"));
+    assert!(
+        s.one("select detail from domain_events.check_rows('t') where code = 'row_differs'")
+            .contains("stream says in v:")
+    );
     // In batches, each going on where the one before ended; the session's settings do not matter.
     s.run("set timezone = 'Asia/Tokyo'; set datestyle = 'German'");
     let (mut found, mut after, mut calls) = (Vec::new(), "null".to_owned(), 0);
