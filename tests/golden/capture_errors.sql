@@ -60,3 +60,5 @@ select domain_events.follow_partitions('parts');
 insert into parts values (2);
 truncate parts_2;
 select aggregate_type, aggregate_id, event_type, event_data from domain_events.events where event_data::text ~ 'parts|Part' or aggregate_type = 'Part' order by global_position;
+-- for the store's owner
+select domain_events.forget_dropped_tables();
