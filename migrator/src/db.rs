@@ -11,6 +11,7 @@ use sqlx::{ConnectOptions, PgConnection};
 use crate::Context;
 use crate::error::{Doing, Error, server_error};
 use crate::url;
+use crate::proof;
 
 /// First key of the tool's own advisory lock: the bytes of "pgde". The second key is free for kinds of work.
 const LOCK_CLASS: i32 = 0x7067_6465;
@@ -30,14 +31,18 @@ pub async fn connect(ctx: &Context) -> Result<PgConnection, Error> {
     connect_to(url, ctx).await
 }
 
-/// Connects to any URL, waiting a little for a server that is just starting.
+/// Connects to any URL, waiting a little for a server that is just starting, and refuses a store that is not what was
+/// installed.
 pub async fn connect_to(url: &str, ctx: &Context) -> Result<PgConnection, Error> {
     let options = parse_url(url)?;
     let target = describe(&options);
     let mut pause = CONNECT_PAUSE;
     for attempt in 1.. {
         match options.connect().await {
-            Ok(connection) => return Ok(connection),
+            Ok(mut connection) => {
+                proof::check(&mut connection).await?;
+                return Ok(connection);
+            }
             Err(error) if attempt < CONNECT_TRIES && is_transient(&error) => {
                 ctx.out.note(format!("{target} does not answer ({}); trying again", plain(&error)));
                 tokio::time::sleep(jitter(pause)).await;

@@ -37,7 +37,7 @@ pub unsafe fn of(descriptor: pg_sys::TupleDesc) -> Vec<Column> {
 
 /// # Safety
 /// `index` is below the descriptor's natts.
-unsafe fn attribute<'a>(descriptor: pg_sys::TupleDesc, index: usize) -> &'a pg_sys::FormData_pg_attribute {
+pub(super) unsafe fn attribute<'a>(descriptor: pg_sys::TupleDesc, index: usize) -> &'a pg_sys::FormData_pg_attribute {
     // SAFETY: caller's promise.
     unsafe {
         #[cfg(not(feature = "pg18"))]

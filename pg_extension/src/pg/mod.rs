@@ -25,6 +25,7 @@ pub mod relation;
 pub mod render;
 pub mod rows;
 pub mod settings;
+mod shape;
 pub mod slow_insert;
 pub mod snapshot;
 pub mod spi;

@@ -2,6 +2,7 @@
 
 mod drop;
 mod dump;
+mod hostile;
 mod install;
 mod owners;
 mod replication;
