@@ -368,18 +368,19 @@ fn function(sql: &str, statement: &[Token], at: usize) -> Result<(Function, Stri
     let (list, close) = within(statement, at + 3)?;
     let (mut inputs, mut arguments, mut outputs) = (Vec::new(), Vec::new(), Vec::new());
     for argument in parts(list) {
-        let is_out = argument[0].is("out");
-        let named = usize::from(is_out);
+        let mode = ["out", "inout", "variadic"].into_iter().find(|mode| argument[0].is(mode)).unwrap_or_default();
+        let named = usize::from(!mode.is_empty());
         let default = position(argument, &["default"]);
         let of = &argument[named + 1..default];
-        if is_out {
+        if mode.contains("out") {
             outputs.push(canon::types(of));
-        } else {
+        }
+        if mode != "out" {
             inputs.push(canon::type_name(of));
         }
         arguments.push(format!(
             "{}{}{}{}",
-            if is_out { "out" } else { "" },
+            mode,
             argument[named].text.to_lowercase(),
             canon::types(of),
             canon::text(&argument[default..])

@@ -1,5 +1,6 @@
 //! Installing, switching engines, dumping and restoring, dropping.
 
+mod altered;
 mod drop;
 mod dump;
 mod hostile;
