@@ -104,7 +104,7 @@ const HARMLESS: &str = "
     create index more on domain_events.events (event_type);
     create index even_more on domain_events.events using gin (event_data);
     create statistics domain_events.more on event_type, aggregate_type from domain_events.events;
-    alter table domain_events.capture_failures add constraint more unique (failure_id, failed_at);
+    alter table domain_events.capture_failures add constraint one_failure unique (failure_id, failed_at);
     alter table domain_events.events set (fillfactor = 90);
     comment on table domain_events.events is 'ours';
     grant select on domain_events.events to public;
