@@ -33,7 +33,7 @@ with ours as materialized (
          case r.relkind
            when 'r' then concat_ws('|', 'r', r.relpersistence::text, coalesce(a.amname, ''), case when r.relrowsecurity or r.relforcerowsecurity then 'row security' end,
                                    case when r.relispartition or r.reloftype <> 0 then 'of something' end)
-           when 'S' then concat_ws('|', 's', r.relpersistence::text, format_type(s.seqtypid, null), case when s.seqincrement <> 1 or s.seqcache <> 1 or s.seqcycle or s.seqmin <> 1 then 'otherwise' end)
+           when 'S' then concat_ws('|', 's', r.relpersistence::text, format_type(s.seqtypid, null))
            when 'v' then concat_ws('|', regexp_replace(pg_catalog.pg_get_viewdef(r.oid), '\mevents\.', '', 'g'), array_to_string(r.reloptions, '|'))
            else r.relkind::text end,
          case r.relkind when 'v' then '' end
