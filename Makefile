@@ -53,8 +53,8 @@ cli: deps
 package: deps $(PGRX_HOME)/config.toml ## Build the extension as files to copy: target/package
 	@rm -rf $(PACKAGE)
 	cargo pgrx package -p pg_domain_events --no-default-features --features pg$(PG_MAJOR) --pg-config $(PG_CONFIG) --out-dir $(PACKAGE)
-	@# cargo pgrx copies scripts from one version to another; this one adopts a portable store.
-	cp pg_extension/sql/pg_domain_events--portable.sql $(PACKAGE)$$($(PG_CONFIG) --sharedir)/extension/
+	@# The scripts that switch engines: what they know of sql/ is filled in.
+	cargo run -q --locked -p domain_events_manifest -- sql pg_extension/sql $(PACKAGE)$$($(PG_CONFIG) --sharedir)/extension
 
 install: package ## Copy the extension into the server of PG_CONFIG
 	cd $(PACKAGE) && find . -type f -printf '%P\n' | while read -r file; do \

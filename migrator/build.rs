@@ -1,4 +1,5 @@
-//! Embeds `sql/*.sql` in the binary, in the order that `sql/install.sql` gives (one list for psql and for the tool).
+//! Embeds `sql/*.sql` in the binary, in the order that `sql/install.sql` gives (one list for psql and for the tool), and
+//! the proof that a schema holds what they install.
 
 use std::{env, fs, io::Write, path::Path};
 
@@ -20,5 +21,12 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     if found == 0 {
         return Err("sql/install.sql includes no file (expected lines such as `\\ir 00_schema.sql`)".into());
     }
+    let native = sql.join("../pg_extension/sql/pg_domain_events--portable--0.1.0.sql");
+    println!("cargo:rerun-if-changed={}", native.display());
+    let manifest = domain_events_manifest::manifest(&sql, &native)?;
+    fs::write(
+        Path::new(&env::var("OUT_DIR")?).join("proof.sql"),
+        manifest.proof(domain_events_manifest::Engine::Installed),
+    )?;
     Ok(())
 }

@@ -1,5 +1,5 @@
 //! Lists the portable engine's files for the extension's SQL, as `sql/install.sql` runs them, and takes over what both engines
-//! have to agree on.
+//! have to agree on: the columns of the store, and which errors are no dead letters.
 
 use std::fmt::Write as _;
 use std::path::{Path, PathBuf};
@@ -9,11 +9,14 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let root = PathBuf::from(env::var("CARGO_MANIFEST_DIR")?);
     let portable = root.join("../sql").canonicalize()?;
     println!("cargo::rerun-if-changed={}", portable.display());
-    let list = fs::read_to_string(portable.join("install.sql"))?;
-    let mut files: Vec<PathBuf> =
-        list.lines().filter_map(|line| line.strip_prefix("\\ir ")).map(|file| portable.join(file.trim())).collect();
+    let mut files = domain_events_manifest::files(&portable)?;
     // A new install ends with the step that makes an adopted portable store native.
-    files.push(root.join("sql/pg_domain_events--portable--0.1.0.sql"));
+    let native = root.join("sql/pg_domain_events--portable--0.1.0.sql");
+    println!("cargo::rerun-if-changed={}", native.display());
+    let manifest = domain_events_manifest::manifest(&portable, &native)?;
+    let last = PathBuf::from(env::var("OUT_DIR")?).join("native.sql");
+    fs::write(&last, domain_events_manifest::expand(&fs::read_to_string(&native)?, &manifest, true)?)?;
+    files.push(last);
 
     let mut list = String::new();
     let mut previous: Option<String> = None;
@@ -31,6 +34,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("sql_files.rs"), list)?;
     fs::write(out.join("propagates.rs"), propagates(&fs::read_to_string(portable.join("55_capture_write.sql"))?)?)?;
+    fs::write(out.join("events_columns.rs"), events_columns(&fs::read_to_string(portable.join("10_store.sql"))?)?)?;
     Ok(())
 }
 
@@ -42,6 +46,32 @@ fn propagates(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
         body.split("in (").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.replace('\'', "\""))).collect();
     let [classes, codes] = lists.as_slice() else { return Err("_propagates() has other than two lists".into()) };
     Ok(format!("(&[{classes}], &[{codes}])"))
+}
+
+/// The columns of domain_events.events, one a line in the statement that creates it.
+fn events_columns(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
+    let table =
+        sql.split_once("create table domain_events.events (\n").ok_or("10_store.sql creates no table of events")?.1;
+    let mut columns = Vec::new();
+    for line in table.lines().map(str::trim).take_while(|line| !line.starts_with("constraint ")) {
+        let mut words = line.trim_end_matches(',').split_whitespace();
+        let (name, kind) = (words.next().ok_or("an empty line among the columns")?, words.next().unwrap_or_default());
+        let oid = match kind {
+            "bigint" => "INT8OID",
+            "int" => "INT4OID",
+            "text" => "TEXTOID",
+            "jsonb" => "JSONBOID",
+            "uuid" => "UUIDOID",
+            "xid8" => "XID8OID",
+            "timestamptz" => "TIMESTAMPTZOID",
+            _ => return Err(format!("column {name} of the events is of an unknown type: {kind}").into()),
+        };
+        let (collated, required) = (line.contains(" collate \"C\""), line.contains(" not null"));
+        columns.push(format!(
+            "Expected {{ name: c{name:?}, type_oid: pg_sys::{oid}, in_c: {collated}, required: {required} }}"
+        ));
+    }
+    Ok(format!("pub const EVENTS: [Expected; {}] = [\n{},\n];\n", columns.len(), columns.join(",\n")))
 }
 
 fn stem(file: &Path) -> Option<String> {

@@ -89,7 +89,7 @@ $$;
 comment on function domain_events._refuse_change() is
   'Trigger: refuses update, delete and truncate of the store, also for its owner and a superuser''s plain statement.';
 
-create trigger events_append_only before update or delete on domain_events.events
+create trigger events_append_only before delete or update on domain_events.events
   for each statement execute function domain_events._refuse_change();
 create trigger events_append_only_truncate before truncate on domain_events.events
   for each statement execute function domain_events._refuse_change();

@@ -376,16 +376,16 @@ comment on function domain_events.disable_capture(regclass, boolean) is
 
 create view domain_events.captures as
   select c.relation as target, c.aggregate_type,
-         (select array_agg(k.column_name::text order by k.identity_position) from domain_events.capture_columns k
+         (select array_agg(k.column_name::text order by k.identity_position) as array_agg from domain_events.capture_columns k
            where k.capture_id = c.capture_id and k.identity_position is not null) as aggregate_id,
-         (select array_agg(k.column_name::text order by k.attnum) from domain_events.capture_columns k
+         (select array_agg(k.column_name::text order by k.attnum) as array_agg from domain_events.capture_columns k
            where k.capture_id = c.capture_id and k.captured and c.include_only) as include,
-         (select array_agg(k.column_name::text order by k.attnum) from domain_events.capture_columns k
+         (select array_agg(k.column_name::text order by k.attnum) as array_agg from domain_events.capture_columns k
            where k.capture_id = c.capture_id and not k.captured and not c.include_only) as exclude,
-         (select array_agg(k.column_name::text order by k.attnum) from domain_events.capture_columns k
+         (select array_agg(k.column_name::text order by k.attnum) as array_agg from domain_events.capture_columns k
            where k.capture_id = c.capture_id and k.redacted) as redact,
          c.event_types, c.event_name_style, c.payload, c.on_failure, c.baseline, c.replication, c.state, c.captured_since,
-         (select count(*) from domain_events.capture_failures f
+         (select count(*) as count from domain_events.capture_failures f
            where f.aggregate_type = c.aggregate_type and f.stored_version is null) as pending_failures
     from domain_events.capture_config c;
 

@@ -35,7 +35,7 @@ comment on function domain_events._threshold_defaults() is 'The thresholds, thei
 
 create view domain_events.thresholds as
   select d.name, coalesce(s.value, d.value) as value, d.value as default_value, d.description
-    from domain_events._threshold_defaults() as d
+    from domain_events._threshold_defaults() d(name, value, description)
     left join domain_events.monitor_settings s on s.name = d.name;
 
 comment on view domain_events.thresholds is 'What the checks call too much; changed with domain_events.set_threshold()';

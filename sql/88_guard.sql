@@ -1,16 +1,22 @@
 -- While events exist, the store is not dropped by the way. Needs an event trigger, which only a superuser may create: elsewhere
 -- a plain "drop schema" is refused by its dependencies, and a cascade is not.
 
+-- Says so in plain words where the statement names the schema or the extension. A drop command does not tell its objects
+-- before it starts, and afterwards this function may be gone with them: hence the statement's text, without its comments and
+-- literals. The native engine looks at the parsed statement instead. What neither sees, _guard_hold() stops.
 create function domain_events._guard_drop() returns event_trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  statement text := regexp_replace(current_query(), E'/[*].*?[*]/|--[^\n]*|''[^'']*''', ' ', 'g');
+  wanted text := case tg_tag when 'DROP SCHEMA' then 'domain_events' when 'DROP EXTENSION' then 'pg_domain_events' end;
 begin
-  -- A drop command does not tell its objects before it starts, and afterwards this function may be gone with them: hence
-  -- the statement's text. The native engine looks at the parsed statement instead.
-  if (tg_tag = 'DROP SCHEMA' and current_query() ~* E'drop\\s+schema\\s[^;]*\\mdomain_events\\M'
-      or tg_tag = 'DROP EXTENSION' and current_query() ~* E'drop\\s+extension\\s[^;]*\\mpg_domain_events\\M'
-         -- once its objects are detached, which is how the way back to the portable engine goes, it drops nothing
-         and exists (select from pg_depend d join pg_extension x on d.refclassid = 'pg_extension'::regclass and d.refobjid = x.oid
+  if exists (select from regexp_matches(statement, E'\\mdrop\\s+' || substr(tg_tag, 6) || E'\\s+(?:if\\s+exists\\s+)?([^;]*)', 'gi') as named(list),
+                         regexp_split_to_table(named.list[1], ',') as part
+              where btrim(part, E' \t\r\n') ~* ('^' || wanted || E'(\\s|$)') or btrim(part, E' \t\r\n') ~ ('^"' || wanted || E'"(\\s|$)'))
+     -- once its objects are detached, which is how the way back to the portable engine goes, it drops nothing
+     and (tg_tag <> 'DROP EXTENSION'
+          or exists (select from pg_depend d join pg_extension x on d.refclassid = 'pg_extension'::regclass and d.refobjid = x.oid
                       where x.extname = 'pg_domain_events' and d.deptype = 'e'))
      and exists (select from domain_events.events)
      and not domain_events._is_restoring() then  -- "pg_restore --clean" puts another store in its place
@@ -22,6 +28,49 @@ $$;
 
 comment on function domain_events._guard_drop() is
   'Event trigger: refuses to drop the schema or the extension while events exist';
+
+-- While a command runs that may drop anything, the table of events is in use: PostgreSQL itself then refuses (55006) to drop
+-- it, whatever the command is called and however it got there.
+create function domain_events._guard_hold() returns event_trigger
+language plpgsql security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  held refcursor := 'the event store holds events';
+begin
+  if exists (select from pg_cursors c where c.name = held::text) then
+    if tg_event = 'ddl_command_end' then
+      close held;
+    end if;
+  elsif tg_event = 'ddl_command_start' and exists (select from domain_events.events) and not domain_events._is_restoring() then
+    open held for select from domain_events.events;
+  end if;
+end
+$$;
+
+comment on function domain_events._guard_hold() is
+  'Event trigger: keeps the table of events in use while something is dropped, so that it is not dropped along';
+
+-- Reads the catalogue alone: after a renaming nothing of the store is found by its name.
+create function domain_events._guard_schema() returns event_trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if tg_event = 'ddl_command_end' then
+    if exists (select from pg_event_trigger e join pg_proc p on p.oid = e.evtfoid join pg_namespace n on n.oid = p.pronamespace
+                where e.evtname = 'domain_events_guard_schema' and n.nspname <> 'domain_events') then
+      raise exception 'schema domain_events is not renamed: captured tables write to it by its name'
+        using errcode = '23001', hint = 'Run "domain-events uninstall --keep-events": the events are then free to move.';
+    end if;
+  elsif exists (select from pg_event_trigger_dropped_objects() as d
+                 where d.object_type = 'function' and d.object_identity = 'domain_events._guard_table()') then
+    raise exception 'what protects the event store is not dropped'
+      using errcode = '23001', hint = 'Run "domain-events uninstall" to remove the store.';
+  end if;
+end
+$$;
+
+comment on function domain_events._guard_schema() is
+  'Event trigger: refuses to rename the schema, and to drop what refuses to drop the rest';
 
 create function domain_events._guard_table() returns event_trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
@@ -51,6 +100,13 @@ begin
     raise exception 'the event store protects its events: neither their table nor its triggers are dropped'
       using errcode = '23001', hint = 'Run "domain-events uninstall" to remove the store.';
   end if;
+  if exists (select from pg_event_trigger_dropped_objects() as d
+              where d.object_type = 'function'
+                and d.object_identity in ('domain_events._guard_drop()', 'domain_events._guard_hold()', 'domain_events._guard_schema()',
+                                          'domain_events._follow_ddl()')) then
+    raise exception 'what protects the event store is not dropped'
+      using errcode = '23001', hint = 'Run "domain-events uninstall" to remove the store.';
+  end if;
   -- What another capture has left on a partition is no guard of this one.
   select c.table_name into captured
     from pg_event_trigger_dropped_objects() as d
@@ -67,7 +123,7 @@ end
 $$;
 
 comment on function domain_events._guard_table() is
-  'Event trigger: refuses to drop the table of events, the triggers that keep it append-only and those of a capture';
+  'Event trigger: refuses to drop the table of events, what protects it, and the triggers of a capture';
 
 do $$
 begin
@@ -75,8 +131,20 @@ begin
     create event trigger domain_events_guard_drop on ddl_command_start
       when tag in ('DROP SCHEMA', 'DROP EXTENSION') execute function domain_events._guard_drop();
     comment on event trigger domain_events_guard_drop is 'Refuses to drop the event store while it holds events';
+    create event trigger domain_events_guard_hold on ddl_command_start
+      when tag in ('DROP SCHEMA', 'DROP EXTENSION', 'DROP OWNED') execute function domain_events._guard_hold();
+    comment on event trigger domain_events_guard_hold is 'Keeps the table of events in use while something is dropped';
+    create event trigger domain_events_guard_release on ddl_command_end
+      when tag in ('DROP SCHEMA', 'DROP EXTENSION', 'DROP OWNED') execute function domain_events._guard_hold();
+    comment on event trigger domain_events_guard_release is 'Ends that use';
+    create event trigger domain_events_guard_schema on ddl_command_end
+      when tag in ('ALTER SCHEMA') execute function domain_events._guard_schema();
+    comment on event trigger domain_events_guard_schema is 'Refuses to rename the schema';
+    create event trigger domain_events_guard_guard on sql_drop
+      when tag in ('DROP FUNCTION', 'DROP ROUTINE', 'DROP OWNED') execute function domain_events._guard_schema();
+    comment on event trigger domain_events_guard_guard is 'Refuses to drop what protects the rest';
     create event trigger domain_events_guard_table on sql_drop
-      when tag in ('DROP TABLE', 'DROP TRIGGER') execute function domain_events._guard_table();
+      when tag in ('DROP TABLE', 'DROP TRIGGER', 'DROP FUNCTION', 'DROP ROUTINE', 'DROP OWNED') execute function domain_events._guard_table();
     comment on event trigger domain_events_guard_table is 'Refuses to drop the table of events, its protection, or a capture''s triggers';
     create event trigger domain_events_before_ddl on ddl_command_start
       when tag in ('ALTER TABLE', 'CREATE TABLE') execute function domain_events._follow_ddl();

@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use crate::Context;
 use crate::error::{Doing, Error, server_error};
+use crate::proof;
 use crate::url;
 
 /// First key of the tool's own advisory lock: the bytes of "pgde". The second key is free for kinds of work.
@@ -33,7 +34,8 @@ pub async fn connect(ctx: &Context) -> Result<PgConnection, Error> {
     connect_to(url, ctx).await
 }
 
-/// Connects to any URL, waiting a little for a server that is just starting.
+/// Connects to any URL, waiting a little for a server that is just starting, and refuses a store that is not what was
+/// installed.
 pub async fn connect_to(url: &str, ctx: &Context) -> Result<PgConnection, Error> {
     let options = parse_url(url)?;
     let target = describe(&options);
@@ -43,6 +45,7 @@ pub async fn connect_to(url: &str, ctx: &Context) -> Result<PgConnection, Error>
             Ok(mut connection) => {
                 let pin = format!("set search_path = {PATH}");
                 execute(&mut connection, &pin, "pinning the search path").await?;
+                proof::check(&mut connection).await?;
                 return Ok(connection);
             }
             Err(error) if attempt < CONNECT_TRIES && is_transient(&error) => {

@@ -2,6 +2,9 @@
 
 include!(concat!(env!("OUT_DIR"), "/engine_sql.rs"));
 
+/// Finds what of the schema is not as it was installed: object and problem.
+pub const PROOF: &str = include_str!(concat!(env!("OUT_DIR"), "/proof.sql"));
+
 /// The version that this tool installs.
 pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 /// The name of the extension that carries the native engine.

@@ -17,6 +17,7 @@ pub mod monitor;
 pub mod mysql;
 pub mod output;
 pub mod plan;
+pub mod proof;
 pub mod repair;
 pub mod script;
 pub mod source;

@@ -146,6 +146,21 @@ pub async fn inspect(conn: &mut PgConnection) -> Result<Found, Error> {
     Ok(Found::Store { owner, mine, engine, version, extension })
 }
 
+/// Schemas that hold a store and have got another name.
+pub async fn renamed(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
+    sqlx::query_scalar(
+        "select n.nspname::text from pg_catalog.pg_namespace n \
+          where exists (select from pg_catalog.pg_class c join pg_catalog.pg_constraint k on k.conrelid = c.oid \
+             where c.relnamespace = n.oid and c.relname = 'events' and k.conname = 'uk_aggregate_version') \
+            and (select pg_catalog.count(*) from pg_catalog.pg_proc p where p.pronamespace = n.oid \
+               and p.proname in ('_refuse_change', '_write_event', 'enable_capture', 'engine')) >= 4 \
+          order by 1",
+    )
+    .fetch_all(conn)
+    .await
+    .doing("looking for a store of another name")
+}
+
 /// Reads what the connected role may do.
 pub async fn powers(conn: &mut PgConnection) -> Result<Powers, Error> {
     let (role, superuser, create_role, native_offered, native_allowed, missing_roles) = sqlx::query_as(

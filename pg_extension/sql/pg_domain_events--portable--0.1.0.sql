@@ -1,53 +1,23 @@
 -- The native engine: the hot paths of the portable one, replaced. Runs in "alter extension pg_domain_events update" over an
--- adopted portable store, and as the last part of a new install. Same names, arguments and results; privileges, owners and
+-- adopted portable store, and as the last part of a new install. Lines with an @ are filled in from sql/ when the extension is
+-- built. Same names, arguments and results; privileges, owners and
 -- comments stay as the portable script set them. A native function writes the store's table itself and needs nobody's rights
 -- for it: who may call it is what decides.
 
 -- Nothing of the store's schema, which may belong to somebody else, is found by its bare name.
 set local search_path = pg_catalog, pg_temp;
 
--- What is replaced is kept here, so that the way back restores it to the letter.
-create table domain_events._portable_functions (
-  signature  text primary key,
-  definition text not null
-);
-
-comment on table domain_events._portable_functions is 'The portable definitions of the functions that the native engine has replaced';
-comment on column domain_events._portable_functions.signature is 'The function';
-comment on column domain_events._portable_functions.definition is 'Its definition, as a statement';
-
-revoke all on domain_events._portable_functions from public;
-
--- The argument lists stay those of the portable functions, defaults included: they are read back, not repeated here.
-do $native$
-declare
-  replaced record;
-begin
-  for replaced in
-    select n.signature, pg_get_functiondef(p.oid) as definition, p.proname, pg_get_function_arguments(p.oid) as arguments,
-           pg_get_function_result(p.oid) as result, n.symbol
-      from (values
-              ('domain_events.engine()', null),
-              ('domain_events._next_own_version(text,text)', 'de_next_own_version'),
-              ('domain_events.next_aggregate_version(text,text,regclass)', 'de_next_aggregate_version'),
-              ('domain_events._append(domain_events.events,bigint)', 'de_append_row'),
-              ('domain_events.append_event(text,text,text,jsonb,text,jsonb,bigint,uuid,text,text,text,timestamptz,int)', 'de_append_event'),
-              ('domain_events.append_events(text,text,jsonb,bigint)', 'de_append_events'),
-              ('domain_events.append_events(jsonb,jsonb)', 'de_append_to_several'),
-              ('domain_events._write_event(text,text,text,text,jsonb,jsonb,text,bigint,timestamptz,text,text,text,boolean,text[],xid)', 'de_write_event'),
-              ('domain_events._invalidate_capture(regclass)', 'de_invalidate_capture'),
-              ('domain_events._guard_drop()', 'de_guard_drop'),
-              ('domain_events._write_capture_function(int)', null)
-           ) as n(signature, symbol)
-      join pg_catalog.pg_proc p on p.oid = n.signature::regprocedure
-  loop
-    insert into domain_events._portable_functions values (replaced.signature, replaced.definition);
-    continue when replaced.symbol is null;  -- replaced below
-    execute format('create or replace function domain_events.%I(%s) returns %s language c volatile parallel unsafe as %L, %L',
-                   replaced.proname, replaced.arguments, replaced.result, 'MODULE_PATHNAME', replaced.symbol);
-  end loop;
-end
-$native$;
+@proof portable
+-- The argument lists, defaults included, and the results are those of the portable functions.
+@c _next_own_version(text,text) de_next_own_version
+@c next_aggregate_version(text,text,regclass) de_next_aggregate_version
+@c _append(domain_events.events,bigint) de_append_row
+@c append_event(text,text,text,jsonb,text,jsonb,bigint,uuid,text,text,text,timestamp with time zone,integer) de_append_event
+@c append_events(text,text,jsonb,bigint) de_append_events
+@c append_events(jsonb,jsonb) de_append_to_several
+@c _write_event(text,text,text,text,jsonb,jsonb,text,bigint,timestamp with time zone,text,text,text,boolean,text[],xid) de_write_event
+@c _invalidate_capture(regclass) de_invalidate_capture
+@c _guard_drop() de_guard_drop
 
 create or replace function domain_events.engine(out engine text, out version text)
 language sql immutable parallel safe
@@ -75,36 +45,38 @@ comment on function domain_events._plan_basis(oid) is
 revoke all on function domain_events._plan_basis(oid) from public;
 
 -- Every capture's function is the same C function; its plan comes from the relation that fired it. Only a superuser may
--- create it, so this runs as the one who installed the extension, and gives the function to the store's owner.
+-- create it, so this runs as the one who installed the extension, and gives the function to the store's owner, who may be a
+-- lesser role: hence it reads PostgreSQL's catalogue and its argument, and nothing of the store.
 create or replace function domain_events._write_capture_function(capture_id int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  name text := 'capture_' || capture_id;
 begin
-  if not exists (select from domain_events.capture_config c where c.capture_id = _write_capture_function.capture_id) then
-    raise exception 'there is no capture %', capture_id
-      using errcode = '42704', hint = 'The captured tables are in the view domain_events.captures.';
-  end if;
-  execute format('create or replace function domain_events.%I() returns trigger language c as ''MODULE_PATHNAME'', ''de_capture''',
-                 'capture_' || capture_id);
-  execute format('alter function domain_events.%I() owner to %I', 'capture_' || capture_id,
-                 (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'domain_events.events'::regclass));
+  execute format('create or replace function domain_events.%I() returns trigger language c as ''MODULE_PATHNAME'', ''de_capture''', name);
+  execute format('alter function domain_events.%I() owner to %I', name,
+                 (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'domain_events'));
   -- Without the library the table's users could not write: dropping the extension has to name the triggers.
-  execute format('alter function domain_events.%I() depends on extension pg_domain_events', 'capture_' || capture_id);
+  execute format('alter function domain_events.%I() depends on extension pg_domain_events', name);
 end
 $$;
 
 do $$
 declare
-  store_owner name := (select pg_get_userbyid(c.relowner) from pg_class c where c.oid = 'domain_events.events'::regclass);
+  store_owner name := (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'domain_events');
   kept record;
 begin
+  execute format('alter function domain_events._plan_basis(oid) owner to %I', store_owner);
   execute format('alter function domain_events._write_capture_function(int) owner to %I', current_user);
   execute format('grant execute on function domain_events._write_capture_function(int) to %I', store_owner);
-  execute format('grant execute on function domain_events._plan_basis(oid) to %I', store_owner);
   -- A script may replace only what belongs to its extension: the captures' functions do for that moment.
-  for kept in select format('domain_events.%I()', 'capture_' || c.capture_id) as name, c.capture_id from domain_events.capture_config c loop
+  for kept in
+    select format('domain_events.%I()', p.proname) as name, substr(p.proname, 9)::int as capture_id
+      from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+     where n.nspname = 'domain_events' and p.proname ~ '^capture_[0-9]+$' and p.pronargs = 0
+  loop
     execute format('alter extension pg_domain_events add function %s', kept.name);
-    perform domain_events._write_capture_function(kept.capture_id);
+    perform domain_events._write_capture_function(kept.capture_id);  -- that of above, whose owner we are
     execute format('alter extension pg_domain_events drop function %s', kept.name);
   end loop;
   -- What pg_dump has to take along; locks on streams mean nothing elsewhere.
@@ -113,7 +85,7 @@ begin
       from pg_catalog.pg_class c
       join pg_catalog.pg_depend d on d.classid = 'pg_catalog.pg_class'::regclass and d.objid = c.oid and d.deptype = 'e'
       join pg_catalog.pg_extension x on x.oid = d.refobjid and x.extname = 'pg_domain_events'
-     where c.relkind in ('r', 'p', 'S') and c.relpersistence = 'p' and c.relname not in ('stream_locks', '_portable_functions')
+     where c.relkind in ('r', 'p', 'S') and c.relpersistence = 'p' and c.relname <> 'stream_locks'
   loop
     perform pg_catalog.pg_extension_config_dump(kept.name, '');
   end loop;

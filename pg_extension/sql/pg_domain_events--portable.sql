@@ -7,14 +7,20 @@
 set local search_path = pg_catalog, pg_temp;
 
 do $$
-declare
-  object record;
 begin
   if to_regclass('domain_events.events') is null or to_regprocedure('domain_events.engine()') is null then
     raise exception 'there is no portable event store to adopt'
       using errcode = '55000',
             hint = 'Use: create extension pg_domain_events; or install one first: domain-events install --engine portable.';
   end if;
+end
+$$;
+
+@proof portable
+do $$
+declare
+  object record;
+begin
   for object in
     select case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end as kind, c.oid::regclass::text as name
       from pg_class c

@@ -242,6 +242,7 @@ pub fn append_event(call: Call) -> Result<Datum> {
     let expected = check_expected(call.i64(6))?;
     stream(call.text(0), call.text(1))?;
     let store = Store::open()?;
+    store.check_caller(&call)?;
     let stored = append(&store, &new_event(&call)?, expected)?;
     Ok(memory.outer(|| store.to_composite(stored)))
 }
@@ -250,6 +251,7 @@ pub fn append_event(call: Call) -> Result<Datum> {
 pub fn append_row(call: Call) -> Result<Datum> {
     let memory = CallMemory::enter();
     let store = Store::open()?;
+    store.check_caller(&call)?;
     let row = call.datum(0).ok_or_else(|| Error::Internal("_append() was given no event".into()))?;
     let columns = store.columns_of(row);
     let text = |number: usize| columns[number - 1].map(datum_text);
@@ -346,5 +348,5 @@ pub fn next_aggregate_version(call: Call) -> Result<Datum> {
         })
     };
     stream(given(0), given(1))?;
-    Ok(memory.outer(|| delegate::next_legacy_version(&call)))
+    memory.outer(|| delegate::next_legacy_version(&call))
 }

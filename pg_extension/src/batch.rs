@@ -49,6 +49,7 @@ pub fn append_events(call: Call) -> Result<Datum> {
     let memory = CallMemory::enter();
     let stream = append::stream(call.text(0), call.text(1))?;
     let store = Store::open()?;
+    store.check_caller(&call)?;
     let expected = check_expected(call.i64(3))?;
     let batch = parse(call.text(2), Some(stream))?;
     let only = Part { stream, events: bytes::collect(0..batch.len()), expected };
@@ -60,6 +61,7 @@ pub fn append_events(call: Call) -> Result<Datum> {
 pub fn append_to_several(call: Call) -> Result<Datum> {
     let memory = CallMemory::enter();
     let store = Store::open()?;
+    store.check_caller(&call)?;
     let expected = expectations(call.text(1))?;
     let batch = parse(call.text(0), None)?;
     let mut parts: BTreeMap<(&[u8], &[u8]), Part> = BTreeMap::new();

@@ -40,6 +40,11 @@ pub enum Error {
     NotInstalled {
         object: String,
     },
+    /// The store's own objects are not what they were when it was installed.
+    StoreAltered {
+        object: String,
+        detail: String,
+    },
     NotATrigger {
         message: String,
     },
@@ -86,9 +91,10 @@ impl Error {
             Error::OtherContent { .. } | Error::PartOfBatch { .. } => ERRCODE_UNIQUE_VIOLATION,
             Error::ReadOnly => ERRCODE_READ_ONLY_SQL_TRANSACTION,
             Error::ParallelWorker => ERRCODE_INVALID_TRANSACTION_STATE,
-            Error::NotInstalled { .. } | Error::PositionTaken { .. } | Error::NotStored => {
-                ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE
-            }
+            Error::NotInstalled { .. }
+            | Error::StoreAltered { .. }
+            | Error::PositionTaken { .. }
+            | Error::NotStored => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::OutOfMemory { .. } => ERRCODE_OUT_OF_MEMORY,
             Error::NotATrigger { .. } => ERRCODE_E_R_I_E_TRIGGER_PROTOCOL_VIOLATED,
             Error::TooLarge { .. } => ERRCODE_PROGRAM_LIMIT_EXCEEDED,
@@ -119,6 +125,7 @@ impl Error {
             Error::ReadOnly => "a version cannot be assigned in a read-only transaction".into(),
             Error::ParallelWorker => "events cannot be written by a parallel worker".into(),
             Error::NotInstalled { object } => format!("{object} does not exist"),
+            Error::StoreAltered { object, .. } => format!("{object} is not as it was installed"),
             Error::StoreContended { aggregate_type, aggregate_id } => {
                 format!("could not serialize access to stream ({aggregate_type}, {aggregate_id})")
             }
@@ -137,7 +144,9 @@ impl Error {
     fn detail(&mut self) -> Option<String> {
         match self {
             Error::WrongVersion { expected, actual, .. } => Some(format!("expected {expected}, actual {actual}")),
-            Error::BadElement { detail, .. } | Error::OtherContent { detail, .. } => Some(std::mem::take(detail)),
+            Error::BadElement { detail, .. }
+            | Error::OtherContent { detail, .. }
+            | Error::StoreAltered { detail, .. } => Some(std::mem::take(detail)),
             Error::PositionTaken { position: Some(position) } => {
                 Some(format!("Position {position} was drawn, which is taken or not above the stream's last."))
             }
@@ -163,6 +172,7 @@ impl Error {
             Error::ReadOnly => "Use a read-write transaction on the primary server.",
             Error::ParallelWorker => "Call the function outside of a parallel plan.",
             Error::NotInstalled { .. } => "Reinstall the event store: domain-events install.",
+            Error::StoreAltered { .. } => "Undo the change: the native engine counts on what was installed.",
             Error::NotATrigger { .. } => {
                 "Captures are made by domain_events.enable_capture(), their functions serve no other use."
             }

@@ -152,6 +152,13 @@ async fn read(conn: &mut PgConnection) -> Result<Status, Error> {
                 SCHEMA,
                 "pg_domain_events is not installed; run: domain-events install",
             );
+            for name in store::renamed(conn).await? {
+                let detail = format!(
+                    "holds an event store, which works under the name {SCHEMA} alone; run: alter schema {} rename to {SCHEMA};",
+                    db::quote_ident(&name)
+                );
+                status.find("error", "schema_renamed", name, detail);
+            }
         }
         Found::Foreign { owner, kept_events: true } => {
             status.owner = Some(owner);

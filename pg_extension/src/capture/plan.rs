@@ -303,8 +303,12 @@ fn changed() -> Error {
     Error::StaleSnapshot { object: "the columns of the captured table" }
 }
 
+/// Somebody has replaced the function that gives the plan, or the tables that it reads.
 fn broken(part: &str) -> Error {
-    Error::Internal(format!("the capture plan is malformed: {part}"))
+    Error::StoreAltered {
+        object: "domain_events._capture_plan(oid)".into(),
+        detail: format!("Its plan is malformed: {part}."),
+    }
 }
 
 fn value<'a>(object: Object<'a>, name: &str) -> Result<Value<'a>> {

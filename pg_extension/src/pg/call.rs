@@ -21,6 +21,12 @@ impl Call {
         self.fcinfo
     }
 
+    /// The function that was called.
+    pub fn function(&self) -> pg_sys::Oid {
+        // SAFETY: fcinfo is valid; Postgres calls no function of ours without saying which.
+        unsafe { (*(*self.fcinfo).flinfo).fn_oid }
+    }
+
     pub fn datum(&self, index: usize) -> Option<Datum> {
         // SAFETY: fcinfo is valid and the function declares that many arguments in SQL; checked all the same.
         unsafe {

@@ -29,23 +29,34 @@ mod raw {
     }
 }
 
-fn function(signature: &CStr) -> Oid {
-    // SAFETY: regprocedurein takes a C string and raises an error for an unknown function.
-    let datum = unsafe {
-        pg_sys::DirectFunctionCall1Coll(Some(raw::regprocedurein), Oid::INVALID, Datum::from(signature.as_ptr()))
-    };
-    Oid::from(datum.value() as u32)
+/// The function of this signature, which must return one value of this type: what it gives is read as such.
+fn function(signature: &CStr, result: Oid) -> Result<Oid> {
+    // SAFETY: regprocedurein takes a C string and raises an error for an unknown function; the others look in the catalogue.
+    unsafe {
+        let datum =
+            pg_sys::DirectFunctionCall1Coll(Some(raw::regprocedurein), Oid::INVALID, Datum::from(signature.as_ptr()));
+        let function = Oid::from(datum.value() as u32);
+        if pg_sys::get_func_rettype(function) != result
+            || pg_sys::get_func_retset(function)
+            || pg_sys::get_func_prokind(function) as u8 != pg_sys::PROKIND_FUNCTION
+        {
+            let object = signature.to_string_lossy().into_owned();
+            return Err(Error::StoreAltered { object, detail: "It returns something else.".into() });
+        }
+        Ok(function)
+    }
 }
 
 /// The next version in a registered legacy table. With the rights of whoever asks: what reads the table is a function of the
 /// table's owner, and nothing of theirs may run with the store's rights.
-pub fn next_legacy_version(call: &Call) -> Datum {
+pub fn next_legacy_version(call: &Call) -> Result<Datum> {
     // By names that no search_path can lead elsewhere.
-    let function = function(c"domain_events._next_legacy_version(pg_catalog.text,pg_catalog.text,pg_catalog.regclass)");
+    let signature = c"domain_events._next_legacy_version(pg_catalog.text,pg_catalog.text,pg_catalog.regclass)";
+    let function = function(signature, pg_sys::INT8OID)?;
     let argument = |index| call.datum(index).unwrap_or(Datum::from(0));
     let (a, b, c) = (argument(0), argument(1), argument(2));
     // SAFETY: three arguments that are not null, as the function declares; it runs SQL on a user's table.
-    unsafe { protect(|| raw::OidFunctionCall3Coll(function, Oid::INVALID, a, b, c)) }
+    Ok(unsafe { protect(|| raw::OidFunctionCall3Coll(function, Oid::INVALID, a, b, c)) })
 }
 
 /// Runs one statement as the store's owner; `Some` is the first column of the first row, if it is a jsonb.
@@ -82,7 +93,7 @@ pub fn capture_plan(relation: Oid) -> Result<Option<Bytes>> {
 fn plan_basis<'a>(relation: Oid, _snapshot: ActiveSnapshot) -> Result<&'a [u8]> {
     let _identity = Identity::assume(Info::get()?.owner);
     let _path = PinnedPath::enter();
-    let function = function(c"domain_events._plan_basis(oid)");
+    let function = function(c"domain_events._plan_basis(oid)", pg_sys::TEXTOID)?;
     let relation = Datum::from(relation);
     // SAFETY: a stable function, which reads with the active snapshot; it never returns null.
     unsafe {

@@ -14,18 +14,23 @@ thread_local! {
     static LOCKED: RefCell<Option<(Rc<Info>, u32)>> = const { RefCell::new(None) };
 }
 
-/// Locks the table and its indexes as an INSERT does.
-pub fn lock(info: &Rc<Info>) {
+/// Locks the table and its indexes as an INSERT does. False when it has changed while somebody else held it: what is known
+/// of it is out of date.
+pub fn lock(info: &Rc<Info>) -> bool {
     if LOCKED.with_borrow(|locked| locked.as_ref().is_some_and(|(known, _)| Rc::ptr_eq(known, info))) {
-        return;
+        return true;
     }
     drop(Open::table(info.events, pg_sys::RowExclusiveLock));
+    if !info.is_current() {
+        return false;
+    }
     for index in &info.indexes {
         drop(Open::index(index.oid, pg_sys::RowExclusiveLock));
     }
     // SAFETY: as nextval() does, which finds it held. No other lock of ours keeps its definition as it is.
     unsafe { pg_sys::LockRelationOid(info.sequence.oid, pg_sys::RowExclusiveLock as i32) };
     LOCKED.with_borrow_mut(|locked| *locked = Some((info.clone(), current_subtransaction())));
+    info.is_current()
 }
 
 /// A transaction has ended.

@@ -7,6 +7,7 @@ use std::rc::Rc;
 use pgrx::pg_sys::{self, Oid};
 
 use super::relation::Open;
+use super::shape::{self, EVENT_IDS, VERSIONS, altered};
 use crate::error::{Error, Result};
 
 pub struct Index {
@@ -27,6 +28,7 @@ pub struct Sequence {
 
 pub struct Info {
     pub events: Oid,
+    pub row_type: Oid,
     pub owner: Oid,
     pub sequence: Sequence,
     /// events_pkey
@@ -41,11 +43,13 @@ pub struct Info {
     pub plain: bool,
     /// Some index has an open size.
     pub has_open_sizes: bool,
+    /// Functions that are known to be declared with this table's row type.
+    pub callers: RefCell<Vec<Oid>>,
 }
 
 /// Constraints that `append` and `capture` enforce themselves.
 const KNOWN_CHECKS: [&CStr; 2] = [c"events_aggregate_version_check", c"events_origin_check"];
-pub const COLUMNS: usize = 17;
+pub const COLUMNS: usize = shape::EVENTS.len();
 /// aggregate_type, aggregate_id, aggregate_version
 const KEY: [i16; 3] = [4, 5, 6];
 /// event_name, correlation_id, causation_id, caused_by: null where nothing is known.
@@ -65,6 +69,11 @@ impl Info {
         let info = Rc::new(Info::load()?);
         INFO.with_borrow_mut(|slot| *slot = Some(info.clone()));
         Ok(info)
+    }
+
+    /// False when the table has changed since.
+    pub fn is_current(self: &Rc<Self>) -> bool {
+        INFO.with_borrow(|slot| slot.as_ref().is_some_and(|info| Rc::ptr_eq(info, self)))
     }
 
     /// A relation has changed; zero stands for all of them.
@@ -94,14 +103,17 @@ impl Info {
             let events = find(c"events")?;
             let sequence = find(c"events_global_position_seq")?;
             let positions = find(c"events_pkey")?;
-            let versions = find(c"uk_aggregate_version")?;
-            let event_ids = find(c"events_event_id_key")?;
+            let versions = find(VERSIONS.name)?;
+            let event_ids = find(EVENT_IDS.name)?;
+            if pg_sys::get_rel_relkind(sequence) as u8 != pg_sys::RELKIND_SEQUENCE {
+                return Err(altered(c"events_global_position_seq", "It is no sequence."));
+            }
 
             let table = Open::table(events, pg_sys::AccessShareLock);
+            shape::check_events(&table)?;
             let relation = &*table.raw();
             let class = &*relation.rd_rel;
-            let mut plain = class.relkind as u8 == pg_sys::RELKIND_RELATION
-                && class.relam == pg_sys::HEAP_TABLE_AM_OID
+            let mut plain = class.relam == pg_sys::HEAP_TABLE_AM_OID
                 && class.relnatts as usize == COLUMNS
                 && !class.relforcerowsecurity
                 && !class.relhasrules
@@ -117,6 +129,11 @@ impl Info {
                 let oid = (*(*list).elements.add(position as usize)).oid_value;
                 let index = Open::index(oid, pg_sys::AccessShareLock);
                 let form = &*(*index.raw()).rd_index;
+                for key in [(versions, &VERSIONS), (event_ids, &EVENT_IDS)] {
+                    if key.0 == oid {
+                        shape::check_key(key.1, &index)?;
+                    }
+                }
                 if !form.indisready {
                     continue;
                 }
@@ -133,14 +150,33 @@ impl Info {
                 let has_open_size = !own && columns.iter().any(|column| OPEN_SIZES.contains(column));
                 indexes.push(Index { oid, unique: form.indisunique, columns, has_open_size });
             }
+            // One of that name may belong to another table.
+            for key in [(versions, &VERSIONS), (event_ids, &EVENT_IDS)] {
+                if !indexes.iter().any(|index: &Index| index.oid == key.0) {
+                    return Err(altered(key.1.name, "It is no key of domain_events.events."));
+                }
+            }
             indexes.sort_by_key(|index| index.oid != versions);
             plain &= indexes
                 .first()
                 .is_some_and(|index| index.oid == versions && index.unique && index.columns.starts_with(&KEY));
             let has_open_sizes = indexes.iter().any(|index| index.has_open_size);
             let sequence = Sequence::of(sequence)?;
-            let owner = class.relowner;
-            Ok(Info { events, owner, sequence, positions, versions, event_ids, indexes, plain, has_open_sizes })
+            let callers = RefCell::default();
+            let (row_type, owner) = (class.reltype, class.relowner);
+            Ok(Info {
+                events,
+                row_type,
+                owner,
+                sequence,
+                positions,
+                versions,
+                event_ids,
+                indexes,
+                plain,
+                has_open_sizes,
+                callers,
+            })
         }
     }
 }

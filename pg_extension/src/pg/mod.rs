@@ -26,6 +26,7 @@ pub mod render;
 pub mod reserve;
 pub mod rows;
 pub mod settings;
+mod shape;
 pub mod slow_insert;
 pub mod snapshot;
 pub mod spi;

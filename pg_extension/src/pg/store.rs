@@ -17,12 +17,14 @@ use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
+use super::call::Call;
 use super::datum::{self, Text};
 use super::guard::protect;
 use super::info::{COLUMNS, Index, Info};
 use super::lock::Stream;
 use super::raw;
 use super::relation::Open;
+use super::shape::altered;
 use crate::error::{Error, Result};
 
 pub use self::find::{Found, Head};
@@ -134,17 +136,34 @@ impl Store {
             }
         }
         let mut info = Info::get()?;
-        loop {
-            super::held::lock(&info);
-            // While the lock was waited for, somebody may have added a constraint.
-            let now = Info::get()?;
-            if Rc::ptr_eq(&info, &now) {
-                break;
-            }
-            info = now;
+        while !super::held::lock(&info) {
+            info = Info::get()?;
         }
         let table = Open::table(info.events, pg_sys::NoLock);
         Ok(Store { info, table })
+    }
+
+    /// To be asked by functions that take or return events: after somebody has renamed tables or schemas, theirs may be
+    /// another table.
+    pub fn check_caller(&self, call: &Call) -> Result<()> {
+        let function = call.function();
+        if self.info.callers.borrow().contains(&function) {
+            return Ok(());
+        }
+        // SAFETY: catalogue look-ups; the arrays of the function's arguments are allocated by Postgres.
+        let is_ours = unsafe {
+            let (mut types, mut count) = (std::ptr::null_mut(), 0);
+            let result = pg_sys::get_func_signature(function, &mut types, &mut count);
+            result == self.info.row_type
+                && (0..count as usize).map(|index| *types.add(index)).all(|argument| {
+                    argument == self.info.row_type || pg_sys::get_typtype(argument) as u8 != pg_sys::TYPTYPE_COMPOSITE
+                })
+        };
+        if !is_ours {
+            return Err(altered(c"events", "It is not the table whose rows the called function returns."));
+        }
+        self.info.callers.borrow_mut().push(function);
+        Ok(())
     }
 
     pub fn oid(&self) -> Oid {
@@ -173,7 +192,9 @@ impl Store {
 
     /// The columns of a composite value of type domain_events.events.
     pub fn columns_of(&self, composite: Datum) -> [Option<Datum>; COLUMNS] {
-        let (mut values, mut nulls) = ([Datum::from(0); COLUMNS], [true; COLUMNS]);
+        // SAFETY: an open relation.
+        let count = unsafe { (*self.table.tuple_desc()).natts } as usize;
+        let (mut values, mut nulls) = (vec![Datum::from(0); count], vec![true; count]);
         // SAFETY: the SQL declaration gives a composite of this table's row type.
         unsafe {
             let header: pg_sys::HeapTupleHeader = pg_sys::pg_detoast_datum(composite.cast_mut_ptr()).cast();

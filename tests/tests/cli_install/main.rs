@@ -3,6 +3,7 @@
 mod connect;
 mod hostile;
 mod install;
+mod lesser_owner;
 mod status;
 mod switch;
 mod uninstall;

@@ -112,3 +112,21 @@ fn plans_of_the_journal_are_shown() {
     db.owner().run("update domain_events.migration_plans set state = 'applying' where plan_id = 'p2'");
     assert_eq!(codes(&db.cli("app_owner", &["--format", "json", "status"]).expect(3).json()), ["plan_unfinished"]);
 }
+
+#[test]
+fn a_store_of_another_name_is_found() {
+    // Where no superuser has installed it, nothing refuses that.
+    let db = crate::installed();
+    db.owner().run("alter schema domain_events rename to \"other name\"");
+    for user in ["app_owner", "postgres"] {
+        let run = db.cli(user, &["--format", "json", "status"]).expect(3).json();
+        let found = run["findings"].to_string();
+        assert!(
+            found.contains("schema_renamed")
+                && found.contains("alter schema \\\"other name\\\" rename to domain_events"),
+            "{found}"
+        );
+    }
+    db.owner().run("alter schema \"other name\" rename to domain_events");
+    db.cli("app_owner", &["status"]).expect(0);
+}

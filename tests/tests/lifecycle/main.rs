@@ -1,7 +1,9 @@
 //! Installing, switching engines, dumping and restoring, dropping.
 
+mod altered;
 mod drop;
 mod dump;
+mod hostile;
 mod install;
 mod owners;
 mod replication;

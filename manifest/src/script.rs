@@ -1,0 +1,30 @@
+//! The extension's scripts, from the files in `pg_extension/sql`, whose lines with an `@` stand for what `sql/` knows.
+
+use crate::{Engine, Manifest};
+
+/// `@proof portable` or `native`: the schema is proven to hold what was installed, or the script ends (left out where `is_proven`: the same
+/// transaction has just installed it). `@c name(types) symbol`: that function in C. `@portable`: what the native engine has
+/// replaced, as it was.
+pub fn expand(script: &str, manifest: &Manifest, is_proven: bool) -> Result<String, String> {
+    let mut expanded = String::new();
+    for line in script.lines() {
+        if let Some(engine) = line.strip_prefix("@proof ") {
+            let engine = if engine == "native" { Engine::Native } else { Engine::Portable };
+            if !is_proven {
+                expanded += &include_str!("refuse.sql").replace("@proof", &manifest.proof(engine));
+            }
+        } else if line == "@portable" {
+            for function in manifest.replaced() {
+                expanded += &function.replacement();
+            }
+        } else if let Some((object, symbol)) = line.strip_prefix("@c ").and_then(|rest| rest.rsplit_once(' ')) {
+            expanded += &manifest.function(object)?.in_c(symbol);
+        } else if line.starts_with('@') {
+            return Err(format!("a line is not understood: {line}"));
+        } else {
+            expanded += line;
+        }
+        expanded.push('\n');
+    }
+    Ok(expanded)
+}

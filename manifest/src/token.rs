@@ -1,0 +1,125 @@
+//! SQL as tokens, as far as the files of `sql/` need it.
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    Word,
+    /// With its quotes.
+    Literal,
+    /// With its tags.
+    Body,
+    Mark,
+}
+
+#[derive(Clone, Copy, Debug)]
+pub struct Token<'a> {
+    pub kind: Kind,
+    pub text: &'a str,
+    /// Where it begins.
+    pub at: usize,
+}
+
+impl Token<'_> {
+    pub fn is(&self, text: &str) -> bool {
+        self.kind != Kind::Literal && self.text.eq_ignore_ascii_case(text)
+    }
+}
+
+fn is_word(c: char) -> bool {
+    c.is_alphanumeric() || c == '_'
+}
+
+/// Comments and white space are left out; words come without the quotes of quoted names.
+pub fn tokens(sql: &str) -> Result<Vec<Token<'_>>, String> {
+    let mut found = Vec::new();
+    let mut at = 0;
+    let end_of = |start: usize, end: &str, from: usize| {
+        sql[from..]
+            .find(end)
+            .map(|n| from + n + end.len())
+            .ok_or(format!("{end} is missing after: {}", line(sql, start)))
+    };
+    while let Some(c) = sql[at..].chars().next() {
+        let rest = &sql[at..];
+        let start = at;
+        if c.is_whitespace() {
+            at += c.len_utf8();
+            continue;
+        }
+        if rest.starts_with("--") {
+            at = rest.find('\n').map_or(sql.len(), |n| at + n);
+            continue;
+        }
+        if rest.starts_with("/*") {
+            at = end_of(start, "*/", at + 2)?;
+            continue;
+        }
+        let kind = if c == '\'' {
+            at = end_of(start, "'", at + 1)?;
+            while sql[at..].starts_with('\'') {
+                at = end_of(start, "'", at + 1)?;
+            }
+            Kind::Literal
+        } else if c == '"' {
+            at = end_of(start, "\"", at + 1)?;
+            found.push(Token { kind: Kind::Word, text: &sql[start + 1..at - 1], at: start });
+            continue;
+        } else if c == '$' {
+            let tag = &sql[at..end_of(start, "$", at + 1)?];
+            at = end_of(start, tag, at + tag.len())?;
+            Kind::Body
+        } else if is_word(c) {
+            at += rest.find(|c| !is_word(c)).unwrap_or(rest.len());
+            Kind::Word
+        } else {
+            at += if rest.starts_with("::") { 2 } else { c.len_utf8() };
+            Kind::Mark
+        };
+        found.push(Token { kind, text: &sql[start..at], at: start });
+    }
+    Ok(found)
+}
+
+fn line(sql: &str, at: usize) -> &str {
+    sql[at..].lines().next().unwrap_or_default()
+}
+
+/// The statements of a file.
+pub fn statements<'a, 'b>(tokens: &'b [Token<'a>]) -> impl Iterator<Item = &'b [Token<'a>]> {
+    tokens.split(|token| token.is(";")).filter(|statement| !statement.is_empty())
+}
+
+/// What stands in the parentheses that open at `open`, and where they close.
+pub fn within<'a, 'b>(tokens: &'b [Token<'a>], open: usize) -> Result<(&'b [Token<'a>], usize), String> {
+    let mut depth = 0;
+    for (index, token) in tokens.iter().enumerate().skip(open) {
+        match token.text {
+            "(" => depth += 1,
+            ")" => depth -= 1,
+            _ => {}
+        }
+        if depth == 0 {
+            return Ok((&tokens[open + 1..index], index));
+        }
+    }
+    Err(format!("a parenthesis is not closed: {}", tokens[open..].iter().map(|t| t.text).collect::<Vec<_>>().join(" ")))
+}
+
+/// Parts between commas.
+pub fn parts<'a, 'b>(tokens: &'b [Token<'a>]) -> Vec<&'b [Token<'a>]> {
+    let (mut depth, mut start, mut found) = (0, 0, Vec::new());
+    for (index, token) in tokens.iter().enumerate() {
+        match token.text {
+            "(" | "[" => depth += 1,
+            ")" | "]" => depth -= 1,
+            "," if depth == 0 => {
+                found.push(&tokens[start..index]);
+                start = index + 1;
+            }
+            _ => {}
+        }
+    }
+    if start < tokens.len() {
+        found.push(&tokens[start..]);
+    }
+    found
+}
