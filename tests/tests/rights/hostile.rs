@@ -166,6 +166,7 @@ fn one_schema(db: &Db, seed: u64, owner: &str, writer: &str, reader: &str) {
             &format!("select domain_events.pause_capture({name}); select domain_events.resume_capture({name})"),
         );
         tried(&mut o, &format!("select domain_events.follow_partitions({name})"));
+        tried(&mut o, &format!("select count(*) from domain_events.check_rows({name})"));
         tried(&mut w, &format!("truncate {table}"));
     }
     watch(&mut r);
