@@ -24,7 +24,7 @@ comment on function domain_events.set_context(text, text, text, jsonb, boolean) 
 -- character that is cut off from being passed over.
 create function domain_events._is_ascii(value text) returns boolean
 language sql immutable
-as $$ select pg_catalog.textregexne(pg_catalog.textcat(value, 'xxx') collate pg_catalog."C", '[^\x01-\x7f]') $$;
+as $$ select pg_catalog.textregexne(pg_catalog.textcat(value, 'xxx') collate pg_catalog."C", E'[^\\x01-\\x7f]') $$;
 
 comment on function domain_events._is_ascii(text) is 'True for ASCII, which is valid in every encoding; null for null';
 
@@ -43,7 +43,7 @@ begin
   end;
   begin
     -- Every byte can be told from it.
-    return encode(substring(decode(replace(value, '\', '\\'), 'escape') from 1 for 2000), 'escape')
+    return encode(substring(decode(replace(value, E'\\', E'\\\\'), 'escape') from 1 for 2000), 'escape')
            || format(' [%s bytes, not valid in %s]', octet_length(value), getdatabaseencoding());
   exception when others then
     return format('[%s bytes, not valid in %s]', octet_length(value), getdatabaseencoding());

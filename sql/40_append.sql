@@ -72,7 +72,7 @@ begin
     raise exception 'something on domain_events.events keeps events from being stored'
       using errcode = '55000',
             detail = 'Its INSERT raised no error and stored nothing: a trigger, a rule or a policy.',
-            hint = 'Drop what was added to the table; see \d domain_events.events.';
+            hint = E'Drop what was added to the table; see \\d domain_events.events.';
   end if;
   return stored;
 exception when unique_violation then

@@ -45,7 +45,7 @@ begin
   if max_rows < 1 then
     raise exception 'max_rows must be positive, not %', max_rows
       using errcode = '22023', hint = 'Leave it out for all rows at once.';
-  elsif after !~ '^(rows [0-9]+ \([0-9]+,[0-9]+\)|streams .*)$' then
+  elsif after !~ E'^(rows [0-9]+ \\([0-9]+,[0-9]+\\)|streams .*)$' then
     raise exception 'after "%" is no place to go on from', after
       using errcode = '22023', hint = 'Give what the call before returned in its last row, in column next.';
   end if;
