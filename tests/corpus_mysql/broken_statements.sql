@@ -1,6 +1,6 @@
 -- about: what cannot be read stands beside what can: nothing is lost but the broken statement; its table is not renumbered unasked
 -- must: refuse
--- source: literal literal dynamic dynamic
+-- source: literal literal dynamic dynamic dynamic
 -- loads: no: three of its statements are broken
 
 CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(50));

@@ -1,6 +1,6 @@
 -- about: the file ends within a trigger
 -- must: refuse
--- source: literal dynamic
+-- source: literal dynamic dynamic
 -- loads: no: it is cut off
 
 CREATE TABLE users (id INT AUTO_INCREMENT PRIMARY KEY, name VARCHAR(50));
