@@ -31,7 +31,8 @@ fn legacy(db: &Db) {
          begin
            execute format('create table public.%I (id int primary key, n text)', 'u'||e);
            create table public.ev (id bigserial primary key, aggregate_type text, aggregate_id text, aggregate_version int,
-             event_type text, unique (aggregate_type, aggregate_id, aggregate_version));
+             event_type text, event_data jsonb, created_at timestamptz default now(),
+             unique (aggregate_type, aggregate_id, aggregate_version));
            execute format('create function public.%I() returns trigger language plpgsql as %L', 'f'||e,
              'begin insert into ev(aggregate_type,aggregate_id,aggregate_version,event_type) values (''U'', new.id::text, 1, '
              || quote_literal('t'||e) || '); return new; end');
