@@ -57,7 +57,7 @@ as $$
 begin
   if tg_event = 'ddl_command_end' then
     if exists (select from pg_event_trigger e join pg_proc p on p.oid = e.evtfoid join pg_namespace n on n.oid = p.pronamespace
-                where e.evtname = 'domain_events_guard_schema' and n.nspname <> 'domain_events') then
+                where e.evtname = 'domain_events_at_rename' and n.nspname <> 'domain_events') then
       raise exception 'schema domain_events is not renamed: captured tables write to it by its name'
         using errcode = '23001', hint = 'Run "domain-events uninstall --keep-events": the events are then free to move.';
     end if;
@@ -137,9 +137,10 @@ begin
     create event trigger domain_events_guard_release on ddl_command_end
       when tag in ('DROP SCHEMA', 'DROP EXTENSION', 'DROP OWNED') execute function domain_events._guard_hold();
     comment on event trigger domain_events_guard_release is 'Ends that use';
-    create event trigger domain_events_guard_schema on ddl_command_end
+    -- Its name comes before those of the others, which find nothing after a renaming.
+    create event trigger domain_events_at_rename on ddl_command_end
       when tag in ('ALTER SCHEMA') execute function domain_events._guard_schema();
-    comment on event trigger domain_events_guard_schema is 'Refuses to rename the schema';
+    comment on event trigger domain_events_at_rename is 'Refuses to rename the schema';
     create event trigger domain_events_guard_guard on sql_drop
       when tag in ('DROP FUNCTION', 'DROP ROUTINE', 'DROP OWNED') execute function domain_events._guard_schema();
     comment on event trigger domain_events_guard_guard is 'Refuses to drop what protects the rest';

@@ -105,6 +105,9 @@ impl Info {
             let positions = find(c"events_pkey")?;
             let versions = find(VERSIONS.name)?;
             let event_ids = find(EVENT_IDS.name)?;
+            if pg_sys::get_rel_relkind(events) as u8 != pg_sys::RELKIND_RELATION {
+                return Err(altered(c"events", "It is no plain table."));
+            }
             if pg_sys::get_rel_relkind(sequence) as u8 != pg_sys::RELKIND_SEQUENCE {
                 return Err(altered(c"events_global_position_seq", "It is no sequence."));
             }

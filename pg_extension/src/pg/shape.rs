@@ -47,9 +47,6 @@ pub fn check_events(table: &Open) -> Result<()> {
     let wrong = |detail: String| Err(altered(c"events", detail));
     // SAFETY: an open relation.
     let class = unsafe { &*(*table.raw()).rd_rel };
-    if class.relkind as u8 != pg_sys::RELKIND_RELATION {
-        return wrong("It is no plain table.".into());
-    }
     for (index, expected) in EVENTS.iter().enumerate() {
         let name = expected.name.to_string_lossy();
         // SAFETY: below the number of columns.
