@@ -1,11 +1,17 @@
 //! What becomes of a change that did not become an event.
 
+use std::cell::Cell;
+
 use super::Draft;
 use super::plan::Plan;
 use crate::error::{Error, Result};
 use crate::pg::delegate;
 use crate::pg::guard::Caught;
 use crate::pg::json;
+
+thread_local! {
+    static KEPT: Cell<bool> = const { Cell::new(false) };
+}
 
 /// Why a change did not become an event.
 pub enum Failure {
@@ -69,11 +75,24 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
     if let Some((id, data)) = &draft.left {
         kept.aggregate_id = id.as_deref();
         kept.event_data = Some(data.bytes());
+        kept.after_version = draft.left_late;
         delegate::keep_failure(&kept)?;
     }
     kept.aggregate_id = draft.id.as_deref();
     kept.event_data = draft.has_data.then(|| draft.writer.bytes());
     kept.metadata = json::marks(draft.complete, None, draft.in_table(plan));
     kept.after_version = draft.late;
-    delegate::keep_failure(&kept)
+    delegate::keep_failure(&kept)?;
+    KEPT.set(true);
+    Ok(())
+}
+
+/// Whether a change of this transaction has become a dead letter, which others may belong before; also when that was undone.
+pub fn has_kept() -> bool {
+    KEPT.get()
+}
+
+/// Called when a transaction has ended.
+pub fn forget() {
+    KEPT.set(false);
 }

@@ -52,6 +52,7 @@ pub fn at_transaction_end() {
     moves::forget();
     ahead::forget();
     late::forget();
+    failure::forget();
 }
 
 /// Called when a subtransaction is rolled back.
@@ -88,6 +89,8 @@ struct Draft {
     told_after: Option<i64>,
     /// Id and data of the event that ends the old stream, when the key has changed.
     left: Option<(Option<Bytes>, Writer)>,
+    /// The place of that event, if its key was taken again before.
+    left_late: Option<i64>,
 }
 
 impl Draft {
@@ -170,6 +173,7 @@ fn record(plan: &Plan, change: &Change) -> Result<bool> {
         late: late::place(change),
         told_after: None,
         left: None,
+        left_late: None,
     };
     let path = plan.names_objects.then(PinnedPath::enter);
     let captured = if plan.dead_letter && !Store::is_plain_now()? {

@@ -1,6 +1,6 @@
 //! What the change of a row becomes: one event, two where its key has changed, or none.
 
-use super::failure::Failure;
+use super::failure::{self, Failure};
 use super::payload::{self, Part};
 use super::plan::Plan;
 use super::{Draft, ahead};
@@ -185,7 +185,10 @@ fn rekey(
         let mut ended = event(plan, draft, stream(plan, &old))?;
         ended.event_data = draft.left.as_ref().map_or(ended.event_data, |(_, left)| datum::varlena(left.bytes()));
         ended.metadata = context::metadata_with(None)?;
-        let Some((place, end)) = write_end(plan, change, &store, &mut ended, &mut None, way)? else { return Ok(None) };
+        let mut late = None;
+        let written = write_end(plan, change, &store, &mut ended, &mut late, way);
+        draft.left_late = late.or(draft.left_late);
+        let Some((place, end)) = written? else { return Ok(None) };
         if begin(plan, &store, draft, stream(plan, &new), way)? {
             return Ok(Some(place));
         }
@@ -221,7 +224,7 @@ fn write_end(
         let head = settle(plan, store, &event.stream, &mut lock, attempt)?;
         *late = match change.left_after {
             Some(version) => (version < head.version).then_some(version),
-            None if head.is_ours && plan.is_unique && head.position > plan.whole_row_after => {
+            None if plan.is_unique && (head.is_ours && head.position > plan.whole_row_after || failure::has_kept()) => {
                 delegate::place_end(&event.stream, plan.whole_row_after, change.replaced().is_none())?
             }
             None => None,
