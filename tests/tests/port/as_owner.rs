@@ -51,8 +51,10 @@ fn spies(db: &Db, role: &str) -> String {
             end;
             perform public.spy('after ' || attempt);
           end loop;
+          -- what the tool calls next; altering the functions of the port would only fail the owner's own writes
           for attempt in select pg_catalog.format('alter function %s security invoker', p.oid::pg_catalog.regprocedure)
-                           from pg_catalog.pg_proc p where p.proowner = current_user::pg_catalog.regrole::pg_catalog.oid and p.prosecdef loop
+                           from pg_catalog.pg_proc p where p.proowner = current_user::pg_catalog.regrole::pg_catalog.oid and p.prosecdef
+                              and p.pronamespace = pg_catalog.pg_my_temp_schema() loop
             begin
               execute attempt;
             exception when others then null;
@@ -268,12 +270,12 @@ fn what_is_made_for_a_table_is_its_owners(db: &Db) {
                  where p.pronamespace = 'public'::regnamespace and p.prosecdef and p.proowner <> (select relowner from pg_class where oid = 'public.users'::regclass)";
     hostile.verb(3, &["plan", "--out", "FILE"]);
     hostile.verb(0, &["apply", "--yes", "FILE"]);
-    assert_eq!(db.admin().one(made), "", "functions that run with another's rights");
+    assert_eq!(db.admin().one(made), "~", "functions that run with another's rights");
     hostile.verb(0, &["rollback", "--yes"]);
     hostile.verb(0, &["apply", "--finish", "--yes", "FILE"]);
     hostile.verb(3, &["plan", "--adopt", "--out", "FILE"]);
     hostile.verb(0, &["apply", "--yes", "FILE"]);
-    assert_eq!(db.admin().one(made), "", "functions that run with another's rights");
+    assert_eq!(db.admin().one(made), "~", "functions that run with another's rights");
     let left = "select count(*) from pg_namespace where nspname like 'domain\\_events\\_%'";
     assert_eq!(db.admin().number(left), 0, "a schema of the tool's is left");
 }
