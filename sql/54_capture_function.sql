@@ -29,17 +29,18 @@ $$;
 
 comment on function domain_events._check_trigger(text, text, text) is 'Raises 39P01 for a trigger that no capture can serve';
 
-create function domain_events._has_trigger(relation oid, fired_when text, operation text) returns boolean
+create function domain_events._has_trigger(relation oid, capture_id int, fired_when text, operation text) returns boolean
 language sql stable
 as $$
   select exists (select from pg_trigger t
+                  join pg_proc p on p.oid = t.tgfoid and p.proname = 'capture_' || _has_trigger.capture_id
                   where t.tgrelid = _has_trigger.relation and t.tgenabled <> 'D'
-                    and t.tgname = case when _has_trigger.fired_when = 'BEFORE' then '~domain_events_move'
-                                        when _has_trigger.operation = 'TRUNCATE' then ' domain_events_truncate'
-                                        else ' domain_events_capture' end)
+                    and regexp_replace(t.tgname, '_[0-9]+$', '') = case when _has_trigger.fired_when = 'BEFORE' then '~domain_events_move'
+                                                                        when _has_trigger.operation = 'TRUNCATE' then ' domain_events_truncate'
+                                                                        else ' domain_events_capture' end)
 $$;
 
-comment on function domain_events._has_trigger(oid, text, text) is 'True when the capture''s own trigger on this relation fires then, too';
+comment on function domain_events._has_trigger(oid, int, text, text) is 'True when the capture''s own trigger on this relation fires then, too';
 
 create function domain_events._write_capture_function(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -112,16 +113,21 @@ declare
 $d$;
   -- A trigger that somebody made with this function by hand: never in the way of a write, and never a second telling of it.
   by_hand := format($b$
-  if tg_name not in (' domain_events_capture', ' domain_events_truncate', '~domain_events_move') then
+  if tg_name not in (%3$L, %4$L, %5$L, ' domain_events_capture', ' domain_events_truncate') then
     perform domain_events._check_trigger(tg_when, tg_level, tg_op);
     if tg_when = 'BEFORE' and %1$s then
       return case tg_op when 'DELETE' then old else new end;
     end if;
-    if domain_events._has_trigger(tg_relid, tg_when, tg_op) then
+    if domain_events._has_trigger(tg_relid, %2$s, tg_when, tg_op) then
       return null;
     end if;
   end if;
-$b$, case when is_partitioned then $p$(tg_op <> 'UPDATE' or domain_events._has_trigger(tg_relid, tg_when, tg_op))$p$ else 'true' end);
+$b$, case when is_partitioned
+          then format($p$(tg_op <> 'UPDATE' or domain_events._has_trigger(tg_relid, %s, tg_when, tg_op))$p$, config.capture_id) else 'true' end,
+    config.capture_id,
+    domain_events._trigger_name(' domain_events_capture', config.capture_id, is_partitioned),
+    domain_events._trigger_name(' domain_events_truncate', config.capture_id, is_partitioned),
+    domain_events._trigger_name('~domain_events_move', config.capture_id, true));
   body := format($b$
   if tg_op = 'TRUNCATE' then
     perform domain_events._capture_truncate(%1$s, tg_relid);

@@ -304,21 +304,27 @@ pub enum Fired {
 /// # Safety
 /// `trigger` is that of the running function.
 unsafe fn is_second(trigger: &pg_sys::TriggerData, operation: Operation) -> bool {
-    const ROW: &CStr = c" domain_events_capture";
-    const TRUNCATE: &CStr = c" domain_events_truncate";
+    const ROW: &[u8] = b" domain_events_capture";
+    const TRUNCATE: &[u8] = b" domain_events_truncate";
     let own = if operation == Operation::Truncate { TRUNCATE } else { ROW };
     // SAFETY: caller's promise; names are C strings.
     unsafe {
-        let is_own = |trigger: &pg_sys::Trigger| CStr::from_ptr(trigger.tgname) == own;
-        if is_own(&*trigger.tg_trigger) {
+        // On partitions with the number of the capture.
+        let is_own = |trigger: &pg_sys::Trigger| {
+            CStr::from_ptr(trigger.tgname).to_bytes().strip_prefix(own).is_some_and(|number| {
+                number.is_empty() || number[0] == b'_' && number[1..].iter().all(u8::is_ascii_digit)
+            })
+        };
+        let fired = &*trigger.tg_trigger;
+        if is_own(fired) {
             return false;
         }
         // Renamed, or not the only one.
         let triggers = (*trigger.tg_relation).trigdesc;
         !triggers.is_null()
-            && (0..(*triggers).numtriggers as usize)
-                .map(|position| &*(*triggers).triggers.add(position))
-                .any(|other| is_own(other) && other.tgenabled as u8 != pg_sys::TRIGGER_DISABLED)
+            && (0..(*triggers).numtriggers as usize).map(|position| &*(*triggers).triggers.add(position)).any(|other| {
+                is_own(other) && other.tgfoid == fired.tgfoid && other.tgenabled as u8 != pg_sys::TRIGGER_DISABLED
+            })
     }
 }
 
