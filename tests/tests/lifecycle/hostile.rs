@@ -226,11 +226,8 @@ fn what_runs_nothing_is_no_reason_to_refuse() {
     db.admin().run("create publication all_events for table domain_events.events");
     let mut admin = db.admin();
     for _ in 0..2 {
-        admin.run(if admin.number("select count(*) from pg_extension where extname = 'pg_domain_events'") == 0 {
-            ADOPT
-        } else {
-            BACK
-        });
+        let extensions = admin.number("select count(*) from pg_extension where extname = 'pg_domain_events'");
+        admin.run(if extensions == 0 { ADOPT } else { BACK });
         db.owner().run("update users set n = n + 1");
         admin.run(UPDATE);
         db.owner().run("update users set n = n + 1");
