@@ -252,6 +252,7 @@ fn every_verb_acts_as_the_owner(db: &Db) {
          insert into public.domain_events (aggregate_id, aggregate_version, event_type) values ('1', 1, 'Again'), ('1', 7, 'Again')",
     );
     hostile.verb(3, &["repair", "--table", "public.domain_events"]);
+    std::fs::remove_file(&hostile.file).ok(); // a plan, which no repair is written over
     hostile.verb(3, &["repair", "--table", "public.domain_events", "--out", "FILE"]);
     hostile.verb(3, &["repair", "FILE", "--dry-run"]);
     hostile.verb(0, &["repair", "FILE", "--yes"]);
