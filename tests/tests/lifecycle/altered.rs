@@ -30,7 +30,7 @@ const CHANGES: &[(&str, &str)] = &[
 /// What takes the place of a part of the store; undone by a rollback.
 const REPLACEMENTS: &[&str] = &[
     "drop view domain_events.streams cascade; alter table domain_events.events alter recorded_at type text",
-    "drop view domain_events.streams cascade; alter table domain_events.events drop constraint events_aggregate_version_check, alter aggregate_version type text using '7'",
+    "drop view domain_events.streams cascade; alter table domain_events.events drop constraint events_aggregate_version_check, alter aggregate_version type text using aggregate_version::text",
     "drop view domain_events.streams cascade; alter table domain_events.events alter aggregate_id type varchar",
     "drop view domain_events.streams cascade; alter table domain_events.events alter aggregate_id type text collate \"default\"",
     "alter table domain_events.events rename event_type to a; alter table domain_events.events rename event_name to event_type; alter table domain_events.events rename a to event_name",

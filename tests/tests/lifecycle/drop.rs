@@ -164,7 +164,7 @@ fn what_cannot_be_refused_is_found() {
         let mut s = db.admin();
         for (sql, code) in [
             ("alter event trigger domain_events_at_rename disable", "event_trigger_missing"),
-            ("drop event trigger domain_events_guard_hold", "event_trigger_missing"),
+            ("alter event trigger domain_events_guard_hold disable", "event_trigger_missing"),
             ("alter table domain_events.events disable trigger events_append_only", "append_only_disabled"),
             ("alter function domain_events._guard_table() rename to guard_table", "function_missing"),
             ("alter function domain_events._guard_hold() set row_security = off", "function_altered"),
