@@ -161,18 +161,28 @@ fn other_results_of_the_stores_functions_are_refused() {
 #[test]
 fn a_writer_that_waits_for_the_change_sees_it() {
     let db = store();
-    let (result, mut other) = {
-        let (other, result) = db.contend(
-            "alter table domain_events.events alter event_name type bigint using 1",
-            "update users set name = 'first'",
-            "select domain_events.append_event('Note', '1', 'NoteTaken', event_name => 'a name')",
-        );
-        (result, other)
-    };
+    let (mut other, result) = db.contend(
+        "alter table domain_events.events alter event_name type bigint using 1",
+        "select * from domain_events.engine()",
+        "select domain_events.append_event('Note', '1', 'NoteTaken', event_name => 'a name')",
+    );
     result.expect_err("the column is another").expect("55000");
     other.error("update users set name = 'second'").expect("55000");
     db.owner().run("alter table domain_events.events alter event_name type text");
     other.run("update users set name = 'third'");
+
+    // The same for a session that has written before.
+    let mut holder = db.owner();
+    let pid = other.pid();
+    holder.run("begin; alter table domain_events.events alter caused_by type bigint using 1");
+    let result = std::thread::scope(|scope| {
+        let waiting = scope.spawn(|| other.attempt("update users set name = 'fourth'"));
+        db.wait_until_blocked(pid);
+        holder.run("commit");
+        waiting.join().expect("the session that waited")
+    });
+    result.expect_err("the column is another").expect("55000");
+    db.owner().run("alter table domain_events.events alter caused_by type text");
     db.check_table("User", "users");
 }
 
