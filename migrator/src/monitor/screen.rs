@@ -150,7 +150,7 @@ pub fn print(report: &Report, out: &Output) -> Result<(), Error> {
     }
     if let Some(projections) = &report.projections {
         heading("Projections", paint, out)?;
-        out.styled(format!("  {} not available: {}", paint.mark("info"), in_line(&projections.reason)))?;
+        out.styled(format!("  {} not available: {}", paint.mark("info"), in_line(projections.reason)))?;
     }
     if let Some(alerts) = &report.alerts {
         heading("Alerts", paint, out)?;
