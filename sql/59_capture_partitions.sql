@@ -276,6 +276,7 @@ create function domain_events._record_partitions(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform domain_events._grant_partitioning(domain_events._capture_of(target));  -- the owner may be another one now
   perform domain_events._meet_partitions(domain_events._capture_of(target));
 end
 $$;

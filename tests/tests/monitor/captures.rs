@@ -166,9 +166,9 @@ fn a_partition_not_captured(db: &Db) {
     provoke(
         db,
         infrastructure,
-        &format!("alter table public.sales_us disable trigger \" domain_events_capture_1\""),
+        "alter table public.sales_us disable trigger \" domain_events_capture_1\"",
         "capture_trigger_missing",
-        &format!("alter table public.sales_us enable trigger \" domain_events_capture_1\""),
+        "alter table public.sales_us enable trigger \" domain_events_capture_1\"",
     );
     s.run("alter table public.sales detach partition public.sales_us");
     if db.engine == Engine::Portable {

@@ -45,7 +45,8 @@ const KNOWN: &[(&str, &str, Expect)] = &[
 ];
 
 /// Triggers and event triggers cannot be called; what they do is in the tests of their own.
-const TRIGGERS: &[&str] = &["_run_command", "_end_open_move", "_guard_drop", "_guard_table", "_follow_ddl"];
+const TRIGGERS: &[&str] =
+    &["_run_command", "_end_open_move", "_guard_drop", "_guard_hold", "_guard_table", "_follow_ddl"];
 
 const ROLES: [&str; 3] = ["domain_events_reader", "domain_events_writer", "domain_events_admin"];
 

@@ -103,11 +103,11 @@ fn a_reader_that_is_not_the_owners_is_refused(db: &Db) {
     assert_eq!(o.number(next), 3);
     assert_eq!(s.number(next), 3);
     // a reader of one's own making is none
-    o.error(&format!(
+    o.error(
         "insert into domain_events.commands (target, verb, arguments)
          select 'own.log', 'register event table', jsonb_build_object('source', 'own.log'::regclass::oid::bigint, 'stream_columns', '[\"t\", \"id\"]'::jsonb, 'version_column', 'v',
                 'reader', 'pg_catalog.now'::regproc::oid::bigint)"
-    ))
+    )
     .expect("55000");
 }
 
