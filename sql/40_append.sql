@@ -20,8 +20,9 @@ create function domain_events._check_positions(drawn bigint default null) return
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-  last bigint := pg_sequence_last_value('domain_events.events_global_position_seq');
+  -- In this order: what another session stores in between has drawn its position from what is read then.
   newest bigint := (select max(e.global_position) from domain_events.events e);
+  last bigint := pg_sequence_last_value('domain_events.events_global_position_seq');
 begin
   if drawn is not null or last < newest then
     raise exception 'the position sequence is behind the events'

@@ -79,7 +79,7 @@ impl Legacy {
         let kind = self.mapping.aggregate_type.as_deref();
         for name in kind.into_iter().chain([self.mapping.aggregate_id.as_str()]) {
             let known = self.column(name).is_some_and(|c| {
-                matches!(c.category.as_str(), "S" | "E" | "B") || c.is_integer() || c.data_type == "uuid"
+                matches!(c.category.as_str(), "S" | "E" | "B") || c.is_number() || c.data_type == "uuid"
             });
             if !known {
                 return refuse(

@@ -97,7 +97,7 @@ fn subject(relation: &Relation, roles: &Roles, wanted: &Wanted, catalogue: &Cata
         column_of(relation, column)?;
     }
     let version = column_of(relation, &version_column)?;
-    if !version.is_integer() {
+    if !version.is_number() {
         return Err(Error::refused(
             "42804",
             format!("column {version_column} of {table} is of type {}: a version is a whole number", version.data_type),
@@ -161,7 +161,7 @@ fn row_key(relation: &Relation, version: &str) -> Vec<(String, String)> {
 fn counter(relation: &Relation, key: &[(String, String)], version: &str) -> Option<String> {
     let counted = relation.columns.iter().filter(|c| {
         c.name != version
-            && c.is_integer()
+            && c.is_number()
             && (!c.identity.is_empty() || c.default.as_deref().is_some_and(|d| d.contains("nextval(")))
     });
     counted.min_by_key(|c| !key.iter().any(|(k, _)| *k == c.name)).map(|c| c.name.clone())

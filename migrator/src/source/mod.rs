@@ -143,10 +143,18 @@ pub struct Column {
 }
 
 impl Column {
-    /// Whether a version could be stored here.
+    /// Whether the store can count versions here.
     pub fn is_integer(&self) -> bool {
-        let plain = self.base.as_deref().unwrap_or(&self.data_type);
-        matches!(plain, "smallint" | "integer" | "bigint") || plain.starts_with("numeric")
+        matches!(self.plain_type(), "smallint" | "integer" | "bigint")
+    }
+
+    /// Whether numbers are stored here that may be versions already.
+    pub fn is_number(&self) -> bool {
+        self.is_integer() || self.plain_type().starts_with("numeric")
+    }
+
+    fn plain_type(&self) -> &str {
+        self.base.as_deref().unwrap_or(&self.data_type)
     }
 }
 

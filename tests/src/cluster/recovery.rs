@@ -7,7 +7,7 @@ use std::{
 };
 
 use super::{
-    Cluster, bin_dir, env, free_port, guard, initdb, is_root, new_dir, server_program, start_somewhere, succeed,
+    Cluster, bin_dir, env, free_port, guard, initdb, is_root, new_dir, server_program, start, start_somewhere, succeed,
 };
 
 impl Cluster {
@@ -42,15 +42,10 @@ impl Cluster {
             .run("update pg_database set datallowconn = true where datname = 'template0'");
         succeed(self.client_program("vacuumdb", "postgres", "postgres").args(["--all", "--freeze", "--quiet"]));
         let data = self.dir.join("data");
-        let control = |action: &str| {
-            let mut command = server_program("pg_ctl");
-            command.args(["-w", "-s", "-m", "fast", action, "-D"]).arg(&data).arg("-l").arg(self.dir.join("log"));
-            let done = command.stdout(Stdio::null()).stderr(Stdio::null()).status().expect("pg_ctl");
-            assert!(done.success(), "pg_ctl {action}:\n{}", self.log());
-        };
-        control("stop");
+        succeed(server_program("pg_ctl").args(["-w", "-s", "-m", "fast", "stop", "-D"]).arg(&data));
         succeed(server_program("pg_resetwal").arg("-x").arg(next.to_string()).arg("-D").arg(&data));
-        control("start");
+        // Autovacuum would freeze what is to stay old.
+        assert!(start(&self.dir, self.port, &[("autovacuum", "off")]), "the server does not start:\n{}", self.log());
     }
 
     /// A streaming replica of this server, in recovery for as long as it lives.
