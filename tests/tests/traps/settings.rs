@@ -24,7 +24,6 @@ const SETTINGS: &[&str] = &[
     "default_transaction_isolation = 'serializable'",
     "default_transaction_deferrable = on",
     "default_toast_compression = 'pglz'",
-    "lc_messages = 'C'",
     "lc_monetary = 'C'",
     "lc_numeric = 'C'",
     "lc_time = 'C'",

@@ -81,7 +81,7 @@ fn t21_every_pair_of_changes(db: &Db) {
         "update t set b = repeat('u', 5000), a = a + 1 where id = 1",
         "delete from t where id = 1",
         "update t set id = 1 where id = (select max(id) from t) and not exists (select from t where id = 1)",
-        "update t set id = id + 100 where id = 1",
+        "update t set id = (select max(id) + 100 from t) where id = 1",
     ];
     let mut s = db.admin();
     for (n, told) in CHANGES.iter().enumerate() {
@@ -261,7 +261,7 @@ fn t21_a_check_finds_what_is_untold(db: &Db) {
     assert!(calls > 5, "{calls} calls");
     s.error("select * from domain_events.check_rows('t', 0)").expect("22023");
     s.error("select * from domain_events.check_rows('t', 1, 'elsewhere')").expect("22023");
-    s.error("select * from domain_events.check_rows('pg_class')").expect("42501");
+    s.error("select * from domain_events.check_rows('pg_class')").expect("42809");
     // It reads as its caller, who owns the table.
     let stranger = db.role("stranger");
     admin.run(&format!("reset session_replication_role; grant domain_events_admin to {stranger}"));
