@@ -266,7 +266,7 @@ fn t21_a_check_finds_what_is_untold(db: &Db) {
     let stranger = db.role("stranger");
     admin.run(&format!("reset session_replication_role; grant domain_events_admin to {stranger}"));
     db.session(&stranger).error("select * from domain_events.check_rows('t')").expect("42501");
-    s.run("update t set v = v || '.'; insert into t values (3, 'again')");
+    s.run("update t set v = coalesce(v, '') || '.'; insert into t values (3, 'again')");
     assert_eq!(s.table(CHECK), "");
     db.check_fold("T", "select id::text, to_jsonb(t) - 'hidden' from t");
 }

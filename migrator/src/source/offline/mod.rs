@@ -113,8 +113,8 @@ impl Fold {
             };
             let taken = match found {
                 // rows that are inserted change nothing of what is asked, and are most of many a dump
-                Found::Statement(text) | Found::Broken(text, _) if inserts(text) => Taken::Read,
-                Found::Broken(text, why) => {
+                Found::Statement(text) | Found::TooLong(text, _) if inserts(text) => Taken::Read,
+                Found::TooLong(text, why) | Found::Broken(text, why) => {
                     problem(&why, text);
                     Taken::Read
                 }

@@ -18,7 +18,9 @@ const AHEAD: usize = 256;
 pub enum Found<'t> {
     /// A whole statement.
     Statement(&'t str),
-    /// One that has no end, or is too long.
+    /// A whole one that is too long to be read, and why.
+    TooLong(&'t str, String),
+    /// One that has no end, and what may stand behind it is not read.
     Broken(&'t str, String),
 }
 
@@ -69,7 +71,7 @@ impl<R: Read> Stream<R> {
                 counted = piece.start;
                 let found = match piece.open {
                     Some(open) => Found::Broken(piece.text, open.to_owned()),
-                    None if piece.text.len() > limits::STATEMENT => Found::Broken(piece.text, too_long("")),
+                    None if piece.text.len() > limits::STATEMENT => Found::TooLong(piece.text, too_long("")),
                     None => Found::Statement(piece.text),
                 };
                 match take(found, line) {
@@ -108,7 +110,8 @@ impl<R: Read> Stream<R> {
                 let line = self.line;
                 let whole = self.skip_statement()?;
                 let why = too_long(if whole { "" } else { ", which does not end: nothing behind it is read" });
-                if matches!(take(Found::Broken(&head, why), line), Taken::Enough) {
+                let found = if whole { Found::TooLong(&head, why) } else { Found::Broken(&head, why) };
+                if matches!(take(found, line), Taken::Enough) {
                     return Ok(());
                 }
             }
@@ -354,7 +357,7 @@ mod tests {
         let take = |one: Found<'_>, line| {
             found.push(match one {
                 Found::Statement(text) => (text.to_owned(), line),
-                Found::Broken(_, why) => (why, line),
+                Found::TooLong(_, why) | Found::Broken(_, why) => (why, line),
             });
             Taken::Read
         };
