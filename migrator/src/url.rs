@@ -84,8 +84,17 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
 // parts of a URL too: its end is the last `@` of the text, wherever that is.
 fn of_urls(text: &str) -> String {
     let begin = after_scheme(text);
+    // A password may look like the beginning of a URL: no blank is between `user:` and that.
+    let begin = begin.filter(|from| !(text[*from..].contains('@') && ends_in_user(&text[..from - 3])));
     let from = begin.unwrap_or(0);
     let rest = &text[from..];
+    // Who knows what is the user there, and what the password.
+    if begin.is_some()
+        && !SCHEMES.iter().any(|scheme| text[..from].ends_with(scheme))
+        && let Some(at) = rest.rfind('@')
+    {
+        return format!("{}{MASK}{}", &text[..from], &rest[at..]);
+    }
     let Some(colon) = rest.find(':') else { return text.to_owned() };
     // of a URL's parameters, below
     if rest[..colon].contains(['?', '=']) && !rest[..colon].contains('@') {
@@ -108,6 +117,12 @@ fn of_urls(text: &str) -> String {
         None if rest.contains("://") => masked(rest.len()),
         None => text.to_owned(),
     }
+}
+
+const SCHEMES: [&str; 4] = ["postgres://", "postgresql://", "mysql://", "mariadb://"];
+
+fn ends_in_user(text: &str) -> bool {
+    text.rsplit(char::is_whitespace).next().is_some_and(|word| word.contains(':'))
 }
 
 // Behind `scheme://` of a URL that begins the text, or a word of it.

