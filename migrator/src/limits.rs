@@ -23,6 +23,9 @@ pub const ALL_CONDITIONS: usize = 1_000_000;
 pub const STATEMENTS: usize = 5_000;
 /// Words of a function, times its variables.
 const LOOKUPS: usize = 100_000_000;
+/// Characters that PostgreSQL's lexer reads more than once: a comment or an operator that begins in a run of the characters of
+/// operators is matched with the whole rest of the run, of which it then takes the first few.
+const AGAIN: usize = 100_000_000;
 
 /// Runs the work of the process on a thread that has the stack for everything within the limits.
 pub fn on_large_stack<T: Send + 'static>(work: impl FnOnce() -> T + Send + 'static) -> io::Result<T> {
@@ -44,7 +47,7 @@ pub fn check_body(body: &str) -> Result<(), String> {
         return Err(format!("a body of more than {STATEMENT} bytes"));
     }
     let (mut statements, mut variables, mut declares) = (0_usize, 0_usize, false);
-    let mut tokens = Tokens { text: body.as_bytes(), at: 0 };
+    let mut tokens = Tokens::of(body);
     let mut count = 0_usize;
     while let Some(token) = tokens.next() {
         count += 1;
@@ -58,6 +61,7 @@ pub fn check_body(body: &str) -> Result<(), String> {
             _ => {}
         }
     }
+    tokens.check_runs()?;
     if count > 4 * TOKENS {
         return Err(format!("a body of more than {} words", 4 * TOKENS));
     }
@@ -69,6 +73,16 @@ pub fn check_body(body: &str) -> Result<(), String> {
         return Err(format!("a body of more than {STATEMENTS} statements"));
     }
     Ok(())
+}
+
+/// Whether a text, whatever it is, may be cut into words.
+pub fn check_words(text: &str) -> Result<(), String> {
+    if text.len() > STATEMENT {
+        return Err(format!("a text of more than {STATEMENT} bytes"));
+    }
+    let mut tokens = Tokens::of(text);
+    while tokens.next().is_some() {}
+    tokens.check_runs()
 }
 
 enum Token<'t> {
@@ -84,9 +98,36 @@ enum Token<'t> {
 struct Tokens<'t> {
     text: &'t [u8],
     at: usize,
+    /// Where the run of the characters of operators ends that was looked at last.
+    run_end: usize,
+    /// Characters of such runs, once for each time that a lexer begins within one.
+    again: usize,
 }
 
 impl<'t> Tokens<'t> {
+    fn of(text: &'t str) -> Self {
+        Self { text: text.as_bytes(), at: 0, run_end: 0, again: 0 }
+    }
+
+    /// Whether the lexer comes through the text in a time that is in proportion to its length.
+    fn check_runs(&self) -> Result<(), String> {
+        if self.again > AGAIN {
+            return Err(
+                "comments or operators that follow on each other without a blank, too many for the lexer".into()
+            );
+        }
+        Ok(())
+    }
+
+    /// A comment or an operator begins here.
+    fn begins_in_run(&mut self) {
+        if self.at >= self.run_end {
+            let rest = &self.text[self.at..];
+            self.run_end = self.at + rest.iter().position(|b| !is_operator(*b)).unwrap_or(rest.len());
+        }
+        self.again = self.again.saturating_add(self.run_end - self.at);
+    }
+
     fn next(&mut self) -> Option<Token<'t>> {
         loop {
             let rest = &self.text[self.at..];
@@ -114,6 +155,9 @@ impl<'t> Tokens<'t> {
                     return Some(Token::Word(&rest[..length]));
                 }
                 sign => {
+                    if is_operator(sign) {
+                        self.begins_in_run();
+                    }
                     self.at += 1;
                     return Some(Token::Sign(sign));
                 }
@@ -129,7 +173,10 @@ impl<'t> Tokens<'t> {
         let mut depth = 0_usize;
         while self.at < self.text.len() {
             match self.text.get(self.at..self.at + 2) {
-                Some(b"/*") => (depth, self.at) = (depth + 1, self.at + 2),
+                Some(b"/*") => {
+                    self.begins_in_run();
+                    (depth, self.at) = (depth + 1, self.at + 2);
+                }
                 Some(b"*/") => {
                     (depth, self.at) = (depth - 1, self.at + 2);
                     if depth == 0 {
@@ -180,6 +227,10 @@ impl<'t> Tokens<'t> {
     }
 }
 
+fn is_operator(b: u8) -> bool {
+    b"~!@#^&|`?+-*/%<>=".contains(&b)
+}
+
 fn is_word(b: u8) -> bool {
     b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80
 }
@@ -222,7 +273,7 @@ impl Measure {
     fn of(mut self, sql: &str) -> Result<(), String> {
         let deep =
             || Err(format!("a statement nested more than {DEPTH} levels deep, or with a chain of so many operators"));
-        let mut tokens = Tokens { text: sql.as_bytes(), at: 0 };
+        let mut tokens = Tokens::of(sql);
         let mut count = 0_usize;
         let mut open = 0_usize;
         while let Some(token) = tokens.next() {
@@ -250,7 +301,7 @@ impl Measure {
                 return deep();
             }
         }
-        Ok(())
+        tokens.check_runs()
     }
 
     /// How much deeper it is within.
@@ -331,13 +382,36 @@ mod tests {
             ("a string", format!("select '{}'", "(".repeat(n))),
             ("a body", format!("select $x$ {} $x$", "(+".repeat(n))),
             ("a comment", format!("select /* {} */ 1", "(+".repeat(n))),
-            ("nested comments", format!("select {} {} 1", "/*".repeat(n), "*/".repeat(n))),
+            ("nested comments", format!("select {} {} 1", "/* ".repeat(n), "*/ ".repeat(n))),
+            ("a line of stars", format!("select /*{}*/ 1", "*".repeat(20 * n))),
+            ("comments in a row", format!("select 1 {}", "/**/ ".repeat(n))),
+            ("lines of a comment", format!("select 1 {}", "--/*/*\n".repeat(n))),
             ("an open quote", format!("select '{}", "+".repeat(n))),
             ("an E string", format!("select E'\\'{}'", "+".repeat(n))),
             ("closes nothing", ")".repeat(n / 10)),
         ] {
             assert_eq!(check(&sql), Ok(()), "{name}");
         }
+    }
+
+    /// PostgreSQL's lexer takes a time that grows with the square of such a run.
+    #[test]
+    fn what_a_lexer_reads_again_and_again_is_refused() {
+        let n = 20_000;
+        for (name, text) in [
+            ("nested comments", format!("{} {}", "/*".repeat(n), "*/".repeat(n))),
+            ("comments in a row", "/**/".repeat(n)),
+            ("comments in a run", "/*/**//**//**/*/".repeat(n)),
+            ("an open comment", "/*".repeat(n)),
+            ("a comment with slashes", format!("/*{}*/", "/*+".repeat(n))),
+        ] {
+            let told = |checked: Result<(), String>| checked.is_err_and(|why| why.contains("without a blank"));
+            assert!(told(check_words(&text)), "{name}");
+            assert!(told(check(&format!("select 1 {text}"))), "{name}");
+            assert!(told(check_body(&format!("begin return 1; {text} end"))), "{name}");
+            assert_eq!(check(&format!("select $x${text}$x$")), Ok(()), "{name}");
+        }
+        assert!(check_words(&"+".repeat(n)).is_err());
     }
 
     #[test]

@@ -82,6 +82,9 @@ pub fn redacted(text: &str) -> Cow<'_, str> {
 
 // `scheme://user:PASSWORD@host`, and the same without a scheme. A password may hold anything, blanks and what looks like the
 // parts of a URL too: its end is the last `@` of the text, wherever that is.
+// A scheme behind a blank or a quote begins a URL within a message, and the URL goes on to the last `@` and its host, over blanks
+// too. Where a `:` stands before it, the message may as well be `user: password` with such a password: then nothing is shown of
+// what is between the scheme and the host.
 fn of_urls(text: &str) -> String {
     let begin = after_scheme(text);
     // A password may look like the beginning of a URL: no blank is between `user:` and that.
@@ -90,7 +93,7 @@ fn of_urls(text: &str) -> String {
     let rest = &text[from..];
     // Who knows what is the user there, and what the password.
     if begin.is_some()
-        && !SCHEMES.iter().any(|scheme| text[..from].ends_with(scheme))
+        && (!SCHEMES.iter().any(|scheme| text[..from].ends_with(scheme)) || text[..from - 3].contains(':'))
         && let Some(at) = rest.rfind('@')
     {
         return format!("{}{MASK}{}", &text[..from], &rest[at..]);
@@ -259,6 +262,10 @@ mod tests {
             "postgres://me:a@b?S3cr3t=x@h",
             "me:x://S3cr3t@h",
             "me:S3cr3t://h",
+            "me: postgres://S3cr3t@h",
+            "me:x postgres://y@S3cr3t@h",
+            "error: cannot read 'postgres://me:S3cr3t x@h/db'",
+            "see postgres://me:a S3cr3t@h/db",
         ] {
             assert!(!redacted(text).contains("S3cr3t"), "{text}: {}", redacted(text));
             assert!(has_secret(text), "{text}");
@@ -276,6 +283,8 @@ mod tests {
             "a=b",
             "C:\\dump.sql",
             "postgres://[::1]:5432/db",
+            "see postgres://me@h:5432/db",
+            "error: cannot read postgres://h:5432/db",
         ] {
             assert_eq!(redacted(text), text);
         }

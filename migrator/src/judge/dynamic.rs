@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use super::ast;
 use super::plpgsql::Statement;
+use crate::limits;
 
 /// What EXECUTE runs, as far as can be told.
 pub enum Text {
@@ -41,11 +42,13 @@ fn opaque(expr: &Value) -> Text {
 fn mentions_insert(expr: &Value) -> bool {
     ast::find(expr, "Sval").iter().any(|s| {
         let text = ast::text(s, "sval");
-        pg_query::scan(text).is_ok_and(|scan| {
-            scan.tokens
-                .iter()
-                .any(|t| text.get(t.start as usize..t.end as usize).is_some_and(|w| w.eq_ignore_ascii_case("insert")))
-        })
+        // what cannot be read may hold anything
+        limits::check_words(text).is_err()
+            || pg_query::scan(text).is_ok_and(|scan| {
+                scan.tokens.iter().any(|t| {
+                    text.get(t.start as usize..t.end as usize).is_some_and(|w| w.eq_ignore_ascii_case("insert"))
+                })
+            })
     })
 }
 
@@ -102,16 +105,25 @@ fn fill(pattern: &str, arguments: &[Option<String>]) -> String {
     text
 }
 
-/// `$1` of the dynamic text is the first expression of USING.
+/// `$1` of the dynamic text is the first expression of USING. A text that grows beyond what is parsed ends there.
 fn with_parameters(text: String, statement: &Statement) -> String {
+    if limits::check_words(&text).is_err() {
+        return text;
+    }
     let Ok(scan) = pg_query::scan(&text) else { return text };
-    let mut filled = text.clone();
-    for token in scan.tokens.iter().rev() {
-        let range = token.start as usize..token.end as usize;
-        let number = text.get(range.clone()).and_then(|w| w.strip_prefix('$')).and_then(|n| n.parse::<usize>().ok());
+    let (mut filled, mut copied) = (String::with_capacity(text.len()), 0);
+    for token in &scan.tokens {
+        let (start, end) = (token.start as usize, token.end as usize);
+        let number = text.get(start..end).and_then(|w| w.strip_prefix('$')).and_then(|n| n.parse::<usize>().ok());
         if let Some(parameter) = number.and_then(|n| statement.parameters.get(n.wrapping_sub(1))) {
-            filled.replace_range(range, &format!("({parameter})"));
+            filled.push_str(&text[copied..start]);
+            filled.push_str(&format!("({parameter})"));
+            copied = end;
+        }
+        if filled.len() > limits::STATEMENT {
+            return filled;
         }
     }
+    filled.push_str(&text[copied..]);
     filled
 }

@@ -11,6 +11,7 @@ use super::translate::helpers::Helper;
 use super::translate::notes::{Fate, NOT_READ, Note};
 use super::translate::program::{self, Translated};
 use crate::judge::{self, Finding, Judged, Severity, Strategy};
+use crate::limits;
 use crate::source::{Catalogue, Relation, fold_into, types::quoted};
 
 /// The schema that a source is judged in.
@@ -119,6 +120,7 @@ impl World {
         }
         for item in &mut self.items {
             let why = fold_into(&mut catalogue, &item.made.create)
+                .and_then(|()| catalogue.functions.last().map_or(Ok(()), |made| limits::check_body(&made.source)))
                 .and_then(|()| pg_query::parse_plpgsql(&item.made.create).map(drop).map_err(|e| e.to_string()));
             if let Err(why) = why {
                 item.made.notes.push(Note {

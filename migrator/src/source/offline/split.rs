@@ -214,8 +214,12 @@ fn string_end(rest: &str, escapes: bool) -> Option<usize> {
     let bytes = rest.as_bytes();
     let quote = bytes[0];
     let mut at = 1;
+    let escapes = escapes && quote == b'\'';
     while at < bytes.len() {
-        if escapes && quote == b'\'' && bytes[at] == b'\\' {
+        if !escapes {
+            at += rest[at..].find(char::from(quote))?;
+        }
+        if escapes && bytes[at] == b'\\' {
             at += 2;
         } else if bytes[at] == quote {
             if bytes.get(at + 1) != Some(&quote) {

@@ -229,7 +229,7 @@ fn push(text: &mut String, part: &str) {
 }
 
 fn newlines(text: &str) -> usize {
-    text.bytes().filter(|b| *b == b'\n').count()
+    text.matches('\n').count()
 }
 
 /// Where a text is, with regard to quotes.
@@ -289,6 +289,14 @@ impl Skip {
                     at += 1;
                 }
                 Within::Quote(quote, escapes) => {
+                    if !*escapes {
+                        let from = part.ceil_char_boundary(at);
+                        at = part[from..].find(char::from(*quote)).map_or(limit, |found| from + found);
+                        if at >= limit {
+                            return (limit, false);
+                        }
+                    }
+                    let byte = bytes[at];
                     if *escapes && byte == b'\\' {
                         at += 1;
                     } else if byte == *quote {
