@@ -4,7 +4,8 @@ create table domain_events.migration_plans (
   plan_id      text not null,
   state        text not null,
   plan         jsonb not null,
-  applied_by   text not null default domain_events._session_user(),
+  -- Not the session's user: a superuser's session may be running a lesser role's code.
+  applied_by   text not null default domain_events._valid_text(current_user),
   applied_at   timestamptz not null default pg_catalog.clock_timestamp(),
   changed_at   timestamptz not null default pg_catalog.clock_timestamp(),
   tool_version text not null,
@@ -16,7 +17,7 @@ comment on table domain_events.migration_plans is 'Plans carried out by "domain-
 comment on column domain_events.migration_plans.plan_id is 'The plan''s id';
 comment on column domain_events.migration_plans.state is 'applying, applied, finished (old triggers dropped) or rolled_back';
 comment on column domain_events.migration_plans.plan is 'The plan file as it was: decisions, SQL, old definitions';
-comment on column domain_events.migration_plans.applied_by is 'Who applied it';
+comment on column domain_events.migration_plans.applied_by is 'Who applied it: nobody but the store''s owner can give another name, and the command line runs a plan for nobody whom this role must not act for';
 comment on column domain_events.migration_plans.applied_at is 'When it was applied';
 comment on column domain_events.migration_plans.changed_at is 'When its state changed last';
 comment on column domain_events.migration_plans.tool_version is 'Version of the command line';
@@ -31,7 +32,7 @@ create table domain_events.migration_journal (
   object       text,
   before_state jsonb,
   after_state  jsonb,
-  done_by      text not null default domain_events._session_user(),
+  done_by      text not null default domain_events._valid_text(current_user),
   done_at      timestamptz not null default pg_catalog.clock_timestamp(),
   constraint migration_journal_pkey primary key (plan_id, entry),
   constraint migration_journal_action_check check (action in ('apply', 'finish', 'rollback'))

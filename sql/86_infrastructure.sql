@@ -121,9 +121,17 @@ as $$
      and (a.grantee = 0
           or c.relkind = 'S' and a.privilege_type in ('USAGE', 'UPDATE')
           or a.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
-             and not (c.relname in ('migration_plans', 'migration_journal', 'repaired_versions') and a.privilege_type in ('INSERT', 'UPDATE'))
              -- A command proves by itself whose the table is.
              and not (c.relname = 'commands' and c.relkind = 'v' and a.privilege_type = 'INSERT' and pg_get_userbyid(a.grantee) = 'domain_events_admin'))
+  union all
+  -- A plan in the journal is run by others: what it says and who wrote it is changed by nobody.
+  select 'privilege_excessive', 'error', format('domain_events.%s.%s', c.relname, t.attname),
+         format('%s may %s it', case a.grantee when 0 then 'everybody' else pg_get_userbyid(a.grantee) end, lower(a.privilege_type))
+    from pg_class c join pg_attribute t on t.attrelid = c.oid cross join lateral aclexplode(t.attacl) as a
+   where c.relnamespace = 'domain_events'::regnamespace and a.grantee <> c.relowner and a.privilege_type in ('INSERT', 'UPDATE')
+     and not (pg_get_userbyid(a.grantee) = 'domain_events_admin' and c.relname in ('migration_plans', 'migration_journal', 'repaired_versions')
+              and case a.privilege_type when 'INSERT' then t.attname not in ('applied_by', 'done_by', 'written_by')
+                       else t.attname in ('state', 'changed_at', 'repaired_at', 'undone_at') end)
   union all
   select 'privilege_excessive', 'error', 'domain_events', format('%s may create objects in the schema', case a.grantee when 0 then 'everybody' else pg_get_userbyid(a.grantee) end)
     from pg_namespace n cross join lateral aclexplode(n.nspacl) as a

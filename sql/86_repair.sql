@@ -13,6 +13,7 @@ create table domain_events.repaired_versions (
   is_late        boolean not null default false,
   repaired_at    timestamptz,
   undone_at      timestamptz,
+  written_by     text not null default domain_events._valid_text(current_user),
   constraint repaired_versions_pkey primary key (repair_id, event_table, row_key),
   constraint repaired_versions_new_version_check check (new_version > 0)
 ) with (fillfactor = 70);  -- each row is marked once or twice, in its page
@@ -32,6 +33,7 @@ comment on column domain_events.repaired_versions.new_version is 'Its version af
 comment on column domain_events.repaired_versions.is_late is 'It was written after the repair was planned, and is numbered after the stream''s older events';
 comment on column domain_events.repaired_versions.repaired_at is 'When it was renumbered; null while it waits';
 comment on column domain_events.repaired_versions.undone_at is 'When its old version was put back';
+comment on column domain_events.repaired_versions.written_by is 'Who wrote this entry of the map; nobody but the store''s owner can give another name';
 comment on constraint repaired_versions_pkey on domain_events.repaired_versions is 'An event is renumbered once in a repair';
 comment on constraint repaired_versions_new_version_check on domain_events.repaired_versions is 'Versions count from 1';
 comment on index domain_events.repaired_versions_batch_idx is 'The events of one batch';

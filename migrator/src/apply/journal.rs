@@ -9,7 +9,7 @@ use crate::plan::{Kind, Plan, State, Statement};
 pub async fn expect(conn: &mut PgConnection) -> Result<(), Error> {
     let (there, usable): (bool, bool) = sqlx::query_as(
         "select pg_catalog.to_regclass('domain_events.migration_journal') is not null, \
-         coalesce(pg_catalog.has_table_privilege(pg_catalog.to_regclass('domain_events.migration_journal'), 'insert'), false)",
+         coalesce(pg_catalog.has_any_column_privilege(pg_catalog.to_regclass('domain_events.migration_journal'), 'insert'), false)",
     )
     .fetch_one(conn)
     .await
@@ -40,6 +40,32 @@ pub async fn state_of(conn: &mut PgConnection, plan_id: &str) -> Result<Option<S
         .doing("reading the journal")
 }
 
+/// Whether the connected role may run what this role wrote into the journal (SQL, of a column with the role's name): a role whose
+/// rights the writer had anyway. A superuser runs what superusers wrote, and nothing of a store whose owner is none, who could
+/// have changed it.
+pub(crate) fn trusted(writer: &str) -> String {
+    format!(
+        "coalesce((select case when me.rolsuper then w.rolsuper and o.rolsuper \
+             else w.rolsuper or w.oid operator(pg_catalog.=) me.oid or w.oid operator(pg_catalog.=) o.oid \
+                  or pg_catalog.pg_has_role(w.oid, me.oid, 'member') end \
+           from pg_catalog.pg_class c join pg_catalog.pg_roles o on o.oid operator(pg_catalog.=) c.relowner, \
+                pg_catalog.pg_roles w, pg_catalog.pg_roles me \
+          where c.oid operator(pg_catalog.=) pg_catalog.to_regclass('domain_events.migration_plans')::pg_catalog.oid \
+            and w.rolname::pg_catalog.text operator(pg_catalog.=) {writer} and me.rolname operator(pg_catalog.=) current_user), false)"
+    )
+}
+
+/// The refusal of what another role wrote.
+pub(crate) fn foreign(what: &str, writer: &str) -> Error {
+    Error::refused(
+        "42501",
+        format!(
+            "{what} was written into the store by {writer}, whose statements the connected role must not run as itself"
+        ),
+        format!("Run it as {writer} or as the owner of schema domain_events; `verify` takes the plan's file too."),
+    )
+}
+
 /// A plan of the journal, by id or the newest one in one of the states.
 pub async fn plan(
     conn: &mut PgConnection,
@@ -47,29 +73,47 @@ pub async fn plan(
     states: &[&str],
 ) -> Result<Option<(Plan, String)>, Error> {
     let states: Vec<String> = states.iter().map(|s| (*s).to_owned()).collect();
-    let row: Option<(String, String)> = sqlx::query_as(
-        "select plan::text, state from domain_events.migration_plans \
-         where case when $1::text is null then state = any ($2) else plan_id = $1 end order by changed_at desc, applied_at desc limit 1",
-    )
+    let row: Option<(String, String, String, String, bool)> = sqlx::query_as(&format!(
+        "select p.plan::text, p.state, p.plan_id, p.applied_by, {} from domain_events.migration_plans p \
+         where case when $1::text is null then p.state = any ($2) else p.plan_id = $1 end order by p.changed_at desc, p.applied_at desc limit 1",
+        trusted("p.applied_by")
+    ))
     .bind(plan_id)
     .bind(states)
     .fetch_optional(conn)
     .await
     .doing("reading the journal")?;
-    let Some((text, state)) = row else { return Ok(None) };
-    let plan = serde_json::from_str(&text).map_err(|e| Error::json("the plan in the journal", e))?;
-    Ok(Some((plan, state)))
+    let Some((text, state, id, writer, trusted)) = row else { return Ok(None) };
+    Ok(Some((read(&text, &id, &writer, trusted)?, state)))
 }
 
 /// All applied plans, oldest first.
 pub async fn applied(conn: &mut PgConnection) -> Result<Vec<Plan>, Error> {
-    let texts: Vec<String> = sqlx::query_scalar(
-        "select plan::text from domain_events.migration_plans where state in ('applied', 'finished') order by applied_at",
-    )
+    let rows: Vec<(String, String, String, bool)> = sqlx::query_as(&format!(
+        "select p.plan::text, p.plan_id, p.applied_by, {} from domain_events.migration_plans p \
+          where p.state in ('applied', 'finished') order by p.applied_at",
+        trusted("p.applied_by")
+    ))
     .fetch_all(conn)
     .await
     .doing("reading the journal")?;
-    texts.iter().map(|t| serde_json::from_str(t).map_err(|e| Error::json("the plan in the journal", e))).collect()
+    rows.iter().map(|(text, id, writer, trusted)| read(text, id, writer, *trusted)).collect()
+}
+
+fn read(text: &str, id: &str, writer: &str, trusted: bool) -> Result<Plan, Error> {
+    if !trusted {
+        return Err(foreign(&format!("plan {id}"), writer));
+    }
+    let plan: Plan = serde_json::from_str(text).map_err(|e| Error::json("the plan in the journal", e))?;
+    // its row is found by the one, its entries and its state by the other
+    if plan.plan_id != id {
+        return Err(Error::refused(
+            "55000",
+            format!("the journal holds another plan under the id {id}"),
+            "Nothing was run. Look at domain_events.migration_plans.",
+        ));
+    }
+    Ok(plan)
 }
 
 /// Notes a plan and its state.

@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::Subject;
+use crate::apply::journal;
 use crate::as_owner::{self, Owner};
 use crate::db::{self, PATH};
 use crate::error::{Doing, Error};
@@ -26,9 +27,10 @@ pub(super) async fn own_map(
     let make = "create temporary table domain_events_map (aggregate_type text collate \"C\", aggregate_id text collate \"C\", \
          row_key text, old_version numeric, new_version bigint) on commit drop";
     db::execute(conn, make, &doing).await?;
+    let trusted = journal::trusted("m.written_by");
     sqlx::query(&format!(
         "insert into {MAP} select m.aggregate_type, m.aggregate_id, m.row_key, m.old_version, m.new_version \
-           from domain_events.repaired_versions m where {BATCH}"
+           from domain_events.repaired_versions m where {BATCH} and {trusted}"
     ))
     .bind(&plan.plan_id)
     .bind(&subject.table)
@@ -36,6 +38,18 @@ pub(super) async fn own_map(
     .execute(&mut *conn)
     .await
     .doing(&doing)?;
+    let foreign: Option<String> = sqlx::query_scalar(&format!(
+        "select m.written_by from domain_events.repaired_versions m where {BATCH} and not {trusted} limit 1"
+    ))
+    .bind(&plan.plan_id)
+    .bind(&subject.table)
+    .bind(number)
+    .fetch_optional(&mut *conn)
+    .await
+    .doing(&doing)?;
+    if let Some(writer) = foreign {
+        return Err(journal::foreign(&format!("a part of the map of repair {}", plan.plan_id), &writer));
+    }
     db::execute(conn, &format!("analyze {MAP}; {}", owner.grant("select", MAP)), &doing).await
 }
 

@@ -7,39 +7,44 @@ use domain_events_tests::{Db, Session, engines};
 
 engines! { no_foreign_expression_runs }
 
-struct Random(u64);
+pub(super) struct Random(u64);
 
 impl Random {
-    fn next(&mut self, below: u64) -> u64 {
+    pub(super) fn of(seed: u64) -> Self {
+        Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1)
+    }
+
+    pub(super) fn next(&mut self, below: u64) -> u64 {
         self.0 ^= self.0 << 13;
         self.0 ^= self.0 >> 7;
         self.0 ^= self.0 << 17;
         self.0 % below
     }
 
-    fn chance(&mut self, percent: u64) -> bool {
+    pub(super) fn chance(&mut self, percent: u64) -> bool {
         self.next(100) < percent
     }
 
-    fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
+    pub(super) fn pick<'a, T: ?Sized>(&mut self, of: &[&'a T]) -> &'a T {
         of[self.next(of.len() as u64) as usize]
     }
 }
 
-fn number(name: &str, default: u64) -> u64 {
+pub(super) fn number(name: &str, default: u64) -> u64 {
     std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
 }
 
-fn no_foreign_expression_runs(db: &Db) {
+/// The first seed of a run.
+pub(super) fn first_seed() -> u64 {
     let clock = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).map_or(1, |d| d.as_nanos() as u64);
-    let first = number("HOSTILE_SEED", clock % 1_000_000_000);
-    let mut admin = db.admin();
-    admin.run("create extension citext");
-    let (owner, writer) = (db.role("owner"), db.role("writer"));
-    let reader = db.role("reader");
-    admin.run(&format!(
-        "grant domain_events_admin, domain_events_writer to {owner}; grant domain_events_writer to {writer}; grant domain_events_reader to {reader};
-         grant create on database {} to {owner};
+    number("HOSTILE_SEED", clock % 1_000_000_000)
+}
+
+/// Makes the function that every planted expression calls: it counts its calls, and those with rights of anybody but its owner
+/// and the session's own role.
+pub(super) fn watch_calls(db: &Db) {
+    db.admin().run(
+        "create extension citext;
          create schema watch; grant usage on schema watch to public; create sequence watch.called; create sequence watch.foreign_calls;
          grant all on all sequences in schema watch to public;
          create function watch.spy(owner name, place text) returns int language plpgsql immutable as $$
@@ -51,24 +56,40 @@ fn no_foreign_expression_runs(db: &Db) {
            end if;
            return 1;
          end $$;",
+    );
+}
+
+/// Something planted has run, and nothing with other rights.
+#[track_caller]
+pub(super) fn expect_no_foreign_call(db: &Db, what: &str) {
+    let mut admin = db.admin();
+    let foreign = admin.one("select case when is_called then last_value else 0 end from watch.foreign_calls");
+    let log = || db.cluster().log().lines().filter(|l| l.contains(" runs as ")).take(3).collect::<Vec<_>>().join("\n");
+    assert_eq!(foreign, "0", "{what}: an expression ran with other rights:\n{}", log());
+    assert_eq!(admin.one("select is_called from watch.called"), "t", "{what}: no expression ran at all");
+}
+
+fn no_foreign_expression_runs(db: &Db) {
+    let first = first_seed();
+    watch_calls(db);
+    let mut admin = db.admin();
+    let (owner, writer) = (db.role("owner"), db.role("writer"));
+    let reader = db.role("reader");
+    admin.run(&format!(
+        "grant domain_events_admin, domain_events_writer to {owner}; grant domain_events_writer to {writer}; grant domain_events_reader to {reader};
+         grant create on database {} to {owner}",
         db.name
     ));
     for n in 0..number("HOSTILE_SCHEMAS", 5) {
         let seed = first + n;
         eprintln!("HOSTILE_SEED={seed}");
         one_schema(db, seed, &owner, &writer, &reader);
-        let foreign = admin.one("select case when is_called then last_value else 0 end from watch.foreign_calls");
-        assert_eq!(foreign, "0", "HOSTILE_SEED={seed}: an expression ran with other rights (see the server's log)");
-        assert_eq!(
-            admin.one("select is_called from watch.called"),
-            "t",
-            "HOSTILE_SEED={seed}: no expression ran at all"
-        );
+        expect_no_foreign_call(db, &format!("HOSTILE_SEED={seed}"));
     }
     db.check_versions();
 }
 
-fn as_role(db: &Db, role: &str, random: &mut Random) -> Session {
+pub(super) fn as_role(db: &Db, role: &str, random: &mut Random) -> Session {
     let mut s = db.session(role);
     s.run(&format!(
         "set test.caller = '{role}'; set constraint_exclusion = {}; set check_function_bodies = on",
@@ -78,7 +99,7 @@ fn as_role(db: &Db, role: &str, random: &mut Random) -> Session {
 }
 
 /// A statement that may fail, as random ones do: what counts is whose rights its expressions run with.
-fn tried(s: &mut Session, sql: &str) -> bool {
+pub(super) fn tried(s: &mut Session, sql: &str) -> bool {
     match s.attempt(sql) {
         Ok(_) => true,
         Err(failure) => {
@@ -92,7 +113,7 @@ fn tried(s: &mut Session, sql: &str) -> bool {
 }
 
 fn one_schema(db: &Db, seed: u64, owner: &str, writer: &str, reader: &str) {
-    let mut random = Random(seed.wrapping_mul(0x9E37_79B9_7F4A_7C15) | 1);
+    let mut random = Random::of(seed);
     let random = &mut random;
     let mut o = as_role(db, owner, random);
     let schema = format!("\"h{seed}{}\"", random.pick(&["", "'s", "%", " x", "é"]));
@@ -210,7 +231,7 @@ fn watch(s: &mut Session) {
 }
 
 /// Makes one table, which may be a legacy event table and may be captured.
-fn table(o: &mut Session, random: &mut Random, owner: &str, schema: &str, n: u64) -> String {
+pub(super) fn table(o: &mut Session, random: &mut Random, owner: &str, schema: &str, n: u64) -> String {
     let spy = |place: &str| format!("watch.spy('{owner}', '{place}')");
     let kind = format!("{schema}.kind{n}");
     let table = format!("{schema}.\"{}{n}\"", random.pick(&["log", "L'og", "%s", "order", "ü", "a \"\"b"]));
@@ -266,12 +287,27 @@ fn table(o: &mut Session, random: &mut Random, owner: &str, schema: &str, n: u64
             spy("partition bound")
         ));
     }
+    plant(o, random, owner, schema, &table, n);
+    tried(o, &format!("insert into {table} (kind, id, v) values ('low', '1', 1), ('low', '1', 2), ('low', '2', 1)"));
+    tried(o, &format!("analyze {table}"));
+    table
+}
+
+/// Puts code of the owner wherever a table can have some.
+pub(super) fn plant(o: &mut Session, random: &mut Random, owner: &str, schema: &str, table: &str, n: u64) {
+    let spy = |place: &str| format!("watch.spy('{owner}', '{place}')");
+    let columns = format!(
+        "select a.attname from pg_attribute a where a.attrelid = '{}'::regclass and a.attnum > 0 and a.atttypid = any (array[{{}}]::regtype[]) order by a.attnum limit 1",
+        table.replace('\'', "''")
+    );
+    let version = o.one(&columns.replace("{}", "'int', 'bigint', 'smallint'"));
+    let text = o.one(&columns.replace("{}", "'text'"));
     let mut planted = vec![
         format!("create index on {table} (({}))", spy("index expression")),
-        format!("create index on {table} (v) where {} = 1", spy("index predicate")),
-        format!("create index on {table} ((v + {}))", spy("index expression over v")),
-        format!("create statistics {schema}.st{n} on ({}), v from {table}", spy("statistics")),
-        format!("create statistics {schema}.su{n} on (v + {}), what from {table}", spy("statistics over v")),
+        format!("create index on {table} ({version}) where {} = 1", spy("index predicate")),
+        format!("create index on {table} (({version} + {}))", spy("index expression over v")),
+        format!("create statistics {schema}.st{n} on ({}), {version} from {table}", spy("statistics")),
+        format!("create statistics {schema}.su{n} on ({version} + {}), {text} from {table}", spy("statistics over v")),
         format!("alter table {table} add constraint late check ({} = 1) not valid", spy("late check")),
         format!("create policy p on {table} using ({} = 1) with check ({0} = 1); alter table {table} enable row level security", spy("policy")),
         format!(
@@ -290,7 +326,4 @@ fn table(o: &mut Session, random: &mut Random, owner: &str, schema: &str, n: u64
             tried(o, &sql);
         }
     }
-    tried(o, &format!("insert into {table} (kind, id, v) values ('low', '1', 1), ('low', '1', 2), ('low', '2', 1)"));
-    tried(o, &format!("analyze {table}"));
-    table
 }

@@ -5,3 +5,4 @@ mod definers;
 mod hostile;
 mod legacy_keys;
 mod readers;
+mod verbs;
