@@ -113,7 +113,8 @@ impl Owner {
     pub async fn of_function(conn: &mut PgConnection, identity: &str) -> Result<Self, Error> {
         let condition = "o.oid operator(pg_catalog.=) (select p.proowner from pg_catalog.pg_proc p \
              join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) p.pronamespace \
-             where pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) operator(pg_catalog.=) $1)";
+             where p.proname operator(pg_catalog.=) ((pg_catalog.parse_ident($1, false))[2])::pg_catalog.name \
+               and pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) operator(pg_catalog.=) $1)";
         Self::find(conn, condition, identity, &format!("looking for the owner of {identity}")).await
     }
 

@@ -12,8 +12,6 @@ use crate::source::types::quoted;
 
 /// Places that are sent in one statement.
 const PLACES: usize = 10_000;
-/// Where the owner of the legacy table puts the events of a batch, and reads nothing.
-const BATCH: &str = "pg_temp.domain_events_batch";
 
 /// A row of domain_events.adoptions.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -253,26 +251,31 @@ impl Legacy {
         let event = self.event_row("(part.old_row)", "part.place");
         let doing = format!("moving the events of {}", self.view_name());
         if owner.is_other() {
-            let make = format!(
-                "drop table if exists {BATCH}; create temporary table domain_events_batch (event domain_events.events, place bigint, low bigint) on commit drop; {}",
-                owner.grant("insert", BATCH)
-            );
-            crate::db::execute(conn, &make, &doing).await?;
-            let fill = format!(
-                "insert into {BATCH} {parts} select {event}, part.place, span.low::bigint from span left join part on part.place is not null"
-            );
-            as_owner::execute(conn, &owner, &fill, &doing).await?;
-            // finished events, of built-in types: nothing of the owner's is left in them
-            let (stored, rows, down_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
-                "select case when pg_catalog.count(b.place) > 0
-                             then domain_events._adopt_events($1, pg_catalog.array_agg(b.event order by b.place) filter (where b.place is not null), pg_catalog.min(b.low)) else 0 end,
-                        pg_catalog.count(b.place), pg_catalog.min(b.low) from {BATCH} b"
-            ))
-            .bind(adoption.adoption_id)
-            .fetch_one(conn)
-            .await
-            .doing(&doing)?;
-            return Ok(Moved { stored, rows, down_to });
+            // The owner's code gives texts, of built-in types once they are read. Nothing is created for it that stays: in every
+            // session, a new schema makes each plan anew, and writers would do that at every batch.
+            let read: Vec<(Option<String>, Option<i64>)> = as_owner::rows(
+                conn,
+                &owner,
+                &format!("{parts} select case when part.place is not null then {event}::text end, span.low::bigint from span left join part on part.place is not null order by part.place"),
+                "event text, low bigint",
+                &[],
+                &doing,
+            )
+            .await?;
+            let down_to = read.first().and_then(|(_, low)| *low);
+            let events: Vec<&str> = read.iter().filter_map(|(event, _)| event.as_deref()).collect();
+            if events.is_empty() {
+                return Ok(Moved { stored: 0, rows: 0, down_to });
+            }
+            let stored: i64 =
+                sqlx::query_scalar("select domain_events._adopt_events($1, $2::text[]::domain_events.events[], $3)")
+                    .bind(adoption.adoption_id)
+                    .bind(&events)
+                    .bind(down_to)
+                    .fetch_one(conn)
+                    .await
+                    .doing(&doing)?;
+            return Ok(Moved { stored, rows: events.len() as i64, down_to });
         }
         let (stored, rows, down_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
             "{parts}

@@ -26,15 +26,28 @@ pub(crate) async fn run(
     let not_sql = |e: pg_query::Error| Error::refused("42601", format!("{doing}: {e}"), "Make the plan again.");
     let place = statement.object.table.as_ref().unwrap_or(&statement.object.name);
     let borrowed = Borrowed::lend(conn, &owner, place).await?;
+    // what follows each other goes as one text: acting as another costs some twenty statements, and locks are held meanwhile
+    let mut together = String::new();
     for piece in pg_query::split_with_parser(sql).map_err(not_sql)? {
-        let places = places(conn, plan, &owner, piece).await?;
-        if of_the_store(piece) {
-            sqlx::raw_sql(places.as_deref().unwrap_or(piece)).execute(&mut *conn).await.doing(doing)?;
-        } else {
-            as_owner::execute(conn, &owner, piece, doing).await?;
+        if !of_the_store(piece) {
+            together.push_str(piece);
+            together.push_str(";\n");
+            continue;
         }
+        as_the_owner(conn, &owner, &mut together, doing).await?;
+        let places = places(conn, plan, &owner, piece).await?;
+        sqlx::raw_sql(places.as_deref().unwrap_or(piece)).execute(&mut *conn).await.doing(doing)?;
     }
+    as_the_owner(conn, &owner, &mut together, doing).await?;
     borrowed.give_back(conn).await
+}
+
+async fn as_the_owner(conn: &mut PgConnection, owner: &Owner, sql: &mut String, doing: &str) -> Result<(), Error> {
+    if !sql.is_empty() {
+        as_owner::execute(conn, owner, sql, doing).await?;
+        sql.clear();
+    }
+    Ok(())
 }
 
 /// The owner of what the statement is about.

@@ -23,6 +23,8 @@ pub async fn read(conn: &mut PgConnection, object: &ObjectName) -> Result<Option
                     'definition', pg_catalog.pg_get_functiondef(p.oid))::text
                from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace
               where p.prokind in ('f', 'p') and $2::text is null
+                -- by the index: what a step locks waits for this
+                and p.proname = ((pg_catalog.parse_ident($1, false))[2])::name and n.nspname = ((pg_catalog.parse_ident($1, false))[1])::name
                 and pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) = $1"
         ),
         Kind::Table => format!(

@@ -15,6 +15,9 @@ const PROCESSORS: u64 = 2;
 const OLD: i64 = 2500 + 15_000;
 /// A step may keep a writer waiting for 500 ms; the machine that runs the tests may be busy besides.
 const PATIENCE: Duration = Duration::from_millis(2000);
+/// Between two rounds of a session, as applications pause: ten sessions that never do would measure how two cores are shared
+/// out among them, and not what the tool holds locked.
+const PAUSE: Duration = Duration::from_millis(3);
 
 engines! { nothing_fails_while_a_table_is_adopted_and_given_back, an_adoption_that_is_killed_goes_on, an_adoption_that_is_killed_is_taken_back,
 a_long_reader_stalls_nobody }
@@ -60,6 +63,7 @@ fn traffic<'scope, 'env>(scope: &'scope thread::Scope<'scope, 'env>, db: &'env D
             let mut session = db.owner();
             let mut round = 0;
             while !tally.stop.load(Ordering::SeqCst) {
+                thread::sleep(PAUSE);
                 round += 1;
                 // four streams for eight sessions, and some that nobody touched yet
                 let user = 2 + 2 * (n % 4);
@@ -86,6 +90,7 @@ fn traffic<'scope, 'env>(scope: &'scope thread::Scope<'scope, 'env>, db: &'env D
         scope.spawn(move || {
             let mut session = db.owner();
             while !tally.stop.load(Ordering::SeqCst) {
+                thread::sleep(PAUSE);
                 let order = if n == 0 { "asc" } else { "desc" };
                 let claimed = tally.timed(|| {
                     session.rows(&format!(
