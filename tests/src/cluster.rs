@@ -46,17 +46,18 @@ fn is_root() -> bool {
 
 /// A server program, run as user postgres when we are root (the server refuses to run as root).
 fn server_program(name: &str) -> Command {
-    let path = bin_dir().join(name);
-    let mut command = if is_root() {
-        let mut command = Command::new("runuser");
-        command.args(["-u", "postgres", "--"]).arg(path);
-        command
-    } else {
-        Command::new(path)
-    };
+    let words = server_program_words(name);
+    let mut command = Command::new(&words[0]);
+    command.args(&words[1..]);
     // pgrx puts a backtrace into DETAIL when the server has this set.
     command.env_remove("RUST_BACKTRACE").current_dir("/");
     command
+}
+
+fn server_program_words(name: &str) -> Vec<String> {
+    let path = bin_dir().join(name).display().to_string();
+    let root = ["runuser", "-u", "postgres", "--"].map(str::to_owned);
+    if is_root() { root.into_iter().chain([path]).collect() } else { vec![path] }
 }
 
 fn succeed(command: &mut Command) {
@@ -86,7 +87,18 @@ impl Cluster {
         let dir = new_dir(parent);
         let guard = guard(&dir);
         initdb(&dir);
-        let port = start_somewhere(&dir, settings);
+        let port = start_somewhere(&dir, settings, None);
+        let cluster = Cluster { dir, port, _guard: guard };
+        cluster.prepare_roles();
+        cluster
+    }
+
+    /// The same, each of whose processes may map so many kilobytes.
+    pub fn start_within(kilobytes: u64, settings: &[(&str, &str)]) -> Cluster {
+        let dir = new_dir(&env::temp_dir());
+        let guard = guard(&dir);
+        initdb(&dir);
+        let port = start_somewhere(&dir, settings, Some(kilobytes));
         let cluster = Cluster { dir, port, _guard: guard };
         cluster.prepare_roles();
         cluster
@@ -209,10 +221,10 @@ fn initdb(dir: &Path) {
 }
 
 /// Another process may take the free port before the server does: then try the next.
-fn start_somewhere(dir: &Path, settings: &[(&str, &str)]) -> u16 {
+fn start_somewhere(dir: &Path, settings: &[(&str, &str)], within: Option<u64>) -> u16 {
     for attempt in 1.. {
         let port = free_port();
-        if start(dir, port, settings) {
+        if start(dir, port, settings, within) {
             return port;
         }
         let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
@@ -221,7 +233,7 @@ fn start_somewhere(dir: &Path, settings: &[(&str, &str)]) -> u16 {
     unreachable!("the loop returns or panics")
 }
 
-fn start(dir: &Path, port: u16, settings: &[(&str, &str)]) -> bool {
+fn start(dir: &Path, port: u16, settings: &[(&str, &str)], within: Option<u64>) -> bool {
     let mut options = format!(
         "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off -c log_line_prefix='%m [%p] %d '",
         dir.display()
@@ -229,13 +241,19 @@ fn start(dir: &Path, port: u16, settings: &[(&str, &str)]) -> bool {
     for (name, value) in settings {
         options += &format!(" -c {name}='{value}'");
     }
-    server_program("pg_ctl")
+    // the server inherits the limit
+    let limit = within.map_or_else(String::new, |kilobytes| format!("ulimit -v {kilobytes} && "));
+    Command::new("sh")
+        .args(["-c", &format!("{limit}exec \"$@\""), "pg_ctl"])
+        .args(server_program_words("pg_ctl"))
         .args(["-w", "-s", "-t", "60", "start", "-D"])
         .arg(dir.join("data"))
         .arg("-l")
         .arg(dir.join("log"))
         .arg("-o")
         .arg(options)
+        .env_remove("RUST_BACKTRACE")
+        .current_dir("/")
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .status()

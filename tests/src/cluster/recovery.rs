@@ -45,7 +45,11 @@ impl Cluster {
         succeed(server_program("pg_ctl").args(["-w", "-s", "-m", "fast", "stop", "-D"]).arg(&data));
         succeed(server_program("pg_resetwal").arg("-x").arg(next.to_string()).arg("-D").arg(&data));
         // Autovacuum would freeze what is to stay old.
-        assert!(start(&self.dir, self.port, &[("autovacuum", "off")]), "the server does not start:\n{}", self.log());
+        assert!(
+            start(&self.dir, self.port, &[("autovacuum", "off")], None),
+            "the server does not start:\n{}",
+            self.log()
+        );
     }
 
     /// A streaming replica of this server, in recovery for as long as it lives.
@@ -72,7 +76,7 @@ impl Cluster {
                 .arg(dir.join("data"))
                 .stdin(Stdio::null()),
         );
-        let port = start_somewhere(&dir, &[]);
+        let port = start_somewhere(&dir, &[], None);
         Cluster { dir, port, _guard: guard }
     }
 
@@ -96,7 +100,7 @@ impl Cluster {
                 .arg(dir.join("data"))
                 .args(["-p", &from, "-P", &to]),
         );
-        let port = start_somewhere(&dir, &[]);
+        let port = start_somewhere(&dir, &[], None);
         Cluster { dir, port, _guard: guard }
     }
 }

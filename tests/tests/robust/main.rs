@@ -1,0 +1,9 @@
+//! What comes at the store from outside, without aim: memory that runs short and arguments of every kind.
+
+mod functions;
+mod memory;
+
+/// A number from the environment.
+fn number(name: &str, default: u64) -> u64 {
+    std::env::var(name).ok().and_then(|v| v.parse().ok()).unwrap_or(default)
+}
