@@ -1,5 +1,6 @@
-//! What comes at the store from outside, without aim: memory that runs short and arguments of every kind.
+//! What comes at the store from outside, without aim: memory that runs short, arguments of every kind, the DDL of every day.
 
+mod ddl;
 mod functions;
 mod memory;
 
