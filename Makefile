@@ -19,25 +19,51 @@ AS_ROOT    = $(if $(filter 0,$(shell id -u)),,sudo)
 export PG_CONFIG
 export CARGO_TARGET_DIR := $(TARGET)
 # A configuration of its own: nobody's ~/.pgrx is touched.
-export PGRX_HOME := $(TARGET)/pgrx
+export PGRX_HOME := $(TARGET)/pgrx-$(PG_MAJOR)
 # Would put Rust backtraces into the DETAIL of SQL errors.
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-mysql test lint build cli package install deps clean bench-append bench-capture bench-import corpus soak fuzz sqlsmith
+.PHONY: help demo demo-mysql test test-17 test-18 test-portable-versions lint build cli package install deps test-deps clean bench-append bench-capture bench-import corpus soak fuzz sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
-	@sed -n 's/^\([a-z-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
+	@sed -n 's/^\([a-z0-9-]*\):.*## \(.*\)/  make \1\t\2/p' Makefile | expand -t 24
 
 demo: cli $(if $(filter native,$(ENGINE)),install) ## See a broken legacy database fail, get ported, and count right under load (ENGINE=native: with the extension)
 	@CLI="$(TARGET)/$(DIRECTORY)/domain-events" tests/demo/run.sh --engine $(ENGINE)
 
-demo-mysql: cli $(if $(filter native,$(ENGINE)),install) ## See a legacy application in a real MariaDB fail, moved to PostgreSQL, and right there
+demo-mysql: test-deps cli $(if $(filter native,$(ENGINE)),install) ## See a legacy application in a real MariaDB fail, moved to PostgreSQL, and right there
 	@CLI="$(TARGET)/$(DIRECTORY)/domain-events" tests/demo/mysql.sh --engine $(ENGINE)
 
-test: lint install ## Everything: formatting, lints, both engines, the command line, the demo
+test: test-deps lint install ## Everything: formatting, lints, both engines, the command line, the demo
 	cargo test $(REST) --no-fail-fast
+
+# The tests that depend on the server, on a newer one than this system has: Debian trixie has 17, sid 18. The first time takes
+# minutes: it makes that Debian, and builds the extension there. TESTS="traps golden" for some of them, FILTER=.. for some tests.
+DEBIAN_17   := trixie
+DEBIAN_18   := sid
+DEBIAN_ROOT  = $(TARGET)/debian-$*
+IN_DEBIAN    = .ci/debian $(DEBIAN_$*) $* $(DEBIAN_ROOT) $(TARGET)
+TESTS       ?= behaviour traps golden lifecycle cli_install isolation differential
+
+test-17: ## The tests that depend on the server, on PostgreSQL 17 in a Debian of its own (root)
+test-18: ## The same on PostgreSQL 18
+test-17 test-18: test-%: cli install
+	$(IN_DEBIAN) make install PG_MAJOR=$* PG_CONFIG=/usr/lib/postgresql/$*/bin/pg_config CARGO_TARGET_DIR=$(TARGET)
+	KEEP_DUMPS=$(TARGET)/dumps cargo test $(REST) --lib --bins --test lifecycle other_server
+	.ci/tests $(REST) -- $(TESTS) > $(TARGET)/tests-$*
+	$(IN_DEBIAN) env DUMPS=$(TARGET)/dumps .ci/run-tests /usr/lib/postgresql/$*/bin/pg_config $(FILTER) < $(TARGET)/tests-$*
+
+# The portable engine's behaviour on servers that are had as npm packages, which have no headers: 17 is above.
+EMBEDDED := 13.23.0-beta.16 14.23.0-beta.17 16.14.0-beta.17 18.4.0-beta.17
+
+test-portable-versions: test-embedded-13 test-embedded-14 test-embedded-16 test-embedded-18 ## The portable engine's behaviour on PostgreSQL 13, 14, 16 and 18
+
+test-embedded-%: cli
+	.ci/tests $(REST) -- behaviour > $(TARGET)/tests-embedded
+	server=$$(.ci/embedded $(filter $*.%,$(EMBEDDED)) $(TARGET)/embedded-$* $(PG_CONFIG)) && \
+	  .ci/run-tests "$$server" portable:: $(FILTER) < $(TARGET)/tests-embedded
 
 lint: deps $(PGRX_HOME)/config.toml
 	cargo fmt --all --check
@@ -87,8 +113,11 @@ fuzz: deps ## Random texts through everything that reads files, URLs and plans, 
 sqlsmith: install ## Random queries against the native engine: no server crash (QUERIES=2000; needs the package sqlsmith)
 	PG_CONFIG=$(PG_CONFIG) tests/robustness/sqlsmith.sh $(or $(QUERIES),2000)
 
-deps: ## Install what is missing: PostgreSQL, clang, cargo-pgrx
+deps: ## Install what is missing to build: PostgreSQL, clang, cargo-pgrx
 	@.ci/deps $(PG_MAJOR) $(PGRX)
+
+test-deps: ## Install what is missing to test: that, and MariaDB
+	@.ci/deps $(PG_MAJOR) $(PGRX) tests
 
 # pgrx looks up the server here; `cargo pgrx init` would write the same two lines and run initdb.
 $(PGRX_HOME)/config.toml:

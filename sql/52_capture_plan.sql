@@ -143,6 +143,7 @@ comment on function domain_events._has_image_equality(oid, oid) is 'True when eq
 -- The table's columns as they are now, with the rules they carry. In the same table the attribute number decides (it follows a
 -- rename), after a restore the name (numbers are dealt anew there). A redaction rule without a column keeps its row, with a
 -- null attnum: its data may now be anywhere. So does a column of the aggregate id: without it there is no id.
+-- Virtual generated columns (18) are none: they are stored nowhere and computed when read, so triggers see null in their place.
 create function domain_events._live_columns(capture_id int)
 returns table (attnum int2, column_name name, type oid, identity_position int, captured boolean, redacted boolean, is_generated boolean,
                has_image_equality boolean)
@@ -154,7 +155,7 @@ as $$
   ), live as (
     select a.attnum, a.attname, a.atttypid, a.attgenerated <> '' as is_generated,
            domain_events._has_image_equality(a.atttypid, a.attcollation) as has_image_equality, case when config.same_table then a.attnum::text else a.attname::text end as key
-      from config join pg_attribute a on a.attrelid = config.relation and a.attnum > 0 and not a.attisdropped
+      from config join pg_attribute a on a.attrelid = config.relation and a.attnum > 0 and not a.attisdropped and a.attgenerated <> 'v'
   ), known as (
     select k.*, case when config.same_table then k.attnum::text else k.column_name::text end as key
       from config join domain_events.capture_columns k on k.capture_id = config.capture_id

@@ -35,6 +35,7 @@ begin
     end if;
     if jsonb_exists(entry, 'when_changed') then
       perform domain_events._check_columns(target, array(select jsonb_array_elements_text(entry -> 'when_changed')), 'event_types');
+      perform domain_events._check_stored(target, array(select jsonb_array_elements_text(entry -> 'when_changed')), 'event_types');
     end if;
   end loop;
 end
@@ -64,6 +65,33 @@ end
 $$;
 
 comment on function domain_events._check_columns(regclass, text[], text) is 'Raises 42703 unless the table has all these columns';
+
+-- Computed when they are read (18): no trigger gets their values, and setting their expression anew changes all of them unseen.
+create function domain_events._virtual_columns(target regclass) returns text[]
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select coalesce(array_agg(a.attname::text order by a.attnum), '{}')
+    from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attgenerated = 'v'
+$$;
+
+comment on function domain_events._virtual_columns(regclass) is 'The table''s virtual generated columns, which no capture can tell';
+
+create function domain_events._check_stored(target regclass, columns text[], parameter text) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wrong text := (select c from unnest(columns) as c where c = any (domain_events._virtual_columns(target)) limit 1);
+begin
+  if wrong is not null then
+    raise exception 'virtual generated column "%" cannot be captured', wrong
+      using errcode = '22023',
+            detail = format('It is named in parameter %s. A virtual column is stored nowhere: it is computed when it is read, and triggers see null in its place.', parameter),
+            hint = 'Name the columns that it is computed from, or make it a stored generated column.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_stored(regclass, text[], text) is 'Raises 22023 where a column is a virtual generated one';
 
 create function domain_events._check_choice(parameter text, value text, choices text[]) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp

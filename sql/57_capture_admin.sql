@@ -57,7 +57,7 @@ begin
            and a.attname <> all (coalesce(_register_capture.exclude, '{}')),
          a.attname = any (coalesce(_register_capture.redact, '{}'))
     from pg_attribute a
-   where a.attrelid = target and a.attnum > 0 and not a.attisdropped;
+   where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attgenerated <> 'v';
   if not exists (select from pg_partitioned_table p where p.partrelid = target) then
     if taken is null then
       perform domain_events._keep_unmarked(chosen, target);
@@ -151,6 +151,7 @@ declare
   key text[];
   id int;
   wrong text;
+  untold text;
   is_partitioned boolean;
 begin
   perform domain_events._check_target(target);
@@ -163,6 +164,9 @@ begin
   perform domain_events._check_columns(target, include, 'include');
   perform domain_events._check_columns(target, exclude, 'exclude');
   perform domain_events._check_columns(target, redact, 'redact');
+  perform domain_events._check_stored(target, aggregate_id, 'aggregate_id');
+  perform domain_events._check_stored(target, include, 'include');
+  perform domain_events._check_stored(target, redact, 'redact');
   perform domain_events._check_event_types(target, event_types);
   if (select c.relispartition from pg_class c where c.oid = target) then
     raise exception '% is a partition', target
@@ -226,6 +230,13 @@ begin
     perform domain_events._fire_always(target, id);
   end if;
 
+  select string_agg(quote_ident(v), ', ') into untold from unnest(domain_events._virtual_columns(target)) as v
+   where include is null and v <> all (coalesce(exclude, '{}'));
+  if untold is not null then
+    raise notice 'virtual generated columns of % are not captured: %', target, untold
+      using detail = 'A virtual column is stored nowhere: it is computed when it is read, and triggers see null in its place.',
+            hint = 'Its value follows from the columns that are captured. Name it in exclude to say that this is known, or make it a stored generated column.';
+  end if;
   if not domain_events._is_unique(target, key) then
     raise notice 'several rows of % can share a stream', target
       using detail = 'Writers of one stream then wait for each other until commit, and writers of two streams in opposite orders can deadlock (40P01), as with any gapless number.',

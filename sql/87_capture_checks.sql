@@ -12,7 +12,7 @@ as $$
     join pg_class r on r.oid = c.relation
    where not exists (
      select from pg_attribute a
-      where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped
+      where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped and a.attgenerated <> 'v'
         and case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
                  then a.attnum = k.attnum else a.attname = k.column_name end)
   union all
@@ -26,7 +26,7 @@ as $$
     join pg_class r on r.oid = c.relation
    where not exists (
      select from pg_attribute a
-      where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped
+      where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped and a.attgenerated <> 'v'
         and case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
                  then a.attnum = k.attnum else a.attname = k.column_name end)
   union all
@@ -41,7 +41,7 @@ as $$
     join pg_class r on r.oid = c.relation
    where c.relation_oid = c.relation::oid
      and exists (
-       select from (select a.attnum, a.attname from pg_attribute a where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped) as a
+       select from (select a.attnum, a.attname from pg_attribute a where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped and a.attgenerated <> 'v') as a
          full join (select k.attnum, k.column_name from domain_events.capture_columns k where k.capture_id = c.capture_id and k.attnum is not null) as k
            on k.attnum = a.attnum and k.column_name = a.attname
         where a.attnum is null or k.attnum is null)

@@ -154,6 +154,13 @@ fn server_message(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |e| e.message().to_owned())
 }
 
+/// Whether the server could not load the native engine's library, or has found an older one: in whatever language, it names it.
+fn is_of_library(message: &str) -> bool {
+    ["$libdir/pg_domain_events", "pg_domain_events.so", "pg_domain_events.dylib"]
+        .iter()
+        .any(|name| message.contains(name))
+}
+
 fn database_hint(error: &sqlx::Error) -> Option<String> {
     let Some(server) = server_error(error) else {
         // MySQL's errors have no hints
@@ -163,6 +170,13 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
         return Some("The connection broke; nothing of an open transaction was kept. Run the command again.".into());
     };
     server.hint().map(str::to_owned).or_else(|| {
+        if is_of_library(server.message()) {
+            return Some(
+                "The library of the native engine is missing on the server, or was built for another version of PostgreSQL or of \
+                 pg_domain_events: copy the one that fits (README, Install) and connect anew."
+                    .into(),
+            );
+        }
         Some(
             match server.code() {
                 "42501" => "Run it as the owner of the database (or of the objects named), or ask for the privilege.",
@@ -174,4 +188,21 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
             .to_owned(),
         )
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::is_of_library;
+
+    #[test]
+    fn a_library_that_does_not_fit_is_known_by_its_name() {
+        for message in [
+            "incompatible library \"/usr/lib/postgresql/17/lib/pg_domain_events.so\": version mismatch",
+            "could not access file \"$libdir/pg_domain_events\": No such file or directory",
+            "could not find function \"de_append_event\" in file \"/usr/lib/postgresql/15/lib/pg_domain_events.so\"",
+        ] {
+            assert!(is_of_library(message), "{message}");
+        }
+        assert!(!is_of_library("extension \"pg_domain_events\" does not exist"));
+    }
 }

@@ -7,6 +7,22 @@
 -- Nothing of the store's schema, which may belong to somebody else, is found by its bare name.
 set local search_path = pg_catalog, pg_temp;
 
+-- A library that is missing, or was built for another major version, is told before anything is changed.
+do $$
+declare
+  said text;
+  why text;
+begin
+  execute format('load %L', 'MODULE_PATHNAME');
+exception when others then
+  get stacked diagnostics said = message_text, why = pg_exception_detail;
+  raise exception 'the library of pg_domain_events cannot be loaded: %', said
+    using errcode = '55000', detail = why,
+          hint = format('It has to be built for PostgreSQL %s, with the pg_config of this server, and copied to it (README, Install). The portable engine needs no library.',
+                        current_setting('server_version_num')::int / 10000);
+end
+$$;
+
 @proof portable
 -- The argument lists, defaults included, and the results are those of the portable functions.
 @c _next_own_version(text,text) de_next_own_version

@@ -45,6 +45,10 @@ pub enum Error {
         object: String,
         detail: String,
     },
+    /// The SQL objects are of a later version than this library.
+    OldLibrary {
+        version: String,
+    },
     NotATrigger {
         message: String,
     },
@@ -93,6 +97,7 @@ impl Error {
             Error::ParallelWorker => ERRCODE_INVALID_TRANSACTION_STATE,
             Error::NotInstalled { .. }
             | Error::StoreAltered { .. }
+            | Error::OldLibrary { .. }
             | Error::PositionTaken { .. }
             | Error::NotStored => ERRCODE_OBJECT_NOT_IN_PREREQUISITE_STATE,
             Error::OutOfMemory { .. } => ERRCODE_OUT_OF_MEMORY,
@@ -126,6 +131,10 @@ impl Error {
             Error::ParallelWorker => "events cannot be written by a parallel worker".into(),
             Error::NotInstalled { object } => format!("{object} does not exist"),
             Error::StoreAltered { object, .. } => format!("{object} is not as it was installed"),
+            Error::OldLibrary { version } => format!(
+                "the library of pg_domain_events is of version {}, the store's SQL objects of {version}",
+                env!("CARGO_PKG_VERSION")
+            ),
             Error::StoreContended { aggregate_type, aggregate_id } => {
                 format!("could not serialize access to stream ({aggregate_type}, {aggregate_id})")
             }
@@ -173,6 +182,9 @@ impl Error {
             Error::ParallelWorker => "Call the function outside of a parallel plan.",
             Error::NotInstalled { .. } => "Reinstall the event store: domain-events install.",
             Error::StoreAltered { .. } => "Undo the change: the native engine counts on what was installed.",
+            Error::OldLibrary { .. } => {
+                "Put the library of that version on the server (README, Install) and connect anew: a session keeps the one that it has loaded."
+            }
             Error::NotATrigger { .. } => {
                 "Captures are made by domain_events.enable_capture(), their functions serve no other use."
             }

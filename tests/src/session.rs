@@ -164,6 +164,16 @@ impl Session {
         writer.finish().unwrap_or_else(|e| panic!("{e}\nin {sql}"));
     }
 
+    /// The server's major version.
+    pub fn major_version(&mut self) -> i64 {
+        self.number("select current_setting('server_version_num')::int / 10000")
+    }
+
+    /// What the setting is called that makes every plan parallel that may be.
+    pub fn parallel_setting(&mut self) -> &'static str {
+        if self.major_version() >= 16 { "debug_parallel_query" } else { "force_parallel_mode" }
+    }
+
     /// The process that serves this session.
     pub fn pid(&mut self) -> i64 {
         self.number("select pg_backend_pid()")

@@ -34,6 +34,9 @@ begin
       join pg_catalog.pg_extension e on d.refclassid = 'pg_catalog.pg_extension'::pg_catalog.regclass and d.refobjid = e.oid
      cross join lateral pg_catalog.pg_identify_object(d.classid, d.objid, d.objsubid) i
      where e.extname = 'pg_domain_events' and d.deptype = 'e'
+       -- Since 17 row types and array types are members too, which go with their table or type and cannot go alone.
+       and not (d.classid = 'pg_catalog.pg_type'::pg_catalog.regclass
+                and exists (select from pg_catalog.pg_depend o where o.classid = d.classid and o.objid = d.objid and o.deptype = 'i'))
   loop
     execute pg_catalog.format('alter extension pg_domain_events drop %s %s',
                               pg_catalog.replace(member.type, 'composite type', 'type'), member.identity);

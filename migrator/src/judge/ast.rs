@@ -7,7 +7,10 @@ use crate::limits;
 /// Parses one or more statements; each is the value of its `RawStmt.stmt`.
 pub fn parse(sql: &str) -> Result<Vec<Value>, String> {
     limits::check(sql)?;
-    let parsed = pg_query::parse(sql).map_err(|e| e.to_string())?;
+    let parsed = pg_query::parse(sql).or_else(|error| {
+        let known = crate::source::without_returning_aliases(sql);
+        known.and_then(|known| pg_query::parse(&known).ok()).ok_or_else(|| error.to_string())
+    })?;
     // one statement after the other: both forms of a whole file at once would take twice the memory
     let values = parsed.protobuf.stmts.into_iter().filter_map(|s| s.stmt).map(serde_json::to_value);
     values.collect::<Result<_, _>>().map_err(|e| e.to_string())

@@ -7,8 +7,8 @@ pub(crate) mod types;
 
 use serde::{Deserialize, Serialize};
 
-pub(crate) use offline::Statements;
 pub use offline::{MISSING, Problem, fold_into, from_inputs, from_sql};
+pub(crate) use offline::{Statements, without_returning_aliases};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};
 
@@ -131,7 +131,7 @@ pub struct Column {
     pub default: Option<String>,
     /// `attidentity`: empty, `a` or `d`.
     pub identity: String,
-    /// `attgenerated`: empty or `s`.
+    /// `attgenerated`: empty, `s` or, where the values are stored nowhere, `v`.
     pub generated: String,
     /// Whether a foreign key starts here.
     pub references: bool,

@@ -99,7 +99,9 @@ fn relations_sql() -> String {
                     'references', exists (select from pg_catalog.pg_constraint f where f.conrelid = c.oid and f.contype = 'f' and a.attnum = any (f.conkey)),
                     'comment', pg_catalog.col_description(c.oid, a.attnum),
                     'used', exists (select from pg_catalog.pg_depend u where u.refclassid = 'pg_catalog.pg_class'::regclass and u.refobjid = c.oid
-                                     and u.refobjsubid = a.attnum and u.classid <> 'pg_catalog.pg_attrdef'::regclass)) order by a.attnum)
+                                     and u.refobjsubid = a.attnum and u.classid <> 'pg_catalog.pg_attrdef'::regclass
+                                     -- since 18 NOT NULL is a constraint
+                                     and not exists (select from pg_catalog.pg_constraint n where u.classid = 'pg_catalog.pg_constraint'::regclass and n.oid = u.objid and n.contype = 'n'))) order by a.attnum)
                   from pg_catalog.pg_attribute a join pg_catalog.pg_type t on t.oid = a.atttypid
                   left join pg_catalog.pg_type b on b.oid = nullif(t.typbasetype, 0)
                   left join pg_catalog.pg_attrdef d on d.adrelid = a.attrelid and d.adnum = a.attnum

@@ -59,6 +59,7 @@ with ours as materialized (
   union all
   select 'constraint ' || k.conname || ' of type ' || t.typname, pg_catalog.pg_get_constraintdef(k.oid), null
     from ours o join pg_catalog.pg_type t on t.typnamespace = o.oid join pg_catalog.pg_constraint k on k.contypid = t.oid
+   where k.contype <> 'n'
   union all
   select 'index ' || i.relname || ' on ' || r.relname, pg_catalog.pg_get_indexdef(x.indexrelid), null
     from own r

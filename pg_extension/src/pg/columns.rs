@@ -10,6 +10,8 @@ pub struct Column {
     pub name: Vec<u8>,
     pub type_oid: Oid,
     pub layout: Layout,
+    /// Computed when it is read (18): null in every stored row.
+    pub is_virtual: bool,
 }
 
 /// # Safety
@@ -29,6 +31,7 @@ pub unsafe fn of(descriptor: pg_sys::TupleDesc) -> Vec<Column> {
                     name: name.to_bytes().to_vec(),
                     type_oid: attribute.atttypid,
                     layout: Layout { length: attribute.attlen, by_value: attribute.attbyval },
+                    is_virtual: attribute.attgenerated as u8 == b'v',
                 })
             })
             .collect()
@@ -36,9 +39,9 @@ pub unsafe fn of(descriptor: pg_sys::TupleDesc) -> Vec<Column> {
 }
 
 /// # Safety
-/// `index` is below the descriptor's natts.
+/// The descriptor is live, `index` below its natts.
 pub(super) unsafe fn attribute<'a>(descriptor: pg_sys::TupleDesc, index: usize) -> &'a pg_sys::FormData_pg_attribute {
-    // SAFETY: caller's promise.
+    // SAFETY: caller's promise; each version of the server lays the attributes out as its own branch reads them.
     unsafe {
         #[cfg(not(feature = "pg18"))]
         {
@@ -46,7 +49,9 @@ pub(super) unsafe fn attribute<'a>(descriptor: pg_sys::TupleDesc, index: usize) 
         }
         #[cfg(feature = "pg18")]
         {
-            &*pg_sys::TupleDescAttr(descriptor, index as i32)
+            // The server's TupleDescAttr() is an inline function; the attributes lie behind the compact ones.
+            let compact = (*descriptor).compact_attrs.as_ptr().add((*descriptor).natts as usize);
+            &*compact.cast::<pg_sys::FormData_pg_attribute>().add(index)
         }
     }
 }

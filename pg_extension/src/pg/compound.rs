@@ -118,11 +118,8 @@ pub fn names_objects(type_oid: Oid) -> bool {
     unsafe {
         pg_sys::check_stack_depth();
         let base = pg_sys::getBaseType(type_oid);
-        #[cfg(not(feature = "pg13"))]
-        let ranges = pg_sys::get_multirange_range(base);
-        #[cfg(feature = "pg13")]
-        let ranges = Oid::INVALID;
-        let inner = [pg_sys::get_element_type(base), pg_sys::get_range_subtype(base), ranges];
+        let inner =
+            [pg_sys::get_element_type(base), pg_sys::get_range_subtype(base), pg_sys::get_multirange_range(base)];
         NAMES.contains(&base)
             || inner.into_iter().any(|inner| inner != Oid::INVALID && names_objects(inner))
             || pg_sys::get_typ_typrelid(base) != Oid::INVALID

@@ -297,16 +297,7 @@ pub fn guard_drop(call: Call) -> Result<Datum> {
 /// `node` is a string node.
 unsafe fn string(node: *mut std::ffi::c_void) -> *const std::ffi::c_char {
     // SAFETY: caller's promise.
-    unsafe {
-        #[cfg(any(feature = "pg13", feature = "pg14"))]
-        {
-            (*node.cast::<pg_sys::Value>()).val.str_
-        }
-        #[cfg(not(any(feature = "pg13", feature = "pg14")))]
-        {
-            (*node.cast::<pg_sys::String>()).sval
-        }
-    }
+    unsafe { (*node.cast::<pg_sys::String>()).sval }
 }
 
 /// Once its objects are detached, which is how the way back to the portable engine goes, dropping the extension loses

@@ -92,6 +92,7 @@ impl Info {
     }
 
     fn load() -> Result<Info> {
+        super::version::check()?;
         let missing = |name: &CStr| Error::NotInstalled { object: format!("domain_events.{}", name.to_string_lossy()) };
         // SAFETY: catalogue look-ups by name; the relations stay open only while they are read.
         unsafe {

@@ -33,4 +33,5 @@ pub mod spi;
 pub mod store;
 pub mod subtransaction;
 pub mod trigger;
+mod version;
 pub mod versions;

@@ -36,7 +36,7 @@ unsafe extern "C-unwind" {
         tid: ItemPointer,
         table: Relation,
         check: IndexUniqueCheck::Type,
-        #[cfg(not(feature = "pg13"))] unchanged: bool,
+        unchanged: bool,
         info: *mut IndexInfo,
     ) -> bool;
     pub fn index_beginscan(

@@ -408,7 +408,6 @@ unsafe fn insert_into(
             tid,
             table,
             check,
-            #[cfg(not(feature = "pg13"))]
             false,
             std::ptr::null_mut(),
         );

@@ -215,9 +215,9 @@ impl Change {
         }
         // SAFETY: the table is open while the trigger runs.
         unsafe {
-            #[cfg(any(feature = "pg13", feature = "pg14", feature = "pg15"))]
+            #[cfg(feature = "pg15")]
             let since = (*self.table).rd_firstRelfilenodeSubid;
-            #[cfg(not(any(feature = "pg13", feature = "pg14", feature = "pg15")))]
+            #[cfg(not(feature = "pg15"))]
             let since = (*self.table).rd_firstRelfilelocatorSubid;
             since != 0
         }
@@ -409,8 +409,9 @@ impl Change {
         self.new
     }
 
+    /// The columns that rows store: not the virtual generated ones.
     pub fn columns(&self) -> Vec<Column> {
         // SAFETY: the relation is open while the trigger runs.
-        unsafe { columns::of(self.descriptor) }
+        unsafe { columns::of(self.descriptor) }.into_iter().filter(|column| !column.is_virtual).collect()
     }
 }

@@ -130,11 +130,12 @@ fn never_in_a_parallel_worker(db: &Db) {
         "",
         "functions that write must be parallel unsafe"
     );
-    s.run(
+    let parallel = s.parallel_setting();
+    s.run(&format!(
         "create table big as select i from generate_series(1, 2000) as i; analyze big;
          set parallel_setup_cost = 0; set parallel_tuple_cost = 0; set min_parallel_table_scan_size = 0;
-         set force_parallel_mode = on; set max_parallel_workers_per_gather = 2;",
-    );
+         set {parallel} = on; set max_parallel_workers_per_gather = 2;"
+    ));
     let query = "select count(domain_events.append_event('User', i::text, 'A')) from big where i % 2 = 0";
     let plan = s.table(&format!("explain {query}"));
     assert!(!plan.contains("Gather"), "{plan}");

@@ -62,8 +62,7 @@ fn start() -> (&'static Cluster, u64) {
     let (left, right) = names.split_once(',').expect("DIFF_ENGINES: two engines");
     let cluster: &'static Cluster = Box::leak(Box::new(Cluster::start(SETTINGS)));
     runner::make_templates(cluster, [engine(left), engine(right)]);
-    let version =
-        cluster.connect("postgres", "postgres").number("select current_setting('server_version_num')::int / 10000");
+    let version = cluster.connect("postgres", "postgres").major_version();
     (cluster, version as u64)
 }
 

@@ -6,7 +6,7 @@ engines! {
     t15_a_whole_database, t15_data_only, t15_a_single_captured_table, t15_redaction_follows_the_name, t15_dead_letters_and_pauses,
 }
 
-const USE: &str = "create table users (gone int, id int primary key, name text, ssn text);
+pub const USE: &str = "create table users (gone int, id int primary key, name text, ssn text);
     alter table users drop column gone;
     select domain_events.enable_capture('users', redact => '{ssn}', exclude => '{}', event_types => '[{\"on\": \"delete\", \"type\": \"UserLeft\"}]');
     insert into users values (1, 'a', 'secret-1'), (2, 'b', 'secret-2');
@@ -19,7 +19,7 @@ const USE: &str = "create table users (gone int, id int primary key, name text, 
     select domain_events.register_event_table('log', 'type', 'id', 'version');
     select domain_events.append_event('Note', '1', 'NoteTaken');";
 
-fn goes_on(db: &Db) {
+pub fn goes_on(db: &Db) {
     let mut s = db.owner();
     s.run(
         "update users set name = 'z', ssn = 'secret-3'; delete from users where id = 2; insert into users values (2, 'd', 'secret-4');

@@ -5,6 +5,8 @@ mod drop;
 mod dump;
 mod hostile;
 mod install;
+mod library;
+mod other_server;
 mod owners;
 mod replication;
 mod restore;

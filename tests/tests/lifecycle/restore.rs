@@ -9,7 +9,7 @@ all_engines! {
 
 /// Without keys: pg_dump 15 itself cannot drop those of partitions under --clean. Sub-partitions, another schema, a shared type,
 /// triggers that are ALWAYS, disabled, paused.
-const USE: &str = "create schema other;
+pub const USE: &str = "create schema other;
     create table sales (id int, region text, n int) partition by list (region);
     create table sales_eu partition of sales for values in ('eu'); create table sales_us partition of sales for values in ('us');
     create table other.sales_as partition of sales for values in ('ja', 'ko') partition by list (region);
@@ -27,7 +27,7 @@ const USE: &str = "create schema other;
     insert into eu values (1, 1); insert into us values (2, 1); insert into held values (1, 1);
     update sales set n = 2; update visits set n = 2;";
 
-fn goes_on(db: &Db) {
+pub fn goes_on(db: &Db) {
     let mut s = db.owner();
     s.run(
         "update sales set n = 3; update visits set n = 3; update eu set n = 3; update us set n = 3; update ended set n = 3;

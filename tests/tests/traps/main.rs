@@ -24,3 +24,4 @@ mod squatters;
 mod surroundings;
 mod unseen;
 mod values;
+mod virtual_columns;

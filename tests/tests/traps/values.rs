@@ -212,7 +212,7 @@ fn t8_on_conflict(db: &Db) {
 
 fn t8_merge(db: &Db) {
     let mut s = db.owner();
-    if s.number("select current_setting('server_version_num')::int") < 150000 {
+    if s.major_version() < 15 {
         return;
     }
     s.run(

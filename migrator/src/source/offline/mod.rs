@@ -1,6 +1,7 @@
 //! Reading SQL files instead of a server: a `pg_dump -s`, or migrations folded in order. What a file does not hold (row
 //! counts, who uses what) stays empty and is said to be missing; one broken statement is reported and does not stop the rest.
 
+mod newer;
 mod routines;
 mod split;
 mod stream;
@@ -11,6 +12,7 @@ use std::io::Read;
 use serde_json::Value;
 use stream::{Found, Stream, Taken};
 
+pub(crate) use newer::without_returning_aliases;
 pub(crate) use split::Statements;
 
 use super::types::{self, Types};
@@ -118,9 +120,9 @@ impl Fold {
                     problem(&why, text);
                     Taken::Read
                 }
-                Found::Statement(text) => match ast::parse(text) {
-                    Ok(trees) => {
-                        for reason in trees.iter().filter_map(|tree| self.statement(tree, text).err()) {
+                Found::Statement(text) => match self.statements(text) {
+                    Ok(reasons) => {
+                        for reason in reasons {
                             problem(&reason, text);
                         }
                         Taken::Read
@@ -169,6 +171,31 @@ impl Fold {
     fn schema(&self, given: &str) -> String {
         let first = || self.path.first().cloned().unwrap_or_else(|| "public".into());
         if given.is_empty() { first() } else { given.to_owned() }
+    }
+
+    /// Folds what a text holds, in most cases one statement; gives what could not be used. An error when it cannot be read.
+    fn statements(&mut self, text: &str) -> Result<Vec<String>, String> {
+        let (trees, said) = match ast::parse(text) {
+            Ok(trees) => (trees, None),
+            Err(reason) => {
+                let said = newer::in_known_words(text).ok_or_else(|| reason.clone())?;
+                (ast::parse(&said.text).map_err(|_| reason)?, Some(said))
+            }
+        };
+        let mut reasons = vec![];
+        for tree in &trees {
+            reasons.extend(self.statement(tree, text).err());
+            let Some(said) = &said else { continue };
+            let made = inner(tree).get("base_stmt").unwrap_or(inner(tree));
+            let Some(relation) = made.get("relation").and_then(|r| self.relation(r)) else { continue };
+            for column in &mut relation.columns {
+                column.not_null |= said.not_null.contains(&column.name);
+                if said.virtual_columns.contains(&column.name) {
+                    column.generated = "v".into();
+                }
+            }
+        }
+        Ok(reasons)
     }
 
     fn statement(&mut self, tree: &Value, whole: &str) -> Result<(), String> {
@@ -259,8 +286,8 @@ impl Fold {
         };
         let Some(source) = option("as").map(|s| text(s, "sval").to_owned()) else { return Ok(()) };
         for statement in routines::statements_of_block(&source)? {
-            for tree in ast::parse(&statement).unwrap_or_default() {
-                self.statement(&tree, &statement)?;
+            if let Some(reason) = self.statements(&statement).unwrap_or_default().into_iter().next() {
+                return Err(reason);
             }
         }
         Ok(())

@@ -52,9 +52,10 @@ fn room(sequence: &Sequence) -> i64 {
             let relation = raw::relation_open(oid, pg_sys::NoLock as i32);
             let buffer = raw::ReadBuffer(relation, 0);
             raw::LockBuffer(buffer, pg_sys::BUFFER_LOCK_SHARE as i32);
-            let page = pg_sys::BufferGetPage(buffer);
-            let tuple: pg_sys::HeapTupleHeader =
-                pg_sys::PageGetItem(page.cast(), pg_sys::PageGetItemId(page, 1)).cast();
+            let page: pg_sys::PageHeader = pg_sys::BufferGetPage(buffer).cast();
+            // PageGetItemId() and PageGetItem() are inline functions since 16.
+            let item = &*(*page).pd_linp.as_ptr();
+            let tuple: pg_sys::HeapTupleHeader = page.cast::<u8>().add(item.lp_off() as usize).cast();
             let row: *const Row = tuple.cast::<u8>().add(usize::from((*tuple).t_hoff)).cast();
             let last = (*row).last_value;
             raw::UnlockReleaseBuffer(buffer);
