@@ -385,6 +385,7 @@ $$;
 comment on function domain_events.disable_capture(regclass, boolean) is
   'Ends the capture of a table and forgets how it was configured; its events stay. Dropping the triggers locks out readers for a moment: keep_triggers only disables them, until the table is captured again or the store is uninstalled.';
 
+-- From two relations: the text that Postgres makes of the columns of one alone is another since 16, and is compared.
 create view domain_events.captures as
   select c.relation as target, c.aggregate_type,
          (select array_agg(k.column_name::text order by k.identity_position) as array_agg from domain_events.capture_columns k
@@ -396,9 +397,10 @@ create view domain_events.captures as
          (select array_agg(k.column_name::text order by k.attnum) as array_agg from domain_events.capture_columns k
            where k.capture_id = c.capture_id and k.redacted) as redact,
          c.event_types, c.event_name_style, c.payload, c.on_failure, c.baseline, c.replication, c.state, c.captured_since,
-         (select count(*) as count from domain_events.capture_failures f
-           where f.aggregate_type = c.aggregate_type and f.stored_version is null) as pending_failures
-    from domain_events.capture_config c;
+         p.pending_failures
+    from domain_events.capture_config c
+   cross join lateral (select count(*) as pending_failures from domain_events.capture_failures f
+                        where f.aggregate_type = c.aggregate_type and f.stored_version is null) p;
 
 comment on view domain_events.captures is 'The captured tables and how each is captured';
 comment on column domain_events.captures.target is 'The table';
