@@ -18,7 +18,7 @@ pub fn check() -> Result<()> {
 
 /// The extension's version; `None` where it is not installed.
 fn installed() -> Option<String> {
-    let extensions = Open::table(Oid::from(pg_sys::ExtensionRelationId), pg_sys::AccessShareLock);
+    let extensions = Open::table(pg_sys::ExtensionRelationId, pg_sys::AccessShareLock);
     let mut key = pg_sys::ScanKeyData::default();
     // SAFETY: a look-up in the catalogue by its key; the row is read before the scan ends, and has a value for every column.
     unsafe {
