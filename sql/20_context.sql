@@ -110,7 +110,7 @@ begin
   if jsonb_typeof(parsed) = 'object' then
     -- These keys are the store's own marks on captured events.
     marks := array(select k from jsonb_object_keys(parsed) as k
-                    where k in ('complete', 'baseline', 'late', 'after_version', 'after_position', 'failure_id', 'queued', 'in_table', '$context'));
+                    where k in ('complete', 'baseline', 'late', 'after_version', 'before_failure', 'after_position', 'failure_id', 'queued', 'in_table', '$context'));
     if marks = '{}' then
       return parsed;
     end if;

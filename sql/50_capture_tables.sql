@@ -114,11 +114,12 @@ create table domain_events.capture_failures (
   error_message    text not null,
   retries          int not null default 0,
   retried_at       timestamptz,
-  stored_version   bigint
+  stored_version   bigint,
+  transaction_id   xid8 not null default pg_catalog.pg_current_xact_id()
 );
 
 comment on table domain_events.capture_failures is 'Events that could not be stored while the user''s write went on; domain_events.retry_capture_failures() stores them';
-comment on column domain_events.capture_failures.failure_id is 'Order of the failures';
+comment on column domain_events.capture_failures.failure_id is 'Order of the failures: what the same version came before is folded in this order';
 comment on column domain_events.capture_failures.failed_at is 'When it failed';
 comment on column domain_events.capture_failures.table_name is 'The captured table';
 comment on column domain_events.capture_failures.operation is 'INSERT, UPDATE, DELETE or TRUNCATE';
@@ -132,13 +133,14 @@ comment on column domain_events.capture_failures.correlation_id is 'Of the conte
 comment on column domain_events.capture_failures.causation_id is 'Of the context';
 comment on column domain_events.capture_failures.caused_by is 'Of the context, else the session user';
 comment on column domain_events.capture_failures.occurred_at is 'When the change happened';
-comment on column domain_events.capture_failures.after_version is 'Newest version of the stream at that moment: the event''s place when it is folded';
+comment on column domain_events.capture_failures.after_version is 'Newest version of the stream at that moment: the event''s place when it is folded, unless its metadata says that it fired late (queued)';
 comment on column domain_events.capture_failures.after_position is 'Newest position of the store at that moment: tells whether the event comes before or after a truncation';
 comment on column domain_events.capture_failures.error_code is 'SQLSTATE';
 comment on column domain_events.capture_failures.error_message is 'The message; withheld where the table has redacted or excluded columns, for it could quote them';
 comment on column domain_events.capture_failures.retries is 'How often it was tried again';
 comment on column domain_events.capture_failures.retried_at is 'When it was last tried again';
 comment on column domain_events.capture_failures.stored_version is 'Version under which it was stored in the end; null while it is pending';
+comment on column domain_events.capture_failures.transaction_id is 'The transaction that made the change; means nothing after a restore into another cluster';
 
 create index capture_failures_pending on domain_events.capture_failures (failure_id) where stored_version is null;
 

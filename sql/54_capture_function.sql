@@ -58,7 +58,7 @@ declare
   insert_ends text := case when is_one_row then ends else 'null' end;
   differences text;
   place_end text;
-  late_marks text := 'case when %1$s is null then ''{}'' else jsonb_build_object(''late'', true, ''after_version'', %1$s) end';
+  late_marks text := 'case when %1$s is null then ''{}'' else domain_events._late_marks(%1$s) end';
   declarations text;
   by_hand text;
   body text;
@@ -217,7 +217,7 @@ $p$, config.capture_id);
   if tg_op <> 'DELETE' and new.xmax <> '0' then
     _late := domain_events._find_step(tg_relid, new.ctid);
     if _late is not null then
-      _marks := _marks || jsonb_build_object('late', true, 'after_version', _late);
+      _marks := _marks || domain_events._late_marks(_late);
     end if;
   end if;
 $l$;

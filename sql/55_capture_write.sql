@@ -163,14 +163,44 @@ $$;
 comment on function domain_events._write_event(text, text, text, text, jsonb, jsonb, text, bigint, timestamptz, text, text, text, boolean, text[], xid) is
   'Stores an event of a capture as its stream''s next version and returns that. Nothing is stored when an UPDATE needs the whole row (null: the stream''s newest position is at most whole_row_after), or may need it: its newest event is of end_types, or older than the transaction that made the row; _is_told() knows. With end_types an INSERT, too, is looked at. A given caused_by means a given context, otherwise the session''s is taken.';
 
-create function domain_events._late_after(metadata jsonb) returns numeric
-language sql immutable
+-- When an event happened is told by when it fired: as a version of its stream, or as a dead letter after that version, in the order
+-- of letters. What fired late happened right before another event, which had fired: before that of the next version, or
+-- before a letter. Of several that belong before one event, those that fired later happened earlier.
+--
+-- A place, in the captures' variables, is a number: n is before the event of version n + 1, -n before the letter n.
+create function domain_events._late_marks(place bigint) returns jsonb
+language sql stable set search_path = pg_catalog, pg_temp
 as $$
-  select case when metadata @> '{"late": true}' and jsonb_typeof(metadata -> 'after_version') = 'number'
-              then (metadata ->> 'after_version')::numeric end
+  select case when place >= 0 then jsonb_build_object('late', true, 'after_version', place)
+              else coalesce((select jsonb_build_object('late', true, 'after_version', f.after_version, 'before_failure', f.failure_id)
+                               from domain_events.capture_failures f where f.failure_id = - place), '{}') end
 $$;
 
-comment on function domain_events._late_after(jsonb) is 'The version after which a late event belongs; null for an event in its place';
+comment on function domain_events._late_marks(bigint) is 'What the metadata of an event says that belongs at a place which has been passed; nothing where place is null';
+
+create function domain_events._turn(aggregate_version bigint, metadata jsonb) returns bigint[]
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  is_letter constant boolean := jsonb_typeof(metadata -> 'failure_id') = 'number' and jsonb_typeof(metadata -> 'after_version') = 'number';
+  -- What the store has not marked is not to be trusted: events that somebody has forged must not keep the others from being read.
+  fired bigint[] := case when is_letter then array[least((metadata ->> 'after_version')::numeric, 1e18), least((metadata ->> 'failure_id')::numeric, 1e18)]
+                         else array[aggregate_version, 0] end;
+  late constant jsonb := case when is_letter then metadata -> 'queued' else metadata end;
+  after_version bigint;
+begin
+  if jsonb_typeof(late -> 'after_version') is distinct from 'number' then
+    return fired || 1::bigint;
+  end if;
+  after_version := least((late ->> 'after_version')::numeric, 1e18);
+  return case when jsonb_typeof(late -> 'before_failure') = 'number'
+              then array[after_version, least((late ->> 'before_failure')::numeric, 1e18)]
+              else array[after_version + 1, 0] end
+         || array[0, - fired[1], - fired[2]];
+end
+$$;
+
+comment on function domain_events._turn(bigint, jsonb) is 'By these numbers, in the order of arrays, the late events of a stream happened; those of an event in its place are its version, 0 and 1';
 
 -- A change fires late when a later one of the same row has fired before it: a user's trigger may change another row of the
 -- statement whose own change is still queued, or sort before the capture's. What says so is the row itself. Versions of a
@@ -191,7 +221,7 @@ comment on table domain_events.row_steps is 'Row versions that a transaction mad
 comment on column domain_events.row_steps.file is 'File node of the table or partition: another one once it is written anew';
 comment on column domain_events.row_steps.place is 'Where the row version is';
 comment on column domain_events.row_steps.transaction_id is 'The transaction';
-comment on column domain_events.row_steps.after_version is 'Place within the stream of the event that told the end of the version; null when it made no event';
+comment on column domain_events.row_steps.after_version is 'Place of the event that told the end of the version, see _late_marks(); null when it made no event';
 comment on column domain_events.row_steps.next_file is 'File node of the version that replaced it; null when it was deleted';
 comment on column domain_events.row_steps.next_place is 'Where that is';
 
@@ -239,7 +269,7 @@ end
 $$;
 
 comment on function domain_events._find_step(oid, tid) is
-  'The version after which an event belongs whose row version was replaced before it fired; null when that is not told yet, or was only a lock';
+  'The place of an event whose row version was replaced before it fired; null when that is not told yet, or was only a lock';
 
 -- A row's end fires late when its key was taken again while it was queued: by a trigger, or by the next row of "set id = id + 1".
 -- A row that is older than the transaction ends before all that the transaction has told so far, or has kept as dead letters:
@@ -264,43 +294,51 @@ as $$
 #variable_conflict use_variable
 declare
   event record;
-  is_there boolean := false;
-  is_letter boolean;
-  letter_after bigint;
-begin
-  select count(*) > 0, min(f.after_version) filter (where domain_events._xact_status(f.xmin) = 'in progress')
-    into is_letter, letter_after
-    from domain_events.capture_failures f
-   where f.aggregate_type = _place_end.aggregate_type and f.aggregate_id = _place_end.aggregate_id and f.stored_version is null;
-  -- An end that has become a dead letter would be missed.
-  if is_letter and not is_older then
-    return null;
-  end if;
-  for event in
-    select coalesce(f.late_after, e.aggregate_version - 1) as after_version,
-           case when domain_events._is_end(e.event_data) then 'end'
-                when e.metadata @> '{"baseline": true}' then 'baseline'  -- of a row of any age
-                when jsonb_exists(e.event_data, 'old_values') then 'change'
-                else 'beginning' end as kind
+  -- The row that was there before may have been changed in a way that makes no event.
+  is_there boolean := not is_older and coalesce((
+    select case when e.metadata @> '{"late": true}' then domain_events.fold_stream(_place_end.aggregate_type, _place_end.aggregate_id, e.aggregate_version) is not null
+                else not domain_events._is_end(e.event_data) end
       from domain_events.events e
-     cross join lateral domain_events._late_after(e.metadata) as f(late_after)
-     where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id
-       and e.transaction_id = pg_current_xact_id() and age(e.xmin) <= 0 and e.global_position > _place_end.whole_row_after
-       and e.origin = 'captured'
-       and not jsonb_exists(e.metadata, 'failure_id')  -- tells of what was before
-     order by coalesce(f.late_after + 0.5, e.aggregate_version), case when f.late_after is null then e.aggregate_version else -e.aggregate_version end
+     where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id and e.origin = 'captured'
+       and (e.transaction_id <> pg_current_xact_id() or age(e.xmin) > 0)
+     order by e.aggregate_version desc limit 1), false);
+begin
+  for event in
+    with told as (
+      select e.aggregate_version as version, e.event_data as data, e.metadata
+        from domain_events.events e
+       where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id
+         and e.transaction_id = pg_current_xact_id() and age(e.xmin) <= 0 and e.global_position > _place_end.whole_row_after
+         and e.origin = 'captured'
+         -- What was retried tells of what was before, unless it failed in this transaction.
+         and (not jsonb_exists(e.metadata, 'failure_id')
+              or exists (select from domain_events.capture_failures f
+                          where f.failure_id = (e.metadata ->> 'failure_id')::bigint and f.transaction_id = pg_current_xact_id() and age(f.xmin) <= 0))
+      union all
+      select null, f.event_data, f.metadata || jsonb_build_object('failure_id', f.failure_id, 'after_version', f.after_version)
+        from domain_events.capture_failures f
+       where f.aggregate_type = _place_end.aggregate_type and f.aggregate_id = _place_end.aggregate_id and f.stored_version is null
+         and f.transaction_id = pg_current_xact_id() and age(f.xmin) <= 0
+    )
+    select t.turn,
+           case when domain_events._is_end(told.data) then 'end'
+                when told.metadata @> '{"baseline": true}' then 'baseline'  -- of a row of any age
+                when jsonb_exists(told.data, 'old_values') then 'change'
+                else 'beginning' end as kind
+      from told cross join lateral domain_events._turn(told.version, told.metadata) as t(turn)
+     order by t.turn
   loop
     if (is_older and event.kind <> 'baseline') or (event.kind = 'beginning' and is_there) then
-      return least(event.after_version, letter_after);
+      return case when event.turn[2] = 0 then event.turn[1] - 1 else - event.turn[2] end;
     end if;
     is_there := event.kind <> 'end';
   end loop;
-  return letter_after;
+  return null;
 end
 $$;
 
 comment on function domain_events._place_end(text, text, bigint, boolean) is
-  'The version after which the end of a row belongs whose key was taken again before it fired; null when it is in order. is_older: the transaction has not changed the row before';
+  'The place of the end of a row whose key was taken again before it fired; null when it is in order. is_older: the transaction has not changed the row before';
 
 -- A row shows the transaction that made it, or changed it last, also when that was frozen long ago: then the number may be of any
 -- age, and the nearest transaction with it may not have begun, or be older than what the server remembers.
@@ -413,7 +451,7 @@ comment on function domain_events._explain_failure(text, text, text) is 'Code an
 
 create function domain_events._keep_failure(
   capture_id int, operation text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
-  error_code text, error_message text, after_version bigint default null
+  error_code text, error_message text, place bigint default null
 ) returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -421,30 +459,30 @@ as $$
 declare
   config domain_events.capture_config;
   has_secrets boolean;
-  place bigint;
+  letter bigint;
 begin
   select * into strict config from domain_events.capture_config c where c.capture_id = _keep_failure.capture_id;
   has_secrets := config.fail_closed or config.include_only
                  or exists (select from domain_events.capture_columns k
                              where k.capture_id = config.capture_id and (k.redacted or not k.captured));
-  place := coalesce(_keep_failure.after_version, domain_events._stream_version(config.aggregate_type, _keep_failure.aggregate_id));
   insert into domain_events.capture_failures
     (table_name, operation, aggregate_type, aggregate_id, event_type, event_name, event_data, metadata,
      correlation_id, causation_id, caused_by, occurred_at, after_version, after_position, error_code, error_message)
   values
     (config.table_name, _keep_failure.operation, config.aggregate_type, _keep_failure.aggregate_id, _keep_failure.event_type,
      _keep_failure.event_name, _keep_failure.event_data,
-     domain_events._context_metadata() || _keep_failure.metadata || case when _keep_failure.after_version is null then '{}' else '{"queued": true}' end::jsonb,
+     domain_events._context_metadata() || _keep_failure.metadata || case when _keep_failure.place is null then '{}' else jsonb_build_object('queued', domain_events._late_marks(_keep_failure.place) - 'late') end,
      domain_events._context_text('domain_events.correlation_id'), domain_events._context_text('domain_events.causation_id'),
      coalesce(domain_events._context_text('domain_events.actor'), domain_events._session_user()), clock_timestamp(),
-     place, domain_events._newest_position(), _keep_failure.error_code,
-     case when has_secrets then 'withheld: the table has redacted or excluded columns' else domain_events._valid_text(_keep_failure.error_message) end);
-  return place;
+     domain_events._stream_version(config.aggregate_type, _keep_failure.aggregate_id), domain_events._newest_position(), _keep_failure.error_code,
+     case when has_secrets then 'withheld: the table has redacted or excluded columns' else domain_events._valid_text(_keep_failure.error_message) end)
+  returning failure_id into letter;
+  return case when _keep_failure.aggregate_id is null then null else coalesce(_keep_failure.place, - letter) end;
 end
 $$;
 
 comment on function domain_events._keep_failure(int, text, text, text, text, jsonb, jsonb, text, text, bigint) is
-  'Keeps an event that could not be stored, whole, with the error, and returns the version of its stream after which it belongs';
+  'Keeps an event that could not be stored, whole, with the error, and returns its place, which is its own unless it fired late';
 
 create function domain_events.retry_capture_failures(max_count int default null) returns bigint
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp

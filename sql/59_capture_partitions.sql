@@ -27,7 +27,7 @@ comment on column domain_events.row_moves.leaf is 'The partition that the row le
 comment on column domain_events.row_moves.place is 'Where the row is there: several rows may share an id';
 comment on column domain_events.row_moves.left_order is 'Set between the DELETE and the INSERT that make up the move; the last to leave arrives first, for triggers may move rows in between';
 comment on column domain_events.row_moves.depth is 'How deep within triggers they fire, set with it: what is nested between them is deeper';
-comment on column domain_events.row_moves.after_version is 'The version of its stream after which the row left';
+comment on column domain_events.row_moves.after_version is 'The place in its stream at which the row left, see _late_marks()';
 comment on column domain_events.row_moves.command is 'The command that moves the row, where the row tells it';
 comment on column domain_events.row_moves.old_id is 'Aggregate id before the move';
 comment on column domain_events.row_moves.new_id is 'Aggregate id after it';
@@ -149,11 +149,11 @@ begin
   end if;
   select * into event from domain_events._map_event(move.capture_id, 'DELETE', '{}');
   begin
-    if domain_events._stream_version(config.aggregate_type, move.old_id) > move.after_version then
+    if move.after_version < 0 or domain_events._stream_version(config.aggregate_type, move.old_id) > move.after_version then
       late := move.after_version;
     end if;
     perform domain_events._write_event(config.aggregate_type, move.old_id, event.event_type, event.event_name, data,
-      case when late is null then '{}' else jsonb_build_object('late', true, 'after_version', late) end);
+      case when late is null then '{}' else domain_events._late_marks(late) end);
   exception when others or query_canceled or assert_failure then
     get stacked diagnostics code = returned_sqlstate, message = message_text;
     if config.on_failure = 'abort' or domain_events._propagates(code) then

@@ -37,21 +37,18 @@ begin
      order by t.global_position);
 
   for event in
-    select coalesce(f.late_after + 0.5, e.aggregate_version) as place,
-           -- What fired late within a transaction fired from the inside out; what was retried keeps its order.
-           case when f.late_after is null or (jsonb_exists(e.metadata, 'failure_id') and not jsonb_exists(e.metadata, 'queued'))
-                then e.aggregate_version else -e.aggregate_version end as turn,
+    select case when e.metadata @> '{"late": true}' then domain_events._turn(e.aggregate_version, e.metadata)
+                else array[e.aggregate_version, 0, 1] end as turn,
            e.event_data as data, e.metadata @> '{"complete": true}' as complete, e.metadata ->> 'in_table' as in_table,
            -- What was retried happened when the store was at that position.
            case when jsonb_exists(e.metadata, 'failure_id') and jsonb_typeof(e.metadata -> 'after_position') = 'number'
                 then (e.metadata ->> 'after_position')::numeric + 0.5 else e.global_position end as moment
       from domain_events.events e
-     cross join lateral domain_events._late_after(e.metadata) as f(late_after)
      where e.aggregate_type = fold_stream.aggregate_type and e.aggregate_id = fold_stream.aggregate_id
        and e.origin = 'captured' and (up_to_version is null or e.aggregate_version <= up_to_version)
     union all
-    select null, null, null, null, null, 1e30  -- now, after all of them
-     order by place, turn
+    select null, null, null, null, 1e30  -- now, after all of them
+     order by turn
   loop
     while (table_events[1]).global_position < event.moment loop
       told := (table_events[1]).event_data;

@@ -13,7 +13,7 @@ begin
     granted := granted || role::text;
     foreach statement in array array[
       'grant usage on schema domain_events to %I',
-      'grant execute on function domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._late_after(jsonb), domain_events._as_payload(text), domain_events._as_metadata(jsonb), domain_events._as_event_type(text), domain_events._as_event_id(text, text, text) to %I'
+      'grant execute on function domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._turn(bigint, jsonb), domain_events._as_payload(text), domain_events._as_metadata(jsonb), domain_events._as_event_type(text), domain_events._as_event_id(text, text, text) to %I'
     ] || case role
       when 'domain_events_writer' then array[
         'grant execute on function domain_events.next_aggregate_version(text, text, regclass), domain_events.next_aggregate_version(text[], regclass) to %I',

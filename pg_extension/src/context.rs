@@ -40,6 +40,7 @@ fn is_mark(key: &[u8]) -> bool {
             | b"baseline"
             | b"late"
             | b"after_version"
+            | b"before_failure"
             | b"after_position"
             | b"failure_id"
             | b"queued"

@@ -54,8 +54,9 @@ fn propagates(code: &str) -> bool {
     LISTS.0.contains(&&code[..2]) || LISTS.1.contains(&code)
 }
 
-/// Keeps the event whole for domain_events.retry_capture_failures(), unless the failure has to fail the statement.
-pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
+/// Keeps the event whole for domain_events.retry_capture_failures(), unless the failure has to fail the statement. Returns the
+/// place of what happened to the old row right before.
+pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<Option<i64>> {
     let (code, message) = failure.describe();
     if propagates(&code) {
         failure.raise();
@@ -68,23 +69,24 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<()> {
         event_name: draft.event_name.as_deref(),
         event_data: None,
         metadata: None,
-        after_version: None,
+        place: None,
         code: &code,
         message: &message,
     };
+    let mut told = None;
     if let Some((id, data)) = &draft.left {
         kept.aggregate_id = id.as_deref();
         kept.event_data = Some(data.bytes());
-        kept.after_version = draft.left_late;
-        delegate::keep_failure(&kept)?;
+        kept.place = draft.left_late;
+        told = delegate::keep_failure(&kept)?;
     }
     kept.aggregate_id = draft.id.as_deref();
     kept.event_data = draft.has_data.then(|| draft.writer.bytes());
-    kept.metadata = json::marks(draft.complete, None, draft.in_table(plan));
-    kept.after_version = draft.late;
-    delegate::keep_failure(&kept)?;
+    kept.metadata = json::marks(draft.complete, None, draft.in_table(plan))?;
+    kept.place = draft.late;
+    let place = delegate::keep_failure(&kept)?;
     KEPT.set(true);
-    Ok(())
+    Ok(told.or(place))
 }
 
 /// Whether a change of this transaction has become a dead letter, which others may belong before; also when that was undone.

@@ -16,7 +16,7 @@ use crate::pg::trigger::{Change, Storage, Version, is_surrounded, statement_star
 struct Step {
     version: Version,
     kept_in: u32,
-    after_version: i64,
+    place: i64,
 }
 
 #[derive(Default)]
@@ -30,13 +30,8 @@ thread_local! {
     static STEPS: RefCell<Steps> = RefCell::default();
 }
 
-/// True when `keep` would keep the place of this change's event.
-pub fn is_kept(change: &Change) -> bool {
-    is_surrounded() && change.replaced().is_some()
-}
-
-/// The event that told the end of a row version belongs after `after_version` of its stream.
-pub fn keep(change: &Change, after_version: i64) {
+/// What made the row version whose end was told, belongs at `place`, see domain_events._late_marks().
+pub fn keep(change: &Change, place: i64) {
     if !is_surrounded() {
         return;
     }
@@ -49,11 +44,11 @@ pub fn keep(change: &Change, after_version: i64) {
         bytes::make_room(&mut kept.steps);
         let steps = kept.steps.entry((version.storage, version.block)).or_default();
         steps.retain(|step| step.version != version);
-        bytes::push(steps, Step { version, kept_in: current_subtransaction(), after_version });
+        bytes::push(steps, Step { version, kept_in: current_subtransaction(), place });
     });
 }
 
-/// After which version of its stream this change's event belongs, if later changes of the row have been told already.
+/// The place of this change's event, if later changes of the row have been told already.
 pub fn place(change: &Change) -> Option<i64> {
     if STEPS.with_borrow(|kept| kept.steps.is_empty()) {
         return None;
@@ -61,7 +56,7 @@ pub fn place(change: &Change) -> Option<i64> {
     change.outdated().find_map(|version| {
         STEPS.with_borrow(|kept| {
             let steps = kept.steps.get(&(version.storage, version.block))?;
-            steps.iter().find(|step| step.version == version).map(|step| step.after_version)
+            steps.iter().find(|step| step.version == version).map(|step| step.place)
         })
     })
 }

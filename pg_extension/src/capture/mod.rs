@@ -23,13 +23,11 @@ use pgrx::pg_sys::Datum;
 
 use self::failure::{Failure, keep};
 use self::plan::Plan;
-use crate::append;
 use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::jsonb::Writer;
 use crate::pg::cache::{self, Cache, Kept};
 use crate::pg::call::Call;
-use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::spi::PinnedPath;
 use crate::pg::store::Store;
@@ -85,7 +83,7 @@ struct Draft {
     complete: bool,
     /// Its place, if it fired after a later change of the same row.
     late: Option<i64>,
-    /// The version after which the event is that tells the end of the old row.
+    /// The place of what happened right before the event that tells the end of the old row, see domain_events._late_marks().
     told_after: Option<i64>,
     /// Id and data of the event that ends the old stream, when the key has changed.
     left: Option<(Option<Bytes>, Writer)>,
@@ -185,34 +183,17 @@ fn record(plan: &Plan, change: &Change) -> Result<bool> {
     };
     drop(path);
     let kept = match captured {
-        Err(failure) if plan.dead_letter => {
-            draft.told_after = failed_after(plan, change, &draft)?;
-            keep(plan, &draft, failure)
-        }
+        Err(failure) if plan.dead_letter => keep(plan, &draft, failure).map(|place| draft.told_after = place),
         Err(failure) => failure.raise(),
         Ok(()) => Ok(()),
     };
     let makes_event = !draft.event_type.is_empty() || change.operation == Operation::Truncate;
-    if let Some(version) = draft.told_after {
-        late::keep(change, version);
+    if let Some(place) = draft.told_after {
+        late::keep(change, place);
     }
     // A buffer that one huge row has blown up is not kept for the session.
     if draft.writer.capacity() <= 1 << 20 {
         BUFFER.replace(draft.writer);
     }
     kept.map(|()| makes_event)
-}
-
-/// The place of an event that could not be stored, in the stream of the old row.
-fn failed_after(plan: &Plan, change: &Change, draft: &Draft) -> Result<Option<i64>> {
-    let id = draft.left.as_ref().map_or(&draft.id, |(id, _)| id);
-    match id {
-        Some(id) if late::is_kept(change) => {
-            let store = Store::open()?;
-            let stream = row::stream(plan, id);
-            let mut lock = StreamLock::acquire(&stream, Purpose::Write);
-            Ok(Some(append::settle(&store, &stream, &mut lock)?.version))
-        }
-        _ => Ok(None),
-    }
 }

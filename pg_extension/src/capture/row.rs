@@ -230,7 +230,7 @@ fn write_end(
             None => None,
         };
         if late.is_some() {
-            event.metadata = context::metadata_with(json::marks(false, *late, None))?;
+            event.metadata = context::metadata_with(json::marks(false, *late, None)?)?;
         }
         match way.insert(store, &append::row(event, head))? {
             Tried::Stored(stored) => return Ok(Some((late.unwrap_or(head.version), stored))),
@@ -322,7 +322,7 @@ pub fn stream<'a>(plan: &Plan, id: &[u8]) -> Stream<'a> {
 
 fn event<'a>(plan: &Plan, draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {
     let context = Context::current();
-    let own = json::marks(draft.complete, draft.late, draft.in_table(plan));
+    let own = json::marks(draft.complete, draft.late, draft.in_table(plan))?;
     Ok(NewEvent {
         event_id: None,
         stream,

@@ -124,8 +124,7 @@ pub fn adopt_head(stream: &super::lock::Stream) -> Result<bool> {
     Ok(moved.is_some())
 }
 
-/// The version after which the end of a row belongs whose key has been taken again before that fired; `None` when it is in
-/// order, or the fold is right without.
+/// The place of the end of a row whose key has been taken again before that fired; `None` when it is in order.
 pub fn place_end(stream: &super::lock::Stream, whole_row_after: i64, is_older: bool) -> Result<Option<i64>> {
     let place = execute(
         c"select to_jsonb(domain_events._place_end($1, $2, $3, $4))",
@@ -213,16 +212,17 @@ pub struct KeptFailure<'a> {
     pub event_data: Option<&'a [u8]>,
     pub metadata: Option<Datum>,
     /// Its place, if it fired late.
-    pub after_version: Option<i64>,
+    pub place: Option<i64>,
     pub code: &'a str,
     pub message: &'a str,
 }
 
-pub fn keep_failure(failure: &KeptFailure) -> Result<()> {
+/// Returns the place of what happened right before, see domain_events._late_marks(); `None` when the stream is not known.
+pub fn keep_failure(failure: &KeptFailure) -> Result<Option<i64>> {
     let text = |value: Option<&[u8]>| (pg_sys::TEXTOID, value.map(|value| Text::new(value).datum));
     let metadata = failure.metadata.unwrap_or_else(super::json::empty_object);
-    execute(
-        c"select domain_events._keep_failure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10)",
+    let place = execute(
+        c"select to_jsonb(domain_events._keep_failure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10))",
         &[
             (pg_sys::INT4OID, Some(Datum::from(failure.capture_id))),
             text(Some(failure.operation.as_bytes())),
@@ -233,10 +233,19 @@ pub fn keep_failure(failure: &KeptFailure) -> Result<()> {
             (pg_sys::JSONBOID, Some(metadata)),
             text(Some(failure.code.as_bytes())),
             text(Some(failure.message.as_bytes())),
-            (pg_sys::INT8OID, failure.after_version.map(Datum::from)),
+            (pg_sys::INT8OID, failure.place.map(Datum::from)),
         ],
-    )
-    .map(|_| ())
+    )?;
+    number(place)
+}
+
+/// The version of its stream when an event became a dead letter.
+pub fn failed_after(letter: i64) -> Result<Option<i64>> {
+    let version = execute(
+        c"select to_jsonb(f.after_version) from domain_events.capture_failures f where f.failure_id = $1",
+        &[(pg_sys::INT8OID, Some(Datum::from(letter)))],
+    )?;
+    number(version)
 }
 
 /// domain_events._invalidate_capture(relation regclass): every session forgets its plan of the table and its partitions.

@@ -5,6 +5,7 @@ use pgrx::pg_sys::{self, Datum};
 use super::datum;
 use super::guard::{attempt, protect};
 use super::raw;
+use crate::error::Result;
 
 /// Functions as SQL calls them: pgrx binds them as Rust functions, which cannot be handed to Postgres.
 mod sql {
@@ -46,17 +47,23 @@ pub fn empty_object() -> Datum {
 }
 
 /// What the store says of an event itself: `{"late": true, "complete": true, "in_table": "s.t",
-/// "after_version": n}`, as far as it applies.
-pub fn marks(complete: bool, after_version: Option<i64>, in_table: Option<&[u8]>) -> Option<Datum> {
+/// "after_version": n, "before_failure": n}`, as far as it applies. `place`: see domain_events._late_marks().
+pub fn marks(complete: bool, place: Option<i64>, in_table: Option<&[u8]>) -> Result<Option<Datum>> {
+    let letter = place.filter(|place| *place < 0).map(|place| -place);
+    let after_version = match letter {
+        Some(letter) => super::delegate::failed_after(letter)?,
+        None => place,
+    };
     // In the order of JSONB's keys.
     let marks = [
         after_version.map(|_| (b"late".as_slice(), Mark::True)),
         complete.then_some((b"complete".as_slice(), Mark::True)),
         in_table.map(|name| (b"in_table".as_slice(), Mark::Text(name))),
         after_version.map(|version| (b"after_version".as_slice(), Mark::Number(version))),
+        letter.map(|letter| (b"before_failure".as_slice(), Mark::Number(letter))),
     ];
     let marks: Vec<_> = marks.into_iter().flatten().collect();
-    (!marks.is_empty()).then(|| object(&marks))
+    Ok((!marks.is_empty()).then(|| object(&marks)))
 }
 
 enum Mark<'a> {
@@ -90,7 +97,7 @@ fn object(marks: &[(&[u8], Mark)]) -> Datum {
 }
 
 /// A number within a document, with its varlena header.
-pub fn to_i64(image: &[u8]) -> crate::error::Result<i64> {
+pub fn to_i64(image: &[u8]) -> Result<i64> {
     image
         .get(4..)
         .and_then(crate::numeric::to_i64)

@@ -178,6 +178,7 @@ fn in_place(events: &[&Event]) -> Option<Vec<Event>> {
             place = after + 0.5;
             object.remove("late");
             object.remove("after_version");
+            object.remove("before_failure");
             event[6] = Some(marks.to_string());
         }
         placed.push((place, event));

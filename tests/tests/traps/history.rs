@@ -160,6 +160,8 @@ fn t9_retried_letters_of_keys_that_were_taken_in_turn(db: &Db) {
         ] {
             for change in [
                 "update t set id = id + 1",
+                "update t set id = id + 1; update t set id = id + 1",
+                "begin; update t set id = id + 1; commit; begin; update t set id = id + 1; commit",
                 "update t set v = 9; update t set id = id - 1",
                 "delete from t where id in (2, 3); insert into t values (3, 30); update t set id = id + 1",
                 "update t set id = 6 - id, v = v + 1",

@@ -8,6 +8,7 @@ mod context;
 mod ddl;
 mod encoding;
 mod history;
+mod letters;
 mod moves;
 mod names;
 mod nested;
