@@ -294,14 +294,7 @@ as $$
 #variable_conflict use_variable
 declare
   event record;
-  -- The row that was there before may have been changed in a way that makes no event.
-  is_there boolean := not is_older and coalesce((
-    select case when e.metadata @> '{"late": true}' then domain_events.fold_stream(_place_end.aggregate_type, _place_end.aggregate_id, e.aggregate_version) is not null
-                else not domain_events._is_end(e.event_data) end
-      from domain_events.events e
-     where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id and e.origin = 'captured'
-       and (e.transaction_id <> pg_current_xact_id() or age(e.xmin) > 0)
-     order by e.aggregate_version desc limit 1), false);
+  is_there boolean := false;
 begin
   for event in
     with told as (
