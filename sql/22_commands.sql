@@ -74,6 +74,8 @@ begin
       new.result := to_jsonb(domain_events._baseline_query(new.target, (a ->> 'max_rows')::int));
     when 'store baseline' then
       new.result := to_jsonb(domain_events._store_baseline(new.target, a -> 'rows'));
+    when 'end streams' then
+      new.result := to_jsonb(domain_events._end_streams(new.target, domain_events._texts(a -> 'ids')));
     when 'register event table' then
       perform domain_events._note_event_table(new.target, (a ->> 'source')::oid, domain_events._texts(a -> 'stream_columns')::name[],
                                               (a ->> 'version_column')::name, (a ->> 'key')::oid, (a ->> 'reader')::oid);

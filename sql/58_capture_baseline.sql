@@ -70,7 +70,7 @@ $$;
 
 comment on function domain_events._store_baseline(regclass, jsonb) is 'Stores <Type>Baselined for rows of a captured table, as _baseline_query() gave them';
 
-create function domain_events.baseline_capture(target regclass, max_rows int default 10000) returns bigint
+create function domain_events._tell(target regclass, query text, ids text[]) returns bigint
 language plpgsql volatile
 set search_path = pg_catalog, pg_temp set row_security = off
 set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set bytea_output = 'hex'
@@ -82,13 +82,7 @@ declare
   size bigint := 0;
   written bigint := 0;
 begin
-  perform domain_events._check_target(target);
-  perform domain_events._capture_of(target);
-  if max_rows < 1 then
-    raise exception 'max_rows must be positive, not %', max_rows
-      using errcode = '22023', hint = 'Leave it out for 10,000 rows, or give null for all at once.';
-  end if;
-  for one in execute domain_events._command(target, 'baseline query', jsonb_build_object('max_rows', max_rows)) #>> '{}' loop
+  for one in execute query using ids loop
     rows := rows || jsonb_build_object('id', one.id, 'data', one.data, 'relation', one.relation);
     size := size + pg_column_size(one.data);
     -- A handful at a time: a value may be large, and jsonb holds less than 256 MB.
@@ -102,6 +96,25 @@ begin
     written := written + domain_events._command(target, 'store baseline', jsonb_build_object('rows', rows))::bigint;
   end if;
   return written;
+end
+$$;
+
+comment on function domain_events._tell(regclass, text, text[]) is 'Reads rows of a captured table as the caller, by a query over $1, and has them stored as <Type>Baselined';
+
+create function domain_events.baseline_capture(target regclass, max_rows int default 10000) returns bigint
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set row_security = off
+set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' set bytea_output = 'hex'
+set extra_float_digits = 1 set lc_monetary = 'C' set quote_all_identifiers = off
+as $$
+begin
+  perform domain_events._check_target(target);
+  perform domain_events._capture_of(target);
+  if max_rows < 1 then
+    raise exception 'max_rows must be positive, not %', max_rows
+      using errcode = '22023', hint = 'Leave it out for 10,000 rows, or give null for all at once.';
+  end if;
+  return domain_events._tell(target, domain_events._command(target, 'baseline query', jsonb_build_object('max_rows', max_rows)) #>> '{}', null);
 end
 $$;
 

@@ -28,6 +28,7 @@ as $$
     ('max_xid_age', 1000000000, 'Transactions since the oldest unfrozen row; the server stops at 2,147,483,648'),
     ('max_transaction_seconds', 300, 'Age of a transaction; readers and vacuum wait for the oldest'),
     ('sample_events', 100000, 'Newest events that check_performance() looks at, unless it is asked for all'),
+    ('checked_rows', 100000, 'Rows, and streams without a row, of each captured table that monitor --full compares; 0 for none'),
     ('clock_tolerance_seconds', 300, 'How far in the future an event may have been recorded')
 $$;
 

@@ -26,6 +26,7 @@ set local client_min_messages = notice;
 \ir 59_capture_partitions.sql
 \ir 60_fold.sql
 \ir 61_check_rows.sql
+\ir 62_tell_rows.sql
 \ir 70_read.sql
 \ir 78_adoptions.sql
 \ir 79_imports.sql

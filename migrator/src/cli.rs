@@ -400,6 +400,12 @@ pub struct RepairArgs {
     /// Writers that still hardcode a version fail from then on: port them at once, with plan and apply.
     #[arg(long, conflicts_with = "out")]
     pub add_key: bool,
+    /// Set the store's sequence of positions forward, where it is behind the events
+    ///
+    /// After a restore, a switch-over or a setval() every write fails or becomes a dead letter until then (sequence_behind). It waits for
+    /// the transactions that have drawn positions, and is never set back.
+    #[arg(long, conflicts_with_all = ["file", "out", "tables", "add_key"])]
+    pub sequence: bool,
     /// Compare FILE with the database in a READ ONLY transaction, and change nothing
     #[arg(long)]
     pub dry_run: bool,
@@ -508,7 +514,9 @@ pub struct MonitorArgs {
     /// Only streams of this type; its events are then read in full
     #[arg(long, value_name = "TYPE")]
     pub aggregate_type: Option<String>,
-    /// Read every event, not only the new ones
+    /// Read every event, not only the new ones, and compare the rows of captured tables with their streams
+    ///
+    /// Of each table up to 100,000 rows and streams are compared, as its owner: the threshold checked_rows.
     #[arg(long)]
     pub full: bool,
     /// Show all statistics

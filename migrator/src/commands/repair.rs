@@ -14,8 +14,9 @@ use crate::db::{self, quote_ident};
 use crate::error::{Doing, Error, Exit};
 use crate::judge::{self, Severity};
 use crate::plan;
-use crate::repair::{self, Examined, Header, PREFIX, Repair, Subject, Table, Wanted};
+use crate::repair::{self, Behind, Examined, Header, PREFIX, Repair, Subject, Table, Wanted};
 use crate::source::{self, Catalogue};
+use crate::store;
 use crate::text::in_line;
 
 /// From so many events on, a batch that reads the whole table keeps writers waiting noticeably.
@@ -25,14 +26,76 @@ const MANY: i64 = 100_000;
 pub async fn run(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     match &args.file {
         Some(file) => carry_out(file, args, ctx).await,
+        None if args.sequence => sequence(args, ctx).await,
         None => look(args, ctx).await,
     }
+}
+
+/// Sets the sequence of positions forward, after showing by how much.
+async fn sequence(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
+    let mut conn = db::connect(ctx).await?;
+    store::inspect(&mut conn).await?.check_usable()?;
+    db::begin_read_only(&mut conn).await?;
+    let found = repair::behind(&mut conn).await;
+    db::rollback(&mut conn).await?;
+    let Some(found) = found? else {
+        if ctx.out.is_json() {
+            ctx.out.json(&json!({"sequence": null, "state": "sound"}))?;
+        } else {
+            ctx.out.line("The sequence of positions is not behind the events, as far as this role may see them")?;
+        }
+        return Ok(Exit::Clean);
+    };
+    if !ctx.out.is_json() {
+        tell_sequence(&found, ctx)?;
+    }
+    let pending = |ctx: &Context| -> Result<Exit, Error> {
+        if ctx.out.is_json() {
+            ctx.out.json(&json!({"sequence": found, "state": "pending"}))?;
+        }
+        ctx.out.note("nothing was changed");
+        Ok(Exit::Pending)
+    };
+    if args.dry_run {
+        return pending(ctx);
+    }
+    if !found.is_owner {
+        return Err(Error::refused(
+            "42501",
+            "only the owner of the store may set its sequence",
+            "Run it as the owner of schema domain_events.",
+        ));
+    }
+    if !ctx.out.confirm(&format!("Set the sequence to {}?", found.events_up_to), args.confirm.yes)? {
+        return pending(ctx);
+    }
+    let done = repair::advance(&mut conn, args.lock.lock_timeout, ctx).await?;
+    if ctx.out.is_json() {
+        ctx.out.json(&json!({"sequence": done, "state": "applied"}))?;
+    } else {
+        ctx.out.line(done.map_or("somebody else has set it forward already".into(), |d| {
+            format!("the next event gets position {}", d.events_up_to + 1)
+        }))?;
+    }
+    ctx.out.hint("What became a dead letter meanwhile: select domain_events.retry_capture_failures();");
+    Ok(Exit::Clean)
+}
+
+fn tell_sequence(found: &Behind, ctx: &Context) -> Result<(), Error> {
+    ctx.out.line(format!(
+        "sequence_behind {}: the sequence of positions stands at {}, and events have positions up to {}: writes fail or become dead letters until it is set to {}",
+        repair::STORE, found.stands_at, found.events_up_to, found.events_up_to
+    ))
 }
 
 async fn look(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     args.out.as_deref().map(repair::check_out).transpose()?;
     let mut conn = db::connect(ctx).await?;
     db::begin_read_only(&mut conn).await?;
+    let behind = match store::inspect(&mut conn).await?.check_usable() {
+        Ok(()) => repair::behind(&mut conn).await?,
+        Err(_) => None,
+    };
     let looked = looked(&mut conn, args, ctx).await;
     db::rollback(&mut conn).await?;
     let (examined, written) = looked?;
@@ -41,10 +104,14 @@ async fn look(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     }
     if ctx.out.is_json() {
         let file = args.out.as_ref().map(|f| f.display().to_string());
-        ctx.out.json(&json!({"tables": examined, "plan_id": written.as_ref().map(|w| &w.plan_id), "file": file,
+        ctx.out.json(&json!({"tables": examined, "sequence": behind, "plan_id": written.as_ref().map(|w| &w.plan_id), "file": file,
             "proposal": written.as_ref().map(|w| w.tables.iter().map(summary).collect::<Vec<_>>())}))?;
     } else {
         print(&examined, ctx)?;
+        behind.iter().try_for_each(|found| tell_sequence(found, ctx))?;
+    }
+    if behind.is_some() {
+        ctx.out.hint("Set it forward: domain-events repair --sequence");
     }
     if let (Some(header), Some(out)) = (&written, &args.out) {
         tell(header, out, ctx)?;
@@ -54,7 +121,7 @@ async fn look(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
         ctx.out.hint("Propose new versions: domain-events repair --out repair.toml");
     }
     let pending = written.is_some_and(|w| w.tables.iter().any(|t| t.renumbered_events > 0));
-    Ok(if wrong || pending { Exit::Pending } else { Exit::Clean })
+    Ok(if wrong || pending || behind.is_some() { Exit::Pending } else { Exit::Clean })
 }
 
 async fn looked(

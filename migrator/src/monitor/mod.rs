@@ -2,6 +2,7 @@
 
 pub mod prometheus;
 pub mod read;
+pub mod rows;
 pub mod screen;
 pub mod watch;
 
@@ -149,6 +150,8 @@ pub struct Report {
     pub infrastructure: Option<Check>,
     /// The events.
     pub integrity: Option<Integrity>,
+    /// The rows of captured tables, compared with their streams; by --full.
+    pub rows: Option<Check>,
     /// Size and speed.
     pub performance: Option<Check>,
     /// The numbers.
@@ -167,16 +170,21 @@ pub struct Report {
 }
 
 impl Report {
-    /// Every finding with the name of its check.
-    pub fn findings(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
-        let checks = [
+    /// The checks that were made, with their names.
+    pub fn checks(&self) -> impl Iterator<Item = (&'static str, &Check)> {
+        [
             ("infrastructure", self.infrastructure.as_ref()),
             ("integrity", self.integrity.as_ref().map(|i| &i.check)),
+            ("rows", self.rows.as_ref()),
             ("performance", self.performance.as_ref()),
-        ];
-        checks
-            .into_iter()
-            .flat_map(|(name, check)| check.into_iter().flat_map(move |c| c.findings.iter().map(move |f| (name, f))))
+        ]
+        .into_iter()
+        .filter_map(|(name, check)| Some((name, check?)))
+    }
+
+    /// Every finding with the name of its check.
+    pub fn findings(&self) -> impl Iterator<Item = (&'static str, &Finding)> {
+        self.checks().flat_map(|(name, check)| check.findings.iter().map(move |f| (name, f)))
     }
 
     /// How many findings have this severity.

@@ -61,13 +61,7 @@ pub fn print(report: &Report, out: &Output) -> Result<(), Error> {
         let labels = own(&[("check", check), ("code", code), ("severity", severity)]);
         add("findings", "", "gauge", "Findings of the checks", &labels, count);
     }
-    let checks = [
-        ("infrastructure", report.infrastructure.as_ref()),
-        ("integrity", report.integrity.as_ref().map(|i| &i.check)),
-        ("performance", report.performance.as_ref()),
-    ];
-    for (name, check) in checks {
-        let Some(check) = check else { continue };
+    for (name, check) in report.checks() {
         for severity in ["error", "warning"] {
             let count = check.findings.iter().filter(|f| f.severity == severity).count();
             let labels = own(&[("check", name), ("severity", severity)]);

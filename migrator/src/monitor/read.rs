@@ -4,7 +4,7 @@ use std::time::Instant;
 
 use sqlx::{Connection, PgConnection, Row};
 
-use super::{Absent, Alert, Check, Failure, Failures, Finding, Integrity, Metric, Report, TypeCount};
+use super::{Absent, Alert, Check, Failure, Failures, Finding, Integrity, Metric, Report, TypeCount, rows};
 use crate::cli::MonitorArgs;
 use crate::db;
 use crate::error::{Doing, Error};
@@ -52,6 +52,9 @@ pub async fn report(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Repor
     if args.check_integrity || !selected {
         report.integrity = Some(integrity(args, conn).await?);
     }
+    if args.full && (args.check_integrity || !selected) {
+        report.rows = Some(rows::check(conn, args.aggregate_type.as_deref()).await?);
+    }
     if args.check_performance || !selected {
         report.performance = Some(performance(args, conn).await?);
     }
@@ -98,6 +101,7 @@ async fn head(conn: &mut PgConnection) -> Result<Report, Error> {
         version: row.try_get("version").doing(doing)?,
         infrastructure: None,
         integrity: None,
+        rows: None,
         performance: None,
         stats: None,
         event_types: None,

@@ -68,6 +68,9 @@ const INTEGRITY: &[(&str, &[&str])] = &[
     ("No capture or dead letter is orphaned", &["orphaned_capture", "orphaned_failure"]),
 ];
 
+const ROWS: &[(&str, &[&str])] =
+    &[("Rows are what their streams say", &["row_differs", "row_gone", "row_unknown", "rows_unread"])];
+
 const PERFORMANCE: &[(&str, &[&str])] = &[
     ("Size and growth are within limits", &["table_large", "growth_fast", "event_large"]),
     ("No stream is too long or too busy", &["stream_long", "stream_busy"]),
@@ -138,6 +141,14 @@ pub fn print(report: &Report, out: &Output) -> Result<(), Error> {
         };
         out.styled(format!("  {} {how}, {:.2} s", paint.mark("info"), integrity.check.seconds))?;
     }
+    if let Some(check) = &report.rows {
+        section("Rows", check, ROWS, paint, out)?;
+        out.styled(format!(
+            "  {} captured tables were compared with their streams, {:.2} s",
+            paint.mark("info"),
+            check.seconds
+        ))?;
+    }
     if let Some(check) = &report.performance {
         section("Performance", check, PERFORMANCE, paint, out)?;
         table_statistics(report, out)?;
@@ -160,7 +171,7 @@ pub fn print(report: &Report, out: &Output) -> Result<(), Error> {
         }
     }
     out.line("")?;
-    if report.infrastructure.is_none() && report.integrity.is_none() && report.performance.is_none() {
+    if report.checks().next().is_none() {
         return Ok(());
     }
     let (errors, warnings) = (report.count("error"), report.count("warning"));

@@ -7,6 +7,7 @@ mod figures;
 mod infrastructure;
 mod integrity;
 mod performance;
+mod rows;
 
 use domain_events_tests::{Db, Session};
 

@@ -5,6 +5,7 @@ mod find;
 mod interrupted;
 mod keyless;
 mod refuse;
+mod sequence;
 mod shapes;
 mod traffic;
 

@@ -188,6 +188,7 @@ fn one_schema(db: &Db, seed: u64, owner: &str, writer: &str, reader: &str) {
         );
         tried(&mut o, &format!("select domain_events.follow_partitions({name})"));
         tried(&mut o, &format!("select count(*) from domain_events.check_rows({name})"));
+        tried(&mut o, &format!("select told from domain_events.tell_rows({name})"));
         tried(&mut w, &format!("truncate {table}"));
     }
     watch(&mut r);
