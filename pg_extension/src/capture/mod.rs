@@ -119,7 +119,7 @@ pub fn trigger(call: Call) -> Result<Datum> {
     let leaving = moves::take(plan, &change)?;
     if change.is_leaving {
         ahead::catch_up(plan, &change)?;
-        moves::keep(kept.clone(), &change, row::version_before(plan, &change)?);
+        moves::keep(kept.clone(), &change, row::place_before(plan, &change)?);
         return Ok(Datum::from(0));
     }
     if let Some(leaving) = &leaving {

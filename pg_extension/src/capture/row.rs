@@ -223,11 +223,8 @@ fn write_end(
     for attempt in 0..append::ATTEMPTS {
         let head = settle(plan, store, &event.stream, &mut lock, attempt)?;
         *late = match change.left_after {
-            Some(version) => (version < head.version).then_some(version),
-            None if plan.is_unique && (head.is_ours && head.position > plan.whole_row_after || failure::has_kept()) => {
-                delegate::place_end(&event.stream, plan.whole_row_after, change.replaced().is_none())?
-            }
-            None => None,
+            Some(place) => (place < head.version).then_some(place),
+            None => late_end(plan, change, &event.stream, head)?,
         };
         if late.is_some() {
             event.metadata = context::metadata_with(json::marks(false, *late, None)?)?;
@@ -241,22 +238,30 @@ fn write_end(
     Err(append::contended(&event.stream))
 }
 
+/// The place of a row's end, if its key was taken again before that fired.
+fn late_end(plan: &Plan, change: &Change, stream: &Stream, head: Head) -> Result<Option<i64>> {
+    if plan.is_unique && (head.is_ours && head.position > plan.whole_row_after || failure::has_kept()) {
+        return delegate::place_end(stream, plan.whole_row_after, change.replaced().is_none());
+    }
+    Ok(None)
+}
+
 fn settle(plan: &Plan, store: &Store, stream: &Stream, lock: &mut StreamLock, attempt: u32) -> Result<Head> {
     if attempt == 0 { plan.neighbours.settle(store, stream, lock) } else { append::settle(store, stream, lock) }
 }
 
-/// The version of the old row's stream; `None` when it is not known.
-pub fn version_before(plan: &Plan, change: &Change) -> Result<Option<i64>> {
+/// The place of the end of a row that is leaving, in its stream: after the newest version, unless its key was taken again before
+/// that fired. `None` when it is not known.
+pub fn place_before(plan: &Plan, change: &Change) -> Result<Option<i64>> {
     let id = guard::attempt(|| {
         let _fixed = FixedSettings::enter();
         Ok(payload::identity(plan, change.old_row()))
     });
     // What fails here, fails again where the event is made.
     let Ok(Some(id)) = id else { return Ok(None) };
-    Ok(match Store::open()?.newest(&stream(plan, &id)) {
-        Found::Settled(head) => Some(head.version),
-        Found::Pending(_) => None,
-    })
+    let stream = stream(plan, &id);
+    let Found::Settled(head) = Store::open()?.newest(&stream) else { return Ok(None) };
+    Ok(late_end(plan, change, &stream, head)?.or(Some(head.version)))
 }
 
 /// Stores the event of a row that takes a key over; false when that is uncertain.

@@ -17,7 +17,7 @@ const SILENT: &str = "update t set v = v";
 const CHANGES: [&str; 12] = [
     "update t set id = id + 1",
     "update t set id = id - 1",
-    "update t set id = {4} + {0} - id",
+    "update t set id = {4} + {0} - id where id <> {2}",
     "update t set id = id + 1, v = v + 1 where id > {1}",
     "delete from t where id = {2}",
     "delete from t",
