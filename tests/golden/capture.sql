@@ -58,3 +58,4 @@ alter table users enable trigger user;
 select code, aggregate_id, detail from domain_events.check_rows('users');
 update users set name = 'again' where id = 1;
 select * from domain_events.check_rows('users', 10);
+select * from domain_events.tell_rows('users', 10);

@@ -17,6 +17,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("record partitions", "{}"),
     ("baseline query", "{}"),
     ("store baseline", r#"{"rows": [{"id": "1", "data": {"v": "forged"}, "relation": 1259}]}"#),
+    ("end streams", r#"{"ids": ["1"]}"#),
     (
         "register event table",
         r#"{"source": 1260, "stream_columns": ["rolname"], "version_column": "oid", "reader": 1}"#,
