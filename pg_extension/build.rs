@@ -64,11 +64,13 @@ fn events_columns(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
             "uuid" => "UUIDOID",
             "xid8" => "XID8OID",
             "timestamptz" => "TIMESTAMPTZOID",
+            "domain_events.event_origin" => "TEXTOID",
             _ => return Err(format!("column {name} of the events is of an unknown type: {kind}").into()),
         };
         let (collated, required) = (line.contains(" collate \"C\""), line.contains(" not null"));
+        let domain = kind.strip_prefix("domain_events.").map_or("None".into(), |name| format!("Some(c{name:?})"));
         columns.push(format!(
-            "Expected {{ name: c{name:?}, type_oid: pg_sys::{oid}, in_c: {collated}, required: {required} }}"
+            "Expected {{ name: c{name:?}, domain: {domain}, type_oid: pg_sys::{oid}, in_c: {collated}, required: {required} }}"
         ));
     }
     Ok(format!("pub const EVENTS: [Expected; {}] = [\n{},\n];\n", columns.len(), columns.join(",\n")))

@@ -30,11 +30,23 @@ do $$ begin
   perform pg_catalog.setval('domain_events.lock_salt', pg_catalog.hashtextextended(pg_catalog.concat(pg_catalog.gen_random_uuid(), pg_catalog.gen_random_uuid()), 0));
 end $$;
 
+-- A constant of every plan that it is called in. A session that made its plans before a restore of the salt takes other keys than
+-- those after it: then the unique key alone decides.
+create function domain_events._lock_salt() returns bigint
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return pg_sequence_last_value('domain_events.lock_salt');
+end
+$$;
+
+comment on function domain_events._lock_salt() is 'The secret number of lock_salt; a constant of the plan that it is called in';
+
 create function domain_events._stream_key(aggregate_type text, aggregate_id text) returns bigint
 language sql volatile
 as $$
   -- 64 bits of hash: two streams share a key once in 2^64 pairs, and a small number that an application locks is nobody's.
-  select pg_catalog.hashtextextended(aggregate_id, pg_catalog.hashtextextended(aggregate_type, pg_catalog.pg_sequence_last_value('domain_events.lock_salt')))
+  select pg_catalog.hashtextextended(aggregate_id, pg_catalog.hashtextextended(aggregate_type, domain_events._lock_salt()))
 $$;
 
 comment on function domain_events._stream_key(text, text) is 'The advisory lock key of a stream';

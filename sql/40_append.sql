@@ -269,47 +269,45 @@ as $$
 #variable_conflict use_variable
 declare
   stored domain_events.events;
-  key bigint;
   head_version bigint;
   head_position bigint;
   head_recorded_at timestamptz;
   recorded timestamptz;
-  new_id uuid;
-  position bigint;
 begin
   -- The usual append, written out: one good event, nothing else asked for or set, the transaction's first, and the stream's lock
   -- is free. 1.8 times a bare INSERT instead of 2.5. Whatever is unusual goes the long way, with the same result.
-  if aggregate_type <> '' and aggregate_id <> '' and event_type <> '' and event_data is not null and schema_version >= 1
+  -- Each operator costs more to prepare (1,000 instructions) than to run.
+  if '' <> all (array[aggregate_type, aggregate_id, event_type]) and event_data is not null and schema_version >= 1
      and octet_length(aggregate_type) <= 255 and octet_length(aggregate_id) <= 1024 and octet_length(event_type) <= 255
      and not starts_with(aggregate_type, 'domain_events.')
      and num_nulls(metadata, expected_version, event_id, caused_by, correlation_id, causation_id) = 6
-     and coalesce(current_setting('domain_events.actor', true), '') = ''
-     and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
-     and coalesce(current_setting('domain_events.causation_id', true), '') = ''
-     and coalesce(current_setting('domain_events.metadata', true), '') = ''
-     and coalesce(current_setting('domain_events._kept_locks', true), '') = '' and domain_events._is_ascii(session_user)
+     and ('' <> any (array[current_setting('domain_events.actor', true), current_setting('domain_events.correlation_id', true),
+                           current_setting('domain_events.causation_id', true), current_setting('domain_events.metadata', true),
+                           current_setting('domain_events._kept_locks', true)])) is not true
+     and session_user = domain_events._planned_user()
      and current_setting('transaction_isolation') = 'read committed' and current_setting('transaction_read_only') = 'off' then
-    key := domain_events._stream_key(aggregate_type, aggregate_id);
-    if pg_try_advisory_xact_lock(key) and set_config('domain_events._kept_locks', '1', true) is not null then
+    if pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id))
+       and set_config('domain_events._kept_locks', '1', true) is not null then
       select e.aggregate_version, e.recorded_at, e.global_position into head_version, head_recorded_at, head_position
         from domain_events.events e
        where e.aggregate_type = append_event.aggregate_type and e.aggregate_id = append_event.aggregate_id
        order by e.aggregate_version desc limit 1;
       recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
-      new_id := domain_events.uuid_v7();
-      -- The transaction has its number before the position is drawn.
-      position := case when pg_current_xact_id() is not null then nextval('domain_events.events_global_position_seq') end;
       insert into domain_events.events
         (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by,
          schema_version, occurred_at, recorded_at)
-      select position, new_id, aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data, session_user,
-             schema_version, coalesce(occurred_at, recorded), recorded
-       -- It may be taken, or too low, where the sequence was set back: the long way tells.
-       where (position > head_position) is not false
+      values
+        -- The transaction has its number before the position is drawn.
+        (case when pg_current_xact_id() is not null then nextval('domain_events.events_global_position_seq') end,
+         domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data, session_user,
+         schema_version, coalesce(occurred_at, recorded), recorded)
       on conflict do nothing
       returning * into stored;
-      if found then
+      -- The position may be taken, or too low, where the sequence was set back.
+      if found and (stored.global_position > head_position) is not false then
         return stored;
+      elsif found then
+        perform domain_events._check_positions(stored.global_position);
       end if;
     end if;
   end if;

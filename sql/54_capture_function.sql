@@ -101,19 +101,21 @@ declare
               where k.capture_id = config.capture_id order by p.relation, p.place_id) as p))
   else format($d$
 declare
-  _place constant jsonb := case when tg_op = 'DELETE' then '{}' else %L::jsonb end;$d$,
-    case when config.shares_type then jsonb_build_object('in_table', domain_events._place_of(config.aggregate_type, config.relation)) else '{}' end)
+  _place constant jsonb := %s;$d$,
+    case when config.shares_type
+         then format('case when tg_op = ''DELETE'' then ''{}'' else %L::jsonb end', jsonb_build_object('in_table', domain_events._place_of(config.aggregate_type, config.relation)))
+         else '''{}''' end)
   end || $d$
   _op text := tg_op; _id text; _old_id text;
   _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
   _type text; _origin text; _newest text; _told_by xid; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
   _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
-  _transaction xid8; _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
+  _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
   _key bigint; _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text; _constraint text; _drawn bigint;
 $d$;
   -- A trigger that somebody made with this function by hand: never in the way of a write, and never a second telling of it.
   by_hand := format($b$
-  if tg_name not in (%3$L, %4$L, %5$L, ' domain_events_capture', ' domain_events_truncate') then
+  if tg_name <> %3$L and tg_name not in (%4$L, %5$L, ' domain_events_capture', ' domain_events_truncate') then
     perform domain_events._check_trigger(tg_when, tg_level, tg_op);
     if tg_when = 'BEFORE' and %1$s then
       return case tg_op when 'DELETE' then old else new end;
@@ -303,26 +305,27 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     if _query is null and _late is null and coalesce(current_setting('domain_events.actor', true), '') = ''
        and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
        and coalesce(current_setting('domain_events.causation_id', true), '') = ''
-       and coalesce(current_setting('domain_events.metadata', true), '') = '' and domain_events._is_ascii(session_user) then
+       and coalesce(current_setting('domain_events.metadata', true), '') = '' and session_user = domain_events._planned_user() then
       if _op <> 'INSERT' then
-        select e.aggregate_version, e.global_position, e.recorded_at, e.transaction_id, e.origin, e.event_type, e.xmin
-          into _version, _position, _before, _transaction, _origin, _newest, _told_by
+        select e.aggregate_version, e.global_position, e.recorded_at, e.origin, e.event_type, e.xmin
+          into _version, _position, _before, _origin, _newest, _told_by
           from domain_events.events e
          where e.aggregate_type = %5$L and e.aggregate_id = _id
          order by e.aggregate_version desc limit 1;
       end if;
       if (_op = 'INSERT' and _id is not null) or (_position > %9$s and _origin = 'captured'
-                                                  and case _op when 'DELETE' then _transaction <> pg_current_xact_id() else %20$s end) then
+                                                  and case _op when 'DELETE' then age(_told_by) > 0 else %20$s end) then
         _key := domain_events._stream_key(%5$L, _id);
         _is_locked := pg_try_advisory_lock(_key);
         if _is_locked then
           _recorded := greatest(clock_timestamp(), _before + interval '1 microsecond');
           _event_id := domain_events.uuid_v7();
+          -- A row has been written: the transaction has its number.
+          _drawn := nextval('domain_events.events_global_position_seq');
           insert into domain_events.events
-            (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
-          values (_event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded, 'captured')
-          on conflict do nothing
-          returning global_position into _drawn;
+            (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
+          values (_drawn, _event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded, domain_events._captured())
+          on conflict on constraint uk_aggregate_version do nothing;
           if found then
             if _drawn < _position then
               perform domain_events._check_positions(_drawn);
@@ -400,7 +403,7 @@ $b$,
     end if;
     if %5$s then
       if _constraint = 'events_pkey' then
-        perform domain_events._check_positions();
+        perform domain_events._check_positions(currval('domain_events.events_global_position_seq'));
       end if;
       raise;
     end if;

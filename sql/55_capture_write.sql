@@ -433,7 +433,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   if code = '23505' and constraint_name = 'events_pkey' then
-    perform domain_events._check_positions();
+    perform domain_events._check_positions(currval('domain_events.events_global_position_seq'));
   end if;
 exception when object_not_in_prerequisite_state then
   get stacked diagnostics code = returned_sqlstate, message = message_text;

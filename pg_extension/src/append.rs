@@ -323,7 +323,7 @@ pub fn next_own_version(call: Call) -> Result<Datum> {
 }
 
 fn next(stream: &Stream) -> Result<Datum> {
-    let store = Store::open()?;
+    let store = Store::open_to_look()?;
     let mut lock = StreamLock::acquire(stream, Purpose::Hold);
     let head = settle(&store, stream, &mut lock)?;
     head.version.checked_add(1).map(Datum::from).ok_or(Error::NoVersionLeft)
@@ -335,7 +335,7 @@ pub fn next_aggregate_version(call: Call) -> Result<Datum> {
     let table = call
         .oid(2)
         .ok_or(Error::NullArgument { name: "event_table", hint: "Leave it out for the event store itself." })?;
-    let store = Store::open()?;
+    let store = Store::open_to_look()?;
     if table == store.oid() {
         return next(&stream(call.text(0), call.text(1))?);
     }

@@ -10,14 +10,17 @@ use super::relation::Open;
 use super::subtransaction::current_subtransaction;
 
 thread_local! {
-    /// The relations that this transaction has locked, and the subtransaction that did it: locks last until it ends.
-    static LOCKED: RefCell<Option<(Rc<Info>, u32)>> = const { RefCell::new(None) };
+    /// The relations that this transaction has locked, whether the sequence is one of them, and the subtransaction that did it:
+    /// locks last until it ends.
+    static LOCKED: RefCell<Option<(Rc<Info>, bool, u32)>> = const { RefCell::new(None) };
 }
 
 /// Locks the table and its indexes as an INSERT does. False when it has changed while somebody else held it: what is known
-/// of it is out of date.
-pub fn lock(info: &Rc<Info>) -> bool {
-    if LOCKED.with_borrow(|locked| locked.as_ref().is_some_and(|(known, _)| Rc::ptr_eq(known, info))) {
+/// of it is out of date. The sequence is locked only for who draws positions.
+pub fn lock(info: &Rc<Info>, draws: bool) -> bool {
+    let is_held =
+        |(known, with_sequence, _): &(Rc<Info>, bool, u32)| Rc::ptr_eq(known, info) && (*with_sequence || !draws);
+    if LOCKED.with_borrow(|locked| locked.as_ref().is_some_and(is_held)) {
         return true;
     }
     drop(Open::table(info.events, pg_sys::RowExclusiveLock));
@@ -27,9 +30,11 @@ pub fn lock(info: &Rc<Info>) -> bool {
     for index in &info.indexes {
         drop(Open::index(index.oid, pg_sys::RowExclusiveLock));
     }
-    // SAFETY: as nextval() does, which finds it held. No other lock of ours keeps its definition as it is.
-    unsafe { pg_sys::LockRelationOid(info.sequence.oid, pg_sys::RowExclusiveLock as i32) };
-    LOCKED.with_borrow_mut(|locked| *locked = Some((info.clone(), current_subtransaction())));
+    if draws {
+        // SAFETY: as nextval() does, which finds it held. No other lock of ours keeps its definition as it is.
+        unsafe { pg_sys::LockRelationOid(info.sequence.oid, pg_sys::RowExclusiveLock as i32) };
+    }
+    LOCKED.with_borrow_mut(|locked| *locked = Some((info.clone(), draws, current_subtransaction())));
     info.is_current()
 }
 
@@ -41,7 +46,7 @@ pub fn forget() {
 /// A subtransaction is rolled back, and with it those that began after it.
 pub fn roll_back(subtransaction: u32) {
     LOCKED.with_borrow_mut(|locked| {
-        if locked.as_ref().is_some_and(|(_, taken_in)| *taken_in >= subtransaction) {
+        if locked.as_ref().is_some_and(|(_, _, taken_in)| *taken_in >= subtransaction) {
             *locked = None;
         }
     });

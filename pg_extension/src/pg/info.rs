@@ -48,7 +48,7 @@ pub struct Info {
 }
 
 /// Constraints that `append` and `capture` enforce themselves.
-const KNOWN_CHECKS: [&CStr; 2] = [c"events_aggregate_version_check", c"events_origin_check"];
+const KNOWN_CHECKS: [&CStr; 1] = [c"events_aggregate_version_check"];
 pub const COLUMNS: usize = shape::EVENTS.len();
 /// aggregate_type, aggregate_id, aggregate_version
 const KEY: [i16; 3] = [4, 5, 6];

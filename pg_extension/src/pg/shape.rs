@@ -11,6 +11,8 @@ use crate::error::{Error, Result};
 
 pub struct Expected {
     name: &'static CStr,
+    /// The store's own type over `type_oid`.
+    domain: Option<&'static CStr>,
     type_oid: Oid,
     /// collate "C"
     in_c: bool,
@@ -58,8 +60,13 @@ pub fn check_events(table: &Open) -> Result<()> {
         if unsafe { CStr::from_ptr(found.attname.data.as_ptr()) } != expected.name {
             return wrong(format!("Column {} is not {name}.", index + 1));
         }
-        if found.atttypid != expected.type_oid || found.atttypmod != -1 {
-            return wrong(format!("Column {name} is not of type {}.", type_name(expected.type_oid)));
+        let type_oid = match expected.domain {
+            None => expected.type_oid,
+            Some(name) => domain(class.relnamespace, name, expected.type_oid)
+                .ok_or_else(|| altered(name, format!("It is no domain over {}.", type_name(expected.type_oid))))?,
+        };
+        if found.atttypid != type_oid || found.atttypmod != -1 {
+            return wrong(format!("Column {name} is not of type {}.", type_name(type_oid)));
         }
         if expected.required && !found.attnotnull {
             return wrong(format!("Column {name} may be null."));
@@ -69,6 +76,22 @@ pub fn check_events(table: &Open) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// The domain of this name, if it is one over this type.
+fn domain(schema: Oid, name: &CStr, base: Oid) -> Option<Oid> {
+    // SAFETY: look-ups in the catalogue, by a name that is a C string.
+    unsafe {
+        let found = pg_sys::GetSysCacheOid(
+            pg_sys::SysCacheIdentifier::TYPENAMENSP as i32,
+            pg_sys::Anum_pg_type_oid as pg_sys::AttrNumber,
+            pg_sys::Datum::from(name.as_ptr()),
+            pg_sys::Datum::from(schema),
+            pg_sys::Datum::from(0),
+            pg_sys::Datum::from(0),
+        );
+        (found != Oid::INVALID && pg_sys::getBaseType(found) == base).then_some(found)
+    }
 }
 
 fn type_name(type_oid: Oid) -> String {

@@ -126,6 +126,15 @@ enum Plain {
 impl Store {
     /// Refuses where nothing may be written, as any INSERT does.
     pub fn open() -> Result<Store> {
+        Store::open_for(true)
+    }
+
+    /// As `open`, for who stores nothing: no position is drawn.
+    pub fn open_to_look() -> Result<Store> {
+        Store::open_for(false)
+    }
+
+    fn open_for(draws: bool) -> Result<Store> {
         // SAFETY: plain globals and checks of the backend.
         unsafe {
             if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
@@ -136,7 +145,7 @@ impl Store {
             }
         }
         let mut info = Info::get()?;
-        while !super::held::lock(&info) {
+        while !super::held::lock(&info, draws) {
             info = Info::get()?;
         }
         let table = Open::table(info.events, pg_sys::NoLock);

@@ -37,7 +37,7 @@ fn events_has_the_promised_columns(db: &Db) {
          schema_version|integer|not null|\n\
          occurred_at|timestamp with time zone|not null|\n\
          recorded_at|timestamp with time zone|not null|\n\
-         origin|text|not null|C"
+         origin|domain_events.event_origin|not null|C"
     );
 }
 
