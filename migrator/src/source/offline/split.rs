@@ -19,6 +19,9 @@ const STARTS: [&str; 4] = ["create ", "alter ", "comment ", "drop "];
 const DOWN: [&str; 6] =
     ["-- +goose down", "-- +migrate down", "-- migrate:down", "-- +micrate down", "--//@undo", "-- //@undo"];
 
+/// Bytes of the longest word that is asked for.
+const LONGEST: usize = 8;
+
 /// Reads statements one by one.
 pub struct Statements<'t> {
     text: &'t str,
@@ -103,6 +106,14 @@ impl<'t> Iterator for Statements<'t> {
         while at < bytes.len() {
             let rest = &self.text[at..];
             let here = bytes[at];
+            if is_word(here) {
+                let length = rest.bytes().position(|b| !is_word(b)).unwrap_or(rest.len());
+                // those that are asked for are short
+                word = if length <= LONGEST { rest[..length].to_lowercase() } else { "a longer one".into() };
+                start.get_or_insert(at);
+                at += length;
+                continue;
+            }
             let mut open = None;
             let mut next = at + rest.chars().next().map_or(1, char::len_utf8);
             match here {
@@ -159,23 +170,19 @@ impl<'t> Iterator for Statements<'t> {
                 }
                 _ => {}
             }
-            if here.is_ascii_alphanumeric() || here == b'_' || here >= 0x80 {
-                word.extend(rest.chars().next().into_iter().flat_map(char::to_lowercase));
-            } else {
-                // BEGIN ATOMIC .. END holds semicolons
-                match word.as_str() {
-                    "atomic" if before == "begin" => atomic = 1,
-                    "case" if atomic > 0 => atomic += 1,
-                    "end" if atomic > 0 => atomic -= 1,
-                    _ => {}
-                }
-                if !word.is_empty() {
-                    before = std::mem::take(&mut word);
-                }
-                // `end;`: the semicolon was looked at before its word was
-                if here == b';' && depth <= 0 && atomic <= 0 {
-                    continue;
-                }
+            // BEGIN ATOMIC .. END holds semicolons
+            match word.as_str() {
+                "atomic" if before == "begin" => atomic = 1,
+                "case" if atomic > 0 => atomic += 1,
+                "end" if atomic > 0 => atomic -= 1,
+                _ => {}
+            }
+            if !word.is_empty() {
+                before = std::mem::take(&mut word);
+            }
+            // `end;`: the semicolon was looked at before its word was
+            if here == b';' && depth <= 0 && atomic <= 0 {
+                continue;
             }
             if !here.is_ascii_whitespace() {
                 start.get_or_insert(at);
@@ -191,6 +198,10 @@ impl<'t> Iterator for Statements<'t> {
         self.at = bytes.len();
         start.map(|start| piece(start, bytes.len().min(at), None))
     }
+}
+
+fn is_word(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80
 }
 
 fn comment_end(rest: &str) -> Option<usize> {

@@ -263,6 +263,12 @@ impl Skip {
             let byte = bytes[at];
             match &mut self.within {
                 Within::Plain => {
+                    if is_word(byte) {
+                        let length = bytes[at..limit].iter().position(|b| !is_word(*b)).unwrap_or(limit - at);
+                        at += length;
+                        self.before = [if length > 1 { bytes[at - 2] } else { self.before[1] }, bytes[at - 1]];
+                        continue;
+                    }
                     match byte {
                         b'\'' | b'"' => {
                             let escapes = matches!(self.before[1], b'e' | b'E') && !is_word(self.before[0]);
