@@ -95,7 +95,9 @@ impl Session {
                 .iter()
                 .filter_map(|message| match message {
                     SimpleQueryMessage::Row(row) => {
-                        Some((0..row.len()).map(|i| row.get(i).map(str::to_owned)).collect())
+                        // what a superuser's cast has made of bytes is shown as what it is, and equals nothing
+                        let value = |i| row.try_get(i).unwrap_or(Some("(bytes that are no UTF-8)"));
+                        Some((0..row.len()).map(|i| value(i).map(str::to_owned)).collect())
                     }
                     _ => None,
                 })

@@ -195,7 +195,7 @@ fn assess_kept(args: &UninstallArgs, events: i64) -> Result<Assessment, Error> {
     Ok(Assessment { events, captured: Vec::new(), dependents: Dependents::default(), steps })
 }
 
-/// The events move into a fresh schema of the old name together with the function that keeps them append-only; all the rest
+/// The events move into a fresh schema of the old name together with the type of a column and the function that keeps them append-only; all the rest
 /// goes with the old schema. No list of objects, so none can be forgotten.
 fn keep_events(owner: &str) -> Vec<Step> {
     let owner = quote_ident(owner);
@@ -214,6 +214,7 @@ fn keep_events(owner: &str) -> Vec<Step> {
             format!(
                 "alter table {DISCARD}.events alter column event_id set default pg_catalog.gen_random_uuid();\n\
              alter table {DISCARD}.events set schema {SCHEMA};\n\
+             alter domain {DISCARD}.event_origin set schema {SCHEMA};\n\
              alter function {DISCARD}._refuse_change() set schema {SCHEMA};"
             ),
         ),

@@ -54,6 +54,7 @@ fn keep_events_leaves_the_table_readable_and_append_only() {
         owner.table("select proname from pg_proc where pronamespace = 'domain_events'::regnamespace"),
         "_refuse_change"
     );
+    assert_eq!(owner.one("select count(origin) = count(*) from domain_events.events"), "t");
     owner.error("delete from domain_events.events").expect_code("23001");
     owner.error("truncate domain_events.events").expect_code("23001");
     owner.run(
