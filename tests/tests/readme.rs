@@ -85,7 +85,8 @@ fn every_target_it_names_exists() {
     let readme = readme();
     let mut count = 0;
     for rest in readme.split("`make ").skip(1).chain(readme.split("\nmake ").skip(1)) {
-        let target: String = rest.chars().take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-').collect();
+        let target: String =
+            rest.chars().take_while(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || *c == '-').collect();
         assert!(makefile.contains(&format!("\n{target}:")), "the README names `make {target}`, which does not exist");
         count += 1;
     }
