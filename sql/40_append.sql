@@ -144,11 +144,10 @@ begin
         from (select greatest(clock_timestamp(), head.recorded_at + interval '1 microsecond') as recorded_at) as now
       on conflict do nothing
       returning * into stored;
-      if found and mismatch is not true then
-        if stored.global_position < head.global_position then
-          perform domain_events._check_positions(stored.global_position);
-        end if;
+      if found and mismatch is not true and (stored.global_position > head.global_position) is not false then
         return stored;
+      elsif found and mismatch is not true then
+        perform domain_events._check_positions(stored.global_position);
       elsif not found then
         perform domain_events._check_positions();
       end if;

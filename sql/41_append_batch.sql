@@ -78,12 +78,13 @@ language plpgsql volatile
 as $$
 declare
   stored domain_events.events[];
+  is_behind boolean;
   signal text;
 begin
   with head as materialized (
-    select coalesce(max(h.aggregate_version), 0) as version,
+    select coalesce(max(h.aggregate_version), 0) as version, max(h.global_position) as position,
            greatest(clock_timestamp(), max(h.recorded_at) + interval '1 microsecond') as recorded_at
-      from (select e.aggregate_version, e.recorded_at from domain_events.events e
+      from (select e.aggregate_version, e.recorded_at, e.global_position from domain_events.events e
              where e.aggregate_type = part[1].aggregate_type and e.aggregate_id = part[1].aggregate_id
              order by e.aggregate_version desc limit 1) as h
   ), inserted as (
@@ -99,9 +100,12 @@ begin
     on conflict do nothing
     returning events.*
   )
-  select array_agg(i::domain_events.events order by i.aggregate_version) into stored from inserted as i;
+  select array_agg(i::domain_events.events order by i.aggregate_version), min(i.global_position) <= (select h.position from head as h)
+    into stored, is_behind from inserted as i;
   if coalesce(cardinality(stored), 0) < cardinality(part) then
     raise exception 'batch' using errcode = 'DE001', constraint = '_batch';  -- undoes what was inserted
+  elsif is_behind then
+    perform domain_events._check_positions(stored[1].global_position);
   end if;
   return stored;
 exception when sqlstate 'DE001' then
@@ -126,9 +130,10 @@ declare
   event domain_events.events;
   version bigint := domain_events._stream_version(part[1].aggregate_type, part[1].aggregate_id);
   before timestamptz;
+  last bigint;
   signal text;
 begin
-  select e.recorded_at into before
+  select e.recorded_at, e.global_position into before, last
     from domain_events.events e
    where e.aggregate_type = part[1].aggregate_type and e.aggregate_id = part[1].aggregate_id and e.aggregate_version = version;
   foreach event in array part loop
@@ -139,6 +144,8 @@ begin
       event.metadata, event.correlation_id, event.causation_id, event.caused_by, event.schema_version, event.occurred_at, before);
     if one.aggregate_version is null then
       raise exception 'batch' using errcode = 'DE001', constraint = '_batch';  -- undoes what was inserted
+    elsif one.global_position <= last then
+      perform domain_events._check_positions(one.global_position);
     end if;
     stored := stored || one;
   end loop;
@@ -175,11 +182,6 @@ begin
     end if;
     if stored is not null then
       actual := stored[1].aggregate_version - 1;
-      if stored[1].global_position < (select e.global_position from domain_events.events e
-                                       where e.aggregate_type = part[1].aggregate_type and e.aggregate_id = part[1].aggregate_id
-                                         and e.aggregate_version = actual) then
-        perform domain_events._check_positions(stored[1].global_position);
-      end if;
       if expected_version <> actual then
         perform domain_events._raise_version(part[1].aggregate_type, part[1].aggregate_id, expected_version, actual);
       end if;

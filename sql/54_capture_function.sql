@@ -115,13 +115,15 @@ declare
 $d$;
   -- A trigger that somebody made with this function by hand: never in the way of a write, and never a second telling of it.
   by_hand := format($b$
-  if tg_name <> %3$L and tg_name not in (%4$L, %5$L, ' domain_events_capture', ' domain_events_truncate') then
-    perform domain_events._check_trigger(tg_when, tg_level, tg_op);
-    if tg_when = 'BEFORE' and %1$s then
-      return case tg_op when 'DELETE' then old else new end;
-    end if;
-    if domain_events._has_trigger(tg_relid, %2$s, tg_when, tg_op) then
-      return null;
+  if tg_name <> %3$L then
+    if tg_name not in (%4$L, %5$L, ' domain_events_capture', ' domain_events_truncate') then
+      perform domain_events._check_trigger(tg_when, tg_level, tg_op);
+      if tg_when = 'BEFORE' and %1$s then
+        return case tg_op when 'DELETE' then old else new end;
+      end if;
+      if domain_events._has_trigger(tg_relid, %2$s, tg_when, tg_op) then
+        return null;
+      end if;
     end if;
   end if;
 $b$, case when is_partitioned
@@ -302,10 +304,10 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
 %7$s
     end case;
 
-    if _query is null and _late is null and coalesce(current_setting('domain_events.actor', true), '') = ''
-       and coalesce(current_setting('domain_events.correlation_id', true), '') = ''
-       and coalesce(current_setting('domain_events.causation_id', true), '') = ''
-       and coalesce(current_setting('domain_events.metadata', true), '') = '' and session_user = domain_events._planned_user() then
+    if _query is null and _late is null
+       and ('' <> any (array[current_setting('domain_events.actor', true), current_setting('domain_events.correlation_id', true),
+                             current_setting('domain_events.causation_id', true), current_setting('domain_events.metadata', true)])) is not true
+       and session_user = domain_events._planned_user() then
       if _op <> 'INSERT' then
         select e.aggregate_version, e.global_position, e.recorded_at, e.origin, e.event_type, e.xmin
           into _version, _position, _before, _origin, _newest, _told_by
@@ -326,11 +328,10 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
             (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
           values (_drawn, _event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded, domain_events._captured())
           on conflict on constraint uk_aggregate_version do nothing;
-          if found then
-            if _drawn < _position then
-              perform domain_events._check_positions(_drawn);
-            end if;
+          if found and (_drawn > _position) is not false then
             _told := coalesce(_version, 0);
+          elsif found then
+            perform domain_events._check_positions(_drawn);
           end if;
           _is_locked := not pg_advisory_unlock(_key);
         end if;
