@@ -5,20 +5,20 @@ create sequence domain_events.events_global_position_seq as bigint;
 comment on sequence domain_events.events_global_position_seq is
   'Positions of events. Drawn before commit: their order is not the order of commits.';
 
--- A UUIDv7: a random UUID whose first 48 bits become milliseconds and whose version becomes 7 by two bits of the nibble 4. Rising ids keep the index on
--- event_id dense; 18 and later have uuidv7() built in, this expression gives the same layout on 13 and later.
+-- A UUIDv7 is a random UUID whose first 48 bits are milliseconds, followed by the version; the next 12 bits are the fraction of the
+-- millisecond here, as in uuidv7() of PostgreSQL 18. Rising ids keep the index on event_id dense.
 create function domain_events.uuid_v7() returns uuid
 language sql volatile parallel safe
 as $$
-  select pg_catalog.encode(pg_catalog.set_bit(pg_catalog.set_bit(
+  -- 65,536 parts of a millisecond, of whose 16 bits the upper four make room for the 7. Few operators: each costs every event 1,000 instructions.
+  select pg_catalog.encode(
            overlay(pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
-                   placing substring(pg_catalog.int8send((pg_catalog.floor(pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 1000))::bigint) from 3)
-                   from 1 for 6),
-           52, 1), 53, 1), 'hex')::uuid
+                   placing pg_catalog.int8send((pg_catalog.date_part('epoch', pg_catalog.clock_timestamp()) * 65536000)::bigint & ~61440::bigint | 28672::bigint)
+                   from 1 for 8), 'hex')::uuid
 $$;
 
 comment on function domain_events.uuid_v7() is
-  'A new UUID of version 7: its first 48 bits are the milliseconds since 1970, the rest is random.';
+  'A new UUID of version 7: its first 48 bits are the milliseconds since 1970, the next 12 their fraction, the rest is random.';
 
 -- A check of the table would be read from its text by every INSERT, 41,000 instructions; that of a type is kept.
 create domain domain_events.event_origin as text
@@ -32,6 +32,12 @@ language sql immutable set search_path = pg_catalog, pg_temp
 as $$ select 'captured'::domain_events.event_origin $$;
 
 comment on function domain_events._captured() is 'The origin of captured events, a constant that need not be checked again';
+
+create function domain_events._appended() returns domain_events.event_origin
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$ select 'appended'::domain_events.event_origin $$;
+
+comment on function domain_events._appended() is 'The origin of appended events: see _captured()';
 
 create table domain_events.events (
   global_position   bigint not null default nextval('domain_events.events_global_position_seq'),

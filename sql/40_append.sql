@@ -136,11 +136,11 @@ begin
     elsif snapshot_is_fixed or mismatch is not true then
       insert into domain_events.events
         (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
-         correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at)
+         correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin)
       select coalesce(event.event_id, domain_events.uuid_v7()), event.aggregate_type, event.aggregate_id,
              coalesce(head.aggregate_version, 0) + 1, event.event_type, event.event_name, event.event_data, event.metadata,
              event.correlation_id, event.causation_id, event.caused_by, event.schema_version,
-             coalesce(event.occurred_at, now.recorded_at), now.recorded_at
+             coalesce(event.occurred_at, now.recorded_at), now.recorded_at, domain_events._appended()
         from (select greatest(clock_timestamp(), head.recorded_at + interval '1 microsecond') as recorded_at) as now
       on conflict do nothing
       returning * into stored;
@@ -277,8 +277,7 @@ begin
   -- is free. 1.8 times a bare INSERT instead of 2.5. Whatever is unusual goes the long way, with the same result.
   -- Each operator costs more to prepare (1,000 instructions) than to run.
   if '' <> all (array[aggregate_type, aggregate_id, event_type]) and event_data is not null and schema_version >= 1
-     and octet_length(aggregate_type) <= 255 and octet_length(aggregate_id) <= 1024 and octet_length(event_type) <= 255
-     and not starts_with(aggregate_type, 'domain_events.')
+     and octet_length(aggregate_type || event_type || aggregate_id) <= 255 and not starts_with(aggregate_type, 'domain_events.')
      and num_nulls(metadata, expected_version, event_id, caused_by, correlation_id, causation_id) = 6
      and ('' <> any (array[current_setting('domain_events.actor', true), current_setting('domain_events.correlation_id', true),
                            current_setting('domain_events.causation_id', true), current_setting('domain_events.metadata', true),
@@ -294,12 +293,12 @@ begin
       recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
       insert into domain_events.events
         (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by,
-         schema_version, occurred_at, recorded_at)
+         schema_version, occurred_at, recorded_at, origin)
       values
         -- The transaction has its number before the position is drawn.
         (case when pg_current_xact_id() is not null then nextval('domain_events.events_global_position_seq') end,
          domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data, session_user,
-         schema_version, coalesce(occurred_at, recorded), recorded)
+         schema_version, coalesce(occurred_at, recorded), recorded, domain_events._appended())
       on conflict do nothing
       returning * into stored;
       -- The position may be taken, or too low, where the sequence was set back.

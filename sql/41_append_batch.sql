@@ -90,10 +90,10 @@ begin
   ), inserted as (
     insert into domain_events.events
       (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
-       correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at)
+       correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin)
     select coalesce(e.event_id, domain_events.uuid_v7()), e.aggregate_type, e.aggregate_id, head.version + e.ordinality,
            e.event_type, e.event_name, e.event_data, e.metadata, e.correlation_id, e.causation_id, e.caused_by,
-           e.schema_version, coalesce(e.occurred_at, r.recorded_at), r.recorded_at
+           e.schema_version, coalesce(e.occurred_at, r.recorded_at), r.recorded_at, domain_events._appended()
       from head, unnest(part) with ordinality as e
      cross join lateral (select head.recorded_at + (e.ordinality - 1) * interval '1 microsecond' as recorded_at) as r
      order by e.ordinality

@@ -227,9 +227,6 @@ impl<'a> Shared<'a> {
                 "Use append_events(events, expected) for several streams.",
             ));
         }
-        let stream = append::stream(own_type.or(default_type), own_id.or(default_id))?;
-        let defaults = "Leave event_data and schema_version out to get their defaults.";
-        let event_type = text("event_type")?.ok_or(Error::NullArgument { name: "event_type", hint: defaults })?;
         let typed = |name: &str, kind: input::Kind| -> Result<Option<Datum>> {
             let Some(value) = text(name)? else { return Ok(None) };
             input::parse(kind, value).map(Some).map_err(|detail| Error::BadElement {
@@ -238,14 +235,20 @@ impl<'a> Shared<'a> {
                 hint: "event_id is a UUID, occurred_at a timestamp with time zone, schema_version an integer.",
             })
         };
+        // Values of the wrong type are told before values that an event cannot have, as SQL does.
+        let event_id = typed("event_id", input::Kind::Uuid)?.map(crate::pg::call::uuid_column);
+        let occurred_at = typed("occurred_at", input::Kind::Moment)?.map(|datum| datum.value() as i64);
         let schema_version = typed("schema_version", input::Kind::Integer)?.map_or(1, |datum| datum.value() as i32);
+        let stream = append::stream(own_type.or(default_type), own_id.or(default_id))?;
+        let defaults = "Leave event_data and schema_version out to get their defaults.";
+        let event_type = text("event_type")?.ok_or(Error::NullArgument { name: "event_type", hint: defaults })?;
         let metadata = match object.get(b"metadata") {
             None | Some(Value::Null) => None,
             Some(value) => Some(Text::new(&value.to_document()?)),
         };
         check_event(event_type, schema_version, metadata)?;
         Ok(NewEvent {
-            event_id: typed("event_id", input::Kind::Uuid)?.map(crate::pg::call::uuid_column),
+            event_id,
             stream,
             event_type,
             event_name: text("event_name")?,
@@ -263,7 +266,7 @@ impl<'a> Shared<'a> {
             causation_id: text("causation_id")?.or(self.context.causation_id),
             caused_by: text("caused_by")?.or(Some(self.context.caused_by)),
             schema_version,
-            occurred_at: typed("occurred_at", input::Kind::Moment)?.map(|datum| datum.value() as i64),
+            occurred_at,
             origin: Origin::Appended,
         })
     }

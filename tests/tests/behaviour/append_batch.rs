@@ -94,6 +94,8 @@ fn bad_batches_are_refused(db: &Db) {
             "22023",
         ),
         ("'[{\"event_type\": \"A\"}]'::jsonb", "22004"),
+        // of two faults the one that a cast meets is told
+        ("'[{\"event_type\": \"A\", \"schema_version\": 1.5}]'::jsonb", "22023"),
         ("'[{\"event_type\": \"A\", \"aggregate_type\": \"User\", \"aggregate_id\": \"\"}]'::jsonb", "22023"),
     ] {
         s.error(&format!("select * from domain_events.append_events({arguments})")).expect(code);
