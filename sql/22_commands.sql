@@ -126,7 +126,7 @@ begin
     raise exception 'the table must not be null'
       using errcode = '22004', hint = 'Name a table, for example ''public.users''.';
   end if;
-  select c.relkind, c.relpersistence, c.relispartition, c.relnamespace::regnamespace::text as schema,
+  select c.relkind, c.relpersistence, c.relispartition, (select n.nspname from pg_namespace n where n.oid = c.relnamespace) as schema,
          pg_has_role(c.relowner, 'usage') as mine,
          case c.relkind when 'v' then 'a view' when 'm' then 'a materialized view' when 'f' then 'a foreign table'
                         when 'S' then 'a sequence' when 'i' then 'an index' when 'c' then 'a composite type'

@@ -1,7 +1,8 @@
 -- The next version of a stream in a legacy event table: see the head of 31_legacy_tables.sql.
 
 create function domain_events.legacy_reader(
-  event_table regclass, given int, out source oid, out reader text, out step int, out columns int, out last_version bigint
+  event_table regclass, given int, out source oid, out reader text, out step int, out columns int, out last_version bigint,
+  out reader_oid oid, out reader_xmin xid
 )
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
@@ -33,7 +34,7 @@ begin
     from unnest(known.stream_columns || known.version_column, known.column_numbers) with ordinality as u(name, number, n)
     join pg_attribute a on a.attrelid = known.source and not a.attisdropped
                        and (a.attnum = u.number and known.source_oid = known.source::oid or a.attname = u.name and known.source_oid <> known.source::oid);
-  select p.oid::regproc::text into reader
+  select p.oid::regproc::text, p.oid, p.xmin into reader, reader_oid, reader_xmin
     from pg_proc p
    where p.proname = known.reader and md5(p.prosrc) = known.fingerprint and p.prosecdef and p.proowner = known.relowner and p.provolatile = 'v'
      and p.proargtypes::text = '26 1009 23' and replace(array_to_string(p.proconfig, '|'), '"', '') = 'search_path=pg_catalog, pg_temp|row_security=off'
@@ -89,6 +90,10 @@ begin
   execute format('select %s($1, $2, 1)', found_reader.reader) into key using found_reader.source, stream;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   perform domain_events.hold_legacy_stream(event_table, key);
+  -- The stream may have been waited for, while another function took the reader's place: that would run with the caller's rights.
+  if not exists (select from pg_proc p where p.oid = found_reader.reader_oid and p.xmin = found_reader.reader_xmin) then
+    select * into found_reader from domain_events.legacy_reader(event_table, cardinality(stream));
+  end if;
   -- A statement of its own, so that it sees what the previous holder of the stream committed.
   execute format('select %s($1, $2, $3)', found_reader.reader) into newest using found_reader.source, stream, found_reader.step;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);

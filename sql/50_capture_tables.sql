@@ -21,6 +21,7 @@ create table domain_events.capture_config (
   columns_seen     text[] not null default '{}',
   captured_since   timestamptz not null default pg_catalog.clock_timestamp(),
   captured_by      text not null default domain_events._session_user(),
+  table_owner      name not null,
   constraint capture_config_pkey primary key (capture_id),
   constraint capture_config_relation_key unique (relation),
   constraint capture_config_state_check check (state in ('active', 'paused')),
@@ -52,6 +53,7 @@ comment on column domain_events.capture_config.fail_closed is 'True when a redac
 comment on column domain_events.capture_config.columns_seen is 'Names and types of the columns when they were last recorded';
 comment on column domain_events.capture_config.captured_since is 'When capture was enabled';
 comment on column domain_events.capture_config.captured_by is 'Who enabled it';
+comment on column domain_events.capture_config.table_owner is 'Owner of the table when last looked at: where it was dropped, only they may put another in its place';
 
 create table domain_events.capture_columns (
   rule_id           int generated always as identity,

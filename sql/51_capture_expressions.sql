@@ -29,22 +29,36 @@ $$;
 
 comment on function domain_events._element_type(oid) is 'Element type of an array type, null for anything else';
 
+-- Each type once: of composites within composites there may be 2^n ways to the same one.
+create function domain_events._parts_of_type(type oid) returns table (part oid, relation oid)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return query
+    with recursive below(base) as (
+      select domain_events._base_type(type)
+      union
+      select domain_events._base_type(inner_type.oid)
+        from below b
+        join pg_type t on t.oid = b.base
+       cross join lateral (
+         select t.typelem as oid where t.typelem <> 0 and t.typcategory = 'A'
+          union all
+         select a.atttypid from pg_attribute a where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+       ) as inner_type
+    )
+    select t.oid, nullif(t.typrelid, 0) from below b join pg_type t on t.oid = b.base
+     where not (t.typelem <> 0 and t.typcategory = 'A');
+end
+$$;
+
+comment on function domain_events._parts_of_type(oid) is 'The types that a value of this type is made of, below domains and arrays: composites, with their relations, and what they are made of';
+
 create function domain_events._leaf_types(type oid) returns setof oid
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-declare
-  base oid := domain_events._base_type(type);
-  element oid := domain_events._element_type(base);
-  class oid := (select t.typrelid from pg_type t where t.oid = base and t.typtype = 'c');
 begin
-  if element is not null then
-    return query select domain_events._leaf_types(element);
-  elsif class is not null then
-    return query select domain_events._leaf_types(a.atttypid) from pg_attribute a
-                  where a.attrelid = class and a.attnum > 0 and not a.attisdropped;
-  else
-    return next base;
-  end if;
+  return query select p.part from domain_events._parts_of_type(type) as p where p.relation is null;
 end
 $$;
 

@@ -31,18 +31,8 @@ comment on function domain_events._default_aggregate_type(name) is 'The aggregat
 create function domain_events._composite_relations(type oid) returns setof oid
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-declare
-  base oid := domain_events._base_type(type);
-  element oid := domain_events._element_type(base);
-  class oid := (select t.typrelid from pg_type t where t.oid = base and t.typtype = 'c' and t.oid >= 16384);
 begin
-  if element is not null then
-    return query select domain_events._composite_relations(element);
-  elsif class is not null then
-    return next class;
-    return query select r from pg_attribute a, domain_events._composite_relations(a.atttypid) as r
-                  where a.attrelid = class and a.attnum > 0 and not a.attisdropped;
-  end if;
+  return query select p.relation from domain_events._parts_of_type(type) as p where p.relation >= 16384;
 end
 $$;
 
@@ -204,6 +194,7 @@ begin
      set relation_oid = c.relation::oid,
          store_oid = 'domain_events.events'::regclass::oid,
          table_name = domain_events._qualified_name(c.relation),
+         table_owner = coalesce((select pg_get_userbyid(r.relowner) from pg_class r where r.oid = c.relation), c.table_owner),
          columns_seen = domain_events._columns_signature(domain_events._watched_relations(c.relation)),
          fail_closed = exists (select from unnest(after) as a where a.attnum is null and a.redacted),
          -- Between the tables of a data-only restore the store may still be empty.

@@ -11,12 +11,15 @@ as $$
 #variable_conflict use_column
 declare
   id int;
+  owner oid := (select c.relowner from pg_class c where c.oid = target);
   chosen text := coalesce(_register_capture.aggregate_type,
                           (select domain_events._default_aggregate_type(c.relname) from pg_class c where c.oid = target));
   taken regclass;
+  foreign_table regclass;
 begin
-  if not exists (select from pg_class c where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't' and not c.relispartition
-                    and c.relnamespace::regnamespace::text not in ('domain_events', 'pg_catalog', 'information_schema')) then
+  if not exists (select from pg_class c join pg_namespace n on n.oid = c.relnamespace
+                  where c.oid = target and c.relkind in ('r', 'p') and c.relpersistence <> 't' and not c.relispartition
+                    and n.nspname not in ('domain_events', 'pg_catalog', 'information_schema')) then
     raise exception '% cannot be captured', target
       using errcode = '42809', hint = 'Call domain_events.enable_capture().';
   end if;
@@ -26,13 +29,22 @@ begin
     raise exception 'aggregate type "%" is too long', chosen
       using errcode = '22023', hint = 'The types of its events begin with it, and may have at most 255 bytes.';
   end if;
-  -- One registration at a time: a check and an insert belong together.
-  lock table domain_events.capture_config in share row exclusive mode;
+  -- One registration at a time: a check and an insert belong together. No lock on the table, which everybody's DDL writes.
+  perform pg_advisory_xact_lock(hashtextextended('domain_events.capture_config', domain_events._lock_salt()));
   if exists (select from domain_events.capture_config c where c.relation = target) then
     raise exception 'table % is already captured', target
       using errcode = '42710', hint = 'To change how, disable_capture() it first; its history is kept.';
   end if;
-  -- The capture of a table that was dropped does not keep its name or its type from the next one.
+  -- The capture of a table that was dropped does not keep its name or its type from the next one of its owner. Others would end
+  -- the capture, and the redaction, of what is about to be restored.
+  if exists (select from domain_events.capture_config c
+              where (c.aggregate_type = chosen or c.table_name = domain_events._qualified_name(target))
+                and not exists (select from pg_class gone where gone.oid = c.relation)
+                and pg_has_role(owner, to_regrole(quote_ident(c.table_owner)), 'usage') is not true) then
+    raise exception 'the name of % or its aggregate type "%" belongs to the capture of a table of another owner, which was dropped', target, chosen
+      using errcode = '42710',
+            hint = 'Choose another aggregate_type, or let the store''s owner call domain_events.forget_dropped_tables().';
+  end if;
   delete from domain_events.capture_config c
    where (c.aggregate_type = chosen or c.table_name = domain_events._qualified_name(target))
      and not exists (select from pg_class gone where gone.oid = c.relation);
@@ -40,16 +52,28 @@ begin
   if found and _register_capture.aggregate_type is null then
     raise exception 'aggregate type "%" is already used by table %', chosen, taken
       using errcode = '42710',
-            hint = format('Name one: enable_capture(%L, aggregate_type => ...). Given explicitly, two tables may share a type and its streams.', target);
+            hint = format('Name one: enable_capture(%L, aggregate_type => ...). Given explicitly, two tables of one owner may share a type and its streams.', target);
+  end if;
+  -- Its rows would be told in the streams of the other's, and hold them.
+  select r.oid into foreign_table
+    from pg_class r
+   where (r.oid in (select c.relation from domain_events.capture_config c where c.aggregate_type = chosen)
+          or r.oid in (select p.relation from domain_events.capture_places p where p.aggregate_type = chosen))
+     and r.oid <> target and not pg_has_role(owner, r.relowner, 'usage')
+   order by r.oid limit 1;
+  if found then
+    raise exception 'aggregate type "%" belongs to table % of another owner', chosen, foreign_table
+      using errcode = '42501',
+            hint = format('Name another: enable_capture(%L, aggregate_type => ...). Tables share a type where their owner is one, or the owner of the one has the rights of the other''s.', target);
   end if;
   insert into domain_events.capture_config
     (relation, relation_oid, store_oid, table_name, aggregate_type, include_only, shares_type, event_types, event_name_style,
-     payload, on_failure, baseline, replication, whole_row_after, columns_seen)
+     payload, on_failure, baseline, replication, whole_row_after, columns_seen, table_owner)
   values
     (target, target, 'domain_events.events'::regclass, domain_events._qualified_name(target), chosen,
      _register_capture.include is not null, taken is not null, coalesce(_register_capture.event_types, '[]'), _register_capture.event_name_style,
      _register_capture.payload, _register_capture.on_failure, _register_capture.baseline, _register_capture.replication,
-     domain_events._newest_position(), domain_events._columns_signature(domain_events._watched_relations(target)))
+     domain_events._newest_position(), domain_events._columns_signature(domain_events._watched_relations(target)), pg_get_userbyid(owner))
   returning capture_id into id;
   insert into domain_events.capture_columns (capture_id, attnum, column_name, identity_position, captured, redacted)
   select id, a.attnum, a.attname, array_position(_register_capture.aggregate_id, a.attname::text),

@@ -50,7 +50,8 @@ $$;
 comment on function domain_events._guard_hold() is
   'Event trigger: keeps the table of events in use while something is dropped, so that it is not dropped along';
 
--- Reads the catalogue alone: after a renaming nothing of the store is found by its name.
+-- Reads the catalogue alone: after a renaming nothing of the store is found by its name. Objects are told by their names, not by
+-- their identity, a text that depends on quote_all_identifiers.
 create function domain_events._guard_schema() returns event_trigger
 language plpgsql set search_path = pg_catalog, pg_temp
 as $$
@@ -62,7 +63,7 @@ begin
         using errcode = '23001', hint = 'Run "domain-events uninstall --keep-events": the events are then free to move.';
     end if;
   elsif exists (select from pg_event_trigger_dropped_objects() as d
-                 where d.object_type = 'function' and d.object_identity = 'domain_events._guard_table()') then
+                 where d.object_type = 'function' and d.address_names = '{domain_events,_guard_table}') then
     raise exception 'what protects the event store is not dropped'
       using errcode = '23001', hint = 'Run "domain-events uninstall" to remove the store.';
   end if;
@@ -94,16 +95,14 @@ begin
     return;
   end if;
   if exists (select from pg_event_trigger_dropped_objects() as d
-              where d.object_type = 'table' and d.object_identity = 'domain_events.events')
-     or exists (select from pg_event_trigger_dropped_objects() as d
-                 where d.object_type = 'trigger' and d.object_identity like E'events\\_append\\_only% on domain_events.events') then
+              where d.object_type = 'table' and d.address_names = '{domain_events,events}'
+                 or d.object_type = 'trigger' and d.address_names[:2] = '{domain_events,events}' and starts_with(d.address_names[3], 'events_append_only')) then
     raise exception 'the event store protects its events: neither their table nor its triggers are dropped'
       using errcode = '23001', hint = 'Run "domain-events uninstall" to remove the store.';
   end if;
   if exists (select from pg_event_trigger_dropped_objects() as d
-              where d.object_type = 'function'
-                and d.object_identity in ('domain_events._guard_drop()', 'domain_events._guard_hold()', 'domain_events._guard_schema()',
-                                          'domain_events._follow_ddl()')) then
+              where d.object_type = 'function' and d.address_names[1] = 'domain_events'
+                and d.address_names[2] in ('_guard_drop', '_guard_hold', '_guard_schema', '_follow_ddl')) then
     raise exception 'what protects the event store is not dropped'
       using errcode = '23001', hint = 'Run "domain-events uninstall" to remove the store.';
   end if;

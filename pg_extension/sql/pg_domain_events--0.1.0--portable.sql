@@ -3,6 +3,7 @@
 
 -- Nothing of the store's schema, which may belong to somebody else, is found by its bare name.
 set local search_path = pg_catalog, pg_temp;
+set local quote_all_identifiers = off;
 
 @proof native
 @portable

@@ -6,6 +6,7 @@
 
 -- Nothing of the store's schema, which may belong to somebody else, is found by its bare name.
 set local search_path = pg_catalog, pg_temp;
+set local quote_all_identifiers = off;
 
 -- A library that is missing, or was built for another major version, is told before anything is changed.
 do $$

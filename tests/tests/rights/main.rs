@@ -4,5 +4,6 @@ mod commands;
 mod definers;
 mod hostile;
 mod legacy_keys;
+mod neighbours;
 mod readers;
 mod verbs;
