@@ -46,6 +46,7 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
         lock::forget_all();
         held::forget();
+        settings::forget();
         capture::at_transaction_end();
     }
 }

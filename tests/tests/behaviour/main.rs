@@ -8,6 +8,7 @@ mod capture_defaults;
 mod capture_failures;
 mod capture_identity;
 mod concurrency;
+mod first_change;
 mod legacy_tables;
 mod model;
 mod store;
