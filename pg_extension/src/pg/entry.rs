@@ -77,6 +77,7 @@ unsafe extern "C-unwind" fn at_relation_change(_: Datum, relation: pg_sys::Oid) 
 
 /// Once per backend, when the library is loaded.
 pub fn register() {
+    super::guard::keep_backtraces_out();
     settings::define();
     // SAFETY: the callbacks live as long as the process; past the point of no return they raise no errors, and call
     // nothing of Postgres but to free memory.
