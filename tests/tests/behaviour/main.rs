@@ -7,6 +7,7 @@ mod capture_admin;
 mod capture_defaults;
 mod capture_failures;
 mod capture_identity;
+mod command_cost;
 mod concurrency;
 mod first_change;
 mod legacy_tables;
