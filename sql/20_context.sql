@@ -57,12 +57,8 @@ comment on function domain_events._valid_text(text) is
 -- Who is the one of this name needs no look at its bytes, which costs six times as much. Another user may call a plan that was made
 -- before: that is no matter of right or wrong, only of the longer way.
 create function domain_events._planned_user() returns name
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return case when domain_events._is_ascii(session_user) then session_user else '' end;
-end
-$$;
+language sql immutable
+as $$ select case when domain_events._is_ascii(session_user::text) then session_user else '' end $$;
 
 comment on function domain_events._planned_user() is 'The session''s user if its name is ASCII, else empty; a constant of the plan that it is called in';
 

@@ -12,8 +12,8 @@
 -- wait for the row.
 --
 -- next_aggregate_version() inserts nothing that others would meet, so beside the lock it holds a row of stream_locks (row
--- locks need no room), and it proves its number by inserting that version and taking it back: a writer whose row is not
--- committed yet is waited for.
+-- locks need no room), and it proves its number at the unique key: a writer whose row is not committed yet is waited for. See
+-- _is_taken().
 --
 -- Under REPEATABLE READ and SERIALIZABLE the newest version may be invisible: there the insert meets the invisible row and
 -- raises 40001 by itself.
@@ -33,12 +33,8 @@ end $$;
 -- A constant of every plan that it is called in. A session that made its plans before a restore of the salt takes other keys than
 -- those after it: then the unique key alone decides.
 create function domain_events._lock_salt() returns bigint
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return pg_sequence_last_value('domain_events.lock_salt');
-end
-$$;
+language sql immutable
+as $$ select pg_catalog.pg_sequence_last_value('domain_events.lock_salt') $$;
 
 comment on function domain_events._lock_salt() is 'The secret number of lock_salt; a constant of the plan that it is called in';
 
@@ -199,7 +195,9 @@ $$;
 comment on function domain_events._check_writable() is 'Raises 25006 in a read-only transaction and on a standby';
 
 -- One row per stream that next_aggregate_version() was asked for: a row lock needs no room in the lock table, however many
--- streams a transaction touches, and updating the row makes REPEATABLE READ raise 40001 by itself when its snapshot is too old.
+-- streams a transaction touches. For a legacy table it stays: updating it makes REPEATABLE READ raise 40001 by itself when its
+-- snapshot is too old, which nothing else would. In the store the unique key does that, so there the row is removed at once: whoever
+-- wants to make another waits all the same, until the transaction that made and removed this one has ended.
 create table domain_events.stream_locks (
   event_table    oid not null,
   aggregate_type text collate "C" not null,
@@ -207,7 +205,7 @@ create table domain_events.stream_locks (
   primary key (event_table, aggregate_type, aggregate_id)
 ) with (fillfactor = 50);
 
-comment on table domain_events.stream_locks is 'One row to lock per stream that next_aggregate_version() was asked for; holds no version, the table of events does';
+comment on table domain_events.stream_locks is 'One row to lock per stream of a legacy table that next_aggregate_version() was asked for, and of the store until the transaction ends; holds no version, the table of events does';
 comment on column domain_events.stream_locks.event_table is 'The table of the stream''s events';
 comment on column domain_events.stream_locks.aggregate_type is 'The stream''s type; empty when the table has no such column';
 comment on column domain_events.stream_locks.aggregate_id is 'The stream''s id';
@@ -219,6 +217,10 @@ begin
   insert into domain_events.stream_locks as s (event_table, aggregate_type, aggregate_id)
   values (_lock_row.event_table, _lock_row.aggregate_type, _lock_row.aggregate_id)
   on conflict on constraint stream_locks_pkey do update set event_table = excluded.event_table;
+  if _lock_row.event_table = 'domain_events.events'::regclass then
+    delete from domain_events.stream_locks s
+     where s.event_table = _lock_row.event_table and s.aggregate_type = _lock_row.aggregate_type and s.aggregate_id = _lock_row.aggregate_id;
+  end if;
 end
 $$;
 
@@ -265,6 +267,60 @@ $$;
 comment on function domain_events._raise_contended(text, text) is
   'Raises 40001 after 100 attempts in vain: another writer each time, or a trigger on the store that swallows the row';
 
+-- A writer of this version that is not committed yet is waited for; one that is committed, and that a fixed snapshot does not show,
+-- raises 40001. Only an INSERT meets such rows. This one stores nothing: its event_id is that of a stored event, whose key PostgreSQL
+-- looks at after that of the version, as keys are looked at in the order of their OIDs. So there is no dead row, no number drawn from a
+-- sequence and no subtransaction. Position 0 is never drawn.
+create function domain_events._is_taken(aggregate_type text, aggregate_id text, version bigint) returns boolean
+language plpgsql volatile
+as $$
+declare
+  last bigint := pg_sequence_last_value('domain_events.events_global_position_seq');
+  stored uuid;
+  is_stored boolean;
+  signal text;
+begin
+  -- One of the oldest, beside which nobody writes: SERIALIZABLE would take that for a conflict. A million events that somebody has not
+  -- committed yet may lie there, or among the newest, and are not to be looked through.
+  select e.event_id into stored from domain_events.events e
+   where e.global_position between 1 and 1000 order by e.global_position limit 1;
+  if stored is null then
+    select e.event_id into stored from domain_events.events e
+     where e.global_position > last - 1000 order by e.global_position desc limit 1;
+  end if;
+  if last is null then
+    return false;  -- nothing was ever stored, and who begins now waits for the stream
+  elsif stored is not null and 'domain_events.uk_aggregate_version'::regclass::oid < 'domain_events.events_event_id_key'::regclass::oid then
+    insert into domain_events.events (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type)
+    values (0, stored, _is_taken.aggregate_type, _is_taken.aggregate_id, _is_taken.version, 'probe')
+    on conflict do nothing;
+    if found then
+      raise exception 'domain_events.events_event_id_key is no unique key'
+        using errcode = '55000', detail = 'Two events may have the same event_id.', hint = 'Create it as it was installed: unique (event_id).';
+    end if;
+    return domain_events._stream_version(aggregate_type, aggregate_id) >= version;
+  end if;
+  -- The order of the keys is another since one was built anew, or none of those events is to be seen: the version is inserted and taken
+  -- back, at a position that is only this transaction's.
+  begin
+    insert into domain_events.events (global_position, aggregate_type, aggregate_id, aggregate_version, event_type)
+    values (- pg_current_xact_id()::text::bigint, _is_taken.aggregate_type, _is_taken.aggregate_id, _is_taken.version, 'probe')
+    on conflict do nothing;
+    is_stored := found;
+    raise exception 'probe' using errcode = 'DE001', constraint = '_probe';
+  exception when sqlstate 'DE001' then
+    get stacked diagnostics signal = constraint_name;
+    if signal <> '_probe' then
+      raise;  -- the code of somebody else's error
+    end if;
+  end;
+  return not is_stored;
+end
+$$;
+
+comment on function domain_events._is_taken(text, text, bigint) is
+  'Whether a stream has this version, as whoever stores it would find: waits for a writer of it that has not committed yet, and raises 40001 where it is committed and a fixed snapshot does not show it. Stores nothing';
+
 create function domain_events._next_own_version(aggregate_type text, aggregate_id text) returns bigint
 language plpgsql volatile
 as $$
@@ -272,8 +328,6 @@ declare
   next_version bigint;
   is_kept boolean;
   is_held boolean;
-  is_taken boolean;
-  signal text;
 begin
   if domain_events._is_own(aggregate_type, aggregate_id) then
     return domain_events._stream_version(aggregate_type, aggregate_id) + 1;
@@ -283,21 +337,7 @@ begin
   for attempt in 1 .. 100 loop
     is_held := not is_kept or pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id));
     next_version := domain_events._stream_version(aggregate_type, aggregate_id) + 1;
-    -- Insert that version and take it back: waits for a writer that is not committed yet, and raises 40001 when somebody
-    -- committed it behind a fixed snapshot.
-    begin
-      insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type)
-      values (_next_own_version.aggregate_type, _next_own_version.aggregate_id, next_version, 'probe')
-      on conflict do nothing;
-      is_taken := not found;
-      raise exception 'probe' using errcode = 'DE001', constraint = '_probe';
-    exception when sqlstate 'DE001' then
-      get stacked diagnostics signal = constraint_name;
-      if signal <> '_probe' then
-        raise;  -- the code of somebody else's error
-      end if;
-    end;
-    if not is_taken then
+    if not domain_events._is_taken(aggregate_type, aggregate_id, next_version) then
       -- Who held the lock for so long has ended meanwhile: once more, with the lock.
       if not is_held then
         continue when pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id));

@@ -36,6 +36,17 @@ $$;
 
 comment on function domain_events._check_positions(bigint) is 'Raises 55000 when the position sequence is behind the events, or a position was drawn that cannot be';
 
+-- In an expression of the captures, whose event has been stored.
+create function domain_events._refuse_position() returns bigint
+language plpgsql volatile
+as $$
+begin
+  perform domain_events._check_positions(currval('domain_events.events_global_position_seq'));
+end
+$$;
+
+comment on function domain_events._refuse_position() is '_check_positions() of the position that this session has drawn last';
+
 create function domain_events._advance_positions() returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$ select 'select setval(''domain_events.events_global_position_seq'', (select max(global_position) from domain_events.events));'::text $$;

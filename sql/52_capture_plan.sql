@@ -60,27 +60,26 @@ $$;
 
 comment on function domain_events._columns_signature(oid[]) is 'A list that changes with the columns of these relations';
 
-create function domain_events._newest_columns_signature(relations oid[]) returns text[]
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+-- Volatile, so that it has a snapshot of its own. By operators and casts of exactly these types: the first of a session looks at no
+-- others, which is most of its price.
+-- A table's columns never get fewer: those that were dropped keep their numbers.
+create function domain_events._agrees(relation oid, signature text[]) returns boolean
+language sql volatile
 as $$
-begin
-  return domain_events._columns_signature(relations);
-end
+  select not exists (select from pg_catalog.pg_attribute a
+                      where a.attrelid operator(pg_catalog.=) relation and a.attnum operator(pg_catalog.>) 0::int2
+                        and (pg_catalog.textcat(a.attname::text, a.atttypid::text) operator(pg_catalog.=) signature[a.attnum]) is not true)
 $$;
 
-comment on function domain_events._newest_columns_signature(oid[]) is '_columns_signature() under a snapshot of its own, where the isolation level allows one';
+comment on function domain_events._agrees(oid, text[]) is 'Whether this is the _columns_signature() of one relation now, where the isolation level allows a new snapshot';
 
 -- Called immutable, so that the answer becomes part of the plan of the expression that asks: Postgres makes a plan anew when a
 -- relation has changed that it names by a constant of type regclass. Looking at every row was a sixth of its cost. The plan
 -- outlives the statement and its snapshot, so the answer must not come from them; nobody may ask who has a fixed one; and who
 -- asks holds a lock on the relation, for only then has it heard of all that has changed.
 create function domain_events._has_columns(relation regclass, signature text[]) returns boolean
-language plpgsql immutable set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return domain_events._newest_columns_signature(array[relation]) is not distinct from signature;
-end
-$$;
+language sql immutable
+as $$ select domain_events._agrees(relation, signature) $$;
 
 comment on function domain_events._has_columns(regclass, text[]) is
   'Whether the columns of the relation, a constant, are those of the signature; asked by who writes it at READ COMMITTED';
@@ -109,10 +108,12 @@ $$;
 comment on function domain_events._tells(regclass) is 'Whether no table above the relation, a constant, is captured; asked as _has_columns() is';
 
 create function domain_events._newest_position() returns bigint
-language sql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
+begin
   -- The sequence may have been set back, or restored over a store that was in use.
-  select greatest(pg_sequence_last_value('domain_events.events_global_position_seq'), (select max(e.global_position) from domain_events.events e), 0)
+  return greatest(pg_sequence_last_value('domain_events.events_global_position_seq'), (select max(e.global_position) from domain_events.events e), 0);
+end
 $$;
 
 comment on function domain_events._newest_position() is 'The newest position, drawn last or stored, 0 when there is none';
@@ -207,18 +208,25 @@ comment on function domain_events._sync_columns(int) is
   'Records the present columns of a captured table; every stream''s next event then carries the whole row';
 
 create function domain_events._qualified_name(relation oid) returns text
-language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+language plpgsql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
-  select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation
+begin
+  return (select format('%I.%I', n.nspname, c.relname) from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = relation);
+end
 $$;
 
 comment on function domain_events._qualified_name(oid) is 'schema.table, quoted where needed, whatever the search_path';
 
 create function domain_events._with_ancestors(relation oid) returns oid[]
-language sql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-  select array[relation] || array(select a.relid::oid from pg_partition_ancestors(relation) with ordinality as a(relid, n)
-                                   where a.relid <> relation order by a.n)
+begin
+  if pg_partition_root(relation) is null then
+    return array[relation];  -- neither partitioned nor a partition
+  end if;
+  return array[relation] || array(select a.relid::oid from pg_partition_ancestors(relation) with ordinality as a(relid, n)
+                                   where a.relid <> relation order by a.n);
+end
 $$;
 
 comment on function domain_events._with_ancestors(oid) is 'The relation, and the tables that it is a partition of, the nearest first';
@@ -303,7 +311,7 @@ $$;
 comment on function domain_events._capture_plan(oid) is 'The plan of the capture that serves a relation, as JSON; null when there is none';
 
 -- What has become of the streams' rows is not known any more.
-create function domain_events._tell_whole_rows(capture_id int) returns void
+create function domain_events._tell_whole_rows(capture_id int, is_truncated boolean default false) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -311,12 +319,17 @@ declare
 begin
   update domain_events.capture_config c set whole_row_after = domain_events._newest_position()
    where c.capture_id = _tell_whole_rows.capture_id returning c.relation into target;
-  perform domain_events._write_capture_function(capture_id);
+  if is_truncated then
+    perform domain_events._renew_capture_function(capture_id);
+  else
+    perform domain_events._write_capture_function(capture_id);
+  end if;
   perform domain_events._invalidate_capture(target);
 end
 $$;
 
-comment on function domain_events._tell_whole_rows(int) is 'From now on each stream''s next event carries the whole row';
+comment on function domain_events._tell_whole_rows(int, boolean) is
+  'From now on each stream''s next event carries the whole row; after a truncation nothing else of the capture has changed';
 
 -- Two values of every wide column have to fit into one jsonb of at most 2^28 - 1 bytes.
 create function domain_events._max_bytes(capture_id int) returns bigint

@@ -35,8 +35,12 @@ as $$
               else domain_events._json_expression(domain_events._field('old', l.column_name), l.type, true, limits.max_bytes) end,
          case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
               else domain_events._json_expression(domain_events._field('new', l.column_name), l.type, true, limits.max_bytes) end,
-         format(case when l.has_image_equality then '%s is distinct from %s' else 'record_image_ne(row(%s), row(%s))' end,
-                domain_events._field('old', l.column_name), domain_events._field('new', l.column_name)),
+         format(case when not l.has_image_equality then 'record_image_ne(row(%1$s), row(%2$s))'
+                     -- varchar has no operator of its own, nor has a domain
+                     when domain_events._base_type(l.type) = 'varchar'::regtype then '%1$s::text is distinct from %2$s::text'
+                     when domain_events._base_type(l.type) <> l.type then '%1$s::%3$s is distinct from %2$s::%3$s'
+                     else '%1$s is distinct from %2$s' end,
+                domain_events._field('old', l.column_name), domain_events._field('new', l.column_name), format_type(domain_events._base_type(l.type), null)),
          case when l.identity_missing then 'null::text' else domain_events._text_expression(domain_events._field('old', l.column_name), l.type) end,
          case when l.identity_missing then 'null::text' else domain_events._text_expression(domain_events._field('new', l.column_name), l.type) end,
          l.is_generated

@@ -58,7 +58,14 @@ declare
   insert_ends text := case when is_one_row then ends else 'null' end;
   differences text;
   place_end text;
+  -- Only a partition has a table above it; asked of a constant, this is part of the plan, as _has_columns() is.
+  is_taken text;
   late_marks text := 'case when %1$s is null then ''{}'' else domain_events._late_marks(%1$s) end';
+  -- What the event's metadata says of the row's place; and what tests that an id is not too long, where it may be.
+  place text;
+  too_long text := '';
+  -- The first variable, so that it is found by its place: _renew_capture_function() writes this alone anew.
+  since text := format(E'\ndeclare\n  _since constant bigint := %s;', (select c.whole_row_after from domain_events.capture_config c where c.capture_id = _write_capture_function.capture_id));
   declarations text;
   by_hand text;
   body text;
@@ -73,24 +80,31 @@ begin
 
   select * into strict e from domain_events._expressions(config.capture_id);
   watched := domain_events._watched_relations(config.relation);
+  is_taken := format('((pg_partition_root(%1$L)::oid <> %1$s::oid) is true and not domain_events._tells(%1$L))', watched[1]);
   is_partitioned := (select r.relkind = 'p' from pg_class r where r.oid = config.relation);
   -- The end of a row whose key was taken again before it fired; only where a stream is one row.
   place_end := case when is_one_row
                     then format('case when domain_events._may_be_late(%1$L, %%1$s) then domain_events._place_end(%1$L, %%1$s, coalesce(_after, %2$s), domain_events._xact_status(old.xmin) is distinct from ''in progress'') end',
-                                replace(config.aggregate_type, '%', '%%'), config.whole_row_after)
+                                replace(config.aggregate_type, '%', '%%'), '_since')
                     else 'null' end;
   select array_agg(l.type) filter (where l.captured), array_agg(l.type) filter (where l.identity_position is not null)
     into types, identity_types
     from domain_events._live_columns(config.capture_id) as l
    where l.attnum is not null;
-  select string_agg(format(E'      if %s then\n        _old_values := _old_values || jsonb_build_object(%L, %s);\n        _new_values := _new_values || jsonb_build_object(%2$L, %4$s);\n      end if;\n',
+  select string_agg(format(E'      if %s then\n        _old_values := coalesce(_old_values, ''{}'') || jsonb_build_object(%L, %s);\n        _new_values := coalesce(_new_values, ''{}'') || jsonb_build_object(%2$L, %4$s);\n      end if;\n',
                            p.changed, p.column_name, domain_events._bare(p.old_value), domain_events._bare(p.new_value)), '' order by p.attnum)
     into differences
     from domain_events._pieces(config.capture_id) as p where p.captured;
 
+  place := case when is_partitioned or config.shares_type then '_place' else '''{}''::jsonb' end;
+  if cardinality(identity_types) is distinct from 1
+     or domain_events._base_type(identity_types[1]) not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype) then
+    too_long := E'    if octet_length(_id) > 1024 then\n      _id := domain_events._short_id(_id);\n    end if;\n';
+  end if;
   -- Where the row is from now on: truncating that ends the stream. A partition that is not in the list is new.
-  declarations := case when is_partitioned then format($d$
-declare
+  -- Every expression that a session meets first is parsed and planned, 0.02 ms of its first row: so there are few of them, with
+  -- operators of exactly these types, for which no others are looked at; what one operation needs is asked for no other.
+  declarations := since || case when is_partitioned then format($d$
   _known_place jsonb := %L::jsonb -> tg_relid::text;
   _place jsonb := case when tg_op = 'DELETE' then '{}' else coalesce(_known_place, '{}') end;
   _moved domain_events.row_moves;$d$,
@@ -99,20 +113,17 @@ declare
                from domain_events.capture_partitions k
                join domain_events.capture_places p on p.relation = k.relation and p.aggregate_type = config.aggregate_type and p.mark is not null
               where k.capture_id = config.capture_id order by p.relation, p.place_id) as p))
-  else format($d$
-declare
-  _place constant jsonb := %s;$d$,
-    case when config.shares_type
-         then format('case when tg_op = ''DELETE'' then ''{}'' else %L::jsonb end', jsonb_build_object('in_table', domain_events._place_of(config.aggregate_type, config.relation)))
-         else '''{}''' end)
-  end || $d$
-  _op text := tg_op; _id text; _old_id text;
-  _old_values jsonb := '{}'; _new_values jsonb := '{}'; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
-  _type text; _origin text; _newest text; _told_by xid; _name text; _data jsonb; _left_data jsonb; _metadata jsonb := '{}';
-  _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz; _event_id uuid;
-  _ended bigint; _late bigint; _marks jsonb := _place; _told bigint; _is_silent boolean := false; _surroundings text;
-  _key bigint; _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text; _constraint text; _drawn bigint;
-$d$;
+  when config.shares_type then format($d$
+  _place constant jsonb := case when tg_op = 'DELETE' then '{}' else %L::jsonb end;$d$,
+    jsonb_build_object('in_table', domain_events._place_of(config.aggregate_type, config.relation)))
+  else '' end || format($d$
+  _op %s tg_op; _id text; _old_id text;
+  _old_values jsonb; _new_values jsonb; _old_row jsonb; _new_row jsonb; _old_key jsonb; _new_key jsonb;
+  _type text; _origin text; _newest text; _told_by xid; _name text; _data jsonb; _left_data jsonb; _metadata jsonb;
+  _after bigint; _version bigint; _position bigint; _before timestamptz; _recorded timestamptz;
+  _ended bigint; _late bigint; _marks jsonb; _told bigint; _nothing record; _is_silent boolean; _is_rekeyed boolean; _surroundings text;
+  _is_locked boolean; _is_outdated boolean; _changed text[]; _query text; _code text; _message text; _constraint text;
+$d$, case when is_partitioned then 'text :=' else 'alias for' end);
   -- A trigger that somebody made with this function by hand: never in the way of a write, and never a second telling of it.
   by_hand := format($b$
   if tg_name <> %3$L then
@@ -133,11 +144,11 @@ $b$, case when is_partitioned
     domain_events._trigger_name(' domain_events_truncate', config.capture_id, is_partitioned),
     domain_events._trigger_name('~domain_events_move', config.capture_id, true));
   body := format($b$
-  if tg_op = 'TRUNCATE' then
-    perform domain_events._capture_truncate(%1$s, tg_relid);
-    return null;
-  end if;
-  if current_setting('transaction_isolation') <> 'read committed' then
+  if current_setting('transaction_isolation'::text) <> 'read committed' or tg_op = 'TRUNCATE' then
+    if tg_op = 'TRUNCATE' then
+      perform domain_events._capture_truncate(%1$s, tg_relid);
+      return null;
+    end if;
     perform domain_events._check_snapshot(%12$L);
     _is_outdated := domain_events._columns_signature(%12$L) is distinct from %4$L or domain_events._is_taken_over(%14$s);
   else
@@ -156,26 +167,22 @@ $b$, case when is_partitioned
       when 'DELETE' then execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using old, old;
       else execute _query into _old_id, _id, _old_row, _new_row, _old_values, _new_values, _old_key, _new_key using old, new;
     end case;
-    _is_silent := tg_op = 'UPDATE' and tg_when = 'AFTER' and _old_id is not distinct from _id and _new_values = '{}';
+    _is_rekeyed := tg_op = 'UPDATE' and _old_id is distinct from _id;
+    _is_silent := tg_op = 'UPDATE' and tg_when = 'AFTER' and not _is_rekeyed and _new_values = '{}';
   else
-%11$s
-    case tg_op
-      when 'INSERT' then
-        _id := %5$s;
-        _new_row := %6$s;
-      when 'DELETE' then
-        _id := %7$s;
-        _old_row := %8$s;
-      else
-%9$s
-        _id := %5$s;
-        if %10$s then
-          _old_id := %7$s;
-        else
-          _old_id := _id;
-          _is_silent := _new_values = '{}';
-        end if;
-    end case;
+%11$s    if tg_op = 'UPDATE' then
+%9$s      _id := %5$s;
+      if %10$s then
+        _old_id := %7$s;
+        _is_rekeyed := _old_id is distinct from _id;
+      end if;
+    elsif tg_op = 'INSERT' then
+      _id := %5$s;
+      _new_row := %6$s;
+    else
+      _id := %7$s;
+      _old_row := %8$s;
+    end if;
   end if;
 $b$,
     config.capture_id,
@@ -184,12 +191,13 @@ $b$,
          else format('tg_relid <> %s::oid', config.relation::oid) end,
     -- Whoever writes the table has heard of its changes, but not of those of its columns' types.
     case when cardinality(watched) = 1
-         then format('not domain_events._has_columns(%L, %L) or not domain_events._tells(%1$L)', watched[1], domain_events._columns_signature(watched))
-         else format('not domain_events._tells(%3$L) or array(select a.attname || a.atttypid::text from pg_attribute a where a.attrelid = any (%1$L::oid[]) and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %2$L::text[]',
-                     watched, domain_events._columns_signature(watched), watched[1]) end,
+         then format('not domain_events._has_columns(%L, %L) or %s', watched[1], domain_events._columns_signature(watched), is_taken)
+         else format('%3$s or array(select a.attname || a.atttypid::text from pg_attribute a where a.attrelid = any (%1$L::oid[]) and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %2$L::text[]',
+                     watched, domain_events._columns_signature(watched), is_taken) end,
     domain_events._columns_signature(watched),
     e.id_new, e.row_new, e.id_old, e.row_old, coalesce(differences, ''), e.rekeyed,
-    case when is_partitioned then format($p$    if tg_when = 'BEFORE' then
+    case when is_partitioned then format($p$
+    if tg_when = 'BEFORE' then
       _changed := %1$s;
       if not domain_events._leaves_partition(tg_relid, _changed) then
         return new;
@@ -199,11 +207,11 @@ $b$,
       _old_row := %4$s;
       _old_key := %5$s;
       _new_key := %6$s;
-    end if;$p$, e.changed_names, e.id_old, e.id_new, e.row_old, e.key_old, e.key_new) else '' end,
+    end if;
+$p$, e.changed_names, e.id_old, e.id_new, e.row_old, e.key_old, e.key_new) else '' end,
     watched,
     case when is_partitioned then format($p$      if tg_op <> 'DELETE' then
         _place := jsonb_build_object('in_table', domain_events._place_of(%L, tg_relid));
-        _marks := _place;
       end if;
 $p$, config.aggregate_type) else '' end,
     config.relation::oid);
@@ -217,14 +225,14 @@ $p$, config.aggregate_type) else '' end,
 $p$, config.capture_id);
   end if;
   -- The row is not as it was made: if that is told already, this is late.
-  body := body || $l$
+  body := body || format($l$
   if tg_op <> 'DELETE' and new.xmax <> '0' then
     _late := domain_events._find_step(tg_relid, new.ctid);
     if _late is not null then
-      _marks := _marks || domain_events._late_marks(_late);
+      _marks := %s || domain_events._late_marks(_late);
     end if;
   end if;
-$l$;
+$l$, place);
   if is_partitioned then
     body := body || format($p$
   if tg_op = 'INSERT' then
@@ -252,10 +260,9 @@ $l$;
       _op := 'ARRIVE';
       _type := %3$L;
       _data := jsonb_build_object('new_values', _new_row, 'old_aggregate_id', _moved.old_id);
-      perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, _marks, 'INSERT', coalesce(_after, %7$s), end_types => %8$s);
+      perform domain_events._write_event(%4$L, domain_events._short_id(_id), _type, null, _data, coalesce(_marks, _place), 'INSERT', coalesce(_after, %7$s), end_types => %8$s);
     else
       _op := 'UPDATE';
-      _old_id := _id;
       _old_row := _moved.old_row;
       select coalesce(jsonb_object_agg(n.key, _old_row -> n.key), '{}'), coalesce(jsonb_object_agg(n.key, n.value), '{}')
         into _old_values, _new_values
@@ -265,12 +272,12 @@ $l$;
     end if;
   end if;
 $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed'),
-      config.aggregate_type, format(place_end, 'domain_events._short_id(_id)'), format(late_marks, '_late'), config.whole_row_after, insert_ends);
+      config.aggregate_type, format(place_end, 'domain_events._short_id(_id)'), format(late_marks, '_late'), '_since', insert_ends);
   end if;
   body := body || format($b$
-  if _is_silent %16$s then
+  if _is_silent %16$s or _op = 'UPDATE' and _new_values is null and _is_rekeyed is not true then
     null;
-  elsif _op = 'UPDATE' and _old_id is distinct from _id then
+  elsif _is_rekeyed then
     if _new_row is null then
       _new_row := %1$s;
       _old_key := %2$s;
@@ -284,57 +291,41 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
     _ended := %12$s;
     _version := domain_events._write_event(%5$L, _old_id, _type, null, _left_data, %13$s);
     _told := coalesce(_ended, _version - 1);
-    perform domain_events._write_event(%5$L, _id, _type, null, _data, _marks, 'INSERT', coalesce(_after, %9$s), end_types => %18$s);
+    perform domain_events._write_event(%5$L, _id, _type, null, _data, coalesce(_marks, %24$s), 'INSERT', coalesce(_after, %9$s), end_types => %18$s);
   else
     if _query is null then
       _type := %6$s;
-      _name := %8$s;
-    else
+%8$s    else
       select m.* into _type, _name from domain_events._map_event(%17$s, _op, _old_values) as m;
     end if;
-    if octet_length(_id) > 1024 then
-      _id := domain_events._short_id(_id);
-    end if;
-    case _op
-      when 'INSERT' then
-        _data := jsonb_build_object('new_values', _new_row);
-      when 'DELETE' then
-        _data := jsonb_build_object('old_values', _old_row);
-      else
-%7$s
-    end case;
-
+%23$s%7$s
     if _query is null and _late is null
-       and ('' <> any (array[current_setting('domain_events.actor', true), current_setting('domain_events.correlation_id', true),
-                             current_setting('domain_events.causation_id', true), current_setting('domain_events.metadata', true)])) is not true
+       and ('' <> any (array[current_setting('domain_events.actor'::text, true), current_setting('domain_events.correlation_id'::text, true),
+                             current_setting('domain_events.causation_id'::text, true), current_setting('domain_events.metadata'::text, true)])) is not true
        and session_user = domain_events._planned_user() then
       if _op <> 'INSERT' then
         select e.aggregate_version, e.global_position, e.recorded_at, e.origin, e.event_type, e.xmin
           into _version, _position, _before, _origin, _newest, _told_by
           from domain_events.events e
          where e.aggregate_type = %5$L and e.aggregate_id = _id
-         order by e.aggregate_version desc limit 1;
+         order by e.aggregate_version using operator(pg_catalog.>) limit 1;
       end if;
-      if (_op = 'INSERT' and _id is not null) or (_position > %9$s and _origin = 'captured'
-                                                  and case _op when 'DELETE' then age(_told_by) > 0 else %20$s end) then
-        _key := domain_events._stream_key(%5$L, _id);
-        _is_locked := pg_try_advisory_lock(_key);
-        if _is_locked then
-          _recorded := greatest(clock_timestamp(), _before + interval '1 microsecond');
-          _event_id := domain_events.uuid_v7();
-          -- A row has been written: the transaction has its number.
-          _drawn := nextval('domain_events.events_global_position_seq');
-          insert into domain_events.events
-            (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
-          values (_drawn, _event_id, %5$L, _id, coalesce(_version, 0) + 1, _type, _name, _data, _marks, session_user, _recorded, _recorded, domain_events._captured())
-          on conflict on constraint uk_aggregate_version do nothing;
-          if found and (_drawn > _position) is not false then
-            _told := coalesce(_version, 0);
-          elsif found then
-            perform domain_events._check_positions(_drawn);
-          end if;
-          _is_locked := not pg_advisory_unlock(_key);
+      -- One expression: nothing interrupts between the lock and the answer. Beside a null the lock would be taken, and not known.
+      _is_locked := (case when _op = 'INSERT' then _id is not null
+                          else _position > %9$s and _origin = 'captured' and case when _op = 'DELETE' then age(_told_by) > 0 else %20$s end
+                     end) is true and pg_try_advisory_lock(domain_events._stream_key(%5$L, _id));
+      if _is_locked then
+        _recorded := case when _before >= clock_timestamp() then _before + interval '1 microsecond' else clock_timestamp() end;
+        -- A row has been written: the transaction has its number before it draws a position.
+        insert into domain_events.events
+          (aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata, caused_by, occurred_at, recorded_at, origin)
+        values (%5$L, _id, coalesce(_version, 0::bigint) + 1::bigint, _type, _name, _data, %24$s, session_user, _recorded, _recorded, domain_events._captured())
+        on conflict on constraint uk_aggregate_version do nothing;
+        if found then
+          _told := case when (currval('domain_events.events_global_position_seq') > _position) is not false then coalesce(_version, 0::bigint)
+                        else domain_events._refuse_position() end;
         end if;
+        _is_locked := not pg_advisory_unlock(domain_events._stream_key(%5$L, _id));
       end if;
     end if;
 
@@ -344,6 +335,7 @@ $p$, config.capture_id, null, domain_events._event_type(config.aggregate_type, c
         _late := %14$s;
         _marks := %15$s;
       end if;
+      _marks := coalesce(_marks, %24$s);
       if _op <> 'UPDATE' or _query is null or _id is null then
         _version := domain_events._write_event(%5$L, _id, _type, _name, _data, _marks, _op, coalesce(_after, %9$s), end_types => %19$s, made_by => %21$s);
       end if;
@@ -372,15 +364,17 @@ $b$,
     config.aggregate_type,
     domain_events._mapping_chain(config.capture_id, 'type'),
     case config.payload
-      when 'full' then format($u$        if _new_row is null then
-          _old_row := %1$s;
-          _new_row := %2$s;
-        end if;
-        _data := jsonb_build_object('old_values', _old_row, 'new_values', _new_row);$u$, e.row_old, e.row_new)
-      else $u$        _data := jsonb_build_object('old_values', _old_values, 'new_values', _new_values);$u$
-    end,
-    case when jsonb_path_exists(config.event_types, '$[*].name') then domain_events._mapping_chain(config.capture_id, 'name') else 'null' end,
-    config.whole_row_after,
+      when 'full' then format($u$    if _op = 'UPDATE' and _new_row is null then
+      _old_row := %1$s;
+      _new_row := %2$s;
+    end if;
+$u$, e.row_old, e.row_new) else '' end
+    || format($u$    _data := case when _op = 'UPDATE' then jsonb_build_object('old_values', %1$s, 'new_values', %2$s)
+                  when _op = 'INSERT' then jsonb_build_object('new_values', _new_row)
+                  else jsonb_build_object('old_values', _old_row) end;
+$u$, case config.payload when 'full' then '_old_row' else '_old_values' end, case config.payload when 'full' then '_new_row' else '_new_values' end),
+    case when jsonb_path_exists(config.event_types, '$[*].name') then format(E'      _name := %s;\n', domain_events._mapping_chain(config.capture_id, 'name')) else '' end,
+    '_since',
     case config.payload when 'full' then '_old_row' else '_old_values' end,
     e.row_old,
     format(place_end, '_old_id'), format(late_marks, '_ended'), format(place_end, '_id'), format(late_marks, '_late'),
@@ -389,14 +383,14 @@ $b$,
     case when is_one_row then ends else format('case _op when ''UPDATE'' then %s end', ends) end,
     format(case when is_one_row then '_newest <> all (%s) and (tg_op <> ''UPDATE'' or age(old.xmin) >= age(_told_by))' else '_newest <> all (%s)' end, ends),
     case when is_one_row then 'case tg_op when ''UPDATE'' then old.xmin end' else 'null' end,
-    is_one_row::text);
+    is_one_row::text, too_long, place);
   -- With "abort" too: the lock of the usual case belongs to the session and is given back on error.
   body := format($b$
   begin
 %1$s
   exception when others or query_canceled or assert_failure then
     if _is_locked then
-      perform pg_advisory_unlock(_key);
+      perform pg_advisory_unlock(domain_events._stream_key(%4$L, _id));
     end if;
     get stacked diagnostics _code = returned_sqlstate, _message = message_text, _constraint = constraint_name;
     if _constraint = 'events_pkey' then
@@ -411,12 +405,11 @@ $b$,
     if tg_when = 'BEFORE' then
       return new;  -- the move is then told as a delete and an insert
     end if;
-%7$s    _op := case _op when 'LEAVE' then 'DELETE' when 'ARRIVE' then 'INSERT' else _op end;
-    _told := null;
+%7$s    _told := null;
     if _left_data is not null then
       _told := domain_events._keep_failure(%2$s, _op, _old_id, _type, _name, _left_data, '{}', _code, _message, _ended);
     end if;
-    _version := domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, _metadata || _place, _code, _message, _late);
+    _version := domain_events._keep_failure(%2$s, _op, _id, _type, _name, _data, coalesce(_metadata, '{}') || %8$s, _code, _message, _late);
     _told := coalesce(_told, _version);
   end;
 %3$s
@@ -441,7 +434,8 @@ $p$ else '' end,
     case when is_partitioned then format($p$    if tg_op = 'INSERT' and _moved.place is not null then
       delete from domain_events.row_moves m where m.capture_id = %1$s and m.leaf = _moved.leaf and m.place = _moved.place;  -- it has arrived
     end if;
-$p$, config.capture_id) else '' end);
+    _op := case _op when 'LEAVE' then 'DELETE' when 'ARRIVE' then 'INSERT' else _op end;
+$p$, config.capture_id) else '' end, place);
 
   execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp %s as %L',
     'capture_' || config.capture_id,
@@ -449,13 +443,40 @@ $p$, config.capture_id) else '' end);
        select unnest(domain_events._render_settings(types, identity_types)) as s
         union select 'quote_all_identifiers = off' where is_partitioned or config.shares_type) as settings),
     -- No name of a user's in a comment: a carriage return in it would end the comment, and the rest would be code.
-    format(E'-- Written by domain_events._write_capture_function(); changes are overwritten.%s\nbegin\n%s\n  return null;\nend\n',
+    format(E'-- Written by domain_events._write_capture_function(); changes are overwritten.%s\nbegin\n%s\n  return _nothing;\nend\n',
            declarations, by_hand || body));
 end
 $$;
 
 comment on function domain_events._write_capture_function(int) is
   'Writes a captured table''s trigger function anew, from its configuration and its present columns';
+
+-- After a truncation nothing of the text is another but that number.
+create function domain_events._renew_capture_function(capture_id int) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp set check_function_bodies = off
+as $$
+declare
+  name text := 'capture_' || capture_id;
+  known text := E'^([^\n]*\ndeclare\n  _since constant bigint := )[0-9]+(;)';
+  written record;
+begin
+  select p.prosrc, p.proconfig, c.whole_row_after into written
+    from domain_events.capture_config c
+    join pg_proc p on p.oid = to_regprocedure(format('domain_events.%I()', name))
+   where c.capture_id = _renew_capture_function.capture_id and c.state = 'active' and p.prosrc ~ known;
+  if not found then
+    perform domain_events._write_capture_function(capture_id);
+    return;
+  end if;
+  execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer %s as %L', name,
+    (select string_agg(format('set %s = %s', split_part(s, '=', 1), case split_part(s, '=', 1) when 'search_path' then substr(s, 13) else quote_literal(substr(s, strpos(s, '=') + 1)) end), ' ')
+       from unnest(written.proconfig) as s),
+    regexp_replace(written.prosrc, known, E'\\1' || written.whole_row_after || E'\\2'));
+end
+$$;
+
+comment on function domain_events._renew_capture_function(int) is
+  'Writes into a captured table''s trigger function from where on each stream''s next event carries the whole row';
 
 -- Called by a trigger whose text is out of date, and by the native engine when it reads a plan. Only one session rewrites;
 -- others go on with the query for this one row, so that nobody waits for anybody's transaction.

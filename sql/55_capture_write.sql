@@ -582,7 +582,7 @@ begin
                  || domain_events._only_in(config.aggregate_type, array[relation], domain_events._qualified_name(relation))
             else domain_events._scope_of(config.capture_id) end);
   -- Every stream, or every one of the partition, has ended: what comes next on one starts from nothing.
-  perform domain_events._tell_whole_rows(config.capture_id);
+  perform domain_events._tell_whole_rows(config.capture_id, is_truncated => true);
 end
 $$;
 

@@ -373,53 +373,82 @@ comment on function domain_events.follow_partitions(regclass) is
 -- Where the dump's own statements are going to make the triggers, or unmake them. Such a session is set up as the scripts of
 -- pg_dump set theirs up: three settings that nobody else has together.
 create function domain_events._is_restoring() returns boolean
-language sql stable set search_path = pg_catalog, pg_temp
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-  select current_setting('check_function_bodies') = 'off' and current_setting('row_security') = 'off'
-         and current_setting('client_min_messages') = 'warning'
+begin
+  return current_setting('check_function_bodies') = 'off' and current_setting('row_security') = 'off'
+         and current_setting('client_min_messages') = 'warning';
+end
 $$;
 
 comment on function domain_events._is_restoring() is 'True in a session that restores a dump';
 
--- The event trigger that does it, and lets a capture follow ALTER TABLE at once instead of at the next write.
+-- The event trigger that does it, and lets a capture follow ALTER TABLE at once instead of at the next write. Nearly all commands
+-- concern no captured table, and find that out by one query that calls nothing for each capture.
 create function domain_events._follow_ddl() returns event_trigger
-language plpgsql security definer set search_path = pg_catalog, pg_temp
+language plpgsql security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
 declare
   captured record;
   outdated int;
+  altered oid[];
 begin
   if domain_events._is_restoring() then
     return;
   end if;
-  for outdated in select o from domain_events._outdated_grants() as o loop
-    perform domain_events._grant_partitioning(outdated);
-  end loop;
+  -- Only the function of a partitioned table is granted to somebody. By their names, which are indexed, not by their schema.
+  if exists (select from domain_events.capture_config c join pg_class r on r.oid = c.relation where r.relkind = 'p')
+     or exists (select from pg_proc p where p.proname >= 'capture_' and p.proname < 'capture`' and cardinality(p.proacl) > 1) then
+    for outdated in select o from domain_events._outdated_grants() as o loop
+      perform domain_events._grant_partitioning(outdated);
+    end loop;
+  end if;
   if tg_event = 'ddl_command_start' then
     return;
+  elsif tg_tag = 'ALTER TABLE' and tg_event = 'ddl_command_end' then
+    altered := array(with recursive below(relation) as (
+                       select d.objid from pg_event_trigger_ddl_commands() as d where d.classid = 'pg_class'::regclass
+                        union select i.inhrelid from pg_inherits i join below on i.inhparent = below.relation)
+                     select b.relation from below as b);
   end if;
   for captured in
-    select c.capture_id, c.relation, r.relkind from domain_events.capture_config c join pg_class r on r.oid = c.relation
+    select c.capture_id, c.relation, r.relkind, c.table_name <> format('%I.%I', n.nspname, r.relname) as has_other_name
+      from domain_events.capture_config c
+      join pg_class r on r.oid = c.relation
+      join pg_namespace n on n.oid = r.relnamespace
+     where (r.relkind = 'p'
+            or c.table_name <> format('%I.%I', n.nspname, r.relname)
+            -- More columns were seen than the table has where they are of composite types, which may be what was altered.
+            or (c.relation = any (altered) or tg_tag in ('ALTER TABLE', 'ALTER TYPE') and cardinality(c.columns_seen) <> r.relnatts)
+               and (c.relation_oid <> c.relation::oid
+                    or c.columns_seen <> array(select textcat(a.attname::text, a.atttypid::text) from pg_attribute a
+                                                where a.attrelid = c.relation and a.attnum > 0 order by a.attnum)))
      -- None yet: pg_restore is between two tables of a data-only dump.
-     where exists (select from domain_events.capture_columns k where k.capture_id = c.capture_id)
+       and exists (select from domain_events.capture_columns k where k.capture_id = c.capture_id)
   loop
     -- Another one may have taken it over in this loop.
     continue when not exists (select from domain_events.capture_config c where c.capture_id = captured.capture_id);
     if captured.relkind = 'p'
-       and exists (select from domain_events._capture_triggers(captured.relation) as t
-                    where t.relation = captured.relation and t.kind = 'capture' and t.capture_id = captured.capture_id)
-       and exists (select from domain_events._present_partitions(captured.capture_id) as p
+       and exists (select from (select r.oid, format('%I.%I', n.nspname, r.relname) as table_name
+                                  from pg_partition_tree(captured.relation) as t
+                                  join pg_class r on r.oid = t.relid
+                                  join pg_namespace n on n.oid = r.relnamespace
+                                 where t.level > 0) as p
                     full join (select k.* from domain_events.capture_partitions k where k.capture_id = captured.capture_id) as k
-                      on k.relation = p.relation and k.table_name = p.table_name
-                   where k.relation is null or p.relation is null) then
+                      on k.relation = p.oid and k.table_name = p.table_name
+                   where k.relation is null or p.oid is null)
+       and exists (select from domain_events._capture_triggers(captured.relation) as t
+                    where t.relation = captured.relation and t.kind = 'capture' and t.capture_id = captured.capture_id) then
       perform domain_events.follow_partitions(captured.relation);
     end if;
     if tg_tag in ('ALTER TABLE', 'ALTER TYPE') then
       perform domain_events._follow_columns(captured.capture_id);
     end if;
+    if captured.has_other_name then
+      update domain_events.capture_config c set table_name = domain_events._qualified_name(c.relation)
+       where c.capture_id = captured.capture_id and c.table_name <> domain_events._qualified_name(c.relation);
+    end if;
   end loop;
-  update domain_events.capture_config c set table_name = domain_events._qualified_name(c.relation)
-   where c.table_name <> domain_events._qualified_name(c.relation);
 end
 $$;
 

@@ -79,9 +79,11 @@ as $$
 declare
   captured text;
   dropped record;
-  is_restoring boolean := domain_events._is_restoring();
 begin
-  if is_restoring then
+  if not exists (select from pg_event_trigger_dropped_objects() as d where d.object_type = 'trigger' or d.schema_name = 'domain_events') then
+    return;  -- as nearly always
+  end if;
+  if domain_events._is_restoring() then
     -- "pg_restore --clean" replaces the store and all that is captured, on purpose. What it leaves out is told.
     for dropped in
       select c.relation, c.aggregate_type, d.address_names[3] as trigger

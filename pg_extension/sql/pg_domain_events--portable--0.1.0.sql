@@ -70,6 +70,15 @@ as $$
 declare
   name text := 'capture_' || capture_id;
 begin
+  -- It is the same for every plan: after a truncation there is nothing to write.
+  if exists (select from pg_proc p
+               join pg_namespace n on n.oid = p.pronamespace and n.nspname = 'domain_events' and n.nspowner = p.proowner
+               join pg_language l on l.oid = p.prolang and l.lanname = 'c'
+               join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'x'
+               join pg_extension x on d.refclassid = 'pg_extension'::regclass and x.oid = d.refobjid and x.extname = 'pg_domain_events'
+              where p.proname = name and p.pronargs = 0 and p.probin = 'MODULE_PATHNAME' and p.prosrc = 'de_capture') then
+    return;
+  end if;
   execute format('create or replace function domain_events.%I() returns trigger language c as ''MODULE_PATHNAME'', ''de_capture''', name);
   execute format('alter function domain_events.%I() owner to %I', name,
                  (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'domain_events'));

@@ -87,7 +87,7 @@ impl Cluster {
         let dir = new_dir(parent);
         let guard = guard(&dir);
         initdb(&dir);
-        let port = start_somewhere(&dir, settings, None);
+        let port = start_somewhere(&dir, settings, "true");
         let cluster = Cluster { dir, port, _guard: guard };
         cluster.prepare_roles();
         cluster
@@ -98,7 +98,18 @@ impl Cluster {
         let dir = new_dir(&env::temp_dir());
         let guard = guard(&dir);
         initdb(&dir);
-        let port = start_somewhere(&dir, settings, Some(kilobytes));
+        let port = start_somewhere(&dir, settings, &format!("ulimit -v {kilobytes}"));
+        let cluster = Cluster { dir, port, _guard: guard };
+        cluster.prepare_roles();
+        cluster
+    }
+
+    /// The same, with these variables in its environment: `NAME=value ..`.
+    pub fn start_with_environment(variables: &str) -> Cluster {
+        let dir = new_dir(&env::temp_dir());
+        let guard = guard(&dir);
+        initdb(&dir);
+        let port = start_somewhere(&dir, &[], &format!("export {variables}"));
         let cluster = Cluster { dir, port, _guard: guard };
         cluster.prepare_roles();
         cluster
@@ -221,10 +232,11 @@ fn initdb(dir: &Path) {
 }
 
 /// Another process may take the free port before the server does: then try the next.
-fn start_somewhere(dir: &Path, settings: &[(&str, &str)], within: Option<u64>) -> u16 {
+/// `before`: what the shell does before it starts the server, which inherits limits and variables.
+fn start_somewhere(dir: &Path, settings: &[(&str, &str)], before: &str) -> u16 {
     for attempt in 1.. {
         let port = free_port();
-        if start(dir, port, settings, within) {
+        if start(dir, port, settings, before) {
             return port;
         }
         let log = fs::read_to_string(dir.join("log")).unwrap_or_default();
@@ -233,7 +245,7 @@ fn start_somewhere(dir: &Path, settings: &[(&str, &str)], within: Option<u64>) -
     unreachable!("the loop returns or panics")
 }
 
-fn start(dir: &Path, port: u16, settings: &[(&str, &str)], within: Option<u64>) -> bool {
+fn start(dir: &Path, port: u16, settings: &[(&str, &str)], before: &str) -> bool {
     let mut options = format!(
         "-p {port} -c listen_addresses=127.0.0.1 -c unix_socket_directories={} -c fsync=off -c log_line_prefix='%m [%p] %d '",
         dir.display()
@@ -241,10 +253,8 @@ fn start(dir: &Path, port: u16, settings: &[(&str, &str)], within: Option<u64>) 
     for (name, value) in settings {
         options += &format!(" -c {name}='{value}'");
     }
-    // the server inherits the limit
-    let limit = within.map_or_else(String::new, |kilobytes| format!("ulimit -v {kilobytes} && "));
     Command::new("sh")
-        .args(["-c", &format!("{limit}exec \"$@\""), "pg_ctl"])
+        .args(["-c", &format!("{before} && exec \"$@\""), "pg_ctl"])
         .args(server_program_words("pg_ctl"))
         .args(["-w", "-s", "-t", "60", "start", "-D"])
         .arg(dir.join("data"))

@@ -16,6 +16,7 @@ mod neighbours;
 mod payload;
 mod plan;
 mod row;
+mod rules;
 
 use std::cell::RefCell;
 

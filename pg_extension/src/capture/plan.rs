@@ -1,12 +1,13 @@
-//! What is captured of one relation: the JSON of domain_events._capture_plan(), resolved against the relation's columns.
+//! What is captured of one relation: the rules of its capture, resolved against the relation's columns.
 
 use std::cell::Cell;
 
 use pgrx::pg_sys::Oid;
 
 use super::neighbours::Neighbours;
+use super::rules::{Rule, Rules, Types, broken, items, optional, text};
 use crate::error::{Error, Result};
-use crate::jsonb::{Document, Object, Value, key_order};
+use crate::jsonb::{Document, Value, key_order};
 use crate::pg::cache::{EntryMemory, Watches};
 use crate::pg::compound::{Composites, names_objects};
 use crate::pg::image::Layout;
@@ -28,10 +29,7 @@ pub struct Plan {
     pub in_table: Option<Vec<u8>>,
     pub whole_row_after: i64,
     pub max_bytes: usize,
-    pub rekeyed: Vec<u8>,
-    created: Vec<u8>,
-    updated: Vec<u8>,
-    deleted: Vec<u8>,
+    pub types: Types,
     mapping: Vec<Mapping>,
     pub columns: Vec<Column>,
     /// Positions in `columns`.
@@ -117,32 +115,27 @@ impl Plan {
     }
 
     fn read(change: &Change) -> Result<Option<Plan>> {
-        let Some(source) = delegate::capture_plan(change.relation)? else { return Ok(None) };
-        let root = Document(&source).as_value().as_object().ok_or_else(|| broken("no object"))?;
-        let fail_closed = flag(root, "fail_closed")?;
-        let memory = EntryMemory::new();
         let mut known = change.columns();
         let mut composites = Composites::default();
         known.iter().for_each(|column| composites.add(column.type_oid));
+        let Some(rules) = Rules::of(change.relation, composites.is_empty())? else { return Ok(None) };
+        let memory = EntryMemory::new();
         let names_objects = known.iter().any(|column| names_objects(column.type_oid));
         let mut identity = Vec::new();
         let mut columns = Vec::new();
-        for entry in items(root, "columns")? {
-            let entry = entry.as_object().ok_or_else(|| broken("columns"))?;
-            let name = text(entry, "name")?;
-            let place = known.iter().position(|column| column.name == name).ok_or_else(changed)?;
+        for rule in rules.columns {
+            let place = known.iter().position(|column| column.name == rule.name).ok_or_else(changed)?;
             let found = known.swap_remove(place);
-            let position = optional(entry, "identity").map(integer).transpose()?;
-            if let Some(position) = position {
+            if let Some(position) = rule.identity {
                 identity.push((position, columns.len()));
             }
-            columns.push(Plan::column(entry, found, fail_closed, position.is_some(), &memory)?);
+            columns.push(Plan::column(&rule, found, rules.fail_closed, &memory));
         }
         if !known.is_empty() {
             return Err(changed());
         }
         // A key column that was dropped leaves no id at all, rather than one of what is left.
-        if matches!(root.get(b"identity_missing"), Some(Value::Bool(true))) {
+        if rules.identity_missing {
             identity.clear();
         }
         identity.sort_unstable();
@@ -153,30 +146,29 @@ impl Plan {
         };
         let row = in_key_order((0..columns.len()).filter(|column| columns[*column].captured).collect());
         let key = in_key_order(identity.clone());
-        let types = object(root, "types")?;
+        let mapping = items(Document(&rules.event_types).as_value(), "event_types")?
+            .map(|entry| Mapping::read(entry, &columns))
+            .collect::<Result<_>>()?;
         Ok(Some(Plan {
-            capture_id: integer(value(root, "capture_id")?)? as i32,
-            function: optional(root, "function").map(integer).transpose()?.map(|function| Oid::from(function as u32)),
-            paused: text(root, "state")? != b"active",
-            dead_letter: text(root, "on_failure")? == b"dead_letter",
-            full: text(root, "payload")? == b"full",
-            aggregate_type: text(root, "aggregate_type")?,
-            in_table: optional(root, "in_table").map(|_| text(root, "in_table")).transpose()?,
-            whole_row_after: integer(value(root, "whole_row_after")?)?,
-            max_bytes: integer(value(root, "max_bytes")?)? as usize,
-            rekeyed: text(types, "rekey")?,
-            created: text(types, "insert")?,
-            updated: text(types, "update")?,
-            deleted: text(types, "delete")?,
-            mapping: items(root, "event_types")?.map(|entry| Mapping::read(entry, &columns)).collect::<Result<_>>()?,
+            capture_id: rules.capture_id,
+            function: rules.function,
+            paused: rules.paused,
+            dead_letter: rules.dead_letter,
+            full: rules.full,
+            aggregate_type: rules.aggregate_type,
+            in_table: rules.in_table,
+            whole_row_after: rules.whole_row_after,
+            max_bytes: rules.max_bytes,
+            types: rules.types,
+            mapping,
             columns,
             identity,
             row,
             key,
             composites,
             names_objects,
-            is_unique: flag(root, "is_unique")?,
-            guess: Guess::of(flag(root, "is_unique")?),
+            is_unique: rules.is_unique,
+            guess: Guess::of(rules.is_unique),
             neighbours: Neighbours::none(),
             is_tracked: change.has_other_triggers(),
             storage: change.storage,
@@ -184,24 +176,18 @@ impl Plan {
         }))
     }
 
-    fn column(
-        entry: Object,
-        found: columns::Column,
-        fail_closed: bool,
-        in_identity: bool,
-        memory: &EntryMemory,
-    ) -> Result<Column> {
+    fn column(rule: &Rule, found: columns::Column, fail_closed: bool, memory: &EntryMemory) -> Column {
         let render = Render::of(found.type_oid, memory.context());
-        let identity = in_identity.then(|| IdentityText::of(found.type_oid, &render, memory.context()));
-        Ok(Column {
+        let identity = rule.identity.map(|_| IdentityText::of(found.type_oid, &render, memory.context()));
+        Column {
             index: found.index,
             name: found.name,
-            captured: flag(entry, "captured")?,
-            redacted: flag(entry, "redacted")? || fail_closed,
+            captured: rule.captured,
+            redacted: rule.redacted || fail_closed,
             layout: found.layout,
             render,
             identity,
-        })
+        }
     }
 
     /// True where changes of this transaction may have gone unseen, that made rows which the table has now.
@@ -256,9 +242,9 @@ impl Plan {
         });
         match (fitting, operation) {
             (Some(entry), _) => (&entry.event_type, entry.event_name.as_deref()),
-            (None, Operation::Insert) => (&self.created, None),
-            (None, Operation::Delete) => (&self.deleted, None),
-            (None, _) => (&self.updated, None),
+            (None, Operation::Insert) => (&self.types.created, None),
+            (None, Operation::Delete) => (&self.types.deleted, None),
+            (None, _) => (&self.types.updated, None),
         }
     }
 }
@@ -301,49 +287,4 @@ impl Mapping {
 /// The relation's columns are not those of the plan: the plan was read with a snapshot older than a change of the table.
 fn changed() -> Error {
     Error::StaleSnapshot { object: "the columns of the captured table" }
-}
-
-/// Somebody has replaced the function that gives the plan, or the tables that it reads.
-fn broken(part: &str) -> Error {
-    Error::StoreAltered {
-        object: "domain_events._capture_plan(oid)".into(),
-        detail: format!("Its plan is malformed: {part}."),
-    }
-}
-
-fn value<'a>(object: Object<'a>, name: &str) -> Result<Value<'a>> {
-    object.get(name.as_bytes()).ok_or_else(|| broken(name))
-}
-
-fn optional<'a>(object: Object<'a>, name: &str) -> Option<Value<'a>> {
-    object.get(name.as_bytes()).filter(|value| !matches!(value, Value::Null))
-}
-
-fn text(object: Object, name: &str) -> Result<Vec<u8>> {
-    match value(object, name)? {
-        Value::String(text) => Ok(text.to_vec()),
-        _ => Err(broken(name)),
-    }
-}
-
-fn flag(object: Object, name: &str) -> Result<bool> {
-    match value(object, name)? {
-        Value::Bool(flag) => Ok(flag),
-        _ => Err(broken(name)),
-    }
-}
-
-fn integer(value: Value) -> Result<i64> {
-    match value {
-        Value::Numeric(image) => crate::pg::json::to_i64(image),
-        _ => Err(broken("a number")),
-    }
-}
-
-fn object<'a>(parent: Object<'a>, name: &str) -> Result<Object<'a>> {
-    value(parent, name)?.as_object().ok_or_else(|| broken(name))
-}
-
-fn items<'a>(parent: Object<'a>, name: &str) -> Result<impl Iterator<Item = Value<'a>> + use<'a>> {
-    value(parent, name)?.as_array().ok_or_else(|| broken(name))
 }

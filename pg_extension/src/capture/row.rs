@@ -158,7 +158,7 @@ fn rekey(
     old: Option<Bytes>,
     new: Option<Bytes>,
 ) -> std::result::Result<(), Failure> {
-    draft.event_type = plan.rekeyed.clone();
+    draft.event_type = plan.types.rekeyed.clone();
     draft.id = new;
     // Both are finished before the first is stored, so that what fails, fails before.
     let mut left = Writer::default();

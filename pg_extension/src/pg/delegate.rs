@@ -79,9 +79,7 @@ fn execute(query: &'static CStr, arguments: &[(Oid, Option<Datum>)]) -> Result<O
 /// neither for this transaction's changes, which happen after it, nor for later ones of the session.
 pub fn capture_plan(relation: Oid) -> Result<Option<Bytes>> {
     let plan = execute(c"select domain_events._capture_plan($1)", &[(pg_sys::OIDOID, Some(Datum::from(relation)))])?;
-    // SAFETY: a plain global.
-    let snapshot_is_fixed = unsafe { pg_sys::XactIsoLevel } >= pg_sys::XACT_REPEATABLE_READ as i32;
-    if snapshot_is_fixed
+    if super::rules::snapshot_is_fixed()
         && plan_basis(relation, ActiveSnapshot::of_transaction())? != plan_basis(relation, ActiveSnapshot::newest())?
     {
         return Err(Error::StaleSnapshot { object: "the capture of the table" });

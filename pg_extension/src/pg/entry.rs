@@ -46,6 +46,7 @@ unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _
     if matches!(event, XACT_EVENT_COMMIT | XACT_EVENT_ABORT | XACT_EVENT_PREPARE) {
         lock::forget_all();
         held::forget();
+        settings::forget();
         capture::at_transaction_end();
     }
 }
@@ -76,6 +77,7 @@ unsafe extern "C-unwind" fn at_relation_change(_: Datum, relation: pg_sys::Oid) 
 
 /// Once per backend, when the library is loaded.
 pub fn register() {
+    super::guard::keep_backtraces_out();
     settings::define();
     // SAFETY: the callbacks live as long as the process; past the point of no return they raise no errors, and call
     // nothing of Postgres but to free memory.

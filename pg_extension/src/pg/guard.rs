@@ -58,6 +58,23 @@ impl Drop for PgError {
 // SAFETY: a panic payload must be Send; a backend has one thread, so it never leaves it.
 unsafe impl Send for PgError {}
 
+/// Whatever environment the server was started in: pgrx puts the backtrace of an error into its DETAIL, which people read, where
+/// RUST_BACKTRACE is set. Rust looks at the environment once, when it first makes one; it is left as it was for other libraries.
+pub fn keep_backtraces_out() {
+    const NAME: &str = "RUST_LIB_BACKTRACE";
+    let before = std::env::var_os(NAME);
+    // SAFETY: a backend has one thread.
+    unsafe { std::env::set_var(NAME, "0") };
+    drop(std::backtrace::Backtrace::capture());
+    // SAFETY: as above.
+    unsafe {
+        match before {
+            Some(value) => std::env::set_var(NAME, value),
+            None => std::env::remove_var(NAME),
+        }
+    }
+}
+
 /// Runs a call into Postgres; an error becomes a panic that carries it whole.
 ///
 /// # Safety

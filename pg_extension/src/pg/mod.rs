@@ -25,6 +25,7 @@ pub mod relation;
 pub mod render;
 pub mod reserve;
 pub mod rows;
+pub mod rules;
 pub mod settings;
 mod shape;
 pub mod slow_insert;

@@ -46,7 +46,7 @@ impl Cluster {
         succeed(server_program("pg_resetwal").arg("-x").arg(next.to_string()).arg("-D").arg(&data));
         // Autovacuum would freeze what is to stay old.
         assert!(
-            start(&self.dir, self.port, &[("autovacuum", "off")], None),
+            start(&self.dir, self.port, &[("autovacuum", "off")], "true"),
             "the server does not start:\n{}",
             self.log()
         );
@@ -76,7 +76,7 @@ impl Cluster {
                 .arg(dir.join("data"))
                 .stdin(Stdio::null()),
         );
-        let port = start_somewhere(&dir, &[], None);
+        let port = start_somewhere(&dir, &[], "true");
         Cluster { dir, port, _guard: guard }
     }
 
@@ -100,7 +100,7 @@ impl Cluster {
                 .arg(dir.join("data"))
                 .args(["-p", &from, "-P", &to]),
         );
-        let port = start_somewhere(&dir, &[], None);
+        let port = start_somewhere(&dir, &[], "true");
         Cluster { dir, port, _guard: guard }
     }
 }

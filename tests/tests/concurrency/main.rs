@@ -1,6 +1,7 @@
 //! Real sessions that meet: who waits, who goes on, what the lock table holds, who calls, what survives a restart.
 //! The traps of event stores that concern writing are in `writing`, each named after its number.
 
+mod asking;
 mod bulk;
 mod callers;
 mod capture;

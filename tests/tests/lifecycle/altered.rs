@@ -143,6 +143,8 @@ fn other_results_of_the_stores_functions_are_refused() {
         owner.run("begin");
         owner.run(change);
         owner.run("alter table users add q int");
+        // The function is asked where the table is not as it was when last looked at.
+        owner.run("update domain_events.capture_config set columns_seen = '{}'");
         owner.error("update users set name = 'q'").expect("55000").naming("_capture_plan");
         owner.run("rollback");
     }
