@@ -42,19 +42,27 @@ $$;
 
 comment on function domain_events._outdated_grants() is 'Captures whose table has another owner than it had, or is gone, and whose function somebody may still use';
 
--- TRUNCATE fires no trigger of the tables above: each partition has one of its own.
+-- TRUNCATE fires no trigger of the tables above: each partition has one of its own. A foreign table can have none before 16.
+create function domain_events._unwatched(target regclass, capture_id int) returns setof regclass
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select r.relid
+    from (select p.relid from pg_partition_tree(target) as p union select target) as r
+    join pg_class c on c.oid = r.relid and (c.relkind <> 'f' or current_setting('server_version_num')::int >= 160000)
+   where not exists (select from domain_events._capture_triggers(target) as t
+                      where t.relation = r.relid and t.kind = 'truncate' and t.capture_id = _unwatched.capture_id)
+$$;
+
+comment on function domain_events._unwatched(regclass, int) is 'The captured table and its partitions, as far as they need a truncate trigger and have none';
+
 create function domain_events._watch_truncation(target regclass, capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   name name := domain_events._trigger_name(' domain_events_truncate', capture_id, (select c.relkind = 'p' from pg_class c where c.oid = target));
   leaf regclass;
-  unwatched regclass[] := array(
-    select r.relid from (select p.relid from pg_partition_tree(target) as p union select target) as r
-     where not exists (select from domain_events._capture_triggers(target) as t
-                        where t.relation = r.relid and t.kind = 'truncate' and t.capture_id = _watch_truncation.capture_id));
 begin
-  foreach leaf in array unwatched loop
+  foreach leaf in array array(select domain_events._unwatched(target, capture_id)) loop
     execute format('create trigger %I after truncate on %s for each statement execute function domain_events.%I()',
                    name, leaf, 'capture_' || capture_id);
   end loop;

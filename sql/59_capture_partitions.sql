@@ -352,9 +352,7 @@ begin
   loop
     execute format('drop trigger %I on %s', left_over, gone);
   end loop;
-  if exists (select from pg_partition_tree(target) as p
-              where not exists (select from domain_events._capture_triggers(target) as t
-                                 where t.relation = p.relid and t.kind = 'truncate' and t.capture_id = id)) then
+  if exists (select from domain_events._unwatched(target, id)) then
     perform domain_events._command(target, 'open capture');
     perform domain_events._watch_truncation(target, id);
     perform domain_events._command(target, 'seal capture');
@@ -412,12 +410,13 @@ begin
                      select b.relation from below as b);
   end if;
   for captured in
-    select c.capture_id, c.relation, r.relkind, c.table_name <> format('%I.%I', n.nspname, r.relname) as has_other_name
+    select c.capture_id, c.relation, r.relkind, pg_get_userbyid(r.relowner) as owner,
+           c.table_name <> format('%I.%I', n.nspname, r.relname) or c.table_owner <> pg_get_userbyid(r.relowner) as has_other_name
       from domain_events.capture_config c
       join pg_class r on r.oid = c.relation
       join pg_namespace n on n.oid = r.relnamespace
      where (r.relkind = 'p'
-            or c.table_name <> format('%I.%I', n.nspname, r.relname)
+            or c.table_name <> format('%I.%I', n.nspname, r.relname) or c.table_owner <> pg_get_userbyid(r.relowner)
             -- More columns were seen than the table has where they are of composite types, which may be what was altered.
             or (c.relation = any (altered) or tg_tag in ('ALTER TABLE', 'ALTER TYPE') and cardinality(c.columns_seen) <> r.relnatts)
                and (c.relation_oid <> c.relation::oid
@@ -428,26 +427,39 @@ begin
   loop
     -- Another one may have taken it over in this loop.
     continue when not exists (select from domain_events.capture_config c where c.capture_id = captured.capture_id);
-    if captured.relkind = 'p'
-       and exists (select from (select r.oid, format('%I.%I', n.nspname, r.relname) as table_name
-                                  from pg_partition_tree(captured.relation) as t
-                                  join pg_class r on r.oid = t.relid
-                                  join pg_namespace n on n.oid = r.relnamespace
-                                 where t.level > 0) as p
-                    full join (select k.* from domain_events.capture_partitions k where k.capture_id = captured.capture_id) as k
-                      on k.relation = p.oid and k.table_name = p.table_name
-                   where k.relation is null or p.oid is null)
-       and exists (select from domain_events._capture_triggers(captured.relation) as t
-                    where t.relation = captured.relation and t.kind = 'capture' and t.capture_id = captured.capture_id) then
-      perform domain_events.follow_partitions(captured.relation);
-    end if;
-    if tg_tag in ('ALTER TABLE', 'ALTER TYPE') then
-      perform domain_events._follow_columns(captured.capture_id);
-    end if;
-    if captured.has_other_name then
-      update domain_events.capture_config c set table_name = domain_events._qualified_name(c.relation)
-       where c.capture_id = captured.capture_id and c.table_name <> domain_events._qualified_name(c.relation);
-    end if;
+    begin
+      if captured.relkind = 'p'
+         and exists (select from (select r.oid, format('%I.%I', n.nspname, r.relname) as table_name
+                                    from pg_partition_tree(captured.relation) as t
+                                    join pg_class r on r.oid = t.relid
+                                    join pg_namespace n on n.oid = r.relnamespace
+                                   where t.level > 0) as p
+                      full join (select k.* from domain_events.capture_partitions k where k.capture_id = captured.capture_id) as k
+                        on k.relation = p.oid and k.table_name = p.table_name
+                     where k.relation is null or p.oid is null)
+         and exists (select from domain_events._capture_triggers(captured.relation) as t
+                      where t.relation = captured.relation and t.kind = 'capture' and t.capture_id = captured.capture_id) then
+        perform domain_events.follow_partitions(captured.relation);
+      end if;
+      if tg_tag in ('ALTER TABLE', 'ALTER TYPE') then
+        perform domain_events._follow_columns(captured.capture_id);
+      end if;
+      if captured.has_other_name then
+        update domain_events.capture_config c
+           set table_name = domain_events._qualified_name(c.relation), table_owner = captured.owner
+         where c.capture_id = captured.capture_id;
+      end if;
+    exception when others then
+      -- What one owner has done to a captured table is not in the way of everybody's commands. A check finds what was not followed.
+      if tg_event = 'ddl_command_end'
+         and exists (select from pg_event_trigger_ddl_commands() as d
+                      where d.classid = 'pg_class'::regclass
+                        and (d.objid = captured.relation or d.objid in (select t.relid from pg_partition_tree(captured.relation) as t))) then
+        raise;
+      end if;
+      raise warning 'the capture of % does not follow its table: %', captured.relation, sqlerrm
+        using errcode = sqlstate, hint = format('Let its owner call domain_events.follow_partitions(%L).', captured.relation);
+    end;
   end loop;
 end
 $$;

@@ -6,7 +6,7 @@ use domain_events_tests::{Db, Session, engines};
 
 engines! {
     a_reader_is_looked_at_again_after_waiting, a_type_is_shared_within_one_owner, a_dropped_tables_capture_waits_for_its_owner,
-    an_open_registration_holds_nobody, types_within_types_are_looked_at_once, the_way_identifiers_are_written_is_no_way_in,
+    an_open_registration_holds_nobody, a_capture_that_cannot_follow_holds_nobody, foreign_partitions_are_partitions, types_within_types_are_looked_at_once, the_way_identifiers_are_written_is_no_way_in,
 }
 
 /// An administrator of captures with a schema of their own.
@@ -113,6 +113,47 @@ fn an_open_registration_holds_nobody(db: &Db) {
     );
     near.run("commit");
     owner.run("drop table rows, other");
+}
+
+fn a_capture_that_cannot_follow_holds_nobody(db: &Db) {
+    let (_, mut near) = neighbour(db);
+    let mut owner = db.owner();
+    near.run(
+        "create table p (id int primary key) partition by range (id); select domain_events.enable_capture('near.p', aggregate_type => 'P');
+         create table part (id int primary key);
+         create function in_the_way() returns trigger language plpgsql as 'begin return null; end'",
+    );
+    let id = db.admin().one("select capture_id from domain_events.capture_config");
+    let trigger = format!("\" domain_events_truncate_{id}\"");
+    near.run(&format!(
+        "create trigger {trigger} after truncate on part for each statement execute function in_the_way();
+         set check_function_bodies = off; set row_security = off; set client_min_messages = warning;
+         alter table p attach partition part for values from (0) to (10); reset check_function_bodies; reset row_security"
+    ));
+    owner.run("create table other (id int); alter table other add v int; drop table other");
+    // it is its owner's own command that fails
+    let follows = owner.one("select count(*) from pg_event_trigger") != "0";
+    if follows {
+        near.error("create table more partition of p for values from (10) to (20)").expect_code("42710");
+    }
+    near.run(&format!("drop trigger {trigger} on part; create table more partition of p for values from (10) to (20); select domain_events.follow_partitions('near.p')"));
+    near.run("insert into p values (1), (11)");
+    db.check_versions();
+}
+
+fn foreign_partitions_are_partitions(db: &Db) {
+    let (name, mut near) = neighbour(db);
+    db.admin().run(&format!(
+        "create foreign data wrapper nothing; create server nowhere foreign data wrapper nothing; grant usage on foreign server nowhere to {name}"
+    ));
+    near.run(
+        "create table k (id int, v text) partition by list (id); create table k2 partition of k for values in (2);
+         select domain_events.enable_capture('near.k', aggregate_type => 'K', aggregate_id => '{id}');
+         create foreign table fp partition of k for values in (1) server nowhere; select domain_events.follow_partitions('near.k')",
+    );
+    db.owner().run("create table other (id int); drop table other");
+    near.run("insert into k values (2, 'a'); alter table k detach partition fp; drop foreign table fp");
+    db.check_versions();
 }
 
 fn types_within_types_are_looked_at_once(db: &Db) {
