@@ -21,6 +21,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection};
 
 use crate::db::{self, PATH, quote_literal};
+use crate::engine_sql::SCHEMA;
 use crate::error::{Doing, Error};
 
 /// The role that owns an object, as far as the connected role has to act as another.
@@ -56,10 +57,80 @@ const PIN: &str = "set local search_path = pg_catalog, pg_temp; set local standa
 /// Names of what is made for one statement.
 static NUMBER: AtomicU64 = AtomicU64::new(0);
 
-/// Only a superuser has to act as others: what any other role lends to the code of tables that it works on are its own few rights.
-const FIND: &str = "select pg_catalog.quote_ident(o.rolname), o.oid::pg_catalog.int8 \
-       from pg_catalog.pg_roles o join pg_catalog.pg_roles me on me.rolname operator(pg_catalog.=) current_user \
-      where o.oid operator(pg_catalog.<>) me.oid and me.rolsuper";
+/// A role by a condition over `o`, its row in pg_roles: its name, its number, and whether the connected role has to act as it.
+/// Only a superuser has to: what any other role lends to the code of tables that it works on are its own few rights.
+const FIND: &str = "select pg_catalog.quote_ident(o.rolname), o.oid::pg_catalog.int8, me.rolsuper and o.oid operator(pg_catalog.<>) me.oid \
+       from pg_catalog.pg_roles o join pg_catalog.pg_roles me on me.rolname operator(pg_catalog.=) current_user where ";
+
+/// A relation by its name: its number and name now, its owner, and its schema where the owner may not use it.
+const RELATION: &str = "select c.oid::pg_catalog.int8 as oid, pg_catalog.format('%I.%I', n.nspname, c.relname) as name, \
+         pg_catalog.quote_ident(o.rolname) as owner, o.oid::pg_catalog.int8 as owner_oid, me.rolsuper as by_superuser, \
+         me.rolsuper and o.oid operator(pg_catalog.<>) me.oid as is_other, \
+         case when not pg_catalog.has_schema_privilege(o.oid, n.oid, 'usage') then pg_catalog.quote_ident(n.nspname) end as closed \
+    from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) c.relnamespace \
+    join pg_catalog.pg_roles o on o.oid operator(pg_catalog.=) c.relowner \
+    join pg_catalog.pg_roles me on me.rolname operator(pg_catalog.=) current_user \
+   where c.oid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid";
+
+/// How often a relation is looked for that becomes another one each time before it is held.
+const TRIES: u32 = 5;
+
+#[derive(Debug, PartialEq, Eq)]
+struct Relation {
+    oid: i64,
+    name: String,
+    owner: String,
+    owner_oid: i64,
+    by_superuser: bool,
+    is_other: bool,
+    closed: Option<String>,
+}
+
+impl FromRow<'_, PgRow> for Relation {
+    fn from_row(row: &PgRow) -> Result<Self, sqlx::Error> {
+        use sqlx::Row as _;
+        Ok(Self {
+            oid: row.try_get("oid")?,
+            name: row.try_get("name")?,
+            owner: row.try_get("owner")?,
+            owner_oid: row.try_get("owner_oid")?,
+            by_superuser: row.try_get("by_superuser")?,
+            is_other: row.try_get("is_other")?,
+            closed: row.try_get("closed")?,
+        })
+    }
+}
+
+impl Relation {
+    async fn find(conn: &mut PgConnection, table: &str) -> Result<Self, Error> {
+        let found: Option<Self> = sqlx::query_as(RELATION)
+            .bind(table)
+            .persistent(false)
+            .fetch_optional(conn)
+            .await
+            .doing(format!("looking for the owner of {table}"))?;
+        found.ok_or_else(|| {
+            Error::refused(
+                "42P01",
+                format!("{table} does not exist, or is not what it was when this command began"),
+                "Nothing of it was read or changed. Run the command again.",
+            )
+        })
+    }
+
+    /// Keeps the relation what it is until the transaction ends: readers and writers go on. LOCK TABLE would take no other kind of
+    /// relation, and demands rights on what a view reads; a statement that is prepared and never planned locks any, and runs no code.
+    async fn hold(&self, conn: &mut PgConnection) -> Result<(), Error> {
+        let hold =
+            format!("prepare domain_events_hold as select from only {}; deallocate domain_events_hold", self.name);
+        db::execute(conn, &hold, &format!("holding {}", self.name)).await
+    }
+
+    fn owner(self) -> Owner {
+        let role = Role { name: self.owner, oid: self.owner_oid, closed: self.closed };
+        Owner { other: self.is_other.then_some(role) }
+    }
+}
 
 impl Owner {
     /// The connected role, which acts as itself.
@@ -87,30 +158,30 @@ impl Owner {
         self.other.as_ref().map(|role| role.oid)
     }
 
-    /// The owner of a relation, by its qualified name; the connected role itself where there is no such relation.
+    /// The owner of a relation, by its qualified name, for the rest of the caller's transaction: until then the name means the same
+    /// relation, whose owner cannot put another in its place.
     pub async fn of_table(conn: &mut PgConnection, table: &str) -> Result<Self, Error> {
-        let condition = "o.oid operator(pg_catalog.=) (select c.relowner from pg_catalog.pg_class c \
-             where c.oid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid)";
-        let doing = format!("looking for the owner of {table}");
-        let mut owner = Self::find(conn, condition, table, &doing).await?;
-        if let Some(role) = &mut owner.other {
-            role.closed = sqlx::query_scalar(
-                "select pg_catalog.quote_ident(n.nspname) from pg_catalog.pg_namespace n join pg_catalog.pg_class c \
-                     on c.relnamespace operator(pg_catalog.=) n.oid \
-                  where c.oid operator(pg_catalog.=) pg_catalog.to_regclass($1)::pg_catalog.oid \
-                    and not pg_catalog.has_schema_privilege($2::pg_catalog.int8::pg_catalog.oid, n.oid, 'usage')",
-            )
-            .bind(table)
-            .bind(role.oid)
-            .fetch_optional(conn)
-            .await
-            .doing(doing)?;
+        let mut found = Relation::find(conn, table).await?;
+        for _ in 0..TRIES {
+            if !found.by_superuser {
+                return Ok(found.owner());
+            }
+            // waits for whoever is about to give the name to another
+            found.hold(conn).await?;
+            let held = Relation::find(conn, table).await?;
+            if held == found {
+                return Ok(held.owner());
+            }
+            found = held;
         }
-        Ok(owner)
+        Err(Error::locked(
+            format!("{table} becomes another relation again and again"),
+            "Nothing of it was read or changed. Run the command again.",
+        ))
     }
 
-    /// The owner of a function, by its qualified name and its arguments.
-    pub async fn of_function(conn: &mut PgConnection, identity: &str) -> Result<Self, Error> {
+    /// The owner of a function, by its qualified name and its arguments; none if there is no such function.
+    pub async fn of_function(conn: &mut PgConnection, identity: &str) -> Result<Option<Self>, Error> {
         let condition = "o.oid operator(pg_catalog.=) (select p.proowner from pg_catalog.pg_proc p \
              join pg_catalog.pg_namespace n on n.oid operator(pg_catalog.=) p.pronamespace \
              where p.proname operator(pg_catalog.=) ((pg_catalog.parse_ident($1, false))[2])::pg_catalog.name \
@@ -121,21 +192,74 @@ impl Owner {
     /// A role by its name, unquoted.
     pub async fn named(conn: &mut PgConnection, role: &str) -> Result<Self, Error> {
         let condition = "o.rolname operator(pg_catalog.=) $1::pg_catalog.name";
-        Self::find(conn, condition, role, &format!("looking for role {role}")).await
+        let found = Self::find(conn, condition, role, &format!("looking for role {role}")).await?;
+        found.ok_or_else(|| {
+            Error::refused("42704", format!("role {role} does not exist"), "Nothing was run. Run the command again.")
+        })
     }
 
-    async fn find(conn: &mut PgConnection, condition: &str, value: &str, doing: &str) -> Result<Self, Error> {
-        let found: Option<(String, i64)> =
-            sqlx::query_as(&format!("{FIND} and {condition}")).bind(value).fetch_optional(conn).await.doing(doing)?;
-        Ok(Self { other: found.map(|(name, oid)| Role { name, oid, closed: None }) })
+    /// In whose name the store is asked: its owner's, where the connected role is a superuser and the owner is none. Such an owner
+    /// can put other code into the store at any moment, whatever was proven before.
+    pub async fn of_store(conn: &mut PgConnection) -> Result<Self, Error> {
+        Self::of_any_store(conn).await?.ok_or_else(|| {
+            Error::refused(
+                "3F000",
+                "pg_domain_events is not installed in this database, or not any more",
+                "Run: domain-events install",
+            )
+        })
+    }
+
+    async fn of_any_store(conn: &mut PgConnection) -> Result<Option<Self>, Error> {
+        let condition = "o.oid operator(pg_catalog.=) (select n.nspowner from pg_catalog.pg_namespace n \
+             where n.nspname operator(pg_catalog.=) $1::pg_catalog.name)";
+        let found = Self::find(conn, condition, SCHEMA, "looking whose the event store is").await?;
+        let Some(Self { other: Some(role) }) = &found else { return Ok(found) };
+        let superuser: bool = sqlx::query_scalar(
+            "select r.rolsuper from pg_catalog.pg_roles r where r.oid::pg_catalog.int8 operator(pg_catalog.=) $1",
+        )
+        .bind(role.oid)
+        .persistent(false)
+        .fetch_one(conn)
+        .await
+        .doing("looking whose the event store is")?;
+        Ok(if superuser { Some(Self::own()) } else { found })
+    }
+
+    async fn find(conn: &mut PgConnection, condition: &str, value: &str, doing: &str) -> Result<Option<Self>, Error> {
+        let found: Option<(String, i64, bool)> = sqlx::query_as(&format!("{FIND}{condition}"))
+            .bind(value)
+            .persistent(false)
+            .fetch_optional(conn)
+            .await
+            .doing(doing)?;
+        Ok(found.map(|(name, oid, is_other)| Self { other: is_other.then_some(Role { name, oid, closed: None }) }))
     }
 }
 
-/// Makes, in a transaction that is not READ ONLY yet, what [`rows`] needs to read these tables in it.
+/// Whether the store is a lesser role's than the connected one; false where there is none.
+pub async fn is_lesser_store(conn: &mut PgConnection) -> Result<bool, Error> {
+    Ok(Owner::of_any_store(conn).await?.is_some_and(|owner| owner.is_other()))
+}
+
+/// Refuses where only the store's owner may do what follows: statements that stay mix what is the store's with what is the
+/// connected role's.
+pub async fn expect_own_store(conn: &mut PgConnection, verb: &str) -> Result<(), Error> {
+    match Owner::of_any_store(conn).await?.and_then(|owner| owner.other) {
+        None => Ok(()),
+        Some(role) => Err(Error::refused(
+            "42501",
+            format!("the event store belongs to role {}, whose code a superuser does not run to {verb}", role.name),
+            format!("Run it as {0}, the owner of schema domain_events, or as a member of that role.", role.name),
+        )),
+    }
+}
+
+/// Begins a READ ONLY transaction in which [`rows`] can read these tables and the store.
 pub async fn begin_read_only(conn: &mut PgConnection, tables: &[&str]) -> Result<(), Error> {
-    let mut owners: Vec<Role> = vec![];
+    let mut owners: Vec<Role> = Owner::of_any_store(conn).await?.and_then(|owner| owner.other).into_iter().collect();
     for table in tables {
-        if let Some(other) = Owner::of_table(conn, table).await?.other
+        if let Some(other) = Relation::find(conn, table).await?.owner().other
             && !owners.contains(&other)
         {
             owners.push(other);
@@ -150,7 +274,131 @@ pub async fn begin_read_only(conn: &mut PgConnection, tables: &[&str]) -> Result
     for owner in &owners {
         db::execute(conn, &format!("{}{}", owner.open(), reader(owner)), doing).await?;
     }
+    // what has become another's meanwhile has no reader, and is not read
+    for table in tables {
+        Owner::of_table(conn, table).await?;
+    }
     db::execute(conn, "set transaction read only", doing).await
+}
+
+/// Asks the store, within the caller's transaction or as a statement by itself; `columns` are names and types of what comes.
+pub async fn store_rows<T>(
+    conn: &mut PgConnection,
+    sql: &str,
+    columns: &str,
+    arguments: &[&str],
+    doing: &str,
+) -> Result<Vec<T>, Error>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let owner = Owner::of_store(conn).await?;
+    if !owner.is_other() {
+        return plainly(conn, sql, arguments, doing).await;
+    }
+    rows(conn, &owner, &typed(sql, columns), columns, arguments, doing).await
+}
+
+/// The same in a transaction of its own, which is rolled back.
+pub async fn ask_store<T>(
+    conn: &mut PgConnection,
+    sql: &str,
+    columns: &str,
+    arguments: &[Option<&str>],
+    doing: &str,
+) -> Result<Vec<T>, Error>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let owner = Owner::of_store(conn).await?;
+    if !owner.is_other() {
+        let query = sqlx::query_as(sql).persistent(false);
+        return arguments
+            .iter()
+            .fold(query, |query, argument| query.bind(*argument))
+            .fetch_all(conn)
+            .await
+            .doing(doing);
+    }
+    let sql = with_arguments(&typed(sql, columns), arguments);
+    in_transaction(conn, "rollback", async |conn| rows(conn, &owner, &sql, columns, &[], doing).await).await
+}
+
+/// The same, and what the store writes meanwhile stays.
+pub async fn tell_store<T>(
+    conn: &mut PgConnection,
+    sql: &str,
+    columns: &str,
+    arguments: &[Option<&str>],
+    doing: &str,
+) -> Result<Vec<T>, Error>
+where
+    T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
+{
+    let owner = Owner::of_store(conn).await?;
+    let Some(other) = &owner.other else { return ask_store(conn, sql, columns, arguments, doing).await };
+    let sql = with_arguments(&typed(sql, columns), arguments);
+    in_transaction(conn, "commit", async |conn| {
+        let statements = |outcome: &str| format!("execute {};", quote_literal(&format!("insert into {outcome} {sql}")));
+        let act = Act::begin(conn, other, columns, statements, doing).await?;
+        let read = sqlx::query_as(&format!("select o.* from {} o order by o.ctid", act.outcome()))
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await
+            .doing(doing)?;
+        act.end(conn, other).await?;
+        Ok(read)
+    })
+    .await
+}
+
+async fn in_transaction<T>(
+    conn: &mut PgConnection,
+    end: &str,
+    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    db::execute(conn, "begin", "beginning a transaction").await?;
+    let done = async {
+        db::pin_settings(conn).await?;
+        work(conn).await
+    }
+    .await;
+    match done {
+        Ok(value) => db::execute(conn, end, "ending a transaction").await.map(|()| value),
+        Err(error) => {
+            // a broken connection has nothing to roll back; the first error is what counts
+            let _ = db::rollback(conn).await;
+            Err(error)
+        }
+    }
+}
+
+/// A query whose columns are of exactly these types: what the store gives may be of a domain.
+fn typed(sql: &str, columns: &str) -> String {
+    let columns: Vec<(&str, &str)> = columns.split(", ").filter_map(|c| c.split_once(' ')).collect();
+    let names: Vec<String> = (0..columns.len()).map(|n| format!("c{n}")).collect();
+    let casts: Vec<String> = names.iter().zip(&columns).map(|(name, (_, kind))| format!("q.{name}::{kind}")).collect();
+    format!("select {} from ({sql}) as q({})", casts.join(", "), names.join(", "))
+}
+
+/// The query with its arguments, which are texts or null, in the place of $1 to $9.
+fn with_arguments(sql: &str, arguments: &[Option<&str>]) -> String {
+    let mut parts = sql.split('$');
+    let mut whole = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        let number = part.chars().next().and_then(|c| c.to_digit(10)).and_then(|n| (n as usize).checked_sub(1));
+        match number.and_then(|n| arguments.get(n)) {
+            Some(argument) => {
+                let text = argument.map_or("null".to_owned(), quote_literal);
+                whole.push_str(&format!("{text}::pg_catalog.text{}", &part[1..]));
+            }
+            None => {
+                whole.push('$');
+                whole.push_str(part);
+            }
+        }
+    }
+    whole
 }
 
 fn reader_name(owner: &Role) -> String {
@@ -327,41 +575,75 @@ pub async fn execute_in(
         db::execute(conn, &look(PATH), doing).await?;
         return Ok(done.rows_affected());
     };
-    let role = &other.name;
-    let schema = format!("domain_events_as_owner_{}_{}", std::process::id(), NUMBER.fetch_add(1, Ordering::Relaxed));
-    // a name that nobody else has: what is looked up in it was made here
-    let schema = format!("{schema}_{:016x}", rand::random::<u64>());
-    let body = format!(
-        "declare changed pg_catalog.int8; begin set constraints all immediate; perform pg_catalog.set_config('search_path', {path}, true); \
-         execute {sql}; get diagnostics changed = row_count; insert into {schema}.outcome values (changed); return null; end",
-        path = quote_literal(path),
-        sql = quote_literal(sql),
-    );
-    let run = format!(
-        "{open}create schema {schema}; grant usage on schema {schema} to {role}; \
-         create table {schema}.outcome (changed pg_catalog.int8); grant insert on {schema}.outcome to {role}; \
-         create function {schema}.run() returns pg_catalog.int4 language plpgsql volatile as {body}; \
-         create materialized view {schema}.act as select {schema}.run() as nothing with no data; \
-         alter materialized view {schema}.act owner to {role}; \
-         refresh materialized view {schema}.act",
-        open = other.open(),
-        body = quote_literal(&body),
-    );
-    db::execute(conn, &run, doing).await?;
-    forget_statements(conn, doing).await?;
+    let statements = |outcome: &str| {
+        format!(
+            "perform pg_catalog.set_config('search_path', {path}, true); execute {sql}; get diagnostics changed = row_count; \
+             insert into {outcome} values (changed);",
+            path = quote_literal(path),
+            sql = quote_literal(sql),
+        )
+    };
+    let act = Act::begin(conn, other, "changed pg_catalog.int8", statements, doing).await?;
     // the table is ours: the owner may insert into it, and nothing else
-    let changed: Option<i64> = sqlx::query_scalar(&format!("select pg_catalog.max(o.changed) from {schema}.outcome o"))
-        .persistent(false)
-        .fetch_one(&mut *conn)
-        .await
-        .doing(doing)?;
-    db::execute(
-        conn,
-        &format!("set local client_min_messages = warning; drop schema {schema} cascade; {}", other.close()),
-        "dropping what ran as the owner",
-    )
-    .await?;
+    let changed: Option<i64> =
+        sqlx::query_scalar(&format!("select pg_catalog.max(o.changed) from {} o", act.outcome()))
+            .persistent(false)
+            .fetch_one(&mut *conn)
+            .await
+            .doing(doing)?;
+    act.end(conn, other).await?;
     Ok(changed.unwrap_or_default().unsigned_abs())
+}
+
+/// Statements that were run as an owner by `refresh materialized view`, until what that needed is dropped.
+struct Act {
+    schema: String,
+}
+
+impl Act {
+    /// Runs statements of PL/pgSQL, which may insert into a table of these columns.
+    async fn begin(
+        conn: &mut PgConnection,
+        other: &Role,
+        columns: &str,
+        statements: impl Fn(&str) -> String,
+        doing: &str,
+    ) -> Result<Self, Error> {
+        let role = &other.name;
+        let number = NUMBER.fetch_add(1, Ordering::Relaxed);
+        // a name that nobody else has: what is looked up in it was made here
+        let schema = format!("domain_events_as_owner_{}_{number}_{:016x}", std::process::id(), rand::random::<u64>());
+        let act = Self { schema };
+        let (schema, outcome) = (&act.schema, act.outcome());
+        let body = format!(
+            "declare changed pg_catalog.int8; begin set constraints all immediate; {} return null; end",
+            statements(&outcome)
+        );
+        let run = format!(
+            "{open}create schema {schema}; grant usage on schema {schema} to {role}; \
+             create table {outcome} ({columns}); grant insert on {outcome} to {role}; \
+             create function {schema}.run() returns pg_catalog.int4 language plpgsql volatile as {body}; \
+             create materialized view {schema}.act as select {schema}.run() as nothing with no data; \
+             alter materialized view {schema}.act owner to {role}; \
+             refresh materialized view {schema}.act",
+            open = other.open(),
+            body = quote_literal(&body),
+        );
+        db::execute(conn, &run, doing).await?;
+        forget_statements(conn, doing).await?;
+        Ok(act)
+    }
+
+    /// The table with what came of it.
+    fn outcome(&self) -> String {
+        format!("{}.outcome", self.schema)
+    }
+
+    async fn end(self, conn: &mut PgConnection, other: &Role) -> Result<(), Error> {
+        let drop =
+            format!("set local client_min_messages = warning; drop schema {} cascade; {}", self.schema, other.close());
+        db::execute(conn, &drop, "dropping what ran as the owner").await
+    }
 }
 
 /// Carries out a statement as the owner in a transaction that the caller rolls back, whatever happens; gives the number of

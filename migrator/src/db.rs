@@ -10,6 +10,7 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use crate::Context;
 use crate::error::{Doing, Error, server_error};
+use crate::judge::ast;
 use crate::proof;
 use crate::url;
 
@@ -229,6 +230,26 @@ fn jitter(pause: Duration) -> Duration {
     pause.mul_f64(rand::rng().random_range(0.5..1.5))
 }
 
+/// Refuses what is not one name, with its schema or without: names of a plan file or of the journal stand in statements.
+pub fn expect_name(name: &str) -> Result<(), Error> {
+    let sql = format!("lock table {name} in access share mode");
+    let trees = ast::parse(&sql).unwrap_or_default();
+    let only =
+        trees.len() == 1 && ast::node(&trees[0], "LockStmt").is_some_and(|l| ast::list(l, "relations").len() == 1);
+    let range = trees.first().map(|tree| ast::find(tree, "RangeVar")).unwrap_or_default();
+    let spelt = range.first().is_some_and(|range| {
+        let parts = [ast::text(range, "catalogname"), ast::text(range, "schemaname"), ast::text(range, "relname")];
+        let quoted: Vec<String> = parts.into_iter().filter(|p| !p.is_empty()).map(quote_ident).collect();
+        let canonical = format!("lock table {} in access share mode", quoted.join("."));
+        ast::parse(&canonical)
+            .is_ok_and(|other| other.first().map(ast::without_positions) == trees.first().map(ast::without_positions))
+    });
+    if only && spelt {
+        return Ok(());
+    }
+    Err(Error::refused("42602", format!("{name} is not the name of a table"), "Make the plan again."))
+}
+
 /// A quoted identifier.
 pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -240,9 +261,52 @@ pub fn quote_literal(text: &str) -> String {
     if quoted.contains('\\') { format!(" E'{}'", quoted.replace('\\', "\\\\")) } else { format!("'{quoted}'") }
 }
 
+/// The body of a function or a DO block, quoted whatever names and texts stand in it: between dollars, for people to read, or
+/// as a literal where the body itself would end there.
+pub fn quote_body(tag: &str, body: &str) -> String {
+    let mark = format!("${tag}$");
+    let quoted = format!("{mark}{body}{mark}");
+    // the scanner takes the first mark that it meets, also one that the end of the body and the mark make together
+    let end = quoted[mark.len()..].find(&mark);
+    if end == Some(body.len()) { quoted } else { quote_literal(body) }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn no_body_ends_before_its_end() {
+        let texts =
+            ["begin end", "$shim$", "a$shim$b", "ends in $shim", "$$shim$", "$1$shim$\\'", "é$shim", "'", "\\", ""];
+        for body in texts.iter().chain([&"$mysql$", &"$do$;select 1;$do$"]) {
+            let sql = format!("do {}", quote_body("shim", body));
+            let parsed = crate::judge::ast::parse(&sql).expect(body);
+            let [only] = parsed.as_slice() else { panic!("{sql}: {} statements", parsed.len()) };
+            let texts = crate::judge::ast::find(only, "String");
+            assert!(texts.iter().any(|s| crate::judge::ast::text(s, "sval") == *body), "{sql}");
+        }
+        assert_eq!(quote_body("shim", "a $x$ $$ '"), "$shim$a $x$ $$ '$shim$");
+    }
+
+    #[test]
+    fn a_name_is_one_name() {
+        for name in ["t", "a.t", "\"a b\".\"t;--\"", "\"a.b\"", "é.\"x\"\"y\""] {
+            assert!(expect_name(name).is_ok(), "{name}");
+        }
+        for name in [
+            "",
+            "t, u",
+            "t in share mode; select 1 --",
+            "only t",
+            "t in exclusive mode nowait --",
+            "t; select 1",
+            "a.t /*",
+            "1",
+        ] {
+            assert!(expect_name(name).is_err(), "{name}");
+        }
+    }
 
     #[test]
     fn identifiers_and_literals_are_quoted() {

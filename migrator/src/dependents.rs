@@ -2,22 +2,23 @@
 
 use sqlx::PgConnection;
 
+use crate::as_owner;
 use crate::error::{Doing, Error};
 
 /// Captured tables that still exist: qualified name, and whether the connected role may drop triggers there.
-pub const CAPTURED_TABLES: &str = "\
+const CAPTURED_TABLES: &str = "\
 select pg_catalog.format('%I.%I', n.nspname, r.relname), pg_catalog.pg_has_role(r.relowner, 'usage')
-  from domain_events.capture_config c
-  join pg_catalog.pg_class r on r.oid = c.relation
+  from pg_catalog.unnest($1::bigint[]) c(relation)
+  join pg_catalog.pg_class r on r.oid::bigint = c.relation
   join pg_catalog.pg_namespace n on n.oid = r.relnamespace
  order by 1";
 
 /// Registered legacy tables and the functions beside them that read their versions, as far as the connected role may drop these.
-pub const READERS: &str = "\
+const READERS: &str = "\
 select pg_catalog.format('%I.%I', n.nspname, r.relname), \
        pg_catalog.format('%I.%I(pg_catalog.oid, pg_catalog.text[], pg_catalog.int4)', fn.nspname, f.proname)
-  from domain_events.event_tables t
-  join pg_catalog.pg_class r on r.oid = t.source
+  from rows from (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::text[]), pg_catalog.unnest($3::text[])) as t(source, reader, fingerprint)
+  join pg_catalog.pg_class r on r.oid::bigint = t.source
   join pg_catalog.pg_namespace n on n.oid = r.relnamespace
   join pg_catalog.pg_proc f on f.proname = t.reader and f.proowner = r.relowner and pg_catalog.md5(f.prosrc) = t.fingerprint
   join pg_catalog.pg_namespace fn on fn.oid = f.pronamespace
@@ -114,6 +115,28 @@ pub struct Dependents {
     pub plans: Vec<String>,
 }
 
+/// Captured tables that still exist, and whether the connected role may drop triggers there.
+pub async fn captured_tables(conn: &mut PgConnection) -> Result<Vec<(String, bool)>, Error> {
+    let doing = "reading the captured tables";
+    let sql = "select c.relation::oid::int8 from domain_events.capture_config c";
+    let oids: Vec<(i64,)> = as_owner::store_rows(conn, sql, "relation int8", &[], doing).await?;
+    let oids: Vec<i64> = oids.into_iter().map(|(oid,)| oid).collect();
+    sqlx::query_as(CAPTURED_TABLES).bind(oids).fetch_all(conn).await.doing(doing)
+}
+
+/// Registered legacy tables with the functions that read them, as far as the connected role may drop these.
+pub async fn readers(conn: &mut PgConnection) -> Result<Vec<(String, String)>, Error> {
+    let doing = "reading the registered event tables";
+    let sql = "select t.source::oid::int8, t.reader::text, t.fingerprint::text from domain_events.event_tables t";
+    let columns = "source int8, reader text, fingerprint text";
+    let known: Vec<(Option<i64>, Option<String>, Option<String>)> =
+        as_owner::store_rows(conn, sql, columns, &[], doing).await?;
+    let sources: Vec<Option<i64>> = known.iter().map(|k| k.0).collect();
+    let readers: Vec<Option<String>> = known.iter().map(|k| k.1.clone()).collect();
+    let fingerprints: Vec<Option<String>> = known.into_iter().map(|k| k.2).collect();
+    sqlx::query_as(READERS).bind(sources).bind(readers).bind(fingerprints).fetch_all(conn).await.doing(doing)
+}
+
 /// Reads them all.
 pub async fn read(conn: &mut PgConnection) -> Result<Dependents, Error> {
     let doing = "reading what depends on the store";
@@ -124,13 +147,10 @@ pub async fn read(conn: &mut PgConnection) -> Result<Dependents, Error> {
             .await
             .doing(doing)?;
     let plans = if journal {
-        sqlx::query_scalar(
-            "select plan_id from domain_events.migration_plans \
-              where state <> 'rolled_back' and plan_id not like 'repair-%' order by applied_at",
-        )
-        .fetch_all(&mut *conn)
-        .await
-        .doing(doing)?
+        let sql = "select plan_id from domain_events.migration_plans \
+              where state <> 'rolled_back' and plan_id not like 'repair-%' order by applied_at";
+        let plans: Vec<(String,)> = as_owner::store_rows(conn, sql, "plan_id text", &[], doing).await?;
+        plans.into_iter().map(|(plan,)| plan).collect()
     } else {
         Vec::new()
     };

@@ -92,6 +92,18 @@ pub fn check(path: &Path, what: &str, ours: impl Fn(&str) -> bool) -> Result<boo
     ))
 }
 
+/// Whether what was opened is the file that a path names, no link, and belongs to whoever runs this.
+pub fn is_own(path: &Path, file: &File) -> io::Result<bool> {
+    let (opened, named) = (file.metadata()?, fs::symlink_metadata(path)?);
+    let same = opened.is_file() && (opened.dev(), opened.ino()) == (named.dev(), named.ino());
+    // whose files are ours is told by a new one
+    let mut beside = path.as_os_str().to_owned();
+    beside.push(format!(".{:08x}.part", rand::rng().random::<u32>()));
+    let own = OpenOptions::new().write(true).create_new(true).mode(0o600).open(&beside)?.metadata()?.uid();
+    fs::remove_file(&beside)?;
+    Ok(same && opened.uid() == own)
+}
+
 impl Fresh {
     /// Begins to write. `ours` is asked of the beginning of what is there already.
     pub fn begin(
@@ -381,6 +393,26 @@ mod tests {
         assert!(write(&place.at("no/such"), "ours").is_err());
         let left: Vec<_> = fs::read_dir(&place.0).expect("a directory").map(|e| e.expect("an entry").path()).collect();
         assert!(!left.iter().any(|p| p.extension().is_some_and(|e| e == "part")), "{left:?}");
+    }
+
+    #[test]
+    fn another_file_than_was_opened_is_not_ours() {
+        let place = Place::new("own");
+        let (path, other) = (place.at("own"), place.at("other"));
+        fs::write(&path, "").expect("a file");
+        let file = File::open(&path).expect("open");
+        assert!(is_own(&path, &file).expect("told"));
+        fs::rename(&path, &other).expect("renamed");
+        fs::write(&path, "").expect("a file");
+        assert!(!is_own(&path, &file).expect("told"));
+        fs::remove_file(&path).expect("removed");
+        symlink(&other, &path).expect("a link");
+        assert!(!is_own(&path, &file).expect("told"));
+        // root owns what it likes; others own nothing here
+        if std::os::unix::fs::chown(&other, Some(65_534), None).is_ok() {
+            assert!(!is_own(&other, &file).expect("told"));
+        }
+        assert_eq!(fs::read_dir(&place.0).expect("a directory").count(), 2);
     }
 
     #[test]

@@ -59,8 +59,16 @@ impl Output {
         self.styled(text)
     }
 
-    /// Data on stdout: a line, or several.
+    /// A line of data on stdout, after an empty one if it begins with a line feed. A line feed in a name makes no other line.
     pub fn line(&self, text: impl AsRef<str>) -> Result<(), Error> {
+        match text.as_ref().strip_prefix('\n') {
+            Some(line) => self.styled(format!("\n{}", text::in_line(line))),
+            None => self.styled(text::in_line(text.as_ref())),
+        }
+    }
+
+    /// SQL on stdout, as many lines as it has.
+    pub fn sql(&self, text: impl AsRef<str>) -> Result<(), Error> {
         self.styled(text::shown(text.as_ref()))
     }
 

@@ -4,6 +4,7 @@
 
 use sqlx::PgConnection;
 
+use crate::as_owner;
 use crate::db;
 use crate::engine_sql::{PROOF, SCHEMA};
 use crate::error::{Doing, Error};
@@ -42,6 +43,30 @@ pub async fn check(conn: &mut PgConnection) -> Result<(), Error> {
     let checked = check_in_transaction(conn).await;
     db::rollback(conn).await?;
     checked
+}
+
+/// Keeps the store of a lesser role what it is until the caller's transaction ends, and proves it again. For the few verbs whose
+/// statements no other role may run: nobody makes or changes a function meanwhile, and nobody uses the store.
+pub async fn hold(conn: &mut PgConnection) -> Result<(), Error> {
+    let doing = "holding the store of another role";
+    if !as_owner::is_lesser_store(conn).await? {
+        return Ok(());
+    }
+    db::execute(conn, "lock table pg_catalog.pg_proc in share row exclusive mode", doing).await?;
+    let relations: Vec<String> = sqlx::query_scalar(
+        "select pg_catalog.format('%I.%I', n.nspname, c.relname) from pg_catalog.pg_class c \
+           join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+          where n.nspname = 'domain_events' and c.relkind in ('r', 'p') order by c.relname",
+    )
+    .fetch_all(&mut *conn)
+    .await
+    .doing(doing)?;
+    if !relations.is_empty() {
+        let lock = format!("lock table {} in access exclusive mode", relations.join(", "));
+        db::execute(conn, &lock, doing).await?;
+    }
+    db::execute(conn, "set local quote_all_identifiers = off", "pinning the settings").await?;
+    check_in_transaction(conn).await
 }
 
 async fn check_in_transaction(conn: &mut PgConnection) -> Result<(), Error> {

@@ -42,7 +42,8 @@ pub fn print(steps: &[Step], ctx: &Context) -> Result<(), Error> {
     }
     ctx.out.line("begin;")?;
     for step in steps {
-        ctx.out.line(format!("\n-- {}\n{}", step.title, step.sql.trim_end()))?;
+        ctx.out.line(format!("\n-- {}", step.title))?;
+        ctx.out.sql(step.sql.trim_end())?;
     }
     ctx.out.line("\ncommit;")
 }

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use crate::as_owner;
 use crate::cli::Engine;
 use crate::engine_sql::{EXTENSION, SCHEMA, VERSION};
 use crate::error::{Doing, Error};
@@ -114,7 +115,7 @@ impl Found {
     }
 }
 
-/// Reads what is installed, from the catalogue alone: a foreign schema may be closed to us.
+/// Reads what is installed, from the catalogue alone: a foreign schema may be closed to us. For a transaction of the caller's.
 pub async fn inspect(conn: &mut PgConnection) -> Result<Found, Error> {
     let doing = "reading what is installed";
     let row: Option<(String, bool, bool, bool, Option<String>)> = sqlx::query_as(
@@ -141,9 +142,16 @@ pub async fn inspect(conn: &mut PgConnection) -> Result<Found, Error> {
     if !ours {
         return Ok(Found::Foreign { owner, kept_events: guarded });
     }
-    let (engine, version): (String, String) =
-        sqlx::query_as("select engine, version from domain_events.engine()").fetch_one(conn).await.doing(doing)?;
+    let (engine, version) = self::engine(conn).await?;
     Ok(Found::Store { owner, mine, engine, version, extension })
+}
+
+/// Which engine a store has, and of which version, as it says itself; for a transaction of the caller's.
+pub async fn engine(conn: &mut PgConnection) -> Result<(String, String), Error> {
+    let doing = "asking for the engine";
+    let sql = "select e.engine::text, e.version::text from domain_events.engine() as e";
+    let rows = as_owner::store_rows(conn, sql, "engine text, version text", &[], doing).await?;
+    rows.into_iter().next().ok_or(sqlx::Error::RowNotFound).doing(doing)
 }
 
 /// Schemas that hold a store and have got another name.

@@ -332,7 +332,7 @@ fn is_obeyed(c: char) -> bool {
 #[test]
 fn a_terminal_obeys_no_name() {
     let place = Place::new("names");
-    let wild = "\u{1b}[31m\u{1b}]0;pwned\u{7}\r\u{8}\u{9b}31m\u{202e}\u{2066}x";
+    let wild = "\u{1b}[31m\u{1b}]0;pwned\u{7}\r\u{8}\u{9b}31m\u{202e}\u{2066}x\nfake line";
     let name = |name: &str| format!("{name}{wild}");
     let postgres = function("")
         .replace(" users", &format!(" \"{}\"", name("users")))
@@ -349,6 +349,13 @@ fn a_terminal_obeys_no_name() {
             assert_eq!(run.code, Some(3), "{run:?}");
             assert!(!run.stdout.contains(is_obeyed), "{format} {dialect}: {:?}", run.stdout);
             assert!(!run.stderr.contains(is_obeyed), "{format} {dialect}: {:?}", run.stderr);
+            // a line feed makes no line of its own; what follows a label is set in
+            assert!(
+                !run.stdout.lines().any(|l| l.trim_start().starts_with("fake")),
+                "{format} {dialect}: {:?}",
+                run.stdout
+            );
+            assert!(!run.stderr.lines().any(|l| l.starts_with("fake")), "{format} {dialect}: {:?}", run.stderr);
             if format == "json" {
                 let said: serde_json::Value = serde_json::from_str(&run.stdout).expect("JSON");
                 let findings = said["findings"].to_string();

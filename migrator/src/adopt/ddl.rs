@@ -1,7 +1,7 @@
 //! The SQL that makes the view of the old name, its trigger, and what keeps the held columns unchanged.
 
 use super::Legacy;
-use crate::db::{quote_ident, quote_literal};
+use crate::db::{quote_body, quote_ident, quote_literal};
 use crate::source::Column;
 use crate::source::types::quoted;
 
@@ -15,9 +15,9 @@ const WRITTEN: &str = "~domain_events_written";
 /// The view's.
 const INSERT: &str = "~domain_events_insert";
 
-/// A name inside the text of a RAISE.
-fn in_message(name: &str) -> String {
-    name.replace('\'', "''").replace('%', "%%")
+/// A name inside the format of a RAISE.
+fn in_format(name: &str) -> String {
+    name.replace('%', "%%")
 }
 
 impl Legacy {
@@ -128,12 +128,12 @@ impl Legacy {
         let stream = self.mapping.aggregate_type.iter().chain([&self.mapping.aggregate_id]);
         let missing: String = stream
             .map(|c| {
+                let told = format!("null value in column {} of {}", quoted(c), self.view_name());
                 format!(
-                    "  if new.{0} is null then\n    raise exception 'null value in column {1} of {2}'\n      \
+                    "  if new.{} is null then\n    raise exception {}\n      \
                      using errcode = '23502', hint = 'An event belongs to a stream: give its type and its id.';\n  end if;\n",
                     quoted(c),
-                    in_message(&quoted(c)),
-                    in_message(&self.view_name())
+                    quote_literal(&in_format(&told)),
                 )
             })
             .collect();
@@ -151,10 +151,8 @@ impl Legacy {
             format!("\n  returning {} into {}", list.join(", "), into.join(", "))
         };
         let overriding = if self.columns.iter().any(|c| c.identity == "a") { " overriding system value" } else { "" };
-        format!(
-            "create or replace function {name}() returns trigger\n\
-             language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
-             as $adopted$\n\
+        let body = format!(
+            "\n\
              declare\n  stored domain_events.events;\n\
              begin\n{missing}{identity}  \
                -- Whatever version was given: the store knows the next one.\n  \
@@ -162,15 +160,20 @@ impl Legacy {
                new.{} := stored.aggregate_version;\n  \
                insert into {} ({}){overriding}\n  values ({}){returning};\n  \
                return new;\n\
-             end\n\
-             $adopted$;\n\
-             revoke all on function {name}() from public;\n\
-             comment on function {name}() is {};{}",
+             end\n",
             self.append_arguments("new"),
             quoted(version),
             self.side_name(),
             names.join(", "),
             values.join(", "),
+        );
+        format!(
+            "create or replace function {name}() returns trigger\n\
+             language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
+             as {};\n\
+             revoke all on function {name}() from public;\n\
+             comment on function {name}() is {};{}",
+            quote_body("adopted", &body),
             quote_literal(&format!("{COMMENT} stores what is inserted into {}", self.view_name())),
             self.owned("function", &format!("{name}()")),
         )
@@ -185,9 +188,9 @@ impl Legacy {
         );
         if column.identity == "a" {
             format!(
-                "  if new.{name} is not null then\n    raise exception 'cannot insert a value into column {}'\n      \
+                "  if new.{name} is not null then\n    raise exception {}\n      \
                  using errcode = '428C9', hint = 'The column is numbered by the server: leave it out.';\n  end if;\n  {next}\n",
-                in_message(&name)
+                quote_literal(&in_format(&format!("cannot insert a value into column {name}")))
             )
         } else {
             format!("  if new.{name} is null then\n    {next}\n  end if;\n")
@@ -197,34 +200,42 @@ impl Legacy {
     /// The function and the triggers that keep the side table in step with the store.
     pub fn guards(&self) -> String {
         let (side, name) = (self.side_name(), self.guard_function_name());
-        let view = in_message(&self.view_name());
-        format!(
-            "create or replace function {name}() returns trigger\n\
-             language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
-             as $adopted$\n\
+        let view = self.view_name();
+        let body = format!(
+            "\n\
              begin\n  \
                if tg_op = 'INSERT' then\n    \
                  if not exists (select from domain_events.events e where {}) then\n      \
-                   raise exception 'events are not inserted into {} itself'\n        \
-                     using errcode = '55000', hint = 'Insert into {view}, which stores the event too.';\n    \
+                   raise exception {}\n        \
+                     using errcode = '55000', hint = {};\n    \
                  end if;\n    \
                  return new;\n  \
                end if;\n  \
-               raise exception '% on {view} is refused: its events are in the append-only store', lower(tg_op)\n    \
+               raise exception {}, lower(tg_op)\n    \
                  using errcode = '23001',\n          \
-                       detail = 'Only columns that the store lacks may be changed: {}.',\n          \
+                       detail = {},\n          \
                        hint = 'Record a correcting event instead.';\n\
-             end\n\
-             $adopted$;\n\
+             end\n",
+            self.is_event("new"),
+            quote_literal(&in_format(&format!("events are not inserted into {side} itself"))),
+            quote_literal(&format!("Insert into {view}, which stores the event too.")),
+            quote_literal(&format!("% on {} is refused: its events are in the append-only store", in_format(&view))),
+            quote_literal(&format!(
+                "Only columns that the store lacks may be changed: {}.",
+                self.free_columns().join(", ")
+            )),
+        );
+        format!(
+            "create or replace function {name}() returns trigger\n\
+             language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
+             as {};\n\
              revoke all on function {name}() from public;\n\
              comment on function {name}() is {};{}\n\
              create trigger {} before insert on {side}\n  for each row execute function {name}();\n\
              {}\n\
              create trigger {} before delete on {side}\n  for each row execute function {name}();\n\
              create trigger {} before truncate on {side}\n  for each statement execute function {name}();",
-            self.is_event("new"),
-            in_message(&side),
-            self.free_columns().join(", ").replace('\'', "''"),
+            quote_body("adopted", &body),
             quote_literal(&format!("{COMMENT} keeps what the store holds of {}", self.view_name())),
             self.owned("function", &format!("{name}()")),
             quote_ident(WRITTEN),
@@ -309,10 +320,8 @@ impl Legacy {
             Some(column) => condition(column, "$1"),
             None => format!("$1 = {}", self.type_of("s")),
         };
-        format!(
-            "create or replace function {name} returns domain_events.events\n\
-             language plpgsql volatile security definer set search_path = pg_catalog, pg_temp\n\
-             as $adopted$\n\
+        let body = format!(
+            "\n\
              declare\n  old_row record;\n  place bigint;\n\
              begin\n  \
                select s.* into old_row from {side} s\n   \
@@ -327,21 +336,26 @@ impl Legacy {
                return {};\n\
              exception when data_exception then\n  \
                return null;  -- no value of the column: the stream is not one of these\n\
-             end\n\
-             $adopted$;\n\
-             revoke all on function {identity} from public;\n\
-             comment on function {identity} is {};{}\n\
-             grant execute on function {identity} to {};",
+             end\n",
             quoted(&self.mapping.aggregate_version),
             self.type_of("old_row"),
             self.id_of("old_row"),
             self.event_row("old_row", "place"),
-            quote_literal(&format!("{COMMENT} tells the newest old event of a stream of {}", self.view_name())),
-            self.owned("function", &identity),
-            quoted(store_owner),
             side = self.side_name(),
             id = condition(&self.mapping.aggregate_id, "$2"),
             order = quoted(&self.mapping.order_by),
+        );
+        format!(
+            "create or replace function {name} returns domain_events.events\n\
+             language plpgsql volatile security definer set search_path = pg_catalog, pg_temp\n\
+             as {};\n\
+             revoke all on function {identity} from public;\n\
+             comment on function {identity} is {};{}\n\
+             grant execute on function {identity} to {};",
+            quote_body("adopted", &body),
+            quote_literal(&format!("{COMMENT} tells the newest old event of a stream of {}", self.view_name())),
+            self.owned("function", &identity),
+            quoted(store_owner),
         )
     }
 }

@@ -31,4 +31,5 @@ mod moving;
 pub use ddl::COMMENT;
 pub use legacy::Legacy;
 pub use mapping::Mapping;
+pub(crate) use moving::RESERVED;
 pub use moving::{Adoption, Moved, count, end, of_plan, read, reserve, reserve_sql};

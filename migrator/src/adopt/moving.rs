@@ -69,6 +69,10 @@ pub struct Moved {
     pub down_to: Option<i64>,
 }
 
+/// What a reservation gives.
+pub(crate) const RESERVED: &str =
+    "select adoption_id, state, first_position, last_position, first_place, moved_down_to, moved from";
+
 /// The reservation as SQL, for a transaction of its own: `domain_events.events` is locked against writers until it ends.
 /// `first` and `last` are SQL expressions of type bigint, `event_table` and `head_function` qualified names.
 pub fn reserve_sql(
@@ -80,8 +84,7 @@ pub fn reserve_sql(
 ) -> String {
     let literal = |text: Option<&str>| text.map_or("null".into(), quote_literal);
     format!(
-        "select adoption_id, state, first_position, last_position, first_place, moved_down_to, moved from \
-         domain_events._begin_adoption({}, {}::regclass, {first}, {last}, {}, {})",
+        "{RESERVED} domain_events._begin_adoption({}, {}::regclass, {first}, {last}, {}, {})",
         quote_literal(source),
         literal(event_table),
         literal(head_function),
@@ -172,11 +175,11 @@ impl Legacy {
         let mut stream: Vec<String> = self.mapping.aggregate_type.iter().map(|c| quoted(c)).collect();
         stream.push(quoted(&self.mapping.aggregate_id));
         let stream = stream.join(", ");
-        let owner = Owner::of_table(conn, from).await?;
         let begin = format!(
             "begin; drop table if exists {TABLE}; create temporary table domain_events_places (number bigint, place bigint)"
         );
         crate::db::execute(conn, &begin, &doing).await?;
+        let owner = Owner::of_table(conn, from).await?;
         let astray: Vec<(i64, i64)> = as_owner::rows(
             conn,
             &owner,

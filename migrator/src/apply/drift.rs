@@ -3,6 +3,7 @@
 use sqlx::PgConnection;
 
 use super::state;
+use crate::as_owner;
 use crate::db;
 use crate::error::Error;
 use crate::judge;
@@ -12,7 +13,7 @@ use crate::source;
 /// Reads the database again in a READ ONLY transaction, makes the plan again with the decisions of the file, and refuses
 /// with exit code 4 unless the same comes out: that finds what no fingerprint holds, as a new writer of the event table.
 pub async fn check(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
-    db::begin_read_only(conn).await?;
+    as_owner::begin_read_only(conn, &[]).await?;
     let checked = checked(conn, plan).await;
     db::rollback(conn).await?;
     checked

@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use crate::as_owner;
 use crate::error::{Doing, Error};
 use crate::plan::{Kind, Plan, State, Statement};
 
@@ -33,11 +34,9 @@ pub async fn expect(conn: &mut PgConnection) -> Result<(), Error> {
 
 /// The state of a plan; none if it was never applied here.
 pub async fn state_of(conn: &mut PgConnection, plan_id: &str) -> Result<Option<String>, Error> {
-    sqlx::query_scalar("select state from domain_events.migration_plans where plan_id = $1")
-        .bind(plan_id)
-        .fetch_optional(conn)
-        .await
-        .doing("reading the journal")
+    let sql = "select p.state::text from domain_events.migration_plans p where p.plan_id = $1";
+    let rows: Vec<(String,)> = as_owner::store_rows(conn, sql, "state text", &[plan_id], "reading the journal").await?;
+    Ok(rows.into_iter().next().map(|(state,)| state))
 }
 
 /// Whether the connected role may run what this role wrote into the journal (SQL, of a column with the role's name): a role whose
@@ -168,15 +167,11 @@ pub async fn entry(
 
 /// How the plan left an object.
 pub async fn left_as(conn: &mut PgConnection, plan: &Plan, kind: Kind, object: &str) -> Result<Option<State>, Error> {
-    let text: Option<Option<String>> = sqlx::query_scalar(
-        "select after_state::text from domain_events.migration_journal \
-         where plan_id = $1 and object_kind = $2 and object = $3 order by entry desc limit 1",
-    )
-    .bind(&plan.plan_id)
-    .bind(kind.name())
-    .bind(object)
-    .fetch_optional(conn)
-    .await
-    .doing("reading the journal")?;
-    text.flatten().map(|t| serde_json::from_str(&t).map_err(|e| Error::json("a state in the journal", e))).transpose()
+    let sql = "select after_state::text from domain_events.migration_journal \
+         where plan_id = $1 and object_kind = $2 and object = $3 order by entry desc limit 1";
+    let arguments = [plan.plan_id.as_str(), kind.name(), object];
+    let rows: Vec<(Option<String>,)> =
+        as_owner::store_rows(conn, sql, "state text", &arguments, "reading the journal").await?;
+    let text = rows.into_iter().next().and_then(|(text,)| text);
+    text.map(|t| serde_json::from_str(&t).map_err(|e| Error::json("a state in the journal", e))).transpose()
 }

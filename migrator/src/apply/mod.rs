@@ -174,6 +174,7 @@ pub(crate) async fn take_locks(
 ) -> Result<(), Error> {
     let end = Instant::now() + Duration::from_millis(lock_timeout_ms.into());
     for table in tables {
+        db::expect_name(table)?;
         let left = end.saturating_duration_since(Instant::now()).as_millis().max(1);
         db::execute(
             conn,

@@ -1,14 +1,13 @@
-//! In whose name the statements of a plan run: what makes, changes or drops an object of users runs as its owner, what
-//! speaks to the store as the role that applies the plan.
+//! In whose name the statements of a plan run: what makes, changes or drops an object of users runs as its owner, and what is
+//! exactly a call of the store (`plan::calls`) as the role that applies the plan.
 
-use serde_json::Value;
 use sqlx::PgConnection;
 
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::judge::ast;
-use crate::plan::{Kind, Plan, Statement};
+use crate::plan::{Kind, Plan, Statement, calls};
 
 /// Runs the SQL of a statement of the plan in the caller's transaction.
 pub(crate) async fn run(
@@ -18,28 +17,39 @@ pub(crate) async fn run(
     sql: &str,
     doing: &str,
 ) -> Result<(), Error> {
+    let pieces = calls::pieces(sql, statement.object.kind, doing)?;
     let owner = owner(conn, plan, statement, sql).await?;
     if !owner.is_other() {
         sqlx::raw_sql(sql).execute(&mut *conn).await.doing(doing)?;
         return Ok(());
     }
-    let not_sql = |e: pg_query::Error| Error::refused("42601", format!("{doing}: {e}"), "Make the plan again.");
     let place = statement.object.table.as_ref().unwrap_or(&statement.object.name);
+    let tables = tables(plan, statement);
+    let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
     let borrowed = Borrowed::lend(conn, &owner, place).await?;
     // what follows each other goes as one text: acting as another costs some twenty statements, and locks are held meanwhile
     let mut together = String::new();
-    for piece in pg_query::split_with_parser(sql).map_err(not_sql)? {
-        if !of_the_store(piece) {
+    for piece in pieces {
+        let places = places(conn, plan, &owner, piece).await?;
+        let Some(call) = calls::of_the_store(places.as_deref().unwrap_or(piece), &tables) else {
             together.push_str(piece);
             together.push_str(";\n");
             continue;
-        }
+        };
         as_the_owner(conn, &owner, &mut together, doing).await?;
-        let places = places(conn, plan, &owner, piece).await?;
-        sqlx::raw_sql(places.as_deref().unwrap_or(piece)).execute(&mut *conn).await.doing(doing)?;
+        sqlx::raw_sql(&call).execute(&mut *conn).await.doing(doing)?;
     }
     as_the_owner(conn, &owner, &mut together, doing).await?;
     borrowed.give_back(conn).await
+}
+
+/// What a call of the store within the statement may be about.
+fn tables(plan: &Plan, statement: &Statement) -> Vec<String> {
+    let object = &statement.object;
+    let mut tables: Vec<String> = object.table.iter().chain([&object.name]).cloned().collect();
+    let adopted = plan.adoptions.iter().filter(|l| tables.contains(&l.view_name())).collect::<Vec<_>>();
+    tables.extend(adopted.iter().map(|legacy| legacy.side_name()));
+    tables
 }
 
 async fn as_the_owner(conn: &mut PgConnection, owner: &Owner, sql: &mut String, doing: &str) -> Result<(), Error> {
@@ -61,13 +71,25 @@ async fn owner(conn: &mut PgConnection, plan: &Plan, statement: &Statement, sql:
                 return Owner::named(conn, &role).await;
             }
             let brought = plan.translated.iter().find(|b| b.function == object.name);
-            match brought.and_then(|b| b.table.as_deref()) {
-                Some(table) => Owner::of_table(conn, table).await,
-                None => Owner::of_function(conn, &object.name).await,
+            if let Some(table) = brought.and_then(|b| b.table.as_deref()) {
+                return Owner::of_table(conn, table).await;
+            }
+            match Owner::of_function(conn, &object.name).await? {
+                Some(owner) => Ok(owner),
+                // what is made for nobody else is made by whoever applies the plan
+                None if makes_function(sql) => Ok(Owner::own()),
+                None => Err(Error::drift(
+                    format!("function {} does not exist", object.name),
+                    "It was dropped or changed meanwhile. Nothing was changed.",
+                )),
             }
         }
         _ => Owner::of_table(conn, &object.name).await,
     }
+}
+
+fn makes_function(sql: &str) -> bool {
+    ast::parse(sql).is_ok_and(|trees| trees.first().is_some_and(|tree| ast::kind(tree) == "CreateFunctionStmt"))
 }
 
 /// The role that a text gives a function to.
@@ -76,26 +98,6 @@ fn new_owner(sql: &str) -> Option<String> {
     let alter = trees.iter().find_map(|tree| ast::node(tree, "AlterOwnerStmt"))?;
     let role = ast::find(alter, "RoleSpec").into_iter().next().or_else(|| alter.get("newowner"))?;
     Some(ast::text(role, "rolename").to_owned())
-}
-
-/// Whether a statement calls a function of the store, or grants one: that is the business of whoever applies the plan.
-fn of_the_store(piece: &str) -> bool {
-    let Ok(trees) = ast::parse(piece) else { return false };
-    trees.iter().any(|tree| match ast::kind(tree) {
-        "SelectStmt" => ast::find(tree, "FuncCall").iter().any(|call| ast::call_name(call).0 == "domain_events"),
-        "GrantStmt" => in_the_store(tree),
-        _ => false,
-    })
-}
-
-fn in_the_store(tree: &Value) -> bool {
-    let mut names = ast::find(tree, "ObjectWithArgs");
-    names.extend(ast::find(tree, "RangeVar"));
-    names.iter().any(|name| {
-        let schema =
-            ast::list(name, "objname").first().and_then(|part| ast::node(part, "String")).map(|s| ast::text(s, "sval"));
-        schema == Some("domain_events") || ast::text(name, "schemaname") == "domain_events"
-    })
 }
 
 /// The call that reserves positions for a table, with the places that its owner has read in the place of the queries.
@@ -109,7 +111,7 @@ async fn places(conn: &mut PgConnection, plan: &Plan, owner: &Owner, piece: &str
         let doing = format!("reading the places of {}", legacy.view_name());
         let (low, high): (Option<i64>, Option<i64>) =
             as_owner::row(conn, owner, &sql, "low bigint, high bigint", &[], &doing).await?;
-        let text = |place: Option<i64>| place.map_or("null::bigint".to_owned(), |p| format!("{p}::bigint"));
+        let text = |place: Option<i64>| place.map_or("null::bigint".to_owned(), |p| format!("'{p}'::bigint"));
         return Ok(Some(piece.replace(&first, &text(low)).replace(&last, &text(high))));
     }
     Ok(None)

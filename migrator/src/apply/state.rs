@@ -2,6 +2,7 @@
 
 use sqlx::PgConnection;
 
+use crate::as_owner;
 use crate::error::{Doing, Error};
 use crate::plan::{Kind, ObjectName, Plan, State};
 use crate::source::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
@@ -32,18 +33,25 @@ pub async fn read(conn: &mut PgConnection, object: &ObjectName) -> Result<Option
                     'owner', pg_catalog.pg_get_userbyid(c.relowner))::text
                from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1) and $2::text is null"
         ),
-        Kind::Capture => "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(c.aggregate_type, c.aggregate_id, c.include,
+        Kind::Capture => return of_the_store(conn, object, "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(c.aggregate_type, c.aggregate_id, c.include,
                     c.exclude, c.redact, c.event_types, c.event_name_style, c.payload, c.on_failure, c.replication)::text), 'enabled', c.state)::text
-               from domain_events.captures c where c.target = pg_catalog.to_regclass($1) and $2::text is null"
-            .into(),
-        Kind::EventTable => "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(e.type_column, e.id_column, e.version_column)::text))::text
-               from domain_events.event_tables e where e.event_table = pg_catalog.to_regclass($1) and $2::text is null"
-            .into(),
+               from domain_events.captures c where c.target = pg_catalog.to_regclass($1)").await,
+        Kind::EventTable => return of_the_store(conn, object, "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(e.type_column, e.id_column, e.version_column)::text))::text
+               from domain_events.event_tables e where e.event_table = pg_catalog.to_regclass($1)").await,
     };
     let doing = || format!("reading {} {}", object.kind.name(), object.identity());
     let found: Option<String> =
         sqlx::query_scalar(&sql).bind(&object.name).bind(&object.table).fetch_optional(conn).await.doing(doing())?;
     found.map(|text| serde_json::from_str(&text).map_err(|e| Error::json(doing(), e))).transpose()
+}
+
+async fn of_the_store(conn: &mut PgConnection, object: &ObjectName, sql: &str) -> Result<Option<State>, Error> {
+    if object.table.is_some() {
+        return Ok(None);
+    }
+    let doing = format!("reading {} {}", object.kind.name(), object.identity());
+    let found: Vec<(String,)> = as_owner::store_rows(conn, sql, "state text", &[&object.name], &doing).await?;
+    found.into_iter().next().map(|(text,)| serde_json::from_str(&text).map_err(|e| Error::json(doing, e))).transpose()
 }
 
 /// Refuses unless everything the plan relies on or replaces is as it was when the plan was made.

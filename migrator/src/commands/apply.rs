@@ -5,6 +5,7 @@ use sqlx::PgConnection;
 
 use crate::Context;
 use crate::apply::{self, journal};
+use crate::as_owner;
 use crate::cli::ApplyArgs;
 use crate::db;
 use crate::error::{Error, Exit};
@@ -16,6 +17,7 @@ pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
     plan::check_decided(&plan)?;
     let mut conn = db::connect(ctx).await?;
     journal::expect(&mut conn).await?;
+    as_owner::expect_own_store(&mut conn, "carry a plan out").await?;
     let state = journal::state_of(&mut conn, &plan.plan_id).await?;
     if args.finish {
         return finish(&mut conn, &plan, args, ctx).await;
@@ -64,7 +66,7 @@ fn dry_run(plan: &Plan, ctx: &Context) -> Result<Exit, Error> {
             }
             for statement in &step.statements {
                 ctx.out.line(format!("-- lock: {}; {}", statement.lock, statement.expected))?;
-                ctx.out.line(&statement.sql)?;
+                ctx.out.sql(&statement.sql)?;
             }
         }
     }
@@ -76,7 +78,7 @@ async fn finish(conn: &mut PgConnection, plan: &Plan, args: &ApplyArgs, ctx: &Co
     let state = journal::state_of(conn, &plan.plan_id).await?;
     let statements = if state.as_deref() == Some("rolled_back") { &plan.clear } else { &plan.finish };
     if args.dry_run {
-        statements.iter().try_for_each(|s| ctx.out.line(&s.sql))?;
+        statements.iter().try_for_each(|s| ctx.out.sql(&s.sql))?;
         return Ok(if statements.is_empty() { Exit::Clean } else { Exit::Pending });
     }
     let question =

@@ -6,6 +6,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::Context;
+use crate::as_owner;
 use crate::cli::ImportArgs;
 use crate::db;
 use crate::error::{Error, Exit};
@@ -19,6 +20,7 @@ use crate::store::{self, Found};
 pub async fn run(args: &ImportArgs, ctx: &Context) -> Result<Exit, Error> {
     let options = options(args)?;
     let mut conn = db::connect(ctx).await?;
+    as_owner::expect_own_store(&mut conn, "import").await?;
     let found = store::inspect(&mut conn).await?;
     found.check_usable()?;
     if let Found::Store { mine: false, owner, .. } = &found {

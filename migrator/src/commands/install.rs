@@ -5,11 +5,11 @@ use sqlx::PgConnection;
 
 use crate::Context;
 use crate::cli::{Engine, InstallArgs};
-use crate::db;
 use crate::engine_sql::{EXTENSION, FILES, VERSION};
 use crate::error::{Error, Exit};
 use crate::script::{self, Step};
 use crate::store::{self, Found, Powers};
+use crate::{as_owner, db, proof};
 
 /// What an installation comes to, before anything is written.
 #[derive(Debug)]
@@ -57,7 +57,7 @@ pub fn native_to_portable() -> Vec<Step> {
 pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
     if args.dry_run {
-        db::begin_read_only(&mut conn).await?;
+        as_owner::begin_read_only(&mut conn, &[]).await?;
         db::pin_settings(&mut conn).await?;
         let decision = decide(args, &mut conn).await?;
         db::rollback(&mut conn).await?;
@@ -67,6 +67,9 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
         db::lock_for_transaction(conn).await?;
         db::pin_settings(conn).await?;
         let decision = decide(args, conn).await?;
+        if decision.from.is_some() && !decision.steps.is_empty() {
+            proof::hold(conn).await?;
+        }
         script::execute(&decision.steps, conn, ctx, "installing").await?;
         Ok(decision)
     })

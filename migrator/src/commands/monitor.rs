@@ -4,7 +4,7 @@ use crate::Context;
 use crate::cli::{Format, MonitorArgs};
 use crate::error::{Error, Exit};
 use crate::monitor::{prometheus, read, screen, watch};
-use crate::{db, store};
+use crate::{as_owner, db, store};
 
 /// Runs the verb.
 pub async fn run(args: &MonitorArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -15,7 +15,10 @@ pub async fn run(args: &MonitorArgs, ctx: &Context) -> Result<Exit, Error> {
         ));
     }
     let mut conn = db::connect(ctx).await?;
-    store::inspect(&mut conn).await?.check_usable()?;
+    as_owner::begin_read_only(&mut conn, &[]).await?;
+    let found = store::inspect(&mut conn).await;
+    db::rollback(&mut conn).await?;
+    found?.check_usable()?;
     read::expect_readable(&mut conn).await?;
     if args.watch {
         return watch::run(args, &mut conn, ctx).await;

@@ -34,6 +34,7 @@ pub async fn run(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
 /// Sets the sequence of positions forward, after showing by how much.
 async fn sequence(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
+    as_owner::expect_own_store(&mut conn, "repair anything").await?;
     store::inspect(&mut conn).await?.check_usable()?;
     db::begin_read_only(&mut conn).await?;
     let found = repair::behind(&mut conn).await;
@@ -91,6 +92,7 @@ fn tell_sequence(found: &Behind, ctx: &Context) -> Result<(), Error> {
 async fn look(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     args.out.as_deref().map(repair::check_out).transpose()?;
     let mut conn = db::connect(ctx).await?;
+    as_owner::expect_own_store(&mut conn, "repair anything").await?;
     db::begin_read_only(&mut conn).await?;
     let behind = match store::inspect(&mut conn).await?.check_usable() {
         Ok(()) => repair::behind(&mut conn).await?,
@@ -305,6 +307,7 @@ async fn carry_out(file: &Path, args: &RepairArgs, ctx: &Context) -> Result<Exit
     let header = &made.header;
     let mut conn = db::connect(ctx).await?;
     journal::expect(&mut conn).await?;
+    as_owner::expect_own_store(&mut conn, "repair anything").await?;
     match journal::state_of(&mut conn, &header.plan_id).await?.as_deref() {
         Some("finished") => {
             ctx.out.note(format!("repair {} is applied already", header.plan_id));

@@ -7,12 +7,13 @@ use crate::apply::{self, journal};
 use crate::cli::RollbackArgs;
 use crate::commands::repair::is_repair;
 use crate::error::{Error, Exit};
-use crate::{db, repair};
+use crate::{as_owner, db, repair};
 
 /// Runs the verb.
 pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
     journal::expect(&mut conn).await?;
+    as_owner::expect_own_store(&mut conn, "take a plan back").await?;
     let states = ["applied", "finished", "applying"];
     let Some((plan, state)) = journal::plan(&mut conn, args.plan_id.as_deref(), &states).await? else {
         return Err(match &args.plan_id {

@@ -5,6 +5,7 @@ use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
 
 use crate::Context;
+use crate::as_owner;
 use crate::cli::StatusArgs;
 use crate::db;
 use crate::engine_sql::{SCHEMA, VERSION};
@@ -104,7 +105,7 @@ impl Status {
 /// Runs the verb.
 pub async fn run(_args: &StatusArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
-    db::begin_read_only(&mut conn).await?;
+    as_owner::begin_read_only(&mut conn, &[]).await?;
     db::pin_settings(&mut conn).await?;
     let status = read(&mut conn).await?;
     db::rollback(&mut conn).await?;
@@ -254,49 +255,38 @@ async fn read_store(status: &mut Status, conn: &mut PgConnection) -> Result<(), 
     if estimate > COUNT_UP_TO {
         status.events = Some(estimate as i64);
     } else {
-        let counts: (i64, i64) = sqlx::query_as(
-            "select coalesce(sum(events), 0)::bigint, count(*) \
-               from (select count(*) as events from domain_events.events group by aggregate_type, aggregate_id) s",
-        )
-        .fetch_one(&mut *conn)
-        .await
-        .doing(doing)?;
-        status.events = Some(counts.0);
-        status.events_exact = true;
-        status.streams = Some(counts.1);
+        let sql = "select coalesce(sum(events), 0)::bigint, count(*) \
+               from (select count(*) as events from domain_events.events group by aggregate_type, aggregate_id) s";
+        let counts: Vec<(i64, i64)> =
+            as_owner::store_rows(conn, sql, "events bigint, streams bigint", &[], doing).await?;
+        for (events, streams) in counts {
+            status.events = Some(events);
+            status.events_exact = true;
+            status.streams = Some(streams);
+        }
     }
-    status.captures = sqlx::query_as(
-        "select case when r.oid is null then c.target::oid::text else pg_catalog.format('%I.%I', n.nspname, r.relname) end as \"table\", \
+    let sql = "select case when r.oid is null then c.target::oid::text else pg_catalog.format('%I.%I', n.nspname, r.relname) end as \"table\", \
                 c.aggregate_type, c.state, c.on_failure, c.pending_failures \
            from domain_events.captures c \
            left join pg_catalog.pg_class r on r.oid = c.target left join pg_catalog.pg_namespace n on n.oid = r.relnamespace \
-          order by 1",
-    )
-    .fetch_all(&mut *conn)
-    .await
-    .doing(doing)?;
-    status.event_tables = sqlx::query_scalar(
-        "select case when r.oid is null then e.event_table::oid::text else pg_catalog.format('%I.%I', n.nspname, r.relname) end \
+          order by 1";
+    let columns = "\"table\" text, aggregate_type text, state text, on_failure text, pending_failures int8";
+    status.captures = as_owner::store_rows(conn, sql, columns, &[], doing).await?;
+    let sql = "select case when r.oid is null then e.event_table::oid::text else pg_catalog.format('%I.%I', n.nspname, r.relname) end \
            from domain_events.event_tables e \
            left join pg_catalog.pg_class r on r.oid = e.event_table left join pg_catalog.pg_namespace n on n.oid = r.relnamespace \
-          order by 1",
-    )
-    .fetch_all(&mut *conn)
-    .await
-    .doing(doing)?;
-    status.plans = sqlx::query_as(
-        "select plan_id, state, applied_by, \
+          order by 1";
+    let tables: Vec<(String,)> = as_owner::store_rows(conn, sql, "name text", &[], doing).await?;
+    status.event_tables = tables.into_iter().map(|(name,)| name).collect();
+    let sql = "select plan_id, state, applied_by, \
                 pg_catalog.to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as applied_at \
-           from domain_events.migration_plans order by migration_plans.applied_at, plan_id",
-    )
-    .fetch_all(&mut *conn)
-    .await
-    .doing(doing)?;
+           from domain_events.migration_plans order by migration_plans.applied_at, plan_id";
+    let columns = "plan_id text, state text, applied_by text, applied_at text";
+    status.plans = as_owner::store_rows(conn, sql, columns, &[], doing).await?;
+    let sql = "select code, severity, object, detail from domain_events.check_infrastructure()";
+    let columns = "code text, severity text, object text, detail text";
     let mut findings: Vec<Finding> =
-        sqlx::query_as("select code, severity, object, detail from domain_events.check_infrastructure()")
-            .fetch_all(&mut *conn)
-            .await
-            .doing("checking the infrastructure")?;
+        as_owner::store_rows(conn, sql, columns, &[], "checking the infrastructure").await?;
     status.findings.append(&mut findings);
     for index in 0..status.plans.len() {
         let id = status.plans[index].plan_id.clone();

@@ -11,7 +11,7 @@ use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
 use crate::script::{self, Step};
 use crate::store::{self, Found, ROLES};
-use crate::{db, db::quote_ident};
+use crate::{as_owner, db, db::quote_ident, proof};
 
 /// Where the objects go that are about to be dropped, while the events stay.
 const DISCARD: &str = "_domain_events_uninstall";
@@ -29,7 +29,7 @@ struct Assessment {
 /// Runs the verb.
 pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
-    db::begin_read_only(&mut conn).await?;
+    as_owner::begin_read_only(&mut conn, &[]).await?;
     db::pin_settings(&mut conn).await?;
     let found = store::inspect(&mut conn).await?;
     if found == Found::Nothing {
@@ -60,6 +60,7 @@ pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
             return Ok(None);
         }
         lock_all(&found, conn).await?;
+        proof::hold(conn).await?;
         let mut assessment = assess(args, &found, conn).await?;
         script::execute(&assessment.steps, conn, ctx, "uninstalling").await?;
         if args.keep_events {
@@ -116,8 +117,7 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
     let Found::Store { owner, extension, .. } = found else {
         return assess_kept(args, events);
     };
-    let captured: Vec<(String, bool)> =
-        sqlx::query_as(dependents::CAPTURED_TABLES).fetch_all(&mut *conn).await.doing("reading the captured tables")?;
+    let captured: Vec<(String, bool)> = dependents::captured_tables(conn).await?;
     let dependents = dependents::read(conn).await?;
     dependents.check()?;
 
@@ -141,8 +141,7 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
             format!("select {SCHEMA}.disable_capture({});", db::quote_literal(table)),
         )
     }));
-    let readers: Vec<(String, String)> =
-        sqlx::query_as(dependents::READERS).fetch_all(&mut *conn).await.doing("reading the registered event tables")?;
+    let readers = dependents::readers(conn).await?;
     steps.extend(
         readers
             .into_iter()
@@ -157,7 +156,9 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
 }
 
 async fn count_events(conn: &mut PgConnection) -> Result<i64, Error> {
-    sqlx::query_scalar("select count(*) from domain_events.events").fetch_one(conn).await.doing("counting the events")
+    let sql = "select count(*) from domain_events.events";
+    let rows: Vec<(i64,)> = as_owner::store_rows(conn, sql, "events int8", &[], "counting the events").await?;
+    Ok(rows.first().map_or(0, |(events,)| *events))
 }
 
 fn plural(events: i64) -> String {

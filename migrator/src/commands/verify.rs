@@ -4,6 +4,7 @@ use serde_json::json;
 
 use crate::Context;
 use crate::apply::journal;
+use crate::as_owner;
 use crate::cli::VerifyArgs;
 use crate::db;
 use crate::error::{Error, Exit};
@@ -16,6 +17,7 @@ pub async fn run(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Error> {
     if plans.is_empty() {
         let mut conn = db::connect(ctx).await?;
         journal::expect(&mut conn).await?;
+        as_owner::expect_own_store(&mut conn, "verify what is written in it").await?;
         plans = journal::applied(&mut conn).await?;
         if plans.is_empty() {
             return Err(Error::refused(
@@ -30,6 +32,9 @@ pub async fn run(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Error> {
         None => db::connect(ctx).await?,
     };
     journal::expect(&mut conn).await?;
+    if args.against.is_some() {
+        as_owner::expect_own_store(&mut conn, "carry a plan out in it").await?;
+    }
     let recorded = match &args.changes {
         Some(path) => {
             let text = std::fs::read_to_string(path).map_err(|e| Error::io(path.display().to_string(), e))?;

@@ -1,8 +1,8 @@
 //! The reject file: one JSON line per row that was not imported, with its line and the reason.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, Permissions};
 use std::io::{Seek, SeekFrom, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 
 use serde_json::json;
@@ -33,7 +33,11 @@ impl Rejects {
 
     /// Whether rows can be written there, before any was read.
     pub fn check(path: &Path) -> Result<(), Error> {
-        files::check(path, WHAT, is_ours).map(drop)
+        if files::check(path, WHAT, is_ours)? {
+            let file = OpenOptions::new().write(true).open(path).map_err(|e| Error::io(files::shown(path), e))?;
+            expect_own(path, &file)?;
+        }
+        Ok(())
     }
 
     /// Bytes in it.
@@ -56,6 +60,10 @@ impl Rejects {
                 let mut options = OpenOptions::new();
                 // never through a link, never over another's file, and for nobody else to read
                 let mut file = options.write(true).create_new(is_new).mode(0o600).open(&self.path).map_err(wrong)?;
+                if !is_new {
+                    expect_own(&self.path, &file)?;
+                    file.set_permissions(Permissions::from_mode(0o600)).map_err(wrong)?;
+                }
                 file.set_len(self.kept).map_err(wrong)?;
                 file.seek(SeekFrom::End(0)).map_err(wrong)?;
                 self.file.insert(file)
@@ -69,6 +77,17 @@ impl Rejects {
         self.rows += 1;
         Ok(())
     }
+}
+
+fn expect_own(path: &Path, file: &File) -> Result<(), Error> {
+    if files::is_own(path, file).map_err(|e| Error::io(files::shown(path), e))? {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "58P02",
+        format!("{} belongs to somebody else, or is no file any more: it is left as it is", files::shown(path)),
+        "Name a file that does not exist yet.",
+    ))
 }
 
 /// Whether a file begins as the rows above do; an empty one is nobody's loss.

@@ -222,30 +222,47 @@ pub async fn link(conn: &mut PgConnection, table: &Table, schema: &str) -> Resul
             ));
             continue;
         }
-        if Owner::of_table(conn, &target).await?.is_other() {
-            // checking the rows would run code of a table that is not the import's
-            let made = db::execute(conn, &format!("{sql} not valid"), "making a foreign key").await;
-            if made.as_ref().is_err_and(|e| e.sqlstate().as_deref() == Some("42710")) {
-                continue;
-            }
-            made?;
-            notes.push(format!(
+        let own = format!("{}.{}", quote_ident(schema), quote_ident(&table.name));
+        match foreign_key(conn, &own, &target, &sql, true).await {
+            Ok(true) => {}
+            Ok(false) => notes.push(format!(
                 "{}: its foreign key to {other} is not valid: its rows are not compared with a table of another role",
                 table.name
-            ));
-            continue;
-        }
-        match db::execute(conn, &sql, &format!("making a foreign key of {}", table.name)).await {
-            Ok(()) => {}
+            )),
             Err(error) if error.sqlstate().as_deref() == Some("42710") => {}
             Err(error) if batch::is_rows_fault(&error) => {
-                db::execute(conn, &format!("{sql} not valid"), "making a foreign key").await?;
+                foreign_key(conn, &own, &target, &sql, false).await?;
                 notes.push(format!("{}: its foreign key to {other} is not valid: {error}", table.name));
             }
             Err(error) => return Err(error),
         }
     }
     Ok(notes)
+}
+
+/// Makes a foreign key of a table of the import; whether its rows were compared. With a table of another role they never are: that
+/// would run code of it.
+async fn foreign_key(
+    conn: &mut PgConnection,
+    own: &str,
+    other: &str,
+    sql: &str,
+    compared: bool,
+) -> Result<bool, Error> {
+    batch::begin(conn, Some(own)).await?;
+    let made = async {
+        let valid = compared && !Owner::of_table(conn, other).await?.is_other();
+        let sql = if valid { sql.to_owned() } else { format!("{sql} not valid") };
+        db::execute(conn, &sql, &format!("making a foreign key of {own}")).await?;
+        db::execute(conn, "commit", "committing").await?;
+        Ok(valid)
+    }
+    .await;
+    if made.is_err() {
+        // a broken connection has nothing to roll back; the first error is what counts
+        let _ = db::rollback(conn).await;
+    }
+    made
 }
 
 struct Loader {

@@ -2,12 +2,13 @@
 
 use std::time::Instant;
 
-use sqlx::{Connection, PgConnection, Row};
+use sqlx::{PgConnection, Row as _};
 
 use super::{Absent, Alert, Check, Failure, Failures, Finding, Integrity, Metric, Report, TypeCount, rows};
+use crate::as_owner;
 use crate::cli::MonitorArgs;
-use crate::db;
 use crate::error::{Doing, Error};
+use crate::{db, store};
 
 /// Dead letters shown.
 const FAILURES: i64 = 20;
@@ -81,24 +82,27 @@ pub async fn report(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Repor
 }
 
 async fn head(conn: &mut PgConnection) -> Result<Report, Error> {
+    let doing = "reading the engine";
     let row = sqlx::query(
         "select pg_catalog.to_char(pg_catalog.clock_timestamp() at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as checked_at, \
                 pg_catalog.current_database()::text as database, pg_catalog.current_setting('server_version') as server_version, \
-                current_user::text as role, pg_catalog.pg_is_in_recovery() as standby, e.engine, e.version \
-           from domain_events.engine() as e",
+                current_user::text as role, pg_catalog.pg_is_in_recovery() as standby",
     )
-    .fetch_one(conn)
+    .fetch_one(&mut *conn)
     .await
-    .doing("reading the engine")?;
-    let doing = "reading the engine";
+    .doing(doing)?;
+    as_owner::begin_read_only(conn, &[]).await?;
+    let told = store::engine(conn).await;
+    db::rollback(conn).await?;
+    let (engine, version) = told?;
     Ok(Report {
         checked_at: row.try_get("checked_at").doing(doing)?,
         database: row.try_get("database").doing(doing)?,
         server_version: row.try_get("server_version").doing(doing)?,
         role: row.try_get("role").doing(doing)?,
         standby: row.try_get("standby").doing(doing)?,
-        engine: row.try_get("engine").doing(doing)?,
-        version: row.try_get("version").doing(doing)?,
+        engine,
+        version,
         infrastructure: None,
         integrity: None,
         rows: None,
@@ -112,156 +116,135 @@ async fn head(conn: &mut PgConnection) -> Result<Report, Error> {
     })
 }
 
-/// Runs a check that gives code, severity, object, detail, value and threshold.
+/// A finding as the checks give it.
+type Row = (String, String, String, String, Option<f64>, Option<f64>);
+
+/// What a check gives, with the types that it has.
+const COLUMNS: &str = "code text, severity text, object text, detail text, value float8, threshold float8";
+
+/// Runs a check that gives code, severity, object, detail, value and threshold. One that remembers how far it came writes.
 async fn check(
     conn: &mut PgConnection,
     sql: &str,
     parameter: Option<&str>,
     flag: bool,
+    writes: bool,
     doing: &str,
 ) -> Result<Check, Error> {
     let began = Instant::now();
-    let rows = sqlx::query(sql).bind(parameter).bind(flag).fetch_all(conn).await.doing(doing)?;
+    let arguments = [parameter, Some(if flag { "true" } else { "false" })];
+    let rows: Vec<Row> = if writes {
+        as_owner::tell_store(conn, sql, COLUMNS, &arguments, doing).await?
+    } else {
+        as_owner::ask_store(conn, sql, COLUMNS, &arguments, doing).await?
+    };
     let seconds = began.elapsed().as_secs_f64();
-    let findings = rows
-        .iter()
-        .map(|row| {
-            Ok(Finding {
-                code: row.try_get(0)?,
-                severity: row.try_get(1)?,
-                object: row.try_get(2)?,
-                detail: row.try_get(3)?,
-                value: row.try_get(4)?,
-                threshold: row.try_get(5)?,
-            })
-        })
-        .collect::<Result<_, sqlx::Error>>()
-        .doing(doing)?;
-    Ok(Check { seconds, findings })
+    let finding = |(code, severity, object, detail, value, threshold): Row| Finding {
+        code,
+        severity,
+        object,
+        detail,
+        value,
+        threshold,
+    };
+    Ok(Check { seconds, findings: rows.into_iter().map(finding).collect() })
 }
 
-/// The checks' columns, in the order that [`check`] wants; $1 and $2 are always there.
+/// The checks' queries; $1 and $2, which are texts, are always there.
 const INFRASTRUCTURE: &str = "select code, severity, object, detail, null::float8, null::float8 \
-    from domain_events.check_infrastructure() where $1::text is null or $2::boolean order by severity, code, object";
+    from domain_events.check_infrastructure() where $1::text is null or $2::text::boolean order by severity, code, object";
 
 const INTEGRITY_TYPE: &str = "select code, severity, coalesce(stream_type || coalesce(' ' || stream_id, ''), 'domain_events.events'), detail, \
-    null::float8, null::float8 from domain_events.check_integrity($1) where $2::boolean order by 2, 1, 3";
+    null::float8, null::float8 from domain_events.check_integrity($1::text) where $2::text::boolean order by 2, 1, 3";
 
 const INTEGRITY_NEW: &str = "select code, severity, coalesce(stream_type || coalesce(' ' || stream_id, ''), 'domain_events.events'), detail, \
-    null::float8, null::float8 from domain_events.check_integrity_incremental($2) where $1::text is null order by 2, 1, 3";
+    null::float8, null::float8 from domain_events.check_integrity_incremental($2::text::boolean) where $1::text is null order by 2, 1, 3";
 
 const PERFORMANCE: &str = "select code, severity, object, detail, value::float8, threshold::float8 \
-    from domain_events.check_performance($1, $2) order by 2, 1, 5 desc, 3";
+    from domain_events.check_performance($1::text, $2::text::boolean) order by 2, 1, 5 desc, 3";
 
 /// Functions, triggers, privileges, captures.
 pub async fn infrastructure(conn: &mut PgConnection) -> Result<Check, Error> {
-    check(conn, INFRASTRUCTURE, None, true, "checking the infrastructure").await
+    check(conn, INFRASTRUCTURE, None, true, false, "checking the infrastructure").await
 }
 
 /// Only what came since the last run.
 pub async fn new_events(conn: &mut PgConnection) -> Result<Check, Error> {
-    check(conn, INTEGRITY_NEW, None, false, "checking the new events").await
+    check(conn, INTEGRITY_NEW, None, false, true, "checking the new events").await
 }
 
 async fn integrity(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Integrity, Error> {
     let full = args.full || args.aggregate_type.is_some();
     let check = match &args.aggregate_type {
-        Some(kind) => check(conn, INTEGRITY_TYPE, Some(kind), true, "checking the events").await?,
+        Some(kind) => check(conn, INTEGRITY_TYPE, Some(kind), true, false, "checking the events").await?,
         // what it finds is remembered, so that the next run looks at it again
-        None if full => check(conn, INTEGRITY_NEW, None, true, "checking the events").await?,
+        None if full => check(conn, INTEGRITY_NEW, None, true, true, "checking the events").await?,
         None => new_events(conn).await?,
     };
-    let verified_position = sqlx::query_scalar("select verified_position from domain_events.integrity_state")
-        .fetch_optional(conn)
-        .await
-        .doing("reading how far the events are verified")?;
+    let sql = "select s.verified_position from domain_events.integrity_state s";
+    let doing = "reading how far the events are verified";
+    let state: Vec<(Option<i64>,)> = as_owner::ask_store(conn, sql, "position int8", &[], doing).await?;
+    let verified_position = state.into_iter().next().and_then(|(position,)| position);
     Ok(Integrity { mode: if full { "full" } else { "incremental" }, verified_position, check })
 }
 
 /// Size and speed.
 pub async fn performance(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Check, Error> {
-    check(conn, PERFORMANCE, args.aggregate_type.as_deref(), args.full, "checking the performance").await
+    check(conn, PERFORMANCE, args.aggregate_type.as_deref(), args.full, false, "checking the performance").await
 }
 
 /// The numbers of the store.
 pub async fn stats(conn: &mut PgConnection) -> Result<Vec<Metric>, Error> {
     let doing = "reading the statistics";
-    let rows = sqlx::query("select metric, labels, value, kind, description from domain_events.stats()")
-        .fetch_all(conn)
-        .await
-        .doing(doing)?;
-    rows.iter()
-        .map(|row| {
-            let labels: serde_json::Value = row.try_get(1)?;
-            Ok(Metric {
-                metric: row.try_get(0)?,
-                labels: labels.as_object().cloned().unwrap_or_default(),
-                value: row.try_get(2)?,
-                kind: row.try_get(3)?,
-                description: row.try_get(4)?,
-            })
-        })
-        .collect::<Result<_, sqlx::Error>>()
-        .doing(doing)
+    let sql = "select metric, labels, value, kind, description from domain_events.stats()";
+    let columns = "metric text, labels jsonb, value float8, kind text, description text";
+    let rows: Vec<(String, serde_json::Value, f64, String, String)> =
+        as_owner::ask_store(conn, sql, columns, &[], doing).await?;
+    let metric = |(metric, labels, value, kind, description): (String, serde_json::Value, f64, String, String)| {
+        Metric { metric, labels: labels.as_object().cloned().unwrap_or_default(), value, kind, description }
+    };
+    Ok(rows.into_iter().map(metric).collect())
 }
 
 async fn event_types(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Vec<TypeCount>, Error> {
     let doing = "counting the event types";
-    let rows: Vec<(String, String, i64)> = sqlx::query_as(
-        "select aggregate_type, event_type, count(*) from domain_events.events \
+    let sql = format!(
+        "select aggregate_type::text, event_type::text, count(*) from domain_events.events \
           where global_position > (select coalesce(max(e.global_position), 0) from domain_events.events e) \
                                   - (select value from domain_events.thresholds where name = 'sample_events') \
-            and ($1::text is null or aggregate_type = $1) \
-          group by 1, 2 order by 3 desc, 1, 2 limit $2",
-    )
-    .bind(args.aggregate_type.as_deref())
-    .bind(TYPES)
-    .fetch_all(conn)
-    .await
-    .doing(doing)?;
+            and ($1::text is null or aggregate_type = $1::text) \
+          group by 1, 2 order by 3 desc, 1, 2 limit {TYPES}"
+    );
+    let columns = "aggregate_type text, event_type text, events int8";
+    let rows: Vec<(String, String, i64)> =
+        as_owner::ask_store(conn, &sql, columns, &[args.aggregate_type.as_deref()], doing).await?;
     Ok(rows
         .into_iter()
         .map(|(aggregate_type, event_type, events)| TypeCount { aggregate_type, event_type, events })
         .collect())
 }
 
+/// A dead letter as it is read.
+type Letter = (i64, String, String, String, String, String, String, i32);
+
 async fn failures(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Failures, Error> {
     let doing = "reading the dead letters";
     let kind = args.aggregate_type.as_deref();
-    let pending = sqlx::query_scalar(
-        "select count(*) from domain_events.capture_failures where stored_version is null and ($1::text is null or aggregate_type = $1)",
-    )
-    .bind(kind)
-    .fetch_one(&mut *conn)
-    .await
-    .doing(doing)?;
-    let rows = sqlx::query(
-        "select failure_id, pg_catalog.to_char(failed_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), table_name, operation, \
-                aggregate_type || coalesce(' ' || aggregate_id, ''), error_code, error_message, retries \
-           from domain_events.capture_failures where stored_version is null and ($1::text is null or aggregate_type = $1) \
-          order by failure_id desc limit $2",
-    )
-    .bind(kind)
-    .bind(FAILURES)
-    .fetch_all(conn)
-    .await
-    .doing(doing)?;
-    let newest = rows
-        .iter()
-        .map(|row| {
-            Ok(Failure {
-                failure_id: row.try_get(0)?,
-                failed_at: row.try_get(1)?,
-                table: row.try_get(2)?,
-                operation: row.try_get(3)?,
-                stream: row.try_get(4)?,
-                error_code: row.try_get(5)?,
-                error_message: row.try_get(6)?,
-                retries: row.try_get(7)?,
-            })
-        })
-        .collect::<Result<_, sqlx::Error>>()
-        .doing(doing)?;
+    let waiting = "stored_version is null and ($1::text is null or aggregate_type = $1::text)";
+    let sql = format!("select count(*) from domain_events.capture_failures where {waiting}");
+    let pending: Vec<(i64,)> = as_owner::ask_store(conn, &sql, "pending int8", &[kind], doing).await?;
+    let pending = pending.first().map_or(0, |(pending,)| *pending);
+    let sql = format!(
+        "select failure_id, pg_catalog.to_char(failed_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), table_name::text, operation::text, \
+                aggregate_type || coalesce(' ' || aggregate_id, ''), error_code::text, error_message::text, retries \
+           from domain_events.capture_failures where {waiting} order by failure_id desc limit {FAILURES}"
+    );
+    let columns = "failure_id int8, failed_at text, table_name text, operation text, stream text, error_code text, error_message text, retries int4";
+    let rows: Vec<Letter> = as_owner::ask_store(conn, &sql, columns, &[kind], doing).await?;
+    let failure = |(failure_id, failed_at, table, operation, stream, error_code, error_message, retries): Letter| {
+        Failure { failure_id, failed_at, table, operation, stream, error_code, error_message, retries }
+    };
+    let newest = rows.into_iter().map(failure).collect();
     Ok(Failures { pending, newest })
 }
 
@@ -273,13 +256,10 @@ async fn alerts(standby: bool, conn: &mut PgConnection) -> Result<Vec<Alert>, Er
             "Run monitor --alert against the primary.",
         ));
     }
-    // a transaction of its own: alerts and notifications appear together
-    let mut transaction = conn.begin().await.doing("raising alerts")?;
+    // one statement: alerts and notifications appear together
+    let sql = "select alert_id, source::text, code::text, object::text from domain_events.raise_alerts()";
+    let columns = "alert_id int8, source text, code text, object text";
     let rows: Vec<(i64, String, String, String)> =
-        sqlx::query_as("select alert_id, source, code, object from domain_events.raise_alerts()")
-            .fetch_all(&mut *transaction)
-            .await
-            .doing("raising alerts")?;
-    transaction.commit().await.doing("raising alerts")?;
+        as_owner::tell_store(conn, sql, columns, &[], "raising alerts").await?;
     Ok(rows.into_iter().map(|(alert_id, source, code, object)| Alert { alert_id, source, code, object }).collect())
 }

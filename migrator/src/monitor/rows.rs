@@ -29,30 +29,34 @@ struct Table {
 /// What `check_rows()` gives: code, id, and where the next call goes on.
 type Found = (Option<String>, Option<String>, Option<String>);
 
-/// Captures that are active, of one type or all. In a table that is too large to be compared whole, each run begins
-/// somewhere else.
-const TABLES: &str = "select pg_catalog.format('%I.%I', n.nspname, c.relname) as name, k.baseline = 'lazy' as is_lazy, \
+/// Captures that are active, of one type or all.
+const CAPTURES: &str = "select k.target::oid::int8, k.baseline = 'lazy' from domain_events.captures k \
+  where k.state = 'active' and ($1::text is null or k.aggregate_type = $1::text)";
+
+/// Their tables. In one that is too large to be compared whole, each run begins somewhere else.
+const TABLES: &str = "select pg_catalog.format('%I.%I', n.nspname, c.relname) as name, k.is_lazy, \
         pg_catalog.pg_has_role(c.relowner, 'usage') and pg_catalog.has_function_privilege( \
           case when me.rolsuper then c.relowner else me.oid end, 'domain_events.check_rows(regclass, int, text)', 'execute') as is_readable, \
-        case when c.relkind = 'r' and c.reltuples > $2 \
+        case when c.relkind = 'r' and c.reltuples > $3 \
              then pg_catalog.format('rows %s (%s,0)', c.oid::bigint, pg_catalog.floor(pg_catalog.random() * c.relpages)::bigint) end as middle \
-   from domain_events.captures k join pg_catalog.pg_class c on c.oid = k.target join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-  cross join (select r.oid, r.rolsuper from pg_catalog.pg_roles r where r.rolname = current_user) as me \
-  where k.state = 'active' and ($1::text is null or k.aggregate_type = $1) order by 1";
+   from rows from (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::boolean[])) as k(target, is_lazy) \
+   join pg_catalog.pg_class c on c.oid::bigint = k.target join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+  cross join (select r.oid, r.rolsuper from pg_catalog.pg_roles r where r.rolname = current_user) as me order by 1";
 
 /// Compares the rows of every captured table, or of those of one type.
 pub async fn check(conn: &mut PgConnection, aggregate_type: Option<&str>) -> Result<Check, Error> {
     let began = Instant::now();
     let doing = "reading the captures";
-    let limit: i64 =
-        sqlx::query_scalar("select value::bigint from domain_events.thresholds where name = 'checked_rows'")
-            .fetch_one(&mut *conn)
-            .await
-            .doing(doing)?;
+    let sql = "select value::bigint from domain_events.thresholds where name = 'checked_rows'";
+    let limit: Vec<(i64,)> = as_owner::ask_store(conn, sql, "value int8", &[], doing).await?;
+    let limit = limit.first().map_or(0, |(limit,)| *limit);
     let mut findings = vec![];
     if limit > 0 {
+        let captures: Vec<(i64, bool)> =
+            as_owner::ask_store(conn, CAPTURES, "oid int8, is_lazy bool", &[aggregate_type], doing).await?;
+        let (oids, lazy): (Vec<i64>, Vec<bool>) = captures.into_iter().unzip();
         let tables: Vec<(String, bool, bool, Option<String>)> =
-            sqlx::query_as(TABLES).bind(aggregate_type).bind(limit as f64).fetch_all(&mut *conn).await.doing(doing)?;
+            sqlx::query_as(TABLES).bind(oids).bind(lazy).bind(limit as f64).fetch_all(&mut *conn).await.doing(doing)?;
         for (name, is_lazy, is_readable, middle) in tables {
             findings.extend(compare(conn, &Table { name, is_lazy, is_readable, middle }, limit).await?);
         }
@@ -75,7 +79,10 @@ async fn compare(conn: &mut PgConnection, table: &Table, limit: i64) -> Result<V
             // what is wrong with a table is no reason not to look at the others, and a message could quote its rows
             Err(error) => {
                 db::rollback(conn).await?;
-                let why = format!("SQLSTATE {}", error.sqlstate().unwrap_or_default());
+                let why = match error.sqlstate().unwrap_or_default() {
+                    code if code == "42P01" => "it was dropped or renamed meanwhile".to_owned(),
+                    code => format!("SQLSTATE {code}"),
+                };
                 return Ok(told(table, &found).chain([unread(table, &why)]).collect());
             }
         };

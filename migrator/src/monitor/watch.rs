@@ -8,8 +8,9 @@ use sqlx::PgConnection;
 use super::screen::{Paint, grouped};
 use super::{Finding, Metric, exit, read};
 use crate::Context;
+use crate::as_owner;
 use crate::cli::MonitorArgs;
-use crate::error::{Doing, Error, Exit};
+use crate::error::{Error, Exit};
 use crate::text::in_line;
 
 /// How often the checks run.
@@ -78,16 +79,13 @@ async fn check(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Checked, E
 type Event = (i64, String, String, String, i64, String, Option<String>);
 
 async fn newest(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Vec<Event>, Error> {
-    sqlx::query_as(
+    let sql = format!(
         "select e.global_position, pg_catalog.to_char(e.recorded_at at time zone 'UTC', 'HH24:MI:SS.MS'), e.aggregate_type::text, \
-                e.aggregate_id::text, e.aggregate_version, e.event_type, e.caused_by \
-           from domain_events.events e where $1::text is null or e.aggregate_type = $1 order by e.global_position desc limit $2",
-    )
-    .bind(args.aggregate_type.as_deref())
-    .bind(EVENTS)
-    .fetch_all(conn)
-    .await
-    .doing("reading the newest events")
+                e.aggregate_id::text, e.aggregate_version::int8, e.event_type::text, e.caused_by::text \
+           from domain_events.events e where $1::text is null or e.aggregate_type = $1::text order by e.global_position desc limit {EVENTS}"
+    );
+    let columns = "position int8, recorded text, kind text, id text, version int8, event text, actor text";
+    as_owner::ask_store(conn, &sql, columns, &[args.aggregate_type.as_deref()], "reading the newest events").await
 }
 
 fn value(stats: &[Metric], name: &str, label: Option<(&str, &str)>) -> f64 {

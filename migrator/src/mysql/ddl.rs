@@ -3,7 +3,7 @@
 use super::portable;
 use super::schema::{Column, ForeignKey, Key, KeyKind, Table};
 use super::types::{self, Codec};
-use crate::db::{quote_ident, quote_literal};
+use crate::db::{quote_body, quote_ident, quote_literal};
 
 /// The statements that make a table, and what they do not keep.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
@@ -243,7 +243,8 @@ fn touch(table: &Table, name: &str, schema: &str, made: &mut Ddl) {
         })
         .collect();
     made.triggers.push(format!(
-        "create function {function}() returns trigger language plpgsql set search_path = pg_catalog as $touch$\nbegin\n{lines}  return new;\nend\n$touch$"
+        "create function {function}() returns trigger language plpgsql set search_path = pg_catalog as {}",
+        quote_body("touch", &format!("\nbegin\n{lines}  return new;\nend\n"))
     ));
     let about = format!("ON UPDATE CURRENT_TIMESTAMP of table {}.", table.name);
     made.triggers.push(format!("comment on function {function}() is {}", quote_literal(&about)));

@@ -4,7 +4,7 @@ use super::build::{Choice, Choices, Draft, function_object, lockless, table_obje
 use super::shim::{self, plain};
 use super::{Kind, Object, ObjectName, Port, Statement, Step};
 use crate::adopt::{COMMENT, Legacy, Mapping, reserve_sql};
-use crate::db::{quote_ident, quote_literal};
+use crate::db::{quote_body, quote_ident, quote_literal};
 use crate::error::Error;
 use crate::judge::{Roles, Strategy, recognise, sql::Conflict};
 use crate::source::Relation;
@@ -274,8 +274,8 @@ fn switch(draft: &Draft<'_>, relation: &Relation, legacy: &Legacy, shimmed: bool
         sql.push(format!("alter table {side} disable trigger {};", quote_ident(shim::TRIGGER)));
     }
     sql.push(legacy.view());
-    sql.push(format!(
-        "do $grants$\n\
+    let give = format!(
+        "\n\
          declare\n  given record;\n\
          begin\n  \
            for given in\n    \
@@ -285,15 +285,15 @@ fn switch(draft: &Draft<'_>, relation: &Relation, legacy: &Legacy, shimmed: bool
              select x.privilege_type, x.grantee, x.is_grantable, a.attname\n      \
                from pg_catalog.pg_attribute a cross join lateral pg_catalog.aclexplode(a.attacl) x where a.attrelid = {side_literal}::regclass\n  \
            loop\n    \
-             execute pg_catalog.format('grant %s%s on {view_text} to %s%s', given.privilege_type, ' (' || pg_catalog.quote_ident(given.column_name) || ')',\n                                      \
+             execute pg_catalog.format({grant}, given.privilege_type, ' (' || pg_catalog.quote_ident(given.column_name) || ')',\n                                      \
                case given.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(given.grantee)) end,\n                                      \
                case when given.is_grantable then ' with grant option' end);\n  \
            end loop;\n\
-         end\n\
-         $grants$;",
+         end\n",
         side_literal = quote_literal(&side),
-        view_text = view.replace('\'', "''").replace('%', "%%"),
-    ));
+        grant = quote_literal(&format!("grant %s%s on {} to %s%s", view.replace('%', "%%"))),
+    );
+    sql.push(format!("do {};", quote_body("grants", &give)));
     if let Some(comment) = &relation.comment {
         sql.push(format!("comment on view {view} is {};", quote_literal(comment)));
     }

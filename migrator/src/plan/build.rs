@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::{
-    Brought, EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, bring, capture,
-    rewrite, shim,
+    Brought, EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, bring, calls,
+    capture, rewrite, shim,
 };
 use crate::adopt::Legacy;
 use crate::error::Error;
@@ -134,9 +134,21 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         finish: draft.finish,
         clear: draft.clear,
     };
+    expect_known(&plan)?;
     plan.decisions = plan.digest_of_decisions();
     plan.content = plan.digest_of_content();
     Ok(plan)
+}
+
+/// Every text of the plan holds what plans are made of and nothing else.
+fn expect_known(plan: &Plan) -> Result<(), Error> {
+    let steps = plan.steps.iter().flat_map(|s| &s.statements);
+    for statement in steps.chain(&plan.finish).chain(&plan.clear) {
+        for sql in [Some(&statement.sql), statement.undo.as_ref()].into_iter().flatten() {
+            calls::pieces(sql, statement.object.kind, &statement.object.identity())?;
+        }
+    }
+    Ok(())
 }
 
 fn choose<'a>(catalogue: &Catalogue, report: &'a Report, choices: &Choices) -> Result<Vec<Choice<'a>>, Error> {

@@ -3,6 +3,7 @@
 mod adopt;
 pub mod bring;
 mod build;
+pub(crate) mod calls;
 mod capture;
 mod file;
 mod rewrite;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::build::{Choice, Draft, lockless};
 use super::splice::{self, Cut};
-use super::{Kind, shim};
+use super::{Kind, calls, shim};
 use crate::db::quote_literal;
 use crate::error::Error;
 use crate::judge::ast;
@@ -97,13 +97,8 @@ fn grants(draft: &mut Draft<'_>, table: &Relation, definer: Option<String>) -> R
 
 /// Lets a role, given quoted, ask for versions if it may not do so yet.
 pub(super) fn may_ask(draft: &mut Draft<'_>, table: &Relation, role: &str) -> Result<(), Error> {
-    // it runs with its caller's rights, and so does what it calls
-    const FUNCTIONS: &str = "domain_events.next_aggregate_version(text, text, regclass), \
-         domain_events._next_legacy_version(text, text, regclass), domain_events._next_legacy_version(text[], regclass, boolean), \
-         domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._check_writable(), domain_events.legacy_reader(regclass, int), \
-         domain_events.hold_legacy_stream(regclass, bigint)";
     let Some(store) = draft.catalogue.store.as_ref() else { return Ok(()) };
-    let grant = format!("grant execute on function {FUNCTIONS} to {role};");
+    let grant = format!("{};", calls::may_ask("grant", role));
     if store.executors.iter().any(|r| r == role) || draft.statements.iter().any(|s| s.sql == grant) {
         return Ok(());
     }
@@ -113,7 +108,7 @@ pub(super) fn may_ask(draft: &mut Draft<'_>, table: &Relation, role: &str) -> Re
             format!("Let the owner of the event store run: grant domain_events_writer to {role};"),
         ));
     }
-    let revoke = format!("revoke execute on function {FUNCTIONS} from {role};");
+    let revoke = format!("{};", calls::may_ask("revoke", role));
     draft.statements.push(lockless(Kind::EventTable, &table.quoted, grant, Some(revoke)));
     Ok(())
 }

@@ -2,7 +2,7 @@
 
 use super::build::{Draft, locking, lockless};
 use super::{Kind, Object, rewrite};
-use crate::db::{quote_ident, quote_literal};
+use crate::db::{quote_body, quote_ident, quote_literal};
 use crate::error::Error;
 use crate::source::{Function, Relation};
 
@@ -136,23 +136,26 @@ fn function(draft: &Draft<'_>, oid: u32, table: &Relation, identity: &str) -> St
     } else {
         format!("\nalter function {identity} owner to {};", plain(&table.owner))
     };
-    format!(
-        "create or replace function {identity} returns trigger\n\
-         language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
-         as $shim$\n\
+    let body = format!(
+        "\n\
          begin\n  \
            -- An event without a stream is left to the table's own constraints.\n  \
            if {} then\n    \
              new.{} := domain_events.next_aggregate_version({kind}, {}, {event_table}::regclass);\n  \
            end if;\n  \
            return new;\n\
-         end\n\
-         $shim$;\n\
-         revoke all on function {identity} from public;\n\
-         comment on function {identity} is {};{owner}",
+         end\n",
         present.join(" and "),
         plain(version),
         value(id),
+    );
+    format!(
+        "create or replace function {identity} returns trigger\n\
+         language plpgsql security definer set search_path = pg_catalog, pg_temp\n\
+         as {};\n\
+         revoke all on function {identity} from public;\n\
+         comment on function {identity} is {};{owner}",
+        quote_body("shim", &body),
         quote_literal(&format!("{COMMENT} {}; made by domain-events", table.quoted)),
     )
 }

@@ -4,8 +4,10 @@ use serde::de::DeserializeOwned;
 use sqlx::PgConnection;
 
 use super::{Catalogue, Function, Store};
+use crate::as_owner;
 use crate::db;
 use crate::error::{Doing, Error};
+use crate::store;
 
 /// Schemas that hold no user's objects, and objects that belong to an extension.
 const FOREIGN: &str = "n.nspname not in ('pg_catalog', 'information_schema', 'domain_events') and n.nspname !~ '^pg_(toast|temp_|toast_temp_)'";
@@ -41,7 +43,7 @@ const BOUND: &str = "\
 
 /// Reads everything in one READ ONLY snapshot of its own.
 pub async fn read(conn: &mut PgConnection) -> Result<Catalogue, Error> {
-    db::begin_read_only(conn).await?;
+    as_owner::begin_read_only(conn, &[]).await?;
     let read = read_in_transaction(conn).await;
     db::rollback(conn).await?;
     read
@@ -75,7 +77,7 @@ pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, E
         functions,
         triggers: rows(conn, &triggers_sql(), "reading the triggers").await?,
         rules: rows(conn, &rules_sql(), "reading the rules").await?,
-        store: store(conn).await?,
+        store: the_store(conn).await?,
     })
 }
 
@@ -181,7 +183,7 @@ fn rules_sql() -> String {
     )
 }
 
-async fn store(conn: &mut PgConnection) -> Result<Option<Store>, Error> {
+async fn the_store(conn: &mut PgConnection) -> Result<Option<Store>, Error> {
     // the store may be absent, of another version, or not ours at all
     let known: (bool, bool, Option<String>) = sqlx::query_as(
         "select coalesce(pg_catalog.has_function_privilege(pg_catalog.to_regprocedure('domain_events.engine()'), 'execute') \
@@ -193,24 +195,18 @@ async fn store(conn: &mut PgConnection) -> Result<Option<Store>, Error> {
     .await
     .doing("looking for the event store")?;
     let (true, has_captures, Some(owner)) = known else { return Ok(None) };
-    let (engine, version): (String, String) =
-        sqlx::query_as("select engine::text, version::text from domain_events.engine()")
-            .fetch_one(&mut *conn)
-            .await
-            .doing("asking for the engine")?;
-    let event_tables = rows(
-        conn,
-        "select event_table::oid::int8 as oid, type_column, id_column, version_column from domain_events.event_tables order by 1",
-        "reading the registered event tables",
-    )
-    .await?;
+    let (engine, version) = store::engine(conn).await?;
+    let doing = "reading the registered event tables";
+    let sql = "select coalesce(pg_catalog.json_agg(q), '[]')::text from (select event_table::oid::int8 as oid, type_column, id_column, \
+         version_column from domain_events.event_tables order by 1) q";
+    let texts: Vec<(String,)> = as_owner::store_rows(conn, sql, "tables text", &[], doing).await?;
+    let text = texts.first().map_or("[]", |(text,)| text.as_str());
+    let event_tables = serde_json::from_str(text).map_err(|e| Error::json(doing, e))?;
     let captured = if has_captures {
-        let captured: Vec<i64> =
-            sqlx::query_scalar("select relation::oid::int8 from domain_events.capture_config order by 1")
-                .fetch_all(&mut *conn)
-                .await
-                .doing("reading the captured tables")?;
-        captured.into_iter().filter_map(|oid| u32::try_from(oid).ok()).collect()
+        let sql = "select relation::oid::int8 from domain_events.capture_config order by 1";
+        let captured: Vec<(i64,)> =
+            as_owner::store_rows(conn, sql, "oid int8", &[], "reading the captured tables").await?;
+        captured.into_iter().filter_map(|(oid,)| u32::try_from(oid).ok()).collect()
     } else {
         Vec::new()
     };

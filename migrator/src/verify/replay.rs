@@ -35,13 +35,13 @@ impl Side {
     }
 
     /// Events in the store.
-    pub fn store(owner: Owner, table: String, aggregate_type: &str) -> Self {
+    pub fn store(owner: Owner, store: Owner, table: String, aggregate_type: &str) -> Self {
         let events = format!(
             "select pg_catalog.to_jsonb(e)::text from domain_events.events e where e.aggregate_type = {} \
              and e.transaction_id = pg_catalog.pg_current_xact_id() and pg_catalog.age(e.xmin) <= 0 order by e.global_position",
             db::quote_literal(aggregate_type)
         );
-        Self { owner, reader: Owner::own(), table, events }
+        Self { owner, reader: store, table, events }
     }
 }
 

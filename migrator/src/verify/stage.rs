@@ -14,6 +14,7 @@ use crate::db::{self, quote_ident, quote_literal};
 use crate::error::{Doing, Error};
 use crate::judge::Strategy;
 use crate::plan::Kind;
+use crate::plan::calls::Call;
 use crate::source::{Column, Relation};
 
 /// The trigger that fires last on a copy of the event table.
@@ -71,9 +72,10 @@ async fn new_side(
     let (table, events) = (new.name(case.table), new.name(case.event_table));
     if case.port.strategy == Strategy::Capture {
         let kind = "domain-events verify";
-        let sql = capture_sql(case, &table, kind);
-        db::execute(conn, &sql, "capturing the copy").await?;
-        return Ok(Side::store(case.owners(conn).await?.0, table, kind));
+        let sql = capture_sql(case, &table, kind)?;
+        let (owner, store) = (case.owners(conn).await?.0, Owner::of_store(conn).await?);
+        call(conn, &store, &owner, &sql, "capturing the copy").await?;
+        return Ok(Side::store(owner, store, table, kind));
     }
     let (owner, reader) = case.owners(conn).await?;
     new.trigger(conn, definition, &case.names).await?;
@@ -88,7 +90,8 @@ async fn new_side(
         literal(&known.id_column),
         literal(&known.version_column)
     );
-    db::execute(conn, &register, "registering the copy").await?;
+    let store = Owner::of_store(conn).await?;
+    call(conn, &store, &reader, &register, "registering the copy").await?;
     if case.port.strategy == Strategy::Shim {
         let shim = shim_function(case, &new.schema)?;
         let trigger = format!(
@@ -99,6 +102,15 @@ async fn new_side(
         as_owner::staged(conn, &reader, &format!("{shim};\n{trigger}")).await.doing("creating the shim on the copy")?;
     }
     Ok(Side::legacy(owner, table, reader, &events))
+}
+
+/// Calls the store about a copy: as the copy's owner, where the store's owner is not to be trusted with more.
+async fn call(conn: &mut PgConnection, store: &Owner, owner: &Owner, sql: &str, doing: &str) -> Result<(), Error> {
+    if store.is_other() {
+        as_owner::staged(conn, owner, sql).await.doing(doing)?;
+        return Ok(());
+    }
+    db::execute(conn, sql, doing).await
 }
 
 /// The shim of the plan, under another name.
@@ -122,22 +134,12 @@ fn shim_function(case: &Case<'_>, schema: &str) -> Result<String, Error> {
 }
 
 /// The plan's capture, of the copy and under a type of its own.
-fn capture_sql(case: &Case<'_>, copy: &str, kind: &str) -> String {
-    let statements = case.plan.steps.iter().flat_map(|s| &s.statements);
-    let mine = statements
-        .filter(|s| s.object.kind == Kind::Capture && s.object.name == case.table.quoted)
-        .map(|s| s.sql.as_str())
-        .next();
-    let sql = mine.unwrap_or_default().replacen(&quote_literal(&case.table.quoted), &quote_literal(copy), 1);
-    let given = sql.find("aggregate_type => ").and_then(|at| {
-        let end = sql[at..].find(", ").or_else(|| sql[at..].find(");"))? + at;
-        Some((at, end))
-    });
-    let own = format!("aggregate_type => {}", quote_literal(kind));
-    match given {
-        Some((at, end)) => format!("{}{own}{}", &sql[..at], &sql[end..]),
-        None => sql.replacen(");", &format!(", {own});"), 1),
-    }
+fn capture_sql(case: &Case<'_>, copy: &str, kind: &str) -> Result<String, Error> {
+    let mut statements = case.plan.steps.iter().flat_map(|s| &s.statements);
+    let mine = statements.find(|s| s.object.kind == Kind::Capture && s.object.name == case.table.quoted);
+    let call = mine.and_then(|s| Call::parse(&s.sql)).filter(|call| call.table() == Some(&case.table.quoted));
+    let missing = || Error::refused("0A000", "the plan holds no capture of this table", "");
+    Ok(call.ok_or_else(missing)?.of(copy).with("aggregate_type", kind).sql())
 }
 
 /// On the tables themselves, old first; for a copy of the database, where nobody waits.
@@ -166,7 +168,7 @@ pub async fn on_real_tables(conn: &mut PgConnection, case: &Case<'_>, recorded: 
         .fetch_one(&mut *conn)
         .await
         .doing("reading the capture")?;
-        Side::store(owner, table.clone(), &kind)
+        Side::store(owner, Owner::of_store(conn).await?, table.clone(), &kind)
     } else {
         Side::legacy(owner, table.clone(), reader, events)
     };

@@ -26,8 +26,12 @@ const STORED: &str =
 /// Starts the command line and kills it as soon as it has come so far; its session has ended when this returns.
 fn killed_at(db: &Db, args: &[&str], so_far: impl Fn(&mut Session) -> bool) {
     let mut admin = db.admin();
-    let mut child =
-        db.cli_command("postgres", args).stdout(Stdio::null()).stderr(Stdio::null()).spawn().expect("a process");
+    let mut child = db
+        .cli_command(crate::importer(db), args)
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .expect("a process");
     while !so_far(&mut admin) {
         assert!(child.try_wait().expect("a status").is_none(), "it ended before it could be killed");
         thread::sleep(Duration::from_millis(2));
@@ -94,9 +98,9 @@ fn an_import_goes_on_with_the_same_source_only(db: &Db) {
     let mut admin = db.admin();
     killed_at(db, &args, |admin| admin.number(STORED) > 0);
     assert_eq!(admin.number("select count(*) from domain_events.imports where state = 'finished'"), 0);
-    db.cli("postgres", &args[..8]).expect(2).saying("other options");
+    db.cli(crate::importer(db), &args[..8]).expect(2).saying("other options");
     let mut text = std::fs::read(&dump).expect("the dump");
     text.extend_from_slice(b"-- changed\n");
     std::fs::write(&dump, text).expect("the dump");
-    db.cli("postgres", &args).expect(4).saying("not the file");
+    db.cli(crate::importer(db), &args).expect(4).saying("not the file");
 }

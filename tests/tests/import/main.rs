@@ -9,7 +9,7 @@ mod tables;
 use std::fs;
 use std::path::PathBuf;
 
-use domain_events_tests::{Db, MariaDatabase, MariaDb, Run, repository};
+use domain_events_tests::{Db, Engine, MariaDatabase, MariaDb, Run, repository};
 
 /// A legacy database, and what an import needs beside it.
 struct World {
@@ -71,7 +71,7 @@ impl World {
         let rejects = self.path("rejects.jsonl");
         let mut all = vec!["import", "--yes", "--from", from, "--rejects", &rejects];
         all.extend(args);
-        db.cli("postgres", &all)
+        db.cli(importer(db), &all)
     }
 
     /// Lines of the reject file: row, line and reason.
@@ -85,6 +85,11 @@ impl World {
             })
             .collect()
     }
+}
+
+/// The owner of the store, who alone imports.
+fn importer(db: &Db) -> &'static str {
+    if db.engine == Engine::Portable { "app_owner" } else { "postgres" }
 }
 
 /// Everything of the store that comes from the source, in order.

@@ -5,5 +5,8 @@ mod definers;
 mod hostile;
 mod legacy_keys;
 mod neighbours;
+mod names;
 mod readers;
+mod renamed;
+mod store_owner;
 mod verbs;

@@ -1,5 +1,7 @@
 //! Functions that PostgreSQL lacks. A plan creates those that its ports call, in the schema of the tables, and no other.
 
+use crate::db::quote_body;
+
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub enum Helper {
@@ -126,7 +128,8 @@ impl Helper {
             ),
             Self::JsonValid => {
                 return format!(
-                    "create or replace function {name}({arguments}) returns integer\nlanguage plpgsql immutable strict set search_path = pg_catalog, pg_temp\nas $helper$\nbegin\n  perform value::json;\n  return 1;\nexception when invalid_text_representation or untranslatable_character then\n  return 0;\nend\n$helper$;\ncomment on function {name}({types}) is 'JSON_VALID of MySQL{comment}';",
+                    "create or replace function {name}({arguments}) returns integer\nlanguage plpgsql immutable strict set search_path = pg_catalog, pg_temp\nas {body};\ncomment on function {name}({types}) is 'JSON_VALID of MySQL{comment}';",
+                    body = quote_body("helper", "\nbegin\n  perform value::json;\n  return 1;\nexception when invalid_text_representation or untranslatable_character then\n  return 0;\nend\n"),
                     comment = Self::COMMENT,
                     types = self.types(),
                 );
@@ -141,7 +144,8 @@ impl Helper {
             ("sql", body)
         };
         format!(
-            "create or replace function {name}({arguments}) returns {returns}\nlanguage {language} immutable set search_path = pg_catalog, pg_temp\nas $helper$\n {body}\n$helper$;\ncomment on function {name}({types}) is {comment};",
+            "create or replace function {name}({arguments}) returns {returns}\nlanguage {language} immutable set search_path = pg_catalog, pg_temp\nas {body};\ncomment on function {name}({types}) is {comment};",
+            body = quote_body("helper", &format!("\n {body}\n")),
             types = self.types(),
             comment = super::value::literal(&format!("{comment}{}", Self::COMMENT)),
         )

@@ -10,6 +10,7 @@ use super::helpers::Helper;
 use super::look::{assigns_new, calls, missing_row, returns_reads, writes};
 use super::notes::{Fate, Note};
 use super::value::{Ty, literal};
+use crate::db::quote_body;
 use crate::mysql::ast::{Definer, ParameterMode, Program, ProgramKind, Routine, Timing, Trigger, TriggerEvent};
 use crate::source::types::quoted;
 
@@ -122,7 +123,7 @@ fn trigger(program: &Program, trigger: &Trigger, known: &Known, trigger_name: &s
     let fn_name = quoted(function_name);
     let schema = quoted(&known.schema);
     let head = format!(
-        "create or replace function {schema}.{fn_name}() returns trigger\nlanguage plpgsql security definer set search_path = pg_catalog, pg_temp\nas $mysql$"
+        "create or replace function {schema}.{fn_name}() returns trigger\nlanguage plpgsql security definer set search_path = pg_catalog, pg_temp\nas"
     );
     // a trigger of MySQL runs with its definer's rights
     let owner = match &program.definer {
@@ -161,8 +162,8 @@ fn trigger(program: &Program, trigger: &Trigger, known: &Known, trigger_name: &s
         .collect();
     let comment = literal(&format!("Trigger {} of MySQL, translated by domain-events", program.name.name));
     let create = format!(
-        "{head}{}\n$mysql$;\nrevoke all on function {schema}.{fn_name}() from public;\ncomment on function {schema}.{fn_name}() is {comment};",
-        made.text
+        "{head} {};\nrevoke all on function {schema}.{fn_name}() from public;\ncomment on function {schema}.{fn_name}() is {comment};",
+        quote_body("mysql", &format!("{}\n", made.text))
     );
     let trigger_sql = format!(
         "create trigger {} {when} {} on {target}\n  for each row execute function {schema}.{fn_name}();",
@@ -245,9 +246,9 @@ fn routine(program: &Program, routine: &Routine, known: &Known, function_name: &
     let revoke =
         if routine.security_invoker { String::new() } else { format!("revoke all on {kind} {called} from public;\n") };
     let create = format!(
-        "create or replace {kind} {name}({}){result}\nlanguage plpgsql{volatility}{security}\nas $mysql${}\n$mysql$;\n{revoke}comment on {kind} {called} is {comment};",
+        "create or replace {kind} {name}({}){result}\nlanguage plpgsql{volatility}{security}\nas {};\n{revoke}comment on {kind} {called} is {comment};",
         parameters.join(", "),
-        made.text
+        quote_body("mysql", &format!("{}\n", made.text))
     );
     // as pg_get_function_identity_arguments spells it
     let identity: Vec<String> = parameters.iter().map(|p| spelled(p)).collect();
