@@ -295,8 +295,12 @@ begin
       'rekey', domain_events._event_type(config.aggregate_type, config.event_name_style, 'Rekeyed')),
     'event_types', config.event_types,
     'columns', (select coalesce(jsonb_agg(jsonb_build_object('name', k.column_name, 'identity', k.identity_position,
-                                                             'captured', k.captured, 'redacted', k.redacted) order by k.attnum), '[]')
-                  from domain_events.capture_columns k where k.capture_id = id and k.attnum is not null));
+                                                             'captured', k.captured, 'redacted', k.redacted,
+                                                             'wide', case when domain_events._is_wide(b.type) then format_type(b.type, null) end) order by k.attnum), '[]')
+                  from domain_events.capture_columns k
+                  left join pg_attribute a on a.attrelid = config.relation and a.attnum = k.attnum
+                 cross join lateral (select domain_events._base_type(a.atttypid)) as b(type)
+                 where k.capture_id = id and k.attnum is not null));
 end
 $$;
 
@@ -318,15 +322,13 @@ $$;
 
 comment on function domain_events._tell_whole_rows(int) is 'From now on each stream''s next event carries the whole row';
 
--- Two values of every wide column have to fit into one jsonb of at most 2^28 - 1 bytes.
+-- Two values of every wide column have to fit into one jsonb of at most 2^28 - 1 bytes; see also _is_wide().
 create function domain_events._max_bytes(capture_id int) returns bigint
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select 268000000 / (2 * greatest(count(*), 1))
     from domain_events._live_columns(_max_bytes.capture_id) as l
-   where l.captured and not l.redacted
-     and domain_events._base_type(l.type) in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'bytea'::regtype,
-                                              'json'::regtype, 'jsonb'::regtype)
+   where l.captured and not l.redacted and domain_events._is_wide(domain_events._base_type(l.type))
 $$;
 
-comment on function domain_events._max_bytes(int) is 'From how many bytes on a value of this table is written as the unrepresentable marker';
+comment on function domain_events._max_bytes(int) is 'How many bytes a value of this table may have as jsonb, and half of those in the output of COPY; what is larger is written as the unrepresentable marker';

@@ -88,6 +88,8 @@ pub struct Column {
     pub redacted: bool,
     pub layout: Layout,
     pub render: Render,
+    /// The type's name, where what `render` writes may be too large.
+    pub bounded_type: Option<Vec<u8>>,
     pub identity: Option<IdentityText>,
 }
 
@@ -193,7 +195,12 @@ impl Plan {
     ) -> Result<Column> {
         let render = Render::of(found.type_oid, memory.context());
         let identity = in_identity.then(|| IdentityText::of(found.type_oid, &render, memory.context()));
+        let bounded_type = match optional(entry, "wide") {
+            Some(Value::String(name)) if !render.is_bounded() => Some(name.to_vec()),
+            _ => None,
+        };
         Ok(Column {
+            bounded_type,
             index: found.index,
             name: found.name,
             captured: flag(entry, "captured")?,
