@@ -239,6 +239,32 @@ $$;
 comment on function domain_events._check_event(text, text, text, jsonb, jsonb, int) is
   'Raises 22004, 22023 or 25006 unless the arguments of an append make an event';
 
+-- What no line of COPY could hold could be dumped by nobody: see 51_capture_expressions.sql.
+create function domain_events._check_size(event_data jsonb, metadata jsonb, text_bytes int) returns void
+language plpgsql stable
+as $$
+declare
+  size bigint := 1073741824;
+begin
+  -- As many bytes of jsonb never have more than 190 MB of text; the operator gives the document itself, decompressed.
+  if pg_column_size(event_data #> '{}') + coalesce(pg_column_size(metadata #> '{}'), 0) + text_bytes <= 20000 then
+    return;
+  end if;
+  begin
+    size := domain_events._copied_bytes(event_data::text) + coalesce(domain_events._copied_bytes(metadata::text), 0) + 2::bigint * text_bytes;
+  exception when program_limit_exceeded then
+    null;
+  end;
+  if size > 268435456 then
+    raise exception 'the event is too large: more than 256 MB as text'
+      using errcode = '22023', hint = 'Keep large values elsewhere and refer to them. A number such as 1e100000 has 100,001 digits.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_size(jsonb, jsonb, int) is
+  'Raises 22023 for an event whose data, metadata and further texts (of so many bytes) are too large to be dumped';
+
 -- PL/pgSQL prepares every expression anew in every transaction, 0.3 us each: so one condition that is true of a good
 -- event, and one row, instead of thirty small steps.
 create function domain_events._new_event(
@@ -254,6 +280,7 @@ begin
       and not current_setting('transaction_read_only')::bool) is not true then
     perform domain_events._check_event(aggregate_type, aggregate_id, event_type, event_data, metadata, schema_version);
   end if;
+  perform domain_events._check_size(event_data, metadata, octet_length(concat(event_name, caused_by, correlation_id, causation_id)));
   return row(
     null, null, event_id, aggregate_type, aggregate_id, null, event_type, event_name, event_data,
     case when current_setting('domain_events.metadata', true) <> '' then domain_events._context_metadata() || coalesce(metadata, '{}')
@@ -288,7 +315,8 @@ begin
   -- is free. 1.8 times a bare INSERT instead of 2.5. Whatever is unusual goes the long way, with the same result.
   -- Each operator costs more to prepare (1,000 instructions) than to run.
   if '' <> all (array[aggregate_type, aggregate_id, event_type]) and event_data is not null and schema_version >= 1
-     and octet_length(aggregate_type || event_type || aggregate_id) <= 255 and not starts_with(aggregate_type, 'domain_events.')
+     and octet_length(concat(aggregate_type, event_type, aggregate_id, event_name)) <= 255 and not starts_with(aggregate_type, 'domain_events.')
+     and pg_column_size(event_data #> '{}') <= 20000  -- see _check_size()
      and num_nulls(metadata, expected_version, event_id, caused_by, correlation_id, causation_id) = 6
      and ('' <> any (array[current_setting('domain_events.actor', true), current_setting('domain_events.correlation_id', true),
                            current_setting('domain_events.causation_id', true), current_setting('domain_events.metadata', true),

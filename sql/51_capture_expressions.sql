@@ -75,6 +75,91 @@ $$;
 comment on function domain_events._is_plain(oid) is
   'True when to_jsonb() of the type can neither call a user''s cast nor meet JSON text that jsonb cannot hold';
 
+-- A value may be many times as large in text as it is stored: 1e131071 takes 16 bytes within jsonb, and a control character
+-- becomes seven in the text that COPY writes. What no line of COPY could hold (1 GB) could be dumped by nobody. So a column's
+-- value has at most max_bytes bytes as jsonb and twice as many as COPY writes it, else it becomes a marker; all columns of
+-- two rows then have 268 and 536 MB. A numeric is left out of that: of those that fit into two rows come less than 350 MB.
+create function domain_events._is_wide(type oid) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select exists (select from pg_type t
+                  where t.oid = _is_wide.type and t.typlen < 0
+                    and t.oid not in ('numeric'::regtype, 'inet'::regtype, 'cidr'::regtype, 'int4range'::regtype, 'int8range'::regtype,
+                                      'numrange'::regtype, 'tsrange'::regtype, 'tstzrange'::regtype, 'daterange'::regtype))
+$$;
+
+comment on function domain_events._is_wide(oid) is 'True for a base type whose values may be large';
+
+-- jsonb of so many bytes is never too large as text: no more than 9,220 bytes of text come of one.
+create function domain_events._small(max_bytes bigint) returns bigint
+language sql immutable
+as $$ select max_bytes / 5000 $$;
+
+comment on function domain_events._small(bigint) is 'How large jsonb may be without a look at its text, where values have this limit';
+
+create function domain_events._copied_bytes(value text) returns bigint
+language sql immutable
+as $$
+  select 2::bigint * pg_catalog.octet_length(value) - pg_catalog.octet_length(pg_catalog.replace(value, pg_catalog.chr(92), ''))
+$$;
+
+comment on function domain_events._copied_bytes(text) is 'So many bytes JSON text has in the output of COPY, which doubles each backslash';
+
+create function domain_events._too_large(value jsonb, type text, max_bytes bigint) returns jsonb
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp
+as $$
+declare
+  form text;
+begin
+  begin
+    form := value::text;
+  exception when program_limit_exceeded then
+    null;  -- there is no text of 1 GB
+  end;
+  if pg_column_size(value #> '{}') <= max_bytes and domain_events._copied_bytes(form) <= 2 * max_bytes then
+    return null;
+  end if;
+  -- Arrays and composite values have been rendered as JSON, other types as a string of their text.
+  if type not in ('jsonb', 'json') and jsonb_typeof(value) = 'string' then
+    form := value #>> '{}';
+  end if;
+  if octet_length(form) > 268435456 then
+    form := null;  -- too large to be read as a whole
+  end if;
+  return jsonb_build_object('$value', 'unrepresentable', 'type', type, 'bytes', octet_length(form),
+                            'sha256', encode(sha256(convert_to(form, 'UTF8')), 'hex'));
+end
+$$;
+
+comment on function domain_events._too_large(jsonb, text, bigint) is
+  'The marker for a value that has more than max_bytes bytes as jsonb, or twice as many in the output of COPY, else null: length and SHA-256 of its text form, of an array or composite value of its JSON; null for both where that has more than 256 MB';
+
+create function domain_events._bounded(value jsonb, type text, max_bytes bigint) returns jsonb
+language plpgsql immutable strict set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if pg_column_size(value) <= domain_events._small(max_bytes) then
+    return value;
+  end if;
+  return coalesce(domain_events._too_large(value, type, max_bytes), value);
+end
+$$;
+
+comment on function domain_events._bounded(jsonb, text, bigint) is 'A value of a column, just rendered; the unrepresentable marker when it is too large';
+
+create function domain_events._bounded_text(value text, type text, max_bytes bigint) returns jsonb
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if octet_length(value) > max_bytes or domain_events._copied_bytes(to_json(value)::text) > 2 * max_bytes then
+    return domain_events._unrepresentable(value, type);
+  end if;
+  return to_jsonb(value);
+end
+$$;
+
+comment on function domain_events._bounded_text(text, text, bigint) is 'A text as jsonb; the unrepresentable marker when it is too large';
+
 create function domain_events._json_expression(expression text, type oid, top boolean, max_bytes bigint) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -85,19 +170,24 @@ declare
   fields text[];
 begin
   if base = 'jsonb'::regtype and top then
-    return format($sql$case jsonb_typeof(%1$s)
+    return format($sql$coalesce(case when pg_column_size(%1$s #> '{}') > %2$s then domain_events._too_large(%1$s, 'jsonb', %3$s) end,
+      case jsonb_typeof(%1$s)
       when 'null' then '{"$value":"jsonb null"}'::jsonb
       when 'object' then case when jsonb_exists(%1$s, '$value')
                               then jsonb_build_object('$value', 'literal', 'of', %1$s) else %1$s::jsonb end
-      else %1$s::jsonb end$sql$, expression);
+      else %1$s::jsonb end)$sql$, expression, domain_events._small(max_bytes), max_bytes);
   elsif base = 'json'::regtype then
-    return format('domain_events._json_to_jsonb(%s, %L)', expression, top);
+    return format('domain_events._json_to_jsonb(%s, %L, %s)', expression, top, max_bytes);
   elsif base in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) and top then
-    return format('case when octet_length(%1$s) > %2$s then domain_events._unrepresentable(%1$s, %3$L) else to_jsonb(%1$s) end',
-                  expression, max_bytes, format_type(base, null));
+    -- A control character is seven bytes in the output of COPY.
+    return format('case when octet_length(%1$s) > %2$s then domain_events._bounded_text(%1$s, %3$L, %4$s) else to_jsonb(%1$s) end',
+                  expression, max_bytes * 2 / 7 - 2, format_type(base, null), max_bytes);
   elsif base = 'bytea'::regtype and top then
     return format('case when octet_length(%1$s) > %2$s then domain_events._unrepresentable(%1$s) else to_jsonb(%1$s) end',
                   expression, max_bytes / 2 - 1);
+  elsif top and domain_events._is_wide(base) then
+    return format('domain_events._bounded(%s, %L, %s)', domain_events._json_expression(expression, base, false, max_bytes),
+                  format_type(base, null), max_bytes);
   elsif domain_events._is_plain(base) then
     return format('to_jsonb(%s)', expression);
   elsif element is not null then
@@ -146,7 +236,7 @@ $$;
 comment on function domain_events._unrepresentable(text, text) is
   'The marker for a value that jsonb cannot hold: length and SHA-256 of its text form';
 
-create function domain_events._json_to_jsonb(value json, top boolean) returns jsonb
+create function domain_events._json_to_jsonb(value json, top boolean, max_bytes bigint) returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -161,7 +251,9 @@ begin
     -- "\u0000", 1e500000 and what else is JSON but no jsonb
     return domain_events._unrepresentable(value::text, 'json');
   end;
-  if top and jsonb_typeof(converted) = 'null' then
+  if top and pg_column_size(converted) > domain_events._small(max_bytes) and domain_events._too_large(converted, 'json', max_bytes) is not null then
+    return domain_events._unrepresentable(value::text, 'json');
+  elsif top and jsonb_typeof(converted) = 'null' then
     return '{"$value":"jsonb null"}';
   elsif top and jsonb_typeof(converted) = 'object' and jsonb_exists(converted, '$value') then
     return jsonb_build_object('$value', 'literal', 'of', converted);
@@ -170,8 +262,8 @@ begin
 end
 $$;
 
-comment on function domain_events._json_to_jsonb(json, boolean) is
-  'A json value as jsonb; the unrepresentable marker for what jsonb cannot hold';
+comment on function domain_events._json_to_jsonb(json, boolean, bigint) is
+  'A json value as jsonb; the unrepresentable marker for what jsonb cannot hold, and for a whole column that is too large';
 
 -- Puts the flat elements of an array of two or more dimensions back into nested JSON arrays.
 create function domain_events._nest(flat jsonb[], dimensions text) returns jsonb

@@ -304,7 +304,8 @@ begin
     'event_types', config.event_types,
     'columns', (select coalesce(jsonb_agg(jsonb_build_object('name', k.column_name, 'identity', k.identity_position,
                                                              'captured', k.captured, 'redacted', k.redacted) order by k.attnum), '[]')
-                  from domain_events.capture_columns k where k.capture_id = id and k.attnum is not null));
+                  from domain_events.capture_columns k
+                 where k.capture_id = id and k.attnum is not null));
 end
 $$;
 
@@ -331,15 +332,13 @@ $$;
 comment on function domain_events._tell_whole_rows(int, boolean) is
   'From now on each stream''s next event carries the whole row; after a truncation nothing else of the capture has changed';
 
--- Two values of every wide column have to fit into one jsonb of at most 2^28 - 1 bytes.
+-- Two values of every wide column have to fit into one jsonb of at most 2^28 - 1 bytes; see also _is_wide().
 create function domain_events._max_bytes(capture_id int) returns bigint
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select 268000000 / (2 * greatest(count(*), 1))
     from domain_events._live_columns(_max_bytes.capture_id) as l
-   where l.captured and not l.redacted
-     and domain_events._base_type(l.type) in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'bytea'::regtype,
-                                              'json'::regtype, 'jsonb'::regtype)
+   where l.captured and not l.redacted and domain_events._is_wide(domain_events._base_type(l.type))
 $$;
 
-comment on function domain_events._max_bytes(int) is 'From how many bytes on a value of this table is written as the unrepresentable marker';
+comment on function domain_events._max_bytes(int) is 'How many bytes a value of this table may have as jsonb, and half of those in the output of COPY; what is larger is written as the unrepresentable marker';

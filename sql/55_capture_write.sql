@@ -468,7 +468,7 @@ begin
      domain_events._context_text('domain_events.correlation_id'), domain_events._context_text('domain_events.causation_id'),
      coalesce(domain_events._context_text('domain_events.actor'), domain_events._session_user()), clock_timestamp(),
      domain_events._stream_version(config.aggregate_type, _keep_failure.aggregate_id), domain_events._newest_position(), _keep_failure.error_code,
-     case when has_secrets then 'withheld: the table has redacted or excluded columns' else domain_events._valid_text(_keep_failure.error_message) end)
+     case when has_secrets then 'withheld: the table has redacted or excluded columns' else left(domain_events._valid_text(_keep_failure.error_message), 8000) end)
   returning failure_id into letter;
   return case when _keep_failure.aggregate_id is null then null else coalesce(_keep_failure.place, - letter) end;
 end
@@ -517,7 +517,7 @@ begin
       stuck := stuck || (failure.aggregate_type || chr(1) || coalesce(failure.aggregate_id, ''));
       update domain_events.capture_failures f
          set retries = f.retries + 1, retried_at = clock_timestamp(), error_code = code,
-             error_message = case when f.error_message like 'withheld:%' then f.error_message else domain_events._valid_text(message) end
+             error_message = case when f.error_message like 'withheld:%' then f.error_message else left(domain_events._valid_text(message), 8000) end
        where f.failure_id = failure.failure_id;
     end;
   end loop;

@@ -14,6 +14,9 @@ begin
     raise exception 'event_types must be a JSON array, not %', jsonb_typeof(event_types)
       using errcode = '22023',
             hint = 'For example [{"on": "update", "when_changed": ["email"], "type": "UserEmailChanged"}].';
+  elsif pg_column_size(event_types #> '{}') > 1000000 then
+    raise exception 'event_types is too large: % bytes', pg_column_size(event_types #> '{}')
+      using errcode = '22023', hint = 'It has at most 1,000,000 bytes.';
   end if;
   for entry, n in select * from jsonb_array_elements(event_types) with ordinality loop
     wrong := case

@@ -137,6 +137,26 @@ $$;
 
 comment on function domain_events._invite_guest(text) is 'Lets a role without rights call a function that tells of old events. Raises 42501 where the store''s owner is no superuser, or the role has rights';
 
+create function domain_events._check_adopted_sizes(batch domain_events.events[]) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  event domain_events.events;
+begin
+  foreach event in array coalesce(batch, '{}') loop
+    begin
+      perform domain_events._check_size(event.event_data, event.metadata,
+                                        octet_length(concat(event.event_name, event.caused_by, event.correlation_id, event.causation_id)));
+    exception when invalid_parameter_value then
+      raise exception 'version % of stream (%, %) is too large: more than 256 MB as text', event.aggregate_version, event.aggregate_type, event.aggregate_id
+        using errcode = '22023', detail = 'No dump could hold it.', hint = 'Make it shorter in the legacy table, or leave the table where it is: domain-events rollback';
+    end;
+  end loop;
+end
+$$;
+
+comment on function domain_events._check_adopted_sizes(domain_events.events[]) is 'Raises 22023 for an old event that is too large to be dumped';
+
 -- Called where a stream seems to be empty, while events are being moved.
 create function domain_events._adopt_head(aggregate_type text, aggregate_id text) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -179,6 +199,7 @@ begin
         using errcode = '55000', detail = format('Function %s returned it.', adoption.head_function),
               hint = 'Take the adoption back: domain-events rollback';
     end if;
+    perform domain_events._check_adopted_sizes(array[head]);
     insert into domain_events.events
       (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
        correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin)
@@ -286,6 +307,7 @@ begin
     raise exception 'aggregate type "%" is reserved', other.aggregate_type
       using errcode = '22023', hint = 'Types that start with "domain_events." are the store''s own.';
   end if;
+  perform domain_events._check_adopted_sizes(batch);
   insert into domain_events.events
     (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
      correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin)
@@ -347,14 +369,23 @@ comment on function domain_events._end_adoption(bigint, text, bigint) is
 create function domain_events._as_payload(value text) returns jsonb
 language plpgsql immutable parallel safe set search_path = pg_catalog, pg_temp
 as $$
+declare
+  payload jsonb;
 begin
-  return coalesce(value::jsonb, '{}');
-exception when data_exception or program_limit_exceeded then
-  return to_jsonb(value);  -- no JSON, or more than jsonb can hold: the text itself
+  begin
+    payload := coalesce(value::jsonb, '{}');
+    if pg_column_size(payload) <= domain_events._small(100000000) or domain_events._too_large(payload, 'jsonb', 100000000) is null then
+      return payload;
+    end if;
+  exception when data_exception or program_limit_exceeded then
+    null;
+  end;
+  -- No JSON, or more than jsonb or a line of COPY can hold: the text itself.
+  return domain_events._bounded_text(value, 'text', 100000000);
 end
 $$;
 
-comment on function domain_events._as_payload(text) is 'A legacy payload as jsonb: what is no JSON becomes a JSON string, null an empty object';
+comment on function domain_events._as_payload(text) is 'A legacy payload as jsonb: what is no JSON, or too large as jsonb prints it, becomes a JSON string, which is the unrepresentable marker when that is too large; null becomes an empty object';
 
 create function domain_events._as_metadata(value jsonb) returns jsonb
 language sql immutable parallel safe

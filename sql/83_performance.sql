@@ -44,9 +44,9 @@ as $$
        and (_stream_performance.aggregate_type is null or e.aggregate_type = _stream_performance.aggregate_type)
      group by e.aggregate_type, e.aggregate_id
   ), payload as (
-    select e.aggregate_type, e.event_type, count(*) as events, avg(octet_length(e.event_data::text)) as average,
-           max(octet_length(e.event_data::text)) as largest,
-           count(*) filter (where octet_length(e.event_data::text) > (select t.bytes from thresholds t)) as large
+    select e.aggregate_type, e.event_type, count(*) as events, avg(pg_column_size(e.event_data #> '{}')) as average,
+           max(pg_column_size(e.event_data #> '{}')) as largest,
+           count(*) filter (where pg_column_size(e.event_data #> '{}') > (select t.bytes from thresholds t)) as large
       from domain_events.events e
      where e.global_position > _stream_performance.after_position
        and (_stream_performance.aggregate_type is null or e.aggregate_type = _stream_performance.aggregate_type)

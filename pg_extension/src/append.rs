@@ -17,7 +17,7 @@ use crate::pg::lock::{Purpose, Stream, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::{self, Found, Head, Origin, Row, Store, Stored};
 use crate::pg::{delegate, json};
-use crate::uuid;
+use crate::{size, uuid};
 
 const STREAM_HINT: &str = "A stream is named by an aggregate type and an aggregate id.";
 /// How often the unique key may turn out to be taken before we give up.
@@ -194,6 +194,7 @@ fn new_event<'a>(call: &'a Call) -> Result<NewEvent<'a>> {
     let schema_version = call.i32(12).ok_or(Error::NullArgument { name: "schema_version", hint: defaults })?;
     let metadata = call.text(5);
     check_event(event_type, schema_version, metadata)?;
+    check_size(event_data, metadata, [call.text(4), call.text(8), call.text(9), call.text(10)])?;
     let context = Context::current();
     Ok(NewEvent {
         event_id: call.uuid(7),
@@ -236,6 +237,12 @@ pub fn check_event(event_type: Text, schema_version: i32, metadata: Option<Text>
     Ok(())
 }
 
+/// The rest of the texts are short.
+pub fn check_size(event_data: Text, metadata: Option<Text>, texts: [Option<Text>; 4]) -> Result<()> {
+    let texts = texts.into_iter().flatten().map(|text| text.bytes.len()).sum();
+    size::check_event(event_data.bytes, metadata.map(|metadata| metadata.bytes), texts)
+}
+
 /// domain_events.append_event(..)
 pub fn append_event(call: Call) -> Result<Datum> {
     let memory = CallMemory::enter();
@@ -271,6 +278,7 @@ pub fn append_row(call: Call) -> Result<Datum> {
         occurred_at: columns[14].map(|datum| datum.value() as i64),
         origin: Origin::Appended,
     };
+    check_size(needed(9)?, text(10), [text(8), text(11), text(12), text(13)])?;
     let stored = append(&store, &event, call.i64(1))?;
     Ok(memory.outer(|| store.to_composite(stored)))
 }

@@ -247,24 +247,28 @@ impl<'a> Shared<'a> {
             Some(value) => Some(Text::new(&value.to_document()?)),
         };
         check_event(event_type, schema_version, metadata)?;
+        let event_data = match object.get(b"event_data") {
+            None => Text::new(&0x2000_0000u32.to_ne_bytes()),
+            Some(value) => Text::new(&value.to_document()?),
+        };
+        let further = [text("event_name")?, text("caused_by")?, text("correlation_id")?, text("causation_id")?];
+        append::check_size(event_data, metadata, further)?;
+        let [event_name, caused_by, correlation_id, causation_id] = further;
         Ok(NewEvent {
             event_id,
             stream,
             event_type,
-            event_name: text("event_name")?,
-            event_data: match object.get(b"event_data") {
-                None => json::empty_object(),
-                Some(value) => datum::varlena(&value.to_document()?),
-            },
+            event_name,
+            event_data: event_data.datum,
             metadata: match (self.metadata, metadata) {
                 (Some(context), Some(own)) => json::concat(context, own.datum),
                 (Some(context), None) => context,
                 (None, Some(own)) => own.datum,
                 (None, None) => json::empty_object(),
             },
-            correlation_id: text("correlation_id")?.or(self.context.correlation_id),
-            causation_id: text("causation_id")?.or(self.context.causation_id),
-            caused_by: text("caused_by")?.or(Some(self.context.caused_by)),
+            correlation_id: correlation_id.or(self.context.correlation_id),
+            causation_id: causation_id.or(self.context.causation_id),
+            caused_by: caused_by.or(Some(self.context.caused_by)),
             schema_version,
             occurred_at,
             origin: Origin::Appended,

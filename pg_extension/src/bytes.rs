@@ -53,6 +53,10 @@ impl Bytes {
         self.0.resize(length, 0);
     }
 
+    pub fn truncate(&mut self, length: usize) {
+        self.0.truncate(length);
+    }
+
     pub fn clear(&mut self) {
         self.0.clear();
     }

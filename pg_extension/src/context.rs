@@ -6,6 +6,7 @@ use crate::error::Result;
 use crate::jsonb::{Document, Entry, Value, Writer, key_order};
 use crate::pg::datum::Text;
 use crate::pg::{json, settings};
+use crate::size;
 use pgrx::pg_sys::Datum;
 
 const LIMIT: usize = 8192;
@@ -80,6 +81,12 @@ pub fn metadata() -> Result<Option<Bytes>> {
         return Ok(Some(Bytes::of(writer.bytes())));
     };
     let document = Document(parsed);
+    // 1e131071 is 131,072 bytes in every event. White space, which is all else that is put in, does not double a text.
+    if size::text(document.as_value()) > 2 * LIMIT as u64 {
+        let cut = [settings::left(text, 2000), b"... [cut, more than 8 kB as jsonb]"].concat();
+        wrap(&mut writer, &|writer| writer.string(&cut))?;
+        return Ok(Some(Bytes::of(writer.bytes())));
+    }
     if let Some(object) = document.as_value().as_object() {
         if !object.iter().any(|(key, _)| is_mark(key)) {
             return Ok(Some(Bytes::of(parsed)));

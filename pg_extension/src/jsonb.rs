@@ -60,6 +60,20 @@ impl Writer {
         self.bytes.len()
     }
 
+    /// What was written from `start` on, as `entry`.
+    pub fn written(&self, start: usize, Entry(entry): Entry) -> Value<'_> {
+        match entry & TYPE {
+            IS_STRING => Value::String(&self.bytes[start..]),
+            IS_CONTAINER => Value::Container(&self.bytes[start.next_multiple_of(4)..]),
+            _ => Value::Null,
+        }
+    }
+
+    /// Takes back what was written from `start` on.
+    pub fn take_back(&mut self, start: usize) {
+        self.bytes.truncate(start);
+    }
+
     /// `keys` have to be unique and in order: shorter first, then by bytes.
     pub fn object<'k>(&mut self, keys: impl ExactSizeIterator<Item = &'k [u8]>) -> Result<Container> {
         let count = keys.len();
@@ -231,6 +245,18 @@ impl<'a> Value<'a> {
         }
     }
 
+    /// Keys and values of a container, and how many brackets, commas, colons and blanks its text has.
+    pub fn parts(self) -> (impl Iterator<Item = Value<'a>>, u64) {
+        let Value::Container(container) = self else {
+            return (Parts { container: &[], entries: 0, next: 0, start: 0 }, 0);
+        };
+        let count = (word(container, 0) & COUNT) as usize;
+        let is_object = word(container, 0) & OBJECT != 0;
+        let signs = 2 + 2 * (count as u64).saturating_sub(1) + if is_object { 2 * count as u64 } else { 0 };
+        let entries = if is_object { 2 * count } else { count };
+        (Parts { container, entries, next: 0, start: 0 }, signs)
+    }
+
     /// The value as a document of its own.
     pub fn to_document(self) -> Result<Bytes> {
         if let Value::Container(container) = self {
@@ -264,6 +290,27 @@ impl<'a> Object<'a> {
     }
 }
 
+/// The entries of a container one after the other, without looking back for an offset.
+struct Parts<'a> {
+    container: &'a [u8],
+    entries: usize,
+    next: usize,
+    start: usize,
+}
+
+impl<'a> Iterator for Parts<'a> {
+    type Item = Value<'a>;
+
+    fn next(&mut self) -> Option<Value<'a>> {
+        (self.next < self.entries).then(|| {
+            let start = self.start;
+            let (value, end) = value_at(self.container, self.next, self.entries, start);
+            (self.next, self.start) = (self.next + 1, end);
+            value
+        })
+    }
+}
+
 fn word(bytes: &[u8], at: usize) -> u32 {
     bytes.get(at..at + 4).and_then(|word| word.try_into().ok()).map_or(0, u32::from_ne_bytes)
 }
@@ -279,18 +326,24 @@ fn entry_at(container: &[u8], position: usize, entries: usize) -> Value<'_> {
             break;
         }
     }
-    let own = entry(position);
+    value_at(container, position, entries, start).0
+}
+
+/// The value of an entry that starts there, and where it ends.
+fn value_at(container: &[u8], position: usize, entries: usize, start: usize) -> (Value<'_>, usize) {
+    let own = word(container, 4 + position * 4);
     let end = if own & HAS_OFFSET != 0 { (own & LENGTH) as usize } else { start + (own & LENGTH) as usize };
     let data = 4 + entries * 4;
     // Padding counts as part of the value; containers and numerics start at the next multiple of four.
     let padded = start.next_multiple_of(4);
     let slice = |from: usize| container.get(data + from..data + end).unwrap_or_default();
-    match own & TYPE {
+    let value = match own & TYPE {
         IS_STRING => Value::String(slice(start)),
         IS_NUMERIC => Value::Numeric(slice(padded)),
         IS_FALSE => Value::Bool(false),
         IS_TRUE => Value::Bool(true),
         IS_CONTAINER => Value::Container(slice(padded)),
         _ => Value::Null,
-    }
+    };
+    (value, end)
 }

@@ -8,6 +8,7 @@
 //! | `capture` | a row's change becomes an event |
 //! | `context` | who and why, from the session's settings |
 //! | `jsonb`, `numeric`, `uuid` | stored forms, written directly |
+//! | `size` | how large an event is as text |
 //! | `error` | every error with its SQLSTATE |
 //! | `pg` | everything that touches Postgres; the only unsafe code |
 
@@ -20,6 +21,7 @@ mod error;
 mod jsonb;
 mod numeric;
 mod pg;
+mod size;
 mod uuid;
 
 pgrx::pg_module_magic!();

@@ -6,6 +6,8 @@ const NEGATIVE: u16 = 0x2000;
 const SHORT: u16 = 0x8000;
 const SHORT_SCALE_MAX: u32 = 63;
 const SHORT_SCALE_SHIFT: u32 = 7;
+const SHORT_SCALE_MASK: u16 = 0x1F80;
+const LONG_SCALE_MASK: u16 = 0x3FFF;
 const SHORT_WEIGHT_SIGN: u16 = 0x0040;
 const SHORT_WEIGHT_MASK: u16 = 0x003F;
 const LONG_NEGATIVE: u16 = 0x4000;
@@ -86,6 +88,36 @@ pub fn to_i64(image: &[u8]) -> Option<i64> {
         value = value.checked_mul(10_000)?.checked_add(i64::from(digit))?;
     }
     Some(if negative { -value } else { value })
+}
+
+/// Bytes of the text that numeric_out() gives.
+pub fn text_length(image: &[u8]) -> u64 {
+    let Some(header) = header(image) else { return 0 };
+    let (is_negative, scale, weight, digits) = if header & SHORT != 0 {
+        let weight = i64::from(header & SHORT_WEIGHT_MASK);
+        let weight = if header & SHORT_WEIGHT_SIGN != 0 { weight - 64 } else { weight };
+        let scale = (header & SHORT_SCALE_MASK) >> SHORT_SCALE_SHIFT;
+        (header & NEGATIVE != 0, scale, weight, image.get(2..4))
+    } else {
+        let weight = image.get(2..4).and_then(|word| word.try_into().ok()).map_or(0, i16::from_ne_bytes);
+        (header & LONG_NEGATIVE != 0, header & LONG_SCALE_MASK, i64::from(weight), image.get(4..6))
+    };
+    let first = digits.and_then(|word| word.try_into().ok()).map_or(0, i16::from_ne_bytes);
+    let whole = if weight < 0 || digits.is_none() {
+        1
+    } else {
+        let lead = if first >= 1000 {
+            4
+        } else if first >= 100 {
+            3
+        } else if first >= 10 {
+            2
+        } else {
+            1
+        };
+        lead + 4 * weight as u64
+    };
+    u64::from(is_negative) + whole + if scale > 0 { 1 + u64::from(scale) } else { 0 }
 }
 
 fn header(image: &[u8]) -> Option<u16> {

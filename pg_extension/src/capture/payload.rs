@@ -3,11 +3,12 @@
 use super::plan::{Column, Plan};
 use crate::bytes::Bytes;
 use crate::error::{Error, Result};
-use crate::jsonb::{Entry, Writer};
+use crate::jsonb::{Document, Entry, Value, Writer};
 use crate::pg::image;
 use crate::pg::json;
 use crate::pg::marker;
 use crate::pg::trigger::{Change, Row};
+use crate::size;
 
 /// Which columns have another image, by position in the plan. Redacted ones count; excluded ones are not looked at unless
 /// they identify the aggregate.
@@ -75,8 +76,37 @@ fn write_value(writer: &mut Writer, plan: &Plan, column: &Column, row: Row) -> R
     }
     match row.get(column.index) {
         None => Ok(writer.null()),
-        Some(value) => column.render.write(writer, value, Some(plan.max_bytes)),
+        Some(value) => {
+            let start = writer.len();
+            let entry = column.render.write(writer, value, Some(plan.max_bytes))?;
+            match &column.bounded_type {
+                Some(name) => bounded(writer, start, entry, plan.max_bytes, name),
+                None => Ok(entry),
+            }
+        }
     }
+}
+
+/// What was just written, or the marker in its place when it is too large. As domain_events._bounded().
+fn bounded(writer: &mut Writer, start: usize, entry: Entry, max_bytes: usize, type_name: &[u8]) -> Result<Entry> {
+    /// What a string is larger by as a document of its own.
+    const SCALAR: usize = 12;
+    if size::is_small(writer.len() - start + SCALAR, max_bytes) {
+        return Ok(entry);
+    }
+    let value = writer.written(start, entry);
+    let bytes = match value {
+        Value::String(text) => text.len() + SCALAR,
+        Value::Container(container) => container.len() + 4,
+        _ => 0,
+    };
+    if !size::is_too_large(value, bytes, max_bytes) {
+        return Ok(entry);
+    }
+    let mut marker = Writer::default();
+    let _ = marker::too_large(&mut marker, type_name, value)?;
+    writer.take_back(start);
+    writer.document(&Document(marker.bytes()))
 }
 
 fn write_columns(

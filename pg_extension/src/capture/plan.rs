@@ -86,6 +86,8 @@ pub struct Column {
     pub redacted: bool,
     pub layout: Layout,
     pub render: Render,
+    /// The type's name, where what `render` writes may be too large.
+    pub bounded_type: Option<Vec<u8>>,
     pub identity: Option<IdentityText>,
 }
 
@@ -180,6 +182,7 @@ impl Plan {
         let render = Render::of(found.type_oid, memory.context());
         let identity = rule.identity.map(|_| IdentityText::of(found.type_oid, &render, memory.context()));
         Column {
+            bounded_type: render.large_type(found.type_oid),
             index: found.index,
             name: found.name,
             captured: rule.captured,

@@ -5,6 +5,7 @@ use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::jsonb::{Document, Entry, Value, Writer};
 use crate::numeric;
+use crate::size;
 
 /// A column's jsonb, with markers for what could be taken for something else.
 pub fn document(writer: &mut Writer, document: Document, top: bool) -> Result<Entry> {
@@ -28,17 +29,42 @@ pub fn unrepresentable(writer: &mut Writer, name: &str, length: usize, content: 
         &[
             (b"type", Part::Text(name.as_bytes())),
             (b"bytes", Part::Integer(length as i64)),
-            (b"$value", Part::Text(b"unrepresentable")),
+            (b"$value", UNREPRESENTABLE),
             (b"sha256", Part::Text(hash.as_bytes())),
         ],
     )
+}
+
+/// For a value that is too large as text: as domain_events._too_large().
+pub fn too_large(writer: &mut Writer, name: &[u8], value: Value) -> Result<Entry> {
+    let is_whole = size::text(value) <= size::LONGEST_FORM;
+    let hash;
+    let (length, hash) = match value {
+        // The text form of jsonb has the quotes.
+        Value::String(text) if name != b"jsonb" && text.len() as u64 <= size::LONGEST_FORM => {
+            hash = json::sha256(json::to_utf8(text));
+            (Part::Integer(text.len() as i64), Part::Text(hash.as_bytes()))
+        }
+        _ if is_whole => {
+            let text = json::to_text(&value.to_document()?).bytes;
+            hash = json::sha256(json::to_utf8(text));
+            (Part::Integer(text.len() as i64), Part::Text(hash.as_bytes()))
+        }
+        _ => (Part::Null, Part::Null),
+    };
+    let marks =
+        [(b"type".as_slice(), Part::Text(name)), (b"bytes", length), (b"$value", UNREPRESENTABLE), (b"sha256", hash)];
+    marker(writer, &marks)
 }
 
 pub fn redacted(writer: &mut Writer) -> Result<Entry> {
     marker(writer, &[(b"$value", Part::Text(b"redacted"))])
 }
 
+const UNREPRESENTABLE: Part = Part::Text(b"unrepresentable");
+
 enum Part<'a> {
+    Null,
     Text(&'a [u8]),
     Integer(i64),
     Document(Document<'a>),
@@ -49,6 +75,7 @@ fn marker(writer: &mut Writer, parts: &[(&[u8], Part)]) -> Result<Entry> {
     let mut object = writer.object(parts.iter().map(|(key, _)| *key))?;
     for (_, part) in parts {
         let entry = match part {
+            Part::Null => writer.null(),
             Part::Text(text) => writer.string(text)?,
             Part::Integer(value) => {
                 let mut image = Bytes::new();

@@ -14,6 +14,7 @@ use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::jsonb::{Document, Entry, Writer};
 use crate::numeric;
+use crate::size;
 
 unsafe extern "C" {
     // Exported by every server, not bound by pgrx; raise no errors.
@@ -127,6 +128,20 @@ impl Render {
         Render::Output(Output::of(base, context))
     }
 
+    /// The name of the base type, as domain_events writes it, where values may be large and `write` replaces none by itself.
+    pub fn large_type(&self, type_oid: Oid) -> Option<Vec<u8>> {
+        if !matches!(self, Render::Array(_) | Render::Composite | Render::Output(_)) {
+            return None;
+        }
+        // SAFETY: catalogue look-ups; both give a C string.
+        let name = unsafe {
+            let base = pg_sys::getBaseType(type_oid);
+            let is_system = base.to_u32() < pg_sys::FirstNormalObjectId;
+            CStr::from_ptr(if is_system { pg_sys::format_type_be(base) } else { pg_sys::format_type_be_qualified(base) })
+        };
+        Some(name.to_bytes().to_vec())
+    }
+
     /// Writes a value of this type. `limit`: a whole column, whose jsonb null, `$value` objects and values of more bytes
     /// become markers; without one the value is part of another.
     pub fn write(&self, writer: &mut Writer, value: Datum, limit: Option<usize>) -> Result<Entry> {
@@ -147,7 +162,7 @@ impl Render {
                 }
                 Render::Text(name) => {
                     let text = bytes_of(packed(value));
-                    if limit.is_some_and(|limit| text.len() > limit) {
+                    if limit.is_some_and(|limit| size::is_too_large_text(text, limit)) {
                         return marker::unrepresentable(writer, name, text.len(), json::to_utf8(text));
                     }
                     writer.string(text)
@@ -178,12 +193,19 @@ impl Render {
                 }
                 Render::Json => {
                     let text = bytes_of(packed(value));
-                    match json::parse(text) {
+                    let is_bounded = |parsed: &&[u8]| !is_too_large(Document(parsed), limit);
+                    match json::parse(text).filter(is_bounded) {
                         Some(parsed) => marker::document(writer, Document(parsed), limit.is_some()),
                         None => marker::unrepresentable(writer, "json", text.len(), json::to_utf8(text)),
                     }
                 }
-                Render::Jsonb => marker::document(writer, Document(detoasted(value)), limit.is_some()),
+                Render::Jsonb => {
+                    let document = Document(detoasted(value));
+                    if is_too_large(document, limit) {
+                        return marker::too_large(writer, b"jsonb", document.as_value());
+                    }
+                    marker::document(writer, document, limit.is_some())
+                }
                 Render::Array(element) => compound::array(writer, element, value),
                 Render::Composite => compound::composite(writer, value),
                 Render::Output(output) => writer.string(output.call(value)),
@@ -268,6 +290,10 @@ impl IdentityText {
             None => render.text(value, out),
         }
     }
+}
+
+fn is_too_large(document: Document, limit: Option<usize>) -> bool {
+    limit.is_some_and(|limit| size::is_too_large(document.as_value(), document.0.len() + 4, limit))
 }
 
 fn integer(writer: &mut Writer, value: i64) -> Result<Entry> {

@@ -199,22 +199,25 @@ impl Definition {
         }
     }
 
-    /// A column of a type whose values may be too large for a jsonb, see domain_events._max_bytes().
+    /// As domain_events._is_wide(): a column of a type whose values may be large.
     pub fn is_wide(&self, column: i64) -> bool {
-        const WIDE: [Oid; 6] = [
-            pg_sys::TEXTOID,
-            pg_sys::VARCHAROID,
-            pg_sys::BPCHAROID,
-            pg_sys::BYTEAOID,
-            pg_sys::JSONOID,
-            pg_sys::JSONBOID,
+        const SMALL: [Oid; 9] = [
+            pg_sys::NUMERICOID,
+            pg_sys::INETOID,
+            pg_sys::CIDROID,
+            pg_sys::INT4RANGEOID,
+            pg_sys::INT8RANGEOID,
+            pg_sys::NUMRANGEOID,
+            pg_sys::TSRANGEOID,
+            pg_sys::TSTZRANGEOID,
+            pg_sys::DATERANGEOID,
         ];
         // SAFETY: held while self lives; the index is looked at before it is used.
         unsafe {
             let descriptor = (*self.0).rd_att;
             (1..=i64::from((*descriptor).natts)).contains(&column) && {
-                let type_oid = super::columns::attribute(descriptor, column as usize - 1).atttypid;
-                WIDE.contains(&pg_sys::getBaseType(type_oid))
+                let base = pg_sys::getBaseType(super::columns::attribute(descriptor, column as usize - 1).atttypid);
+                pg_sys::get_typlen(base) < 0 && !SMALL.contains(&base)
             }
         }
     }

@@ -41,7 +41,7 @@ fn long_busy_and_large_streams(db: &Db) {
     );
     assert_eq!(
         s.table("select code, object, value from domain_events.check_performance()"),
-        "payload_large|User UserPhotographed|20013"
+        "payload_large|User UserPhotographed|20021"
     );
     assert_eq!(s.table("select code from domain_events.check_performance('Order')"), "");
     // Out of the sample, the large payload is seen only when everything is asked for.

@@ -6,6 +6,8 @@ mod circumstances;
 mod circumstances_sessions;
 mod context;
 mod ddl;
+mod dumpable;
+
 mod encoding;
 mod history;
 mod letters;
