@@ -18,6 +18,8 @@ pub const COLUMNS: &str = "global_position, aggregate_version, event_id, aggrega
 /// Limits of the store.
 const LONGEST_TYPE: usize = 255;
 const LONGEST_ID: usize = 1024;
+/// As domain_events._check_size().
+const LARGEST: usize = 1 << 28;
 /// How the types of the store's own streams begin.
 const RESERVED: &str = "domain_events.";
 
@@ -212,6 +214,12 @@ impl Maker {
             None => self.untold = true,
         }
         self.rest.extend_from_slice(b"\timported\n");
+        if self.rest.len() > LARGEST {
+            return Err(format!(
+                "the event has {} bytes as text: no dump could hold more than 256 MB",
+                self.rest.len()
+            ));
+        }
         Ok(())
     }
 

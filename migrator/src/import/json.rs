@@ -2,12 +2,15 @@
 
 /// The text of jsonb for a JSON text; none if it is no JSON.
 pub fn canonical(text: &str) -> Option<String> {
-    let mut reader = Reader { bytes: text.as_bytes(), text, at: 0 };
+    let mut reader = Reader { bytes: text.as_bytes(), text, at: 0, zeros: 0 };
     let mut out = String::with_capacity(text.len() + 16);
     reader.value(&mut out, 0)?;
     reader.blanks();
     (reader.at == reader.bytes.len()).then_some(out)
 }
+
+/// More digits than any dump of the store could hold beside the rest.
+const MOST_ZEROS: u64 = 200_000_000;
 
 /// Deeper than anybody writes, and no danger to the stack.
 const DEEPEST: u32 = 500;
@@ -16,6 +19,8 @@ struct Reader<'a> {
     bytes: &'a [u8],
     text: &'a str,
     at: usize,
+    /// Digits that exponents stand for.
+    zeros: u64,
 }
 
 impl Reader<'_> {
@@ -175,7 +180,8 @@ impl Reader<'_> {
             exponent = self.digits().parse().ok()?;
             exponent = if minus { -exponent } else { exponent };
         }
-        if exponent.abs() > 100_000 {
+        self.zeros += exponent.unsigned_abs();
+        if exponent.abs() > 100_000 || self.zeros > MOST_ZEROS {
             return None;
         }
         let point = whole.len() as i64 + exponent;
@@ -252,5 +258,6 @@ mod tests {
         for text in ["", "{", "[1,]", "01", "1.", "nul", r#""\u0000""#, r#""\ud800""#, "{} x", "\"\n\"", "{\"a\" 1}"] {
             assert_eq!(canonical(text), None, "{text}");
         }
+        assert_eq!(canonical(&format!("[{}1]", "0e-100000,".repeat(2001))), None);
     }
 }
