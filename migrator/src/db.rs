@@ -9,6 +9,7 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
 use crate::Context;
+use crate::blockers::{self, Blocker, Mode};
 use crate::error::{Doing, Error, server_error};
 use crate::proof;
 use crate::url;
@@ -192,8 +193,21 @@ pub async fn with_lock_retry<T>(
     conn: &mut PgConnection,
     lock_timeout_ms: u32,
     ctx: &Context,
+    work: impl AsyncFnMut(&mut PgConnection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    with_locks(conn, &[], lock_timeout_ms, ctx, work).await
+}
+
+/// The same, for work that wants these locks: who holds one of them is named when it was not to be had.
+pub async fn with_locks<T>(
+    conn: &mut PgConnection,
+    wanted: &[(&str, Mode)],
+    lock_timeout_ms: u32,
+    ctx: &Context,
     mut work: impl AsyncFnMut(&mut PgConnection) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    // those of the last try at which there were any: they may be gone a moment later
+    let mut blockers: Vec<Blocker> = vec![];
     for attempt in 1.. {
         execute(conn, &format!("begin; set local lock_timeout = {lock_timeout_ms}"), "beginning a transaction").await?;
         let error = match work(conn).await {
@@ -208,13 +222,18 @@ pub async fn with_lock_retry<T>(
         if !rolled_back || !is_lock_failure(&error) {
             return Err(error);
         }
+        let found = blockers::of(conn, wanted).await?;
+        if !found.is_empty() {
+            blockers = found;
+        }
+        let held = blockers::held_by(&blockers);
         if attempt == LOCK_TRIES {
             return Err(Error::locked(
-                format!("{error}, {LOCK_TRIES} times within {lock_timeout_ms} ms each; nothing was changed"),
-                "A long transaction holds the table: see pg_stat_activity, or raise --lock-timeout.",
+                format!("{error}, {LOCK_TRIES} times within {lock_timeout_ms} ms each{held}; nothing was changed"),
+                blockers::hint(&blockers),
             ));
         }
-        ctx.out.note(format!("{error}; trying again ({attempt} of {LOCK_TRIES})"));
+        ctx.out.note(format!("{error}{held}; trying again ({attempt} of {LOCK_TRIES})"));
         tokio::time::sleep(jitter(Duration::from_millis(50) * 2u32.pow(attempt.min(4)))).await;
     }
     Err(Error::locked("no attempt was made", ""))

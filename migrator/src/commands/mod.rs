@@ -1,6 +1,7 @@
 //! One verb per file.
 
 pub mod apply;
+pub mod capture;
 pub mod completions;
 pub mod from;
 pub mod import;

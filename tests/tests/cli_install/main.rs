@@ -1,5 +1,6 @@
 //! `install`, `uninstall` and `status`, by running the binary.
 
+mod capture;
 mod connect;
 mod hostile;
 mod install;
