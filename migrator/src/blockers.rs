@@ -46,7 +46,7 @@ pub async fn of(conn: &mut PgConnection, wanted: &[(&str, Mode)]) -> Result<Vec<
         wanted.iter().map(|(table, mode)| ((*table).to_owned(), mode.name().to_owned())).unzip();
     let found: Vec<(Option<i32>, Option<String>, Option<String>)> = sqlx::query_as(
         "with asked as ( \
-           select pg_catalog.to_regclass(w.name)::oid as relation, w.mode from pg_catalog.unnest($1::text[], $2::text[]) as w (name, mode)), \
+           select pg_catalog.to_regclass(w.name)::oid as relation, w.mode from rows from (pg_catalog.unnest($1::text[]), pg_catalog.unnest($2::text[])) as w (name, mode)), \
          wanted as ( \
            select a.relation, a.mode from asked a union select t.relid::oid, a.mode from asked a, pg_catalog.pg_partition_tree(a.relation) as t) \
          select l.pid, p.gid, \
@@ -58,7 +58,9 @@ pub async fn of(conn: &mut PgConnection, wanted: &[(&str, Mode)]) -> Result<Vec<
                     and k.database = (select d.oid from pg_catalog.pg_database d where d.datname = pg_catalog.current_database()) \
                     and (w.mode = 'access exclusive' or k.mode not in ('AccessShareLock', 'RowShareLock'))) l \
            left join pg_catalog.pg_stat_activity a on a.pid = l.pid \
-           left join pg_catalog.pg_prepared_xacts p on l.pid is null and p.transaction::text = pg_catalog.split_part(l.virtualtransaction, '/', 2) \
+           left join lateral (select x.gid from pg_catalog.pg_locks t join pg_catalog.pg_prepared_xacts x on x.transaction = t.transactionid \
+                               where t.locktype = 'transactionid' and t.pid is null and t.virtualtransaction = l.virtualtransaction limit 1) p \
+             on l.pid is null \
           order by a.xact_start nulls last, l.pid limit 3",
     )
     .bind(tables)

@@ -18,6 +18,7 @@ pub mod monitor;
 pub mod mysql;
 pub mod output;
 pub mod plan;
+mod pooler;
 pub mod proof;
 pub mod repair;
 pub mod script;

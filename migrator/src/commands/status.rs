@@ -6,6 +6,7 @@ use sqlx::{FromRow, PgConnection, Row};
 
 use crate::Context;
 use crate::cli::StatusArgs;
+use crate::commands::indexes;
 use crate::db;
 use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
@@ -33,6 +34,7 @@ struct Status {
     streams: Option<i64>,
     captures: Vec<Capture>,
     event_tables: Vec<String>,
+    indexes: Vec<String>,
     roles: Vec<StoreRole>,
     plans: Vec<Plan>,
     findings: Vec<Finding>,
@@ -140,6 +142,7 @@ async fn read(conn: &mut PgConnection) -> Result<Status, Error> {
         streams: None,
         captures: Vec::new(),
         event_tables: Vec::new(),
+        indexes: Vec::new(),
         roles: Vec::new(),
         plans: Vec::new(),
         findings: Vec::new(),
@@ -166,7 +169,7 @@ async fn read(conn: &mut PgConnection) -> Result<Status, Error> {
                 "warning",
                 "kept_events",
                 SCHEMA,
-                "not installed; the schema holds the events that an uninstall has kept",
+                "not installed; the schema holds the events that an uninstall has kept; install takes them over",
             );
         }
         Found::Foreign { owner, kept_events: false } => {
@@ -284,6 +287,13 @@ async fn read_store(status: &mut Status, conn: &mut PgConnection) -> Result<(), 
     .fetch_all(&mut *conn)
     .await
     .doing(doing)?;
+    for (name, is_complete) in indexes::present(conn).await? {
+        if !is_complete {
+            let detail = "its build was interrupted: no query uses it; run install --index again";
+            status.find("warning", "index_unfinished", format!("domain_events.{name}"), detail);
+        }
+        status.indexes.push(name);
+    }
     status.plans = sqlx::query_as(
         "select plan_id, state, applied_by, \
                 pg_catalog.to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as applied_at \
@@ -327,6 +337,9 @@ fn print(status: &Status, out: &Output) -> Result<(), Error> {
         (Some(events), Some(streams)) => out.line(format!("events    {events}, streams {streams}"))?,
         (Some(events), None) => out.line(format!("events    about {events}"))?,
         _ => {}
+    }
+    if !status.indexes.is_empty() {
+        out.line(format!("indexes   {}", status.indexes.join(", ")))?;
     }
     for table in &status.event_tables {
         out.line(format!("legacy    {table}"))?;

@@ -52,6 +52,13 @@ impl Target {
                 format!("there is no table {name}"),
                 "Name it with its schema: SCHEMA.TABLE, quoted as in SQL where it has capital letters.",
             )),
+            [one] if ["domain_events.", "pg_catalog.", "information_schema."].iter().any(|s| one.starts_with(s)) => {
+                Err(Error::refused(
+                    "42809",
+                    format!("{one} belongs to the system or to the event store itself"),
+                    "Name a table of the application.",
+                ))
+            }
             [one] => Ok(Self { owner: owner(conn, one).await?, name: one.clone() }),
             _ => Err(Error::usage(
                 format!("there are several tables {name}: {}", found.join(", ")),
