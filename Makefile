@@ -119,7 +119,7 @@ sqlsmith: install ## Random queries against the native engine: no server crash (
 deps: ## Install what is missing to build: PostgreSQL, clang, cargo-pgrx
 	@.ci/deps $(PG_MAJOR) $(PGRX)
 
-test-deps: ## Install what is missing to test: that, and MariaDB
+test-deps: ## Install what is missing to test: that, MariaDB and pgbouncer
 	@.ci/deps $(PG_MAJOR) $(PGRX) tests
 
 # pgrx looks up the server here; `cargo pgrx init` would write the same two lines and run initdb.

@@ -16,7 +16,7 @@ language sql immutable set search_path = pg_catalog, pg_temp
 as $$
   values
     ('max_stream_events', 1000::numeric, 'Events of a stream, from which a snapshot is worth its while'),
-    ('max_stream_events_per_hour', 100, 'Events of one stream within an hour'),
+    ('max_stream_events_per_hour', 10000, 'Events of one stream within an hour: some three a second, each of which holds the stream until its commit'),
     ('max_payload_bytes', 10240, 'Size of event_data as jsonb, decompressed, of one event and of a type''s average'),
     ('max_bytes_per_event', 8192, 'Table and indexes, divided by events'),
     ('max_table_bytes', 536870912000, 'Size of domain_events.events with its indexes'),

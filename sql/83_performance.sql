@@ -75,21 +75,47 @@ create function domain_events._table_performance(
 language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   with store as (
-    select c.oid, c.reltuples::numeric as rows, age(c.relfrozenxid) as xid_age, c.reloptions, s.n_dead_tup, s.n_ins_since_vacuum,
+    select c.oid, greatest(c.reltuples, 0)::numeric as vacuumed_rows, age(c.relfrozenxid) as xid_age, s.n_dead_tup, s.n_ins_since_vacuum,
            pg_total_relation_size(c.oid)::numeric as bytes,
-           current_setting('autovacuum_vacuum_insert_threshold')::numeric
-             + current_setting('autovacuum_vacuum_insert_scale_factor')::numeric * greatest(c.reltuples, 0)::numeric as insert_limit,
-           current_setting('autovacuum_vacuum_threshold')::numeric + 0.02 * greatest(c.reltuples, 0)::numeric as dead_limit,
-           domain_events._threshold('max_vacuum_lag') as lag
+           -- As the planner reckons: the density that the last analyze saw. Unknown where the table has grown beyond what that saw.
+           case when c.relpages > 0 and c.reltuples > 0 and z.pages <= 2 * c.relpages then c.reltuples::numeric * z.pages / c.relpages end as rows,
+           o.option, domain_events._threshold('max_vacuum_lag') as lag
       from pg_class c left join pg_stat_all_tables s on s.relid = c.oid
+     cross join lateral (select pg_relation_size(c.oid)::numeric / current_setting('block_size')::numeric as pages) as z
+     cross join lateral (select (select jsonb_object_agg(g.name, g.setting) from pg_settings g where g.name like 'autovacuum%')
+                                || coalesce((select jsonb_object_agg(t.option_name, t.option_value) from pg_options_to_table(c.reloptions) as t), '{}') as option) as o
      where c.oid = 'domain_events.events'::regclass
+  ), vacuum as (
+    select s.oid, s.n_ins_since_vacuum, s.n_dead_tup, s.lag,
+           current_setting('autovacuum')::boolean and coalesce((s.option ->> 'autovacuum_enabled')::boolean, true) as is_on,
+           3 * (s.option ->> 'autovacuum_naptime')::double precision as patience,
+           case when (s.option ->> 'autovacuum_vacuum_insert_threshold')::numeric >= 0
+                then nullif((s.option ->> 'autovacuum_vacuum_insert_threshold')::numeric + (s.option ->> 'autovacuum_vacuum_insert_scale_factor')::numeric * s.vacuumed_rows, 0) end as insert_limit,
+           nullif(least((s.option ->> 'autovacuum_vacuum_threshold')::numeric + (s.option ->> 'autovacuum_vacuum_scale_factor')::numeric * s.vacuumed_rows,
+                        case when (s.option ->> 'autovacuum_vacuum_max_threshold')::numeric >= 0 then (s.option ->> 'autovacuum_vacuum_max_threshold')::numeric end), 0) as dead_limit
+      from store s
+  ), late as (
+    -- Autovacuum comes to a database once in its naptime, and may be busy elsewhere. When the limit was passed tells the event that
+    -- was stored then: every row, dead or alive, has drawn a position.
+    select v.insert_limit, v.dead_limit, v.n_ins_since_vacuum, v.n_dead_tup, v.lag, max(x.ratio) as ratio
+      from vacuum v
+     cross join lateral (values (v.n_ins_since_vacuum / v.insert_limit, v.n_ins_since_vacuum - v.lag * v.insert_limit),
+                                (v.n_dead_tup / v.dead_limit, v.n_dead_tup - v.lag * v.dead_limit)) as x(ratio, excess)
+     where x.ratio > v.lag and not exists (select from pg_stat_progress_vacuum p where p.relid = v.oid)
+       and (not v.is_on
+            or exists (select from (select e.recorded_at, e.origin from domain_events.events e
+                                     where e.global_position > (select domain_events._last_position()) - ceil(x.excess)::bigint
+                                     order by e.global_position limit 1) as passed
+                        where passed.origin not in ('imported', 'adopted') and passed.recorded_at < clock_timestamp() - make_interval(secs => v.patience)))
+     group by 1, 2, 3, 4, 5
   ), day as (
     select domain_events._last_position() - domain_events._position_at(clock_timestamp() - interval '1 day') as events
   ), index as (
     select i.indexrelid, c.relname, i.indisunique, s.idx_scan, pg_relation_size(i.indexrelid)::numeric as bytes, i.indisvalid,
            -- A tuple, its line pointer, and pages filled to nine tenths.
-           store.rows * (12 + (select sum(coalesce(w.avg_width, 8)) from pg_attribute a
+           store.rows * (12 + (select case when count(*) = count(u.bytes) then sum(u.bytes) end from pg_attribute a
                                  left join pg_stats w on w.schemaname = 'domain_events' and w.tablename = 'events' and w.attname = a.attname
+                                cross join lateral (select case when a.attlen > 0 then a.attlen else w.avg_width end as bytes) as u
                                 where a.attrelid = i.indexrelid)) / 0.9 + 16384 as compact
       from store join pg_index i on i.indrelid = store.oid join pg_class c on c.oid = i.indexrelid
       left join pg_stat_all_indexes s on s.indexrelid = i.indexrelid
@@ -111,7 +137,7 @@ as $$
       select 'index_bloated', 'warning', 'domain_events.' || i.relname,
              format('%s, %s times what it would be when built anew: reindex index concurrently', pg_size_pretty(i.bytes), round(i.bytes / i.compact, 1)),
              round(i.bytes / i.compact, 1), domain_events._threshold('max_index_bloat')
-        from index i, store s where i.bytes > domain_events._threshold('min_index_bytes') and s.rows >= 0
+        from index i, store s where i.bytes > domain_events._threshold('min_index_bytes') and s.rows is not null
       union all
       select 'index_invalid', 'error', 'domain_events.' || i.relname, 'an index build failed: drop the index or build it again', 1, 0
         from index i where not i.indisvalid
@@ -121,12 +147,12 @@ as $$
         from index i where i.idx_scan = 0 and not i.indisunique and i.bytes > domain_events._threshold('min_index_bytes') and not pg_is_in_recovery()
       union all
       select 'autovacuum_off', 'warning', 'domain_events.events', 'autovacuum is switched off: indexes are read without the visibility map and xids are not frozen', 1, 0
-        from store s where not current_setting('autovacuum')::boolean or coalesce(array_to_string(s.reloptions, ',') ~* 'autovacuum_enabled=(f|off|no|0)', false)
+        from vacuum v where not v.is_on
       union all
       select 'vacuum_late', 'warning', 'domain_events.events',
-             format('%s rows inserted and %s dead since the last vacuum, which autovacuum starts at %s and %s', s.n_ins_since_vacuum, s.n_dead_tup, round(s.insert_limit), round(s.dead_limit)),
-             round(greatest(s.n_ins_since_vacuum / s.insert_limit, s.n_dead_tup / s.dead_limit), 1), s.lag
-        from store s where s.insert_limit > 0 and s.dead_limit > 0
+             format('%s rows inserted and %s dead since the last vacuum, which autovacuum starts at %s and %s', l.n_ins_since_vacuum, l.n_dead_tup, round(l.insert_limit), round(l.dead_limit)),
+             round(l.ratio, 1), l.lag
+        from late l
       union all
       select 'xid_age', 'error', 'domain_events.events', format('%s transactions since its oldest unfrozen row: vacuum (freeze) it', s.xid_age), s.xid_age, domain_events._threshold('max_xid_age')
         from store s

@@ -8,33 +8,42 @@ as $$
   with store as materialized (
     select c.oid, c.reltuples, pg_relation_size(c.oid) as heap, pg_total_relation_size(c.oid) as total, pg_indexes_size(c.oid) as indexes,
            age(c.relfrozenxid) as xid_age, domain_events._last_position() as position,
-           (select min(e.global_position) from domain_events.events e) as first_position
+           (select min(e.global_position) from domain_events.events e) as first_position,
+           c.reltuples::numeric * pg_relation_size(c.oid) / (nullif(c.relpages, 0) * current_setting('block_size')::numeric) as estimate
       from pg_class c where c.oid = 'domain_events.events'::regclass
-  ), size as materialized (
-    select case when s.reltuples > 1000000 then s.reltuples::bigint
-                else (select count(*) from domain_events.events) end as events, s.reltuples > 1000000 as is_estimate
-      from store s
   ), recent as materialized (
     select p.name, p.seconds, domain_events._position_at(clock_timestamp() - make_interval(secs => p.seconds)) as position
       from (values ('1m', 60), ('1h', 3600), ('24h', 86400)) as p(name, seconds)
+    union all
+    select 'all', null, 0
+  ), counted as materialized (
+    -- The integrity check has counted the events of whole blocks of positions; the others are counted here, if they are not too many.
+    select r.name, r.position, s.position - r.position as positions,
+           case when s.position - b.last <= 1000000 or s.reltuples <= 1000000
+                then b.events + (select count(*) from domain_events.events e where e.global_position > r.position and e.global_position <= b.first)
+                              + (select count(*) from domain_events.events e where e.global_position > b.last) end as events
+      from recent r cross join store s
+     cross join lateral (select coalesce(min(k.block) * 100000, r.position) as first, coalesce(max(k.last_position), r.position) as last, coalesce(sum(k.events - k.lost), 0) as events
+                           from domain_events.integrity_blocks k where k.block * 100000 >= r.position) as b
+  ), size as materialized (
+    select coalesce(c.events, round(s.estimate), s.reltuples::numeric) as events, c.events is null as is_estimate, s.reltuples > 1000000 as is_large
+      from store s join counted c on c.name = 'all'
   )
   select m.metric, m.labels, m.value::double precision, m.kind, m.description
     from (
-      select 'events' as metric, jsonb_build_object('estimated', z.is_estimate) as labels, z.events::numeric as value, 'gauge' as kind, 'Events in the store' as description from size z
+      select 'events' as metric, jsonb_build_object('estimated', z.is_estimate) as labels, z.events as value, 'gauge' as kind, 'Events in the store' as description from size z
       union all
-      select 'streams', jsonb_build_object('estimated', z.is_estimate),
-             case when z.is_estimate
+      select 'streams', jsonb_build_object('estimated', z.is_large),
+             case when z.is_large
                   then coalesce((select case when w.n_distinct < 0 then -w.n_distinct * z.events else w.n_distinct end
                                    from pg_stats w where w.schemaname = 'domain_events' and w.tablename = 'events' and w.attname = 'aggregate_id')::numeric, 0)
                   else (select count(*) from (select distinct e.aggregate_type, e.aggregate_id from domain_events.events e) as d) end,
              'gauge', 'Streams in the store'
         from size z
       union all
-      select 'events_recent', jsonb_build_object('window', r.name, 'estimated', s.position - r.position > 1000000),
-             case when s.position - r.position > 1000000 then s.position - r.position
-                  else (select count(*) from domain_events.events e where e.global_position > r.position) end,
-             'gauge', 'Events recorded within the window'
-        from recent r, store s
+      select 'events_recent', jsonb_build_object('window', c.name, 'estimated', c.events is null), coalesce(c.events, least(c.positions, z.events)),
+             'gauge', 'Events recorded within the window; where estimated, no more than that: positions drawn'
+        from counted c, size z where c.name <> 'all'
       union all
       select 'last_position', '{}', s.position, 'counter', 'Position drawn last' from store s
       union all
@@ -83,7 +92,7 @@ as $$
       select 'deadlocks_total', '{}', d.deadlocks, 'counter', 'Deadlocks of this database' from pg_stat_database d where d.datname = current_database()
       -- What an event-sourced application calls its metrics.
       union all
-      select 'aggregate_events_saved_total', '{}', s.position, 'counter', 'Events persisted; positions drawn, rolled-back ones included' from store s
+      select 'aggregate_events_saved_total', jsonb_build_object('estimated', z.is_estimate), z.events, 'counter', 'Events persisted' from size z
       union all
       select 'aggregate_events_loaded_total', '{}', coalesce(t.idx_tup_fetch, 0) + coalesce(t.seq_tup_read, 0), 'counter', 'Events retrieved: rows read from the table, by the server''s statistics'
         from pg_stat_all_tables t where t.relid = 'domain_events.events'::regclass

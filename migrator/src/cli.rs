@@ -142,6 +142,12 @@ pub enum Verb {
     /// to the reject file, with its line and the reason; counts and checksums of the streams are compared in the end. Exits 3 when
     /// rows were rejected.
     Import(ImportArgs),
+    /// Turn the capture of a table on or off, hold it for a while, list what is captured
+    ///
+    /// The functions enable_capture(), disable_capture(), pause_capture() and resume_capture(), called so that nobody waits for
+    /// long: the locks are asked for under a lock timeout and again after a pause, and who holds them is named when they were not
+    /// to be had (exit 5). A superuser acts as the owner of the table.
+    Capture(CaptureArgs),
     /// Undo an applied plan
     ///
     /// Puts the definitions of the journal back, byte for byte, in the reverse order of the steps.
@@ -179,6 +185,17 @@ impl Engine {
             Self::Portable => "portable",
         }
     }
+}
+
+/// An index of the store that not every application needs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Index {
+    /// correlation_id: the events of one business operation
+    Correlation,
+    /// recorded_at (BRIN): the events of a time
+    Time,
+    /// event_type: the events of one type
+    Type,
 }
 
 /// How a strategy is named on the command line and in plans.
@@ -219,6 +236,12 @@ pub struct InstallArgs {
     /// Which engine [default: native if the server offers it and the role may create it, else portable]
     #[arg(long, value_enum, value_name = "ENGINE")]
     pub engine: Option<Engine>,
+    /// Build indexes that not every application needs, separated by commas
+    ///
+    /// With CREATE INDEX CONCURRENTLY: nobody waits. What is there is left alone, so that it can be asked for at any time later.
+    /// A dump of the native engine does not hold them: run it again after a restore.
+    #[arg(long = "index", value_enum, value_name = "INDEX", value_delimiter = ',')]
+    pub indexes: Vec<Index>,
     /// Print the SQL and run nothing
     ///
     /// Looks at the database in a READ ONLY transaction. Exits 3 when there is something to install, 0 otherwise.
@@ -234,8 +257,8 @@ pub struct InstallArgs {
 pub struct UninstallArgs {
     /// Keep table domain_events.events with its rows
     ///
-    /// Everything else goes. The table stays append-only; its rows are read with plain SQL. Before the store is installed
-    /// again, schema domain_events must be given another name.
+    /// Everything else goes. The table stays append-only; its rows are read with plain SQL. The way back is install: it takes
+    /// the kept events over, and their versions go on.
     #[arg(long, conflicts_with = "drop_events")]
     pub keep_events: bool,
     /// Drop the events too, for ever
@@ -488,6 +511,125 @@ pub struct RollbackArgs {
     /// How long to wait for locks
     #[command(flatten)]
     pub lock: LockArgs,
+}
+
+/// Arguments of `capture`.
+#[derive(Debug, Args)]
+#[command(disable_help_subcommand = true)]
+pub struct CaptureArgs {
+    /// What to do
+    #[command(subcommand)]
+    pub action: CaptureAction,
+}
+
+/// What `capture` does.
+#[derive(Debug, Subcommand)]
+pub enum CaptureAction {
+    /// From now on every change of the table is an event
+    ///
+    /// Only TABLE is needed: the type comes from its name, the id from its primary key, and all columns are captured. Writers wait
+    /// at most --lock-timeout for the triggers; readers do not wait. Needs the role domain_events_admin and ownership of the table.
+    Enable(Box<CaptureEnableArgs>),
+    /// End the capture of a table, and forget how it was configured; its events stay
+    ///
+    /// Dropping the triggers locks out readers too, for at most --lock-timeout; --keep-triggers only disables them.
+    Disable(CaptureDisableArgs),
+    /// Stop making events for a table until resume
+    ///
+    /// For emergencies: it takes no lock on the table and waits for no writer. That it happened is an event.
+    Pause(CaptureTableArgs),
+    /// Make events again
+    ///
+    /// Waits for the transactions that write the table, at most --lock-timeout at a time. The next event of each stream carries
+    /// the whole row.
+    Resume(CaptureTableArgs),
+    /// Show the captured tables and how each is captured
+    List(CaptureListArgs),
+}
+
+/// Arguments of `capture enable`, named as those of `domain_events.enable_capture()`.
+#[derive(Debug, Args)]
+pub struct CaptureEnableArgs {
+    /// The table: NAME where no other schema has one of that name, or SCHEMA.NAME
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// Type of the table's streams [default: the singular of its name]
+    #[arg(long, value_name = "NAME")]
+    pub aggregate_type: Option<String>,
+    /// Columns that identify an aggregate, separated by commas or repeated [default: the primary key]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub aggregate_id: Vec<String>,
+    /// The only columns to capture [default: all]
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',', conflicts_with = "exclude")]
+    pub include: Vec<String>,
+    /// Columns that appear in no event and make none
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub exclude: Vec<String>,
+    /// Columns whose values appear nowhere; that they changed does
+    #[arg(long, value_name = "COLUMN", value_delimiter = ',')]
+    pub redact: Vec<String>,
+    /// Names for operations and changed columns, as JSON
+    ///
+    /// For example: [{"on":"update","when_changed":["email"],"type":"UserEmailChanged"}]
+    #[arg(long, value_name = "JSON")]
+    pub event_types: Option<String>,
+    /// UserCreated or user.created
+    #[arg(long, value_name = "STYLE", value_parser = ["pascal", "dotted"], default_value = "pascal", hide_possible_values = true)]
+    pub event_name_style: String,
+    /// What an update tells: the changed columns, or whole rows
+    #[arg(long, value_name = "WHAT", value_parser = ["changes", "full"], default_value = "changes")]
+    pub payload: String,
+    /// What becomes of an event that cannot be stored: kept as a dead letter, or the writer's statement fails
+    #[arg(long, value_name = "WHAT", value_parser = ["dead_letter", "abort"], default_value = "dead_letter")]
+    pub on_failure: String,
+    /// Rows that are there already: told with their first change, or now
+    ///
+    /// now stores <Type>Baselined for each of them, in batches after the triggers are there, while writers go on. When it is
+    /// interrupted, domain_events.baseline_capture() goes on.
+    #[arg(long, value_name = "WHEN", value_parser = ["lazy", "now"], default_value = "lazy")]
+    pub baseline: String,
+    /// Whether rows that replication applies are captured too
+    #[arg(long, value_name = "WHICH", value_parser = ["origin", "always"], default_value = "origin")]
+    pub replication: String,
+    /// How long to wait for locks
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
+/// Arguments of `capture disable`.
+#[derive(Debug, Args)]
+pub struct CaptureDisableArgs {
+    /// The table
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// Disable the triggers, drop them when the table is captured again or the store uninstalled: readers never wait
+    #[arg(long)]
+    pub keep_triggers: bool,
+    /// Consent
+    #[command(flatten)]
+    pub confirm: ConfirmArgs,
+    /// How long to wait for locks
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
+/// Arguments of `capture pause` and `capture resume`.
+#[derive(Debug, Args)]
+pub struct CaptureTableArgs {
+    /// The table
+    #[arg(value_name = "TABLE")]
+    pub table: String,
+    /// How long to wait for locks
+    #[command(flatten)]
+    pub lock: LockArgs,
+}
+
+/// Arguments of `capture list`.
+#[derive(Debug, Args)]
+pub struct CaptureListArgs {
+    /// Only this table
+    #[arg(value_name = "TABLE")]
+    pub table: Option<String>,
 }
 
 /// From which severity on a finding makes the exit code 3.

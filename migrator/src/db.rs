@@ -9,8 +9,10 @@ use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
 use crate::Context;
+use crate::blockers::{self, Blocker, Mode};
 use crate::error::{Doing, Error, server_error};
 use crate::judge::ast;
+use crate::pooler::{self, Between};
 use crate::proof;
 use crate::url;
 
@@ -35,29 +37,68 @@ pub async fn connect(ctx: &Context) -> Result<PgConnection, Error> {
     connect_to(url, ctx).await
 }
 
+/// Settings of the role, the database or the server that would end the tool's work half-way. In the start-up packet they are
+/// in force before the first statement; a server knows some of them only from 14 or 17 on.
+const UNLIMITED: [&str; 3] = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
+const PIN_SESSION: &str = "set search_path = pg_catalog, pg_temp; \
+    select pg_catalog.set_config(s.name, '0', false) from pg_catalog.pg_settings s where s.name in ('statement_timeout', 'lock_timeout', \
+      'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout') and s.setting <> '0'";
+
 /// Connects to any URL, waiting a little for a server that is just starting, and refuses a store that is not what was
 /// installed.
 pub async fn connect_to(url: &str, ctx: &Context) -> Result<PgConnection, Error> {
     let options = parse_url(url)?;
     let target = describe(&options);
-    let mut pause = CONNECT_PAUSE;
-    for attempt in 1.. {
-        match options.connect().await {
-            Ok(mut connection) => {
-                let pin = format!("set search_path = {PATH}");
-                execute(&mut connection, &pin, "pinning the search path").await?;
-                proof::check(&mut connection).await?;
+    let mut connection = session(&options, &target, ctx).await?;
+    execute(&mut connection, PIN_SESSION, "pinning the settings of the session").await?;
+    proof::check(&mut connection).await?;
+    Ok(connection)
+}
+
+/// A connection that keeps its server process.
+async fn session(options: &PgConnectOptions, target: &str, ctx: &Context) -> Result<PgConnection, Error> {
+    let mark = format!("{:016x}", rand::random::<u64>());
+    let unlimited = UNLIMITED.map(|name| (name, "0".to_owned()));
+    // not the search path: what the role's own would be, scan asks the session
+    let with_options = options.clone().options(unlimited.into_iter().chain([(pooler::MARK, mark.clone())]));
+    let failed = |error| connect_error(target.to_owned(), &error);
+    let mut connection = match open(&with_options, target, ctx).await {
+        Ok(mut connection) => {
+            if pooler::is_marked(&mut connection, &mark).await.map_err(failed)? {
                 return Ok(connection);
             }
+            connection
+        }
+        Err(error) if pooler::refuses_options(&error) => open(options, target, ctx).await.map_err(failed)?,
+        Err(error) => return Err(failed(error)),
+    };
+    match pooler::between(&mut connection, options).await.map_err(failed)? {
+        Between::Session => Ok(connection),
+        Between::Transaction => Err(Error::refused(
+            "0A000",
+            format!(
+                "{target} is behind a connection pooler that does not keep one server process for a connection (pool_mode = transaction or statement); nothing was sent to the database"
+            ),
+            "The application may use that pooler; the tool needs a session: give the URL of the server itself, or of a database of the pooler with pool_mode = session.",
+        )),
+    }
+}
+
+/// Connects, and tries again while the server does not answer.
+async fn open(options: &PgConnectOptions, target: &str, ctx: &Context) -> Result<PgConnection, sqlx::Error> {
+    let mut pause = CONNECT_PAUSE;
+    let mut attempt = 1;
+    loop {
+        match options.connect().await {
             Err(error) if attempt < CONNECT_TRIES && is_transient(&error) => {
                 ctx.out.note(format!("{target} does not answer ({}); trying again", plain(&error)));
                 tokio::time::sleep(jitter(pause)).await;
                 pause *= 2;
+                attempt += 1;
             }
-            Err(error) => return Err(connect_error(target, &error)),
+            done => return done,
         }
     }
-    Err(Error::Connect { target, reason: "no attempt was made".into(), hint: String::new() })
 }
 
 fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {
@@ -74,7 +115,8 @@ fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {
     url::check(url).map_err(|why| bad(format!("the URL is not valid: {why}")))?;
     let options = PgConnectOptions::from_str(url).map_err(|e| bad(format!("the URL is not valid: {e}")))?;
     // the tool reports what it does by itself; a statement may hold users' data
-    Ok(options.application_name("domain-events").disable_statement_logging())
+    // and poolers refuse extra_float_digits, which nothing depends on
+    Ok(options.application_name("domain-events").extra_float_digits(None).disable_statement_logging())
 }
 
 fn describe(options: &PgConnectOptions) -> String {
@@ -109,7 +151,10 @@ fn connect_error(target: String, error: &sqlx::Error) -> Error {
         other => match server_error(other).map(|e| e.code()) {
             Some("3D000") => "Check the database's name in the URL, or create the database.",
             Some("28P01" | "28000") => "Check user and password in the URL, and pg_hba.conf of the server.",
-            Some("42501") => "Grant the role CONNECT on the database.",
+            Some("42501") => {
+                "The role may not connect to this database. Let its owner or a superuser run: grant connect on database .. to ..;"
+            }
+            Some("55000") => "The database accepts no connections (datallowconn); name another one.",
             Some("53300") => "All connections are taken; try again when some are free.",
             _ => "Check the URL.",
         },
@@ -193,8 +238,21 @@ pub async fn with_lock_retry<T>(
     conn: &mut PgConnection,
     lock_timeout_ms: u32,
     ctx: &Context,
+    work: impl AsyncFnMut(&mut PgConnection) -> Result<T, Error>,
+) -> Result<T, Error> {
+    with_locks(conn, &[], lock_timeout_ms, ctx, work).await
+}
+
+/// The same, for work that wants these locks: who holds one of them is named when it was not to be had.
+pub async fn with_locks<T>(
+    conn: &mut PgConnection,
+    wanted: &[(&str, Mode)],
+    lock_timeout_ms: u32,
+    ctx: &Context,
     mut work: impl AsyncFnMut(&mut PgConnection) -> Result<T, Error>,
 ) -> Result<T, Error> {
+    // those of the last try at which there were any: they may be gone a moment later
+    let mut blockers: Vec<Blocker> = vec![];
     for attempt in 1.. {
         execute(conn, &format!("begin; set local lock_timeout = {lock_timeout_ms}"), "beginning a transaction").await?;
         let error = match work(conn).await {
@@ -206,19 +264,53 @@ pub async fn with_lock_retry<T>(
         };
         // a broken connection cannot be rolled back, and need not be: report the first error
         let rolled_back = rollback(conn).await.is_ok();
+        if rolled_back && error.sqlstate().as_deref() == Some("25006") {
+            return Err(read_only(conn, error).await);
+        }
         if !rolled_back || !is_lock_failure(&error) {
             return Err(error);
         }
+        let found = blockers::of(conn, wanted).await?;
+        if !found.is_empty() {
+            blockers = found;
+        }
+        let held = blockers::held_by(&blockers);
         if attempt == LOCK_TRIES {
             return Err(Error::locked(
-                format!("{error}, {LOCK_TRIES} times within {lock_timeout_ms} ms each; nothing was changed"),
-                "A long transaction holds the table: see pg_stat_activity, or raise --lock-timeout.",
+                format!("{error}, {LOCK_TRIES} times within {lock_timeout_ms} ms each{held}; nothing was changed"),
+                blockers::hint(&blockers),
             ));
         }
-        ctx.out.note(format!("{error}; trying again ({attempt} of {LOCK_TRIES})"));
+        ctx.out.note(format!("{error}{held}; trying again ({attempt} of {LOCK_TRIES})"));
         tokio::time::sleep(jitter(Duration::from_millis(50) * 2u32.pow(attempt.min(4)))).await;
     }
     Err(Error::locked("no attempt was made", ""))
+}
+
+/// Why the server takes no writes, and what to do about it.
+async fn read_only(conn: &mut PgConnection, error: Error) -> Error {
+    let known: Result<(bool, bool, String, String), _> = sqlx::query_as(
+        "select pg_catalog.pg_is_in_recovery(), s.setting = 'on', s.source, pg_catalog.current_database()::text \
+           from pg_catalog.pg_settings s where s.name = 'default_transaction_read_only'",
+    )
+    .fetch_one(conn)
+    .await;
+    let (why, hint) = match known {
+        Ok((true, ..)) => (
+            "the server is a standby".to_owned(),
+            "Give the URL of the primary; status, scan, plan, verify and monitor work here too.".to_owned(),
+        ),
+        Ok((false, true, source, database)) => (
+            format!("default_transaction_read_only is on ({source})"),
+            format!(
+                "Somebody made it so on purpose: ask, then take it back (alter database {} reset default_transaction_read_only; or alter role, or alter system), \
+                 or for this command alone: PGOPTIONS='-c default_transaction_read_only=off'",
+                quote_ident(&database)
+            ),
+        ),
+        _ => return error,
+    };
+    Error::refused("25006", format!("{error}: {why}; nothing was changed"), hint)
 }
 
 /// Whether waiting and trying again can help: lock not available, or chosen as the victim of a deadlock.

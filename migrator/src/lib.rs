@@ -3,6 +3,7 @@
 pub mod adopt;
 pub mod apply;
 mod as_owner;
+mod blockers;
 pub mod cli;
 pub mod commands;
 pub mod db;
@@ -17,6 +18,7 @@ pub mod monitor;
 pub mod mysql;
 pub mod output;
 pub mod plan;
+mod pooler;
 pub mod proof;
 pub mod repair;
 pub mod script;
@@ -105,6 +107,7 @@ async fn dispatch(verb: &Verb, ctx: &Context) -> Result<Exit, Error> {
         Verb::Apply(args) => commands::apply::run(args, ctx).await,
         Verb::Verify(args) => commands::verify::run(args, ctx).await,
         Verb::Import(args) => commands::import::run(args, ctx).await,
+        Verb::Capture(args) => commands::capture::run(args, ctx).await,
         Verb::Repair(args) => commands::repair::run(args, ctx).await,
         Verb::Rollback(args) => commands::rollback::run(args, ctx).await,
         Verb::Monitor(args) => commands::monitor::run(args, ctx).await,

@@ -68,10 +68,13 @@ impl Found {
     pub fn check_changeable(&self, powers: &Powers) -> Result<(), Error> {
         match self {
             Self::Nothing => Ok(()),
-            Self::Foreign { owner, kept_events: true } if *owner == powers.role => Err(Error::refused(
+            Self::Foreign { owner, kept_events: true } if *owner == powers.role => Ok(()),
+            Self::Foreign { owner, kept_events: true } => Err(Error::refused(
                 "42P06",
-                format!("schema \"{SCHEMA}\" holds the events that an earlier uninstall has kept; nothing was changed"),
-                format!("Give it another name first: alter schema {SCHEMA} rename to {SCHEMA}_kept;"),
+                format!(
+                    "schema \"{SCHEMA}\" holds events that an uninstall has kept, and belongs to role \"{owner}\"; nothing was changed"
+                ),
+                format!("Connect as \"{owner}\": install takes them over. The engine can be switched afterwards."),
             )),
             Self::Foreign { owner, .. } => Err(Error::refused(
                 "42P06",

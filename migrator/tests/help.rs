@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-const VERBS: [&str; 13] = [
+const VERBS: [&str; 14] = [
     "install",
     "uninstall",
     "status",
@@ -11,6 +11,7 @@ const VERBS: [&str; 13] = [
     "apply",
     "verify",
     "rollback",
+    "capture",
     "repair",
     "import",
     "monitor",
@@ -44,6 +45,9 @@ fn the_tool_has_a_short_and_a_long_help() {
 fn every_verb_has_help() {
     for verb in VERBS {
         insta::assert_snapshot!(verb, stdout(&[verb, "--help"]));
+    }
+    for action in ["enable", "disable", "pause", "resume", "list"] {
+        insta::assert_snapshot!(format!("capture-{action}"), stdout(&["capture", action, "--help"]));
     }
 }
 
@@ -89,6 +93,7 @@ fn the_manual_page_has_its_sections_and_one_page_per_verb() {
     for verb in VERBS {
         assert!(directory.join(format!("domain-events-{verb}.1")).exists(), "no page for {verb}");
     }
+    assert!(directory.join("domain-events-capture-enable.1").exists(), "no page for what capture does");
     assert!(directory.join("domain-events.1").exists());
     std::fs::remove_dir_all(directory).expect("the pages are removed");
 }

@@ -39,7 +39,7 @@ pub fn bin_dir() -> &'static Path {
     })
 }
 
-fn is_root() -> bool {
+pub(crate) fn is_root() -> bool {
     static ROOT: OnceLock<bool> = OnceLock::new();
     *ROOT.get_or_init(|| Command::new("id").arg("-u").output().expect("id").stdout == b"0\n")
 }
@@ -205,12 +205,12 @@ fn server_program_text(name: &str) -> String {
     if is_root() { format!("runuser -u postgres -- '{path}'") } else { format!("'{path}'") }
 }
 
-fn free_port() -> u16 {
+pub(crate) fn free_port() -> u16 {
     TcpListener::bind("127.0.0.1:0").and_then(|l| l.local_addr()).expect("a free port").port()
 }
 
 /// An empty directory that the server's user may write.
-fn new_dir(parent: &Path) -> PathBuf {
+pub(crate) fn new_dir(parent: &Path) -> PathBuf {
     static COUNT: AtomicU32 = AtomicU32::new(0);
     let number = COUNT.fetch_add(1, Ordering::Relaxed);
     let dir = parent.join(format!("domain-events-{}-{number}", std::process::id()));

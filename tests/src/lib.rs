@@ -14,12 +14,14 @@ mod dump;
 mod guard;
 mod invariant;
 mod mariadb;
+mod pooler;
 mod session;
 
 pub use cli::{Run, domain_events, run};
 pub use cluster::{Cluster, bin_dir, repository};
 pub use db::{Db, Engine};
 pub use mariadb::{MariaDatabase, MariaDb};
+pub use pooler::Pooler;
 pub use session::{Failure, Rows, Session, Trouble};
 
 /// [`engines!`], and the portable engine installed by a superuser, where it has event triggers.

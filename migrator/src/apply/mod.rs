@@ -16,6 +16,7 @@ pub use drift::check as check_drift;
 pub use rollback::{changed_since, leave_whole, rollback};
 
 use crate::Context;
+use crate::blockers::Mode;
 use crate::db;
 use crate::error::Error;
 use crate::plan::{Kind, Plan, Statement};
@@ -75,13 +76,13 @@ async fn steps(
     for (n, number) in transactions.iter().enumerate() {
         // an adoption goes on after its step
         let last = n + 1 == transactions.len() && plan.adoptions.is_empty();
-        let run = db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+        let steps = || plan.steps.iter().filter(|s| s.transaction == *number);
+        let locks: Vec<&str> = steps().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
+        let exclusive: Vec<&str> = steps().flat_map(|s| s.exclusive.iter().map(String::as_str)).collect();
+        let run = db::with_locks(conn, &wanted(&exclusive, &locks), lock_timeout_ms, ctx, async |conn| {
             prepare(conn).await?;
-            let steps = plan.steps.iter().filter(|s| s.transaction == *number);
-            let locks: Vec<&str> = steps.clone().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
-            let exclusive: Vec<&str> = steps.clone().flat_map(|s| s.exclusive.iter().map(String::as_str)).collect();
-            take_locks(conn, &exclusive, "access exclusive", lock_timeout_ms).await?;
-            take_locks(conn, &locks, "share row exclusive", lock_timeout_ms).await?;
+            take_locks(conn, &exclusive, Mode::AccessExclusive, lock_timeout_ms).await?;
+            take_locks(conn, &locks, Mode::ShareRowExclusive, lock_timeout_ms).await?;
             if n == 0 && carried_out.is_empty() {
                 state::expect_before(conn, plan).await?;
             }
@@ -90,7 +91,7 @@ async fn steps(
             }
             journal::plan_state(conn, plan, if last { "applied" } else { "applying" }).await?;
             let mut count = 0;
-            for step in steps {
+            for step in steps() {
                 for statement in &step.statements {
                     run_statement(conn, plan, "apply", &step.title, statement, &statement.sql).await?;
                     count += 1;
@@ -116,7 +117,8 @@ pub async fn finish(
 }
 
 async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
-    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+    let tables: Vec<&str> = plan.finish.iter().chain(&plan.clear).filter_map(|s| s.object.table.as_deref()).collect();
+    db::with_locks(conn, &wanted(&tables, &[]), lock_timeout_ms, ctx, async |conn| {
         prepare(conn).await?;
         let state = journal::state_of(conn, &plan.plan_id).await?;
         let (statements, next) = match state.as_deref() {
@@ -132,7 +134,7 @@ async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx
             }
         };
         let tables: Vec<&str> = statements.iter().filter_map(|s| s.object.table.as_deref()).collect();
-        take_locks(conn, &tables, "access exclusive", lock_timeout_ms).await?;
+        take_locks(conn, &tables, Mode::AccessExclusive, lock_timeout_ms).await?;
         let mut count = 0;
         for statement in statements {
             let now = state::read(conn, &statement.object).await?;
@@ -152,6 +154,12 @@ async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx
     .await
 }
 
+/// The locks of a transaction, for naming who holds them.
+pub(crate) fn wanted<'a>(exclusive: &[&'a str], locks: &[&'a str]) -> Vec<(&'a str, Mode)> {
+    let exclusive = exclusive.iter().map(|table| (*table, Mode::AccessExclusive));
+    exclusive.chain(locks.iter().map(|table| (*table, Mode::ShareRowExclusive))).collect()
+}
+
 /// Settings for a transaction of the tool's: nothing depends on the session, and a process that hangs lets go.
 pub(crate) async fn prepare(conn: &mut PgConnection) -> Result<(), Error> {
     db::pin_settings(conn).await?;
@@ -169,7 +177,7 @@ pub(crate) async fn prepare(conn: &mut PgConnection) -> Result<(), Error> {
 pub(crate) async fn take_locks(
     conn: &mut PgConnection,
     tables: &[&str],
-    mode: &str,
+    mode: Mode,
     lock_timeout_ms: u32,
 ) -> Result<(), Error> {
     let end = Instant::now() + Duration::from_millis(lock_timeout_ms.into());
@@ -178,7 +186,7 @@ pub(crate) async fn take_locks(
         let left = end.saturating_duration_since(Instant::now()).as_millis().max(1);
         db::execute(
             conn,
-            &format!("set local lock_timeout = {left}; lock table {table} in {mode} mode"),
+            &format!("set local lock_timeout = {left}; lock table {table} in {} mode", mode.name()),
             &format!("locking {table}"),
         )
         .await?;

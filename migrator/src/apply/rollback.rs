@@ -2,8 +2,9 @@
 
 use sqlx::PgConnection;
 
-use super::{adoption, journal, prepare, run_statement, state, take_locks};
+use super::{adoption, journal, prepare, run_statement, state, take_locks, wanted};
 use crate::Context;
+use crate::blockers::Mode;
 use crate::db;
 use crate::error::Error;
 use crate::plan::{Kind, Plan, Statement};
@@ -39,7 +40,9 @@ pub async fn leave_whole(
 }
 
 async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
-    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+    let exclusive: Vec<&str> = plan.steps.iter().flat_map(|s| s.exclusive.iter().map(String::as_str)).collect();
+    let tables: Vec<&str> = plan.steps.iter().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
+    db::with_locks(conn, &wanted(&exclusive, &tables), lock_timeout_ms, ctx, async |conn| {
         prepare(conn).await?;
         let state = journal::state_of(conn, &plan.plan_id).await?;
         let finished = match state.as_deref() {
@@ -60,9 +63,8 @@ async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &
                 "The view of the old name has every column and event: create a table from it if you need one. Nothing was changed.",
             ));
         }
-        let exclusive: Vec<&str> = plan.steps.iter().flat_map(|s| s.exclusive.iter().map(String::as_str)).collect();
-        take_locks(conn, &exclusive, "access exclusive", lock_timeout_ms).await?;
-        let mut locks: Vec<&str> = plan.steps.iter().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
+        take_locks(conn, &exclusive, Mode::AccessExclusive, lock_timeout_ms).await?;
+        let mut locks = tables.clone();
         if finished {
             locks.extend(plan.finish.iter().filter_map(|s| s.object.table.as_deref()));
         }
@@ -73,7 +75,7 @@ async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &
                 true
             }
         });
-        take_locks(conn, &locks, "share row exclusive", lock_timeout_ms).await?;
+        take_locks(conn, &locks, Mode::ShareRowExclusive, lock_timeout_ms).await?;
         let carried_out = adoption::done_transactions(conn, plan).await?;
         let steps = plan.steps.iter().filter(|s| carried_out.contains(&s.transaction));
         let done: Vec<&Statement> = steps.flat_map(|s| &s.statements).collect();

@@ -5,11 +5,13 @@ use sqlx::PgConnection;
 
 use crate::Context;
 use crate::cli::{Engine, InstallArgs};
+use crate::commands::{indexes, kept};
+use crate::db;
 use crate::engine_sql::{EXTENSION, FILES, VERSION};
 use crate::error::{Error, Exit};
 use crate::script::{self, Step};
 use crate::store::{self, Found, Powers};
-use crate::{as_owner, db, proof};
+use crate::{as_owner, proof};
 
 /// What an installation comes to, before anything is written.
 #[derive(Debug)]
@@ -19,6 +21,8 @@ struct Decision {
     from: Option<Engine>,
     steps: Vec<Step>,
     powers: Powers,
+    /// Events of an earlier installation that are taken over.
+    kept: Option<i64>,
 }
 
 /// Lets every object of the extension go, so that dropping it drops nothing else. Read from the catalogue: a later
@@ -61,7 +65,7 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
         db::pin_settings(&mut conn).await?;
         let decision = decide(args, &mut conn).await?;
         db::rollback(&mut conn).await?;
-        return dry_run(&decision, ctx);
+        return dry_run(&decision, args, ctx);
     }
     let decision = db::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
         db::lock_for_transaction(conn).await?;
@@ -75,7 +79,8 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
     })
     .await?;
     let powers = store::powers(&mut conn).await?;
-    report(&decision, &powers, args, ctx)
+    let indexes = indexes::make(&mut conn, &args.indexes, ctx).await?;
+    report(&decision, &powers, &indexes, args, ctx)
 }
 
 async fn decide(args: &InstallArgs, conn: &mut PgConnection) -> Result<Decision, Error> {
@@ -84,8 +89,15 @@ async fn decide(args: &InstallArgs, conn: &mut PgConnection) -> Result<Decision,
     found.check_changeable(&powers)?;
     let from = found.engine();
     let engine = choose_engine(args.engine, from, &powers)?;
-    let steps = steps(&found, engine);
-    Ok(Decision { engine, from, steps, powers })
+    let mut steps = steps(&found, engine);
+    let kept = match &found {
+        Found::Foreign { kept_events: true, .. } => {
+            steps = kept::around(steps);
+            Some(kept::count(conn).await?)
+        }
+        _ => None,
+    };
+    Ok(Decision { engine, from, steps, powers, kept })
 }
 
 /// An installed engine stays unless another one is asked for by name: nobody's engine changes under them.
@@ -134,8 +146,9 @@ fn steps(found: &Found, engine: Engine) -> Vec<Step> {
     }
 }
 
-fn dry_run(decision: &Decision, ctx: &Context) -> Result<Exit, Error> {
-    let Decision { engine, from, steps, powers } = decision;
+fn dry_run(decision: &Decision, args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
+    let Decision { engine, from, steps, powers, kept } = decision;
+    let indexes: Vec<Step> = indexes::steps(&args.indexes);
     if ctx.out.is_json() {
         ctx.out.json(&json!({
             "dry_run": true,
@@ -143,13 +156,17 @@ fn dry_run(decision: &Decision, ctx: &Context) -> Result<Exit, Error> {
             "version": VERSION,
             "engine_before": from.map(Engine::name),
             "steps": steps,
+            "indexes": indexes,
+            "kept_events": kept,
             "missing_roles": powers.missing_roles,
         }))?;
     } else {
         script::print(steps, ctx)?;
+        // each outside of a transaction
+        indexes.iter().try_for_each(|step| ctx.out.line(format!("\n-- {}\n{}", step.title, step.sql)))?;
     }
     ctx.out.note(format!("dry run: {}; nothing was changed", describe(decision, "would be")));
-    Ok(if steps.is_empty() { Exit::Clean } else { Exit::Pending })
+    Ok(if steps.is_empty() && indexes.is_empty() { Exit::Clean } else { Exit::Pending })
 }
 
 fn describe(decision: &Decision, verb: &str) -> String {
@@ -162,14 +179,22 @@ fn describe(decision: &Decision, verb: &str) -> String {
 }
 
 /// `decision.powers` is from before, `now` from after: the roles may have been created in between.
-fn report(decision: &Decision, now: &Powers, args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
+fn report(
+    decision: &Decision,
+    now: &Powers,
+    indexes: &[String],
+    args: &InstallArgs,
+    ctx: &Context,
+) -> Result<Exit, Error> {
     let run_as_superuser = role_statements(now);
     if ctx.out.is_json() {
         ctx.out.json(&json!({
             "engine": decision.engine.name(),
             "version": VERSION,
             "engine_before": decision.from.map(Engine::name),
-            "changed": !decision.steps.is_empty(),
+            "changed": !decision.steps.is_empty() || !indexes.is_empty(),
+            "kept_events": decision.kept,
+            "indexes_made": indexes,
             "native_offered": now.native_offered,
             "native_allowed": now.native_allowed,
             "missing_roles": now.missing_roles,
@@ -177,6 +202,12 @@ fn report(decision: &Decision, now: &Powers, args: &InstallArgs, ctx: &Context) 
         }))?;
     }
     ctx.out.note(describe(decision, "was"));
+    if let Some(events) = decision.kept {
+        ctx.out.note(format!(
+            "{events} events that an earlier uninstall had kept are in the store again, and their versions go on; tables are to be captured anew: domain-events capture enable TABLE"
+        ));
+    }
+    indexes.iter().for_each(|name| ctx.out.note(format!("index {name} was built")));
     if args.engine.is_none() && decision.engine == Engine::Portable && decision.from.is_none() {
         let why = if now.native_offered {
             format!("role \"{}\" may not create extension {EXTENSION}", now.role)

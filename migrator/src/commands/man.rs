@@ -21,7 +21,8 @@ pub fn run(args: &ManArgs, ctx: &Context) -> Result<Exit, Error> {
     };
     fs::create_dir_all(directory).map_err(|e| Error::io(directory.display().to_string(), e))?;
     let verbs: Vec<_> = command.get_subcommands().cloned().collect();
-    for page in std::iter::once(command).chain(verbs) {
+    let actions: Vec<_> = verbs.iter().flat_map(|verb| verb.get_subcommands().cloned()).collect();
+    for page in std::iter::once(command).chain(verbs).chain(actions) {
         let name = page.get_display_name().unwrap_or_else(|| page.get_name()).replace(' ', "-");
         let path = directory.join(format!("{name}.1"));
         let text = render(page)?;

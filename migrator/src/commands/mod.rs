@@ -1,10 +1,13 @@
 //! One verb per file.
 
 pub mod apply;
+pub mod capture;
 pub mod completions;
 pub mod from;
 pub mod import;
+mod indexes;
 pub mod install;
+mod kept;
 pub mod man;
 pub mod monitor;
 pub mod plan;

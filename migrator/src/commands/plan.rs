@@ -4,6 +4,7 @@ use rand::Rng;
 use serde_json::json;
 
 use crate::Context;
+use crate::apply::adoption;
 use crate::cli::{PlanArgs, Strategy as Chosen};
 use crate::commands::from::Origin;
 use crate::db;
@@ -47,6 +48,13 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
     let choices = Choices { strategies, adopt: args.adopt.clone(), earlier, brought, ..Choices::default() };
     let plan_id = format!("{now}-{:04x}", rand::rng().random::<u16>());
     let made = plan::build(&catalogue, &report, &choices, &plan_id)?;
+    if catalogue.store.is_some() && !made.adoptions.is_empty() {
+        // what apply would refuse is refused before anybody reviews it
+        adoption::check_tables(&mut conn, &made, &[], ctx).await?;
+        if let Err(error) = adoption::demand_store_owner(&mut conn).await {
+            ctx.out.warn(format!("apply will refuse to run as this role: {error}"));
+        }
+    }
     if plan::write(&made, &args.out)? {
         ctx.out.note(format!("{} held an earlier plan, which is replaced", args.out.display()));
     }

@@ -7,6 +7,7 @@ use sqlx::{FromRow, PgConnection, Row};
 use crate::Context;
 use crate::as_owner;
 use crate::cli::StatusArgs;
+use crate::commands::indexes;
 use crate::db;
 use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
@@ -34,6 +35,7 @@ struct Status {
     streams: Option<i64>,
     captures: Vec<Capture>,
     event_tables: Vec<String>,
+    indexes: Vec<String>,
     roles: Vec<StoreRole>,
     plans: Vec<Plan>,
     findings: Vec<Finding>,
@@ -141,6 +143,7 @@ async fn read(conn: &mut PgConnection) -> Result<Status, Error> {
         streams: None,
         captures: Vec::new(),
         event_tables: Vec::new(),
+        indexes: Vec::new(),
         roles: Vec::new(),
         plans: Vec::new(),
         findings: Vec::new(),
@@ -167,7 +170,7 @@ async fn read(conn: &mut PgConnection) -> Result<Status, Error> {
                 "warning",
                 "kept_events",
                 SCHEMA,
-                "not installed; the schema holds the events that an uninstall has kept",
+                "not installed; the schema holds the events that an uninstall has kept; install takes them over",
             );
         }
         Found::Foreign { owner, kept_events: false } => {
@@ -278,6 +281,13 @@ async fn read_store(status: &mut Status, conn: &mut PgConnection) -> Result<(), 
           order by 1";
     let tables: Vec<(String,)> = as_owner::store_rows(conn, sql, "name text", &[], doing).await?;
     status.event_tables = tables.into_iter().map(|(name,)| name).collect();
+    for (name, is_complete) in indexes::present(conn).await? {
+        if !is_complete {
+            let detail = "its build was interrupted: no query uses it; run install --index again";
+            status.find("warning", "index_unfinished", format!("domain_events.{name}"), detail);
+        }
+        status.indexes.push(name);
+    }
     let sql = "select plan_id, state, applied_by, \
                 pg_catalog.to_char(applied_at at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"') as applied_at \
            from domain_events.migration_plans order by migration_plans.applied_at, plan_id";
@@ -317,6 +327,9 @@ fn print(status: &Status, out: &Output) -> Result<(), Error> {
         (Some(events), Some(streams)) => out.line(format!("events    {events}, streams {streams}"))?,
         (Some(events), None) => out.line(format!("events    about {events}"))?,
         _ => {}
+    }
+    if !status.indexes.is_empty() {
+        out.line(format!("indexes   {}", status.indexes.join(", ")))?;
     }
     for table in &status.event_tables {
         out.line(format!("legacy    {table}"))?;

@@ -271,9 +271,7 @@ fn report(assessment: &Assessment, roles: &[&str], args: &UninstallArgs, ctx: &C
     }
     ctx.out.note("pg_domain_events was uninstalled from this database");
     if args.keep_events {
-        ctx.out.note(format!(
-            "before installing again, give the kept events another name: alter schema {SCHEMA} rename to {SCHEMA}_kept;"
-        ));
+        ctx.out.note("the way back: domain-events install takes the kept events over, and their versions go on");
     }
     if !roles.is_empty() {
         ctx.out.note(format!("left, since other databases may use them: roles {}", roles.join(", ")));

@@ -6,6 +6,8 @@ pub mod rows;
 pub mod screen;
 pub mod watch;
 
+use std::time::Instant;
+
 use serde::Serialize;
 
 use crate::cli::FailOn;
@@ -164,12 +166,32 @@ pub struct Report {
     pub projections: Option<Absent>,
     /// Alerts raised by this run.
     pub alerts: Option<Vec<Alert>>,
+    /// Where the time went, section by section, in their order; the last is all of it.
+    pub timings: Vec<Timing>,
+    /// Every event was asked for.
+    #[serde(skip)]
+    pub is_full: bool,
     /// All statistics are wanted, not only those of the screen's performance section.
     #[serde(skip)]
     pub all_stats: bool,
 }
 
+/// How long a section took.
+#[derive(Debug, Clone, Serialize)]
+pub struct Timing {
+    /// Its name.
+    pub section: String,
+    /// Seconds of wall clock.
+    pub seconds: f64,
+}
+
 impl Report {
+    /// Notes what a section took, and begins the next.
+    fn took(&mut self, section: &str, began: &mut Instant) {
+        self.timings.push(Timing { section: section.into(), seconds: began.elapsed().as_secs_f64() });
+        *began = Instant::now();
+    }
+
     /// The checks that were made, with their names.
     pub fn checks(&self) -> impl Iterator<Item = (&'static str, &Check)> {
         [

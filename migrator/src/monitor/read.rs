@@ -42,32 +42,45 @@ pub async fn report(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Repor
         || args.stats
         || args.failures
         || args.projections;
+    let began = Instant::now();
     let mut report = head(conn).await?;
+    report.is_full = args.full;
     if args.full || args.aggregate_type.is_some() {
         // one big sort instead of many small ones
         db::execute(conn, "set work_mem = '256MB'", "setting work_mem").await?;
     }
+    let mut section = Instant::now();
     if args.check_infrastructure || !selected {
         report.infrastructure = Some(infrastructure(conn).await?);
+        report.took("infrastructure", &mut section);
     }
     if args.check_integrity || !selected {
         report.integrity = Some(integrity(args, conn).await?);
+        report.took(if args.full { "integrity: every event" } else { "integrity" }, &mut section);
     }
     if args.full && (args.check_integrity || !selected) {
-        report.rows = Some(rows::check(conn, args.aggregate_type.as_deref()).await?);
+        let (check, tables) = rows::check(conn, args.aggregate_type.as_deref()).await?;
+        report.rows = Some(check);
+        report.timings.extend(tables);
+        section = Instant::now();
     }
     if args.check_performance || !selected {
         report.performance = Some(performance(args, conn).await?);
+        let what = "performance: streams and payloads of every event";
+        report.took(if args.full { what } else { "performance" }, &mut section);
     }
     if args.check_performance || args.stats || !selected {
         report.stats = Some(stats(conn).await?);
+        report.took("statistics", &mut section);
     }
     report.all_stats = args.stats;
     if args.stats {
         report.event_types = Some(event_types(args, conn).await?);
+        report.took("event types", &mut section);
     }
     if args.failures {
         report.failures = Some(failures(args, conn).await?);
+        report.took("dead letters", &mut section);
     }
     if args.projections {
         report.projections = Some(Absent {
@@ -77,7 +90,10 @@ pub async fn report(args: &MonitorArgs, conn: &mut PgConnection) -> Result<Repor
     }
     if args.alert {
         report.alerts = Some(alerts(report.standby, conn).await?);
+        report.took("alerts: the checks of new events once more", &mut section);
     }
+    let mut whole = began;
+    report.took("all of it", &mut whole);
     Ok(report)
 }
 
@@ -112,6 +128,8 @@ async fn head(conn: &mut PgConnection) -> Result<Report, Error> {
         failures: None,
         projections: None,
         alerts: None,
+        timings: vec![],
+        is_full: false,
         all_stats: false,
     })
 }

@@ -5,7 +5,7 @@ use std::time::Instant;
 
 use sqlx::PgConnection;
 
-use super::{Check, Finding};
+use super::{Check, Finding, Timing};
 use crate::as_owner::{self, Owner};
 use crate::db::{self, quote_literal};
 use crate::error::{Doing, Error};
@@ -43,14 +43,14 @@ const TABLES: &str = "select pg_catalog.format('%I.%I', n.nspname, c.relname) as
    join pg_catalog.pg_class c on c.oid::bigint = k.target join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
   cross join (select r.oid, r.rolsuper from pg_catalog.pg_roles r where r.rolname = current_user) as me order by 1";
 
-/// Compares the rows of every captured table, or of those of one type.
-pub async fn check(conn: &mut PgConnection, aggregate_type: Option<&str>) -> Result<Check, Error> {
+/// Compares the rows of every captured table, or of those of one type; and how long each took.
+pub async fn check(conn: &mut PgConnection, aggregate_type: Option<&str>) -> Result<(Check, Vec<Timing>), Error> {
     let began = Instant::now();
     let doing = "reading the captures";
     let sql = "select value::bigint from domain_events.thresholds where name = 'checked_rows'";
     let limit: Vec<(i64,)> = as_owner::ask_store(conn, sql, "value int8", &[], doing).await?;
     let limit = limit.first().map_or(0, |(limit,)| *limit);
-    let mut findings = vec![];
+    let (mut findings, mut timings) = (vec![], vec![]);
     if limit > 0 {
         let captures: Vec<(i64, bool)> =
             as_owner::ask_store(conn, CAPTURES, "oid int8, is_lazy bool", &[aggregate_type], doing).await?;
@@ -58,10 +58,12 @@ pub async fn check(conn: &mut PgConnection, aggregate_type: Option<&str>) -> Res
         let tables: Vec<(String, bool, bool, Option<String>)> =
             sqlx::query_as(TABLES).bind(oids).bind(lazy).bind(limit as f64).fetch_all(&mut *conn).await.doing(doing)?;
         for (name, is_lazy, is_readable, middle) in tables {
+            let (section, began) = (format!("rows of {name}"), Instant::now());
             findings.extend(compare(conn, &Table { name, is_lazy, is_readable, middle }, limit).await?);
+            timings.push(Timing { section, seconds: began.elapsed().as_secs_f64() });
         }
     }
-    Ok(Check { seconds: began.elapsed().as_secs_f64(), findings })
+    Ok((Check { seconds: began.elapsed().as_secs_f64(), findings }, timings))
 }
 
 async fn compare(conn: &mut PgConnection, table: &Table, limit: i64) -> Result<Vec<Finding>, Error> {

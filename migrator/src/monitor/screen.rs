@@ -163,6 +163,12 @@ pub fn print(report: &Report, out: &Output) -> Result<(), Error> {
         heading("Projections", paint, out)?;
         out.styled(format!("  {} not available: {}", paint.mark("info"), in_line(projections.reason)))?;
     }
+    if report.is_full {
+        heading("Time", paint, out)?;
+        for timing in &report.timings {
+            out.styled(format!("  {} {:.2} s  {}", paint.mark("info"), timing.seconds, in_line(&timing.section)))?;
+        }
+    }
     if let Some(alerts) = &report.alerts {
         heading("Alerts", paint, out)?;
         out.line(format!("  {} new", alerts.len()))?;
@@ -241,10 +247,13 @@ fn table_statistics(report: &Report, out: &Output) -> Result<(), Error> {
     {
         out.line(format!("   - Event date range: {} to {}", date(first), date(last)))?;
     }
-    let day = report.metric("events_recent", Some(("window", "24h"))).unwrap_or_default();
+    let is_day = |m: &&super::Metric| m.metric == "events_recent" && m.has(Some(("window", "24h")));
+    let day = report.stats.iter().flatten().find(is_day);
+    let bound = if day.is_some_and(|m| m.labels.get("estimated") == Some(&true.into())) { "at most " } else { "" };
+    let day = day.map_or(0.0, |m| m.value);
     out.line("  Recent activity (last 24h):")?;
-    out.line(format!("   - Events created: {}", grouped(day)))?;
-    out.line(format!("   - Events per hour: {:.2}", day / 24.0))
+    out.line(format!("   - Events created: {bound}{}", grouped(day)))?;
+    out.line(format!("   - Events per hour: {bound}{:.2}", day / 24.0))
 }
 
 fn statistics(report: &Report, paint: Paint, out: &Output) -> Result<(), Error> {

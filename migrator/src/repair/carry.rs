@@ -225,7 +225,7 @@ async fn batch(
     let doing = || format!("renumbering batch {number} of {}", subject.table);
     apply::prepare(conn).await?;
     db::execute(conn, RENDERING, "pinning the settings").await?;
-    apply::take_locks(conn, &[&subject.table], "share row exclusive", lock_timeout_ms).await?;
+    apply::take_locks(conn, &[&subject.table], crate::blockers::Mode::ShareRowExclusive, lock_timeout_ms).await?;
     state::expect_before(conn, plan).await?;
     obstacles::expect_none(conn, subject, &table.allow).await?;
     if subject.registered {

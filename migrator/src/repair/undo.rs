@@ -75,7 +75,7 @@ async fn batch(
 ) -> Result<i64, Error> {
     apply::prepare(conn).await?;
     db::execute(conn, RENDERING, "pinning the settings").await?;
-    apply::take_locks(conn, &[&subject.table], "share row exclusive", lock_timeout_ms).await?;
+    apply::take_locks(conn, &[&subject.table], crate::blockers::Mode::ShareRowExclusive, lock_timeout_ms).await?;
     let owner = Owner::of_table(conn, &subject.table).await?;
     own_map(conn, &owner, plan, subject, number).await?;
     let sql = format!(

@@ -137,7 +137,11 @@ impl Render {
         let name = unsafe {
             let base = pg_sys::getBaseType(type_oid);
             let is_system = base.to_u32() < pg_sys::FirstNormalObjectId;
-            CStr::from_ptr(if is_system { pg_sys::format_type_be(base) } else { pg_sys::format_type_be_qualified(base) })
+            CStr::from_ptr(if is_system {
+                pg_sys::format_type_be(base)
+            } else {
+                pg_sys::format_type_be_qualified(base)
+            })
         };
         Some(name.to_bytes().to_vec())
     }

@@ -1,9 +1,12 @@
 //! `install`, `uninstall` and `status`, by running the binary.
 
+mod capture;
 mod connect;
 mod hostile;
 mod install;
+mod kept;
 mod lesser_owner;
+mod sessions;
 mod status;
 mod switch;
 mod uninstall;

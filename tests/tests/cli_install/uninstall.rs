@@ -67,21 +67,6 @@ fn keep_events_leaves_the_table_readable_and_append_only() {
 }
 
 #[test]
-fn kept_events_are_not_taken_over_by_a_new_installation() {
-    let db = installed();
-    capture_users(&db);
-    let run = db.cli("app_owner", &["uninstall", "--keep-events"]).expect(0);
-    let rename = "alter schema domain_events rename to domain_events_kept;";
-    run.saying(rename);
-    db.cli("app_owner", &["install", "--engine", "portable"]).expect_error(1, "42P06").saying(rename);
-    db.cli("app_owner", &["uninstall"]).expect_error(1, "2BP01");
-    db.owner().run(rename);
-    db.cli("app_owner", &["install", "--engine", "portable"]).expect(0);
-    assert_eq!(db.owner().number("select count(*) from domain_events_kept.events"), 4);
-    assert_eq!(db.owner().number("select count(*) from domain_events.events"), 0);
-}
-
-#[test]
 fn kept_events_can_be_dropped_later() {
     let db = installed();
     capture_users(&db);

@@ -74,6 +74,26 @@ fn findings_exit_with_3(db: &Db) {
 
 fn sections_are_selected(db: &Db) {
     lively(db);
+    // --full tells where the time went, section by section and table by table
+    let run = db.cli("app_owner", &["monitor", "--full"]).expect(0);
+    for word in [
+        "Time",
+        "infrastructure",
+        "integrity: every event",
+        "rows of public.users",
+        "performance: streams",
+        "statistics",
+        "all of it",
+    ] {
+        assert!(run.stdout.contains(word), "{word:?} is missing in\n{}", run.stdout);
+    }
+    let document = db.cli("app_owner", &["monitor", "--full", "--format", "json"]).expect(0).json();
+    let timings = document["timings"].as_array().expect("timings");
+    let seconds = |t: &serde_json::Value| t["seconds"].as_f64().expect("seconds");
+    let (whole, parts) = timings.split_last().expect("sections");
+    assert_eq!(whole["section"], "all of it");
+    let sum: f64 = parts.iter().map(seconds).sum();
+    assert!(parts.len() >= 5 && sum <= seconds(whole) + 0.001 && sum > seconds(whole) / 2.0, "{timings:?}");
     let run = db.cli("app_owner", &["monitor", "--check-performance"]).expect(0);
     assert!(run.stdout.contains("Performance") && !run.stdout.contains("Integrity"), "{}", run.stdout);
     let run = db.cli("app_owner", &["monitor", "--stats", "--failures", "--projections"]).expect(0);

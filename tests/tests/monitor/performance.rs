@@ -6,7 +6,7 @@ use crate::{lively, performance, provoke};
 
 engines! {
     a_healthy_store_gives_none, long_busy_and_large_streams, size_and_growth, indexes, vacuum, xids_and_positions,
-    an_old_transaction, thresholds_are_settings,
+    an_old_transaction, thresholds_are_settings, a_bulk_load_bloats_nothing, autovacuum_has_its_turn, events_are_counted,
 }
 
 fn a_healthy_store_gives_none(db: &Db) {
@@ -21,15 +21,18 @@ fn threshold(db: &Db, name: &str, value: &str) {
 
 fn long_busy_and_large_streams(db: &Db) {
     let mut s = db.owner();
-    s.run("select domain_events.append_event('User', '1', 'UserChanged') from generate_series(1, 100)");
+    // a normal day: some hundred events of one stream within an hour
+    s.run("select domain_events.append_event('User', '1', 'UserChanged') from generate_series(1, 500)");
     assert_eq!(performance(&mut s), "");
+    threshold(db, "max_stream_events_per_hour", "500");
     s.run("select domain_events.append_event('User', '1', 'UserChanged')");
     assert_eq!(
         s.table("select code, severity, object, value, threshold from domain_events.check_performance()"),
-        "stream_busy|warning|User 1|101|100"
+        "stream_busy|warning|User 1|501|500"
     );
-    threshold(db, "max_stream_events_per_hour", "10000");
-    s.run("select domain_events.append_event('User', '1', 'UserChanged') from generate_series(102, 1001)");
+    threshold(db, "max_stream_events_per_hour", "null");
+    assert_eq!(performance(&mut s), "");
+    s.run("select domain_events.append_event('User', '1', 'UserChanged') from generate_series(502, 1001)");
     assert_eq!(
         s.table("select code, object, value, threshold from domain_events.check_performance()"),
         "stream_long|User 1|1001|1000"
@@ -197,4 +200,105 @@ fn thresholds_are_settings(db: &Db) {
     let mut r = db.session(&reader);
     r.error("select domain_events.set_threshold('max_stream_events', 1)").expect_code("42501");
     assert_eq!(r.one("select count(*) > 10 from domain_events.thresholds"), "t");
+}
+
+/// Rows that the last analyze has not seen say nothing about how dense an index or a table is.
+fn a_bulk_load_bloats_nothing(db: &Db) {
+    let mut admin = db.admin();
+    for (name, value) in
+        [("min_index_bytes", "100000"), ("max_vacuum_lag", "1000000"), ("max_growth_bytes_per_day", "10000000000")]
+    {
+        threshold(db, name, value);
+    }
+    let load = |from: i64, to: i64| {
+        format!(
+            "insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data, caused_by)
+             select 'Bulk', 'a long name for an aggregate, so that its index is wide ' || i, 1, 'BulkLoaded', '{{\"a\": 1}}', 'me' from generate_series({from}, {to}) i"
+        )
+    };
+    // no analyze at all, one that saw nothing, one that saw a handful, one that saw a part
+    admin.run(&load(1, 10_000));
+    assert_eq!(performance(&mut admin), "", "never analyzed");
+    admin.run(&format!(
+        "{}; truncate domain_events.events; {}; analyze domain_events.events",
+        crate::OPEN,
+        crate::CLOSE
+    ));
+    admin.run(&load(1, 3));
+    admin.run("analyze domain_events.events");
+    admin.run(&load(4, 10_000));
+    assert_eq!(performance(&mut admin), "", "analyzed with three rows");
+    admin.run("analyze domain_events.events");
+    admin.run(&load(10_001, 30_000));
+    assert_eq!(performance(&mut admin), "", "analyzed with a third of the rows");
+    admin.run("vacuum analyze domain_events.events");
+    assert_eq!(performance(&mut admin), "", "analyzed");
+}
+
+/// Rows that came within the last naptimes are no lag; those that autovacuum has had its turn for are.
+fn autovacuum_has_its_turn(db: &Db) {
+    let mut admin = db.admin();
+    let load = |first: i64, age: &str| {
+        format!(
+            "insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type, caused_by, recorded_at)
+             select 'Bulk', i::text, 1, 'BulkLoaded', 'me', clock_timestamp() - interval '{age}' from generate_series({first}, {first} + 3999) i"
+        )
+    };
+    let sent = |db: &Db| {
+        // counters are sent when a session ends, if not before
+        let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
+        while db
+            .admin()
+            .number("select n_ins_since_vacuum from pg_stat_all_tables where relid = 'domain_events.events'::regclass")
+            < 4000
+        {
+            assert!(std::time::Instant::now() < deadline, "the statistics do not come");
+        }
+    };
+    db.admin().run(&load(1, "0"));
+    sent(db);
+    assert_eq!(performance(&mut admin), "", "autovacuum was not here yet");
+    db.admin().run(&format!("{}; delete from domain_events.events; {}", crate::OPEN, crate::CLOSE));
+    db.admin().run("vacuum domain_events.events");
+    db.admin().run(&load(5001, "1 hour"));
+    sent(db);
+    assert_eq!(performance(&mut admin), "vacuum_late");
+    // the table's own settings count
+    admin.run("alter table domain_events.events set (autovacuum_vacuum_insert_threshold = 100000, autovacuum_vacuum_threshold = 100000)");
+    assert_eq!(performance(&mut admin), "");
+    admin.run("alter table domain_events.events set (autovacuum_vacuum_insert_threshold = -1)");
+    assert_eq!(performance(&mut admin), "");
+}
+
+/// Positions that were drawn in vain are no events, however many they are.
+fn events_are_counted(db: &Db) {
+    let mut admin = db.admin();
+    admin.run(
+        "select domain_events.append_event('A', g::text, 'Made') from generate_series(1, 30) g;
+               select setval('domain_events.events_global_position_seq', 2500000)",
+    );
+    let metric = |s: &mut domain_events_tests::Session, name: &str| {
+        s.table(&format!("select value, labels ->> 'estimated' from domain_events.stats() where metric = '{name}' and coalesce(labels ->> 'window', '24h') = '24h'"))
+    };
+    for name in ["events", "events_recent", "aggregate_events_saved_total"] {
+        assert_eq!(metric(&mut admin, name), "30|false", "{name}");
+    }
+    // whole blocks that the integrity check has counted, and what came since, also where a table is said to be large
+    admin.run("insert into domain_events.integrity_blocks (block, last_position, events, lost) values (0, 100000, 30, 0), (1, 200000, 0, 0);
+               select domain_events.append_event('A', g::text, 'Changed') from generate_series(1, 12) g;
+               update pg_class set reltuples = 5000000, relpages = 100000 where oid = 'domain_events.events'::regclass;
+               select setval('domain_events.events_global_position_seq', 2500100)");
+    let bound = metric(&mut admin, "events_recent");
+    let (value, estimated) = bound.split_once('|').expect("two columns");
+    assert!(
+        estimated == "true" && value.parse::<i64>().expect("a number") >= 42,
+        "a bound, and said to be one: {bound}"
+    );
+    admin.run(
+        "insert into domain_events.integrity_blocks (block, last_position, events, lost)
+               select b, (b + 1) * 100000, 0, 0 from generate_series(2, 23) b",
+    );
+    for name in ["events", "events_recent", "aggregate_events_saved_total"] {
+        assert_eq!(metric(&mut admin, name), "42|false", "{name}");
+    }
 }

@@ -378,14 +378,21 @@ fn what_cannot_be_adopted_is_refused(db: &Db) {
                create trigger tell after insert on domain_events for each row execute function tell()");
     refused("tell").saying("search_path");
     owner.run("drop trigger tell on domain_events");
-    // data that has gaps
-    owner.run("insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data) values ('User', '2', 5, 'X', '{}')");
+    // data that has gaps: refused when it is planned, and when it came after the plan
+    let plan = || legacy.cli(&["plan", "--out", legacy.file(), "--adopt"]);
+    let gap = "insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data) values ('User', '2', 5, 'X', '{}')";
+    owner.run(gap);
+    plan().expect_error(1, "55000").saying("(User, 2)").saying("repair");
+    assert!(!legacy.plan.exists(), "a plan that apply would refuse was written");
+    owner.run("delete from domain_events where aggregate_version = 5");
     legacy.plan(&["--adopt"]);
+    owner.run(gap);
     legacy.apply().expect_error(1, "55000").saying("(User, 2)").saying("repair");
     owner.run("delete from domain_events where aggregate_version = 5");
     // another event in the same place
     owner.run("select domain_events.append_event('User', '4', 'UserRenamed')");
     legacy.apply().expect_error(1, "23505").saying("(User, 4)");
+    plan().expect_error(1, "23505").saying("(User, 4)");
     assert_eq!(owner.number("select count(*) from domain_events.adoptions"), 0);
     assert_eq!(
         owner.one("select relkind from pg_class where oid = 'domain_events'::regclass"),

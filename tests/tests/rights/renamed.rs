@@ -91,11 +91,11 @@ fn a_table_that_becomes_a_view_is_not_read(db: &Db) {
     let mut lock = db.session(&owner);
     lock.run("begin; lock table a.t1 in access exclusive mode");
     let run = blocked(db, &["repair", path, "--dry-run"], || {
-        o.run(&format!(
+        o.run(
             "set lock_timeout = '5s'; drop table a.t2;
              create view a.t2 as select 1::bigint as id, 'X'::text as aggregate_type, '1'::text as aggregate_id, 1 as aggregate_version, 'E'::text as event_type, null::jsonb as event_data
                where a.spy('the new view') = 1"
-        ));
+        );
         lock.run("commit");
     });
     std::fs::remove_file(&file).ok();
