@@ -125,13 +125,12 @@ struct Borrowed {
 
 impl Borrowed {
     async fn lend(conn: &mut PgConnection, owner: &Owner, object: &str) -> Result<Self, Error> {
-        let name = object.split('(').next().unwrap_or(object);
         let missing: Vec<(String, String)> = sqlx::query_as(
             "select pg_catalog.quote_ident(n.nspname), w.needed from pg_catalog.pg_namespace n \
               cross join pg_catalog.unnest(array['create', 'usage']) as w(needed) \
-              where n.nspname = (pg_catalog.parse_ident($1))[1] and not pg_catalog.has_schema_privilege($2::bigint::oid, n.oid, w.needed)",
+              where n.nspname = (pg_catalog.parse_ident($1, false))[1] and not pg_catalog.has_schema_privilege($2::bigint::oid, n.oid, w.needed)",
         )
-        .bind(name)
+        .bind(object)
         .bind(owner.oid())
         .fetch_all(&mut *conn)
         .await

@@ -7,6 +7,7 @@ use crate::as_owner::{self, Owner};
 use crate::db::{self, quote_ident, quote_literal};
 use crate::error::{Doing, Error};
 use crate::judge::plpgsql::replace_source;
+use crate::source::types::quoted;
 use crate::source::{Catalogue, Function, Relation};
 
 /// A schema with copies.
@@ -110,7 +111,9 @@ impl Scratch<'_> {
         as_owner::staged(conn, &owner, &text).await.doing(&doing)?;
         let own = function.search_path.as_deref().unwrap_or(self.path);
         let path: Vec<String> = std::iter::once(&self.schema).chain(own).map(|s| quote_ident(s)).collect();
-        let (_, arguments) = function.identity.split_once('(').unwrap_or(("", ")"));
+        // behind the name, which may hold a parenthesis itself
+        let name = format!("{}.{}(", quoted(&function.schema), quoted(&function.name));
+        let arguments = function.identity.strip_prefix(&name).unwrap_or(")");
         let sql = format!(
             "alter routine {}.{}({arguments} set search_path = {}",
             quote_ident(&self.schema),
