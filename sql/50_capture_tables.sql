@@ -71,7 +71,7 @@ comment on table domain_events.capture_columns is 'Every column of every capture
 comment on column domain_events.capture_columns.rule_id is 'What a publication of all tables tells the row by: attnum may be null';
 comment on constraint capture_columns_pkey on domain_events.capture_columns is 'Rules are numbered';
 comment on column domain_events.capture_columns.capture_id is 'The capture';
-comment on column domain_events.capture_columns.attnum is 'Attribute number: follows a rename; null when the column is gone and only its redaction rule is left';
+comment on column domain_events.capture_columns.attnum is 'Attribute number: follows a rename; null when the column is gone and only its rule is left';
 comment on column domain_events.capture_columns.column_name is 'Name; follows the column after a dump and restore, which changes attribute numbers';
 comment on column domain_events.capture_columns.identity_position is '1, 2 ... within the aggregate id; null when not part of it';
 comment on column domain_events.capture_columns.captured is 'False when excluded: its changes make no event';

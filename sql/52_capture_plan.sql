@@ -133,7 +133,10 @@ comment on function domain_events._has_image_equality(oid, oid) is 'True when eq
 
 -- The table's columns as they are now, with the rules they carry. In the same table the attribute number decides (it follows a
 -- rename), after a restore the name (numbers are dealt anew there). A redaction rule without a column keeps its row, with a
--- null attnum: its data may now be anywhere. So does a column of the aggregate id: without it there is no id.
+-- null attnum: its data may now be anywhere. So does a column of the aggregate id: without it there is no id. An excluded column
+-- that is dropped leaves its name behind: one that is added under it is excluded, too.
+-- After a restore nobody knows what the names stood for when they were last looked at, unless the columns are still the same in
+-- the same order, with others behind them at most. Else every rule that hides a column also counts as one without a column.
 -- Virtual generated columns (18) are none: they are stored nowhere and computed when read, so triggers see null in their place.
 create function domain_events._live_columns(capture_id int)
 returns table (attnum int2, column_name name, type oid, identity_position int, captured boolean, redacted boolean, is_generated boolean,
@@ -148,19 +151,35 @@ as $$
            domain_events._has_image_equality(a.atttypid, a.attcollation) as has_image_equality, case when config.same_table then a.attnum::text else a.attname::text end as key
       from config join pg_attribute a on a.attrelid = config.relation and a.attnum > 0 and not a.attisdropped and a.attgenerated <> 'v'
   ), known as (
-    select k.*, case when config.same_table then k.attnum::text else k.column_name::text end as key
+    select k.*, case when config.same_table then k.attnum::text
+                     when row_number() over (partition by k.column_name order by k.attnum nulls last, k.redacted desc) = 1 then k.column_name::text end as key
       from config join domain_events.capture_columns k on k.capture_id = config.capture_id
+  ), excluded as (
+    select k.column_name from config cross join known k
+     where not k.captured and not k.redacted and k.identity_position is null and not config.include_only
+       and not exists (select from live where live.key = k.key)
   )
   select live.attnum, coalesce(live.attname, known.column_name), live.atttypid, known.identity_position,
-         coalesce(known.captured, not config.include_only), coalesce(known.redacted, false), live.is_generated,
-         live.has_image_equality
+         coalesce(known.captured, not config.include_only and live.attname not in (select x.column_name from excluded x)),
+         coalesce(known.redacted, false), live.is_generated, live.has_image_equality
     from config
     cross join (live full join known on live.key = known.key)
    where live.attnum is not null or known.redacted or known.identity_position is not null
+      or known.column_name in (select x.column_name from excluded x) and known.column_name not in (select l.attname from live l)
+  union all
+  select null, known.column_name, null, null, false, true, null, null
+    from config cross join known
+   where not config.same_table and known.attnum is not null and known.identity_position is null and (known.redacted or not known.captured)
+     and (array(select k.column_name::text from known k where k.attnum is not null order by k.attnum)
+          is distinct from array(select l.attname::text from live l order by l.attnum
+                                  limit (select count(*) from known k where k.attnum is not null))
+          -- A type of a user has another OID after a restore.
+          or exists (select from live l join known k on k.attnum is not null and k.column_name = l.attname
+                      where l.atttypid < 16384 and l.attname || l.atttypid::text <> all (config.columns_seen)))
 $$;
 
 comment on function domain_events._live_columns(int) is
-  'The present columns of a captured table with the rules they carry, and what lost its column: redaction rules and parts of the aggregate id';
+  'The present columns of a captured table with the rules they carry, and what lost its column: redaction rules, parts of the aggregate id and names that are excluded';
 
 create function domain_events._sync_columns(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp

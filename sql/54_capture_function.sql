@@ -522,6 +522,7 @@ begin
   if (select c.state from domain_events.capture_config c where c.capture_id = id) = 'paused' then
     return null;
   end if;
+  perform domain_events._check_secret_ids(id);
   if pg_try_advisory_xact_lock(domain_events._stream_key('domain_events.Capture', id::text)) then
     perform domain_events._follow_columns(id);
     if not exists (select from domain_events.capture_partitions k where k.capture_id = id and k.relation = _refresh_capture.relation)

@@ -51,12 +51,17 @@ begin
   end if;
   for one in select jsonb_array_elements(rows) loop
     relation := (one ->> 'relation')::oid;
-    if jsonb_typeof(one -> 'data') is distinct from 'object'
-       or relation <> target and config.relation::oid <> all (domain_events._with_ancestors(relation)) then
+    if jsonb_typeof(one -> 'data') is distinct from 'object' or coalesce(jsonb_typeof(one -> 'id'), 'null') not in ('string', 'null')
+       or (relation = target or config.relation::oid = any (domain_events._with_ancestors(relation))) is not true
+       or exists (select from jsonb_object_keys(one -> 'data') as d
+                   where not exists (select from domain_events.capture_columns k
+                                      where k.capture_id = config.capture_id and k.captured and k.attnum is not null and k.column_name = d))
+       or pg_column_size(one -> 'data') > domain_events._small(300000000)
+          and domain_events._too_large(one -> 'data', 'jsonb', 300000000) is not null then
       raise exception 'a row of % is none of it', target
         using errcode = '22023', hint = 'Call domain_events.baseline_capture().';
     end if;
-    perform domain_events._write_event(config.aggregate_type, one ->> 'id',
+    perform domain_events._write_event(config.aggregate_type, domain_events._short_id(one ->> 'id'),
       domain_events._event_type(config.aggregate_type, config.event_name_style, 'Baselined'), null,
       jsonb_build_object('new_values', one -> 'data'),
       '{"complete": true, "baseline": true}'

@@ -227,6 +227,30 @@ $$;
 
 comment on function domain_events._present_partitions(int) is 'The partitions a captured table has now, at every level';
 
+create function domain_events._check_secret_ids(capture_id int) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  secret record;
+begin
+  select k.column_name, ended.relation as partition, winner.relation as root into secret
+    from domain_events.capture_config winner
+   cross join lateral pg_partition_tree(winner.relation) as t
+    join domain_events.capture_config ended on ended.relation = t.relid and ended.capture_id <> winner.capture_id
+    join domain_events.capture_columns k on k.capture_id = winner.capture_id and k.identity_position is not null
+    join domain_events.capture_columns r on r.capture_id = ended.capture_id and r.column_name = k.column_name
+   where winner.capture_id = _check_secret_ids.capture_id and r.identity_position is null and (r.redacted or not r.captured)
+   limit 1;
+  if found then
+    raise exception 'column "%" is part of the aggregate id of %, and is redacted or excluded in its partition %', secret.column_name, secret.root, secret.partition
+      using errcode = '42P16', detail = 'The id of every event would show its value.',
+            hint = format('Detach the partition, or capture %s by another aggregate_id; where the values may be shown, end the capture of the partition first: domain_events.disable_capture(%L).', secret.root, secret.partition::text);
+  end if;
+end
+$$;
+
+comment on function domain_events._check_secret_ids(int) is 'Raises 42P16 where a captured table would take a partition over whose secret column is in its aggregate id';
+
 -- A captured table has become a partition of a captured table: one of them tells its rows, the outermost. Where they have the same
 -- type, the streams go on; else they end here and go on as streams of the other type.
 create function domain_events._take_over(capture_id int) returns void
@@ -238,16 +262,22 @@ declare
   newly_redacted name[];
 begin
   select * into strict winner from domain_events.capture_config c where c.capture_id = _take_over.capture_id;
+  perform domain_events._follow_columns(c.capture_id)
+     from domain_events.capture_config c join pg_partition_tree(winner.relation) as t on t.relid = c.relation
+    where c.capture_id <> winner.capture_id;
+  perform domain_events._check_secret_ids(winner.capture_id);
   for ended in
     select c.* from domain_events.capture_config c join pg_partition_tree(winner.relation) as t on t.relid = c.relation
      where c.capture_id <> winner.capture_id order by c.capture_id
   loop
-    -- What was secret stays secret; the columns of a partition have the names that they have above.
+    -- What was secret stays secret; the columns of a partition have the names that they have above. What was excluded there is
+    -- redacted: in the other partitions its changes are still told.
     with kept as (
       update domain_events.capture_columns k set redacted = true
        where k.capture_id = winner.capture_id and not k.redacted and k.captured and k.identity_position is null and k.attnum is not null
          and exists (select from domain_events.capture_columns r
-                      where r.capture_id = ended.capture_id and r.redacted and r.column_name = k.column_name)
+                      where r.capture_id = ended.capture_id and (r.redacted or not r.captured) and r.identity_position is null
+                        and (r.column_name = k.column_name or r.redacted and r.attnum is null))
       returning k.column_name
     )
     select array_agg(k.column_name order by k.column_name) into newly_redacted from kept as k;

@@ -10,7 +10,7 @@ as $$
     from domain_events.capture_config c
     join domain_events.capture_columns k on k.capture_id = c.capture_id and k.redacted
     join pg_class r on r.oid = c.relation
-   where not exists (
+   where k.attnum is null or not exists (
      select from pg_attribute a
       where a.attrelid = c.relation and a.attnum > 0 and not a.attisdropped and a.attgenerated <> 'v'
         and case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid

@@ -20,6 +20,7 @@ mod partitions;
 mod renames;
 mod restored;
 mod rewrite;
+mod secrets;
 mod security;
 mod settings;
 mod shapes;
