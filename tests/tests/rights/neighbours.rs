@@ -136,7 +136,7 @@ fn a_capture_that_cannot_follow_holds_nobody(db: &Db) {
     if follows {
         near.error("create table more partition of p for values from (10) to (20)").expect_code("42710");
     }
-    near.run(&format!("drop trigger {trigger} on part; create table more partition of p for values from (10) to (20); select domain_events.follow_partitions('near.p')"));
+    near.run(&format!("alter trigger {trigger} on part rename to elsewhere; create table more partition of p for values from (10) to (20); select domain_events.follow_partitions('near.p')"));
     near.run("insert into p values (1), (11)");
     db.check_versions();
 }
@@ -186,7 +186,9 @@ fn the_way_identifiers_are_written_is_no_way_in(db: &Db) {
             "drop function domain_events._follow_ddl() cascade",
             "drop trigger \" domain_events_capture\" on rows",
         ] {
-            owner.error(statement).expect_code("23001");
+            // what belongs to an extension is not dropped alone in any case
+            let refused = owner.error(statement);
+            assert!(["23001", "2BP01"].contains(&refused.code.as_str()), "{statement}: {refused}");
         }
     }
     owner.run("alter table rows rename to \"Rows\"; insert into \"Rows\" values (2, 'b'); select domain_events.disable_capture('\"Rows\"')");
