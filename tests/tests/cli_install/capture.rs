@@ -208,6 +208,14 @@ fn a_superuser_acts_as_the_owner(db: &Db) {
         db.name
     ));
     let cli = |args: &[&str]| db.cli("postgres", args);
+    cli(&["capture", "list"]).expect(0);
+    if db.engine == Engine::Portable {
+        // where the store is a lesser role's, it is that role's functions that a superuser would run
+        for verb in ["enable", "pause", "resume", "disable"] {
+            cli(&["capture", verb, "own.things"]).expect_error(1, "42501").saying("app_owner");
+        }
+        return;
+    }
     cli(&["capture", "enable", "own.things", "--baseline", "now"])
         .expect_error(1, "42501")
         .saying("domain_events_admin");

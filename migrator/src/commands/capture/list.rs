@@ -5,13 +5,16 @@ use sqlx::PgConnection;
 
 use super::Target;
 use crate::Context;
+use crate::as_owner;
 use crate::cli::CaptureListArgs;
 use crate::db;
 use crate::error::{Error, Exit};
+use crate::store;
 
 pub async fn run(args: &CaptureListArgs, conn: &mut PgConnection, ctx: &Context) -> Result<Exit, Error> {
-    db::begin_read_only(conn).await?;
+    as_owner::begin_read_only(conn, &[]).await?;
     db::pin_settings(conn).await?;
+    store::inspect(conn).await?.check_usable()?;
     let table = match &args.table {
         Some(name) => Some(Target::find(conn, name).await?.name),
         None => None,

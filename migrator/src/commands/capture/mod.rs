@@ -24,6 +24,10 @@ const REGISTRY: (&str, Mode) = ("domain_events.capture_config", Mode::ShareRowEx
 /// Runs the verb.
 pub async fn run(args: &CaptureArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
+    if let CaptureAction::List(args) = &args.action {
+        return list::run(args, &mut conn, ctx).await;
+    }
+    as_owner::expect_own_store(&mut conn, "capture").await?;
     store::inspect(&mut conn).await?.check_usable()?;
     match &args.action {
         CaptureAction::Enable(args) => enable::run(args, &mut conn, ctx).await,
@@ -140,8 +144,7 @@ async fn owner(conn: &mut PgConnection, table: &str) -> Result<Owner, Error> {
 
 /// Captures as the store knows them: of one table, or all.
 async fn captures(conn: &mut PgConnection, table: Option<&str>) -> Result<Vec<Value>, Error> {
-    let rows: Vec<String> = sqlx::query_scalar(
-        "select pg_catalog.jsonb_build_object('table', \
+    let sql = "select pg_catalog.jsonb_build_object('table', \
                   case when r.oid is null then c.target::oid::text else pg_catalog.format('%I.%I', n.nspname, r.relname) end, \
                   'aggregate_type', c.aggregate_type, 'aggregate_id', c.aggregate_id, 'include', c.include, 'exclude', c.exclude, \
                   'redact', c.redact, 'event_types', c.event_types, 'event_name_style', c.event_name_style, 'payload', c.payload, \
@@ -150,13 +153,9 @@ async fn captures(conn: &mut PgConnection, table: Option<&str>) -> Result<Vec<Va
                   'pending_failures', c.pending_failures)::text \
            from domain_events.captures c \
            left join pg_catalog.pg_class r on r.oid = c.target left join pg_catalog.pg_namespace n on n.oid = r.relnamespace \
-          where $1::text is null or c.target = pg_catalog.to_regclass($1) order by 1",
-    )
-    .bind(table)
-    .fetch_all(conn)
-    .await
-    .doing("reading the captures")?;
-    rows.iter().map(|row| serde_json::from_str(row).map_err(|e| Error::json("a capture", e))).collect()
+          where $1::text is null or c.target = pg_catalog.to_regclass($1) order by 1";
+    let rows: Vec<(String,)> = as_owner::ask_store(conn, sql, "capture text", &[table], "reading the captures").await?;
+    rows.iter().map(|(row,)| serde_json::from_str(row).map_err(|e| Error::json("a capture", e))).collect()
 }
 
 async fn state(conn: &mut PgConnection, target: &Target) -> Result<Option<String>, Error> {
