@@ -121,7 +121,7 @@ fn names_that_are_taken_are_refused(db: &Db) {
     db.admin().run("create table users (id int)");
     let from = world.legacy.url();
     world.import(db, &from, &["--tables", "users"]).expect_error(1, "42P07").saying("--schema");
-    db.admin().run("create schema legacy");
+    db.admin().run("create schema legacy; grant all on schema legacy to public");
     world.import(db, &from, &["--tables", "users", "--schema", "legacy"]).expect(0);
     assert_eq!(db.admin().one("select count(*) from legacy.users"), "5");
     // again: it is there already, and nothing is doubled
