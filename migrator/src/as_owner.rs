@@ -294,7 +294,7 @@ where
 {
     let owner = Owner::of_store(conn).await?;
     if !owner.is_other() {
-        return plainly(conn, sql, arguments, doing).await;
+        return plainly(conn, sql, given(arguments), doing).await;
     }
     rows(conn, &owner, &typed(sql, columns), columns, arguments, doing).await
 }
@@ -312,13 +312,7 @@ where
 {
     let owner = Owner::of_store(conn).await?;
     if !owner.is_other() {
-        let query = sqlx::query_as(sql).persistent(false);
-        return arguments
-            .iter()
-            .fold(query, |query, argument| query.bind(*argument))
-            .fetch_all(conn)
-            .await
-            .doing(doing);
+        return plainly(conn, sql, arguments.iter().copied(), doing).await;
     }
     let sql = with_arguments(&typed(sql, columns), arguments);
     in_transaction(conn, "rollback", async |conn| rows(conn, &owner, &sql, columns, &[], doing).await).await
@@ -433,7 +427,7 @@ pub async fn rows<T>(
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    let Some(other) = &owner.other else { return plainly(conn, sql, arguments, doing).await };
+    let Some(other) = &owner.other else { return plainly(conn, sql, given(arguments), doing).await };
     let savepoint = "savepoint domain_events_rows";
     // a function of the owner's that runs with the owner's rights is none of anybody else's, whatever its text
     let there: bool = sqlx::query_scalar(
@@ -481,12 +475,21 @@ where
         .doing(doing)
 }
 
-async fn plainly<T>(conn: &mut PgConnection, sql: &str, arguments: &[&str], doing: &str) -> Result<Vec<T>, Error>
+async fn plainly<'a, T>(
+    conn: &mut PgConnection,
+    sql: &'a str,
+    arguments: impl Iterator<Item = Option<&'a str>>,
+    doing: &str,
+) -> Result<Vec<T>, Error>
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
     let query = sqlx::query_as(sql).persistent(false);
-    arguments.iter().fold(query, |query, argument| query.bind(*argument)).fetch_all(conn).await.doing(doing)
+    arguments.fold(query, |query, argument| query.bind(argument)).fetch_all(conn).await.doing(doing)
+}
+
+fn given<'a>(arguments: &'a [&'a str]) -> impl Iterator<Item = Option<&'a str>> {
+    arguments.iter().map(|argument| Some(*argument))
 }
 
 /// The only row of [`rows`].

@@ -47,3 +47,16 @@ macro_rules! engines {
         }
     };
 }
+
+/// The same where the store is a superuser's on both engines.
+#[macro_export]
+macro_rules! superuser_engines {
+    ($($name:ident),+ $(,)?) => {
+        mod portable {
+            $(#[test] fn $name() { super::$name(&$crate::Db::new($crate::Engine::PortableSuper)) })+
+        }
+        mod native {
+            $(#[test] fn $name() { super::$name(&$crate::Db::new($crate::Engine::Native)) })+
+        }
+    };
+}

@@ -3,7 +3,7 @@
 
 use std::path::PathBuf;
 
-use domain_events_tests::{Db, Engine, Run};
+use domain_events_tests::{Db, Run, superuser_engines};
 
 use crate::Legacy;
 
@@ -297,17 +297,7 @@ fn an_owner_without_rights_on_the_schema_is_acted_for(db: &Db) {
     assert_eq!(db.admin().one(&lent), "f", "the right to make something in the schema is taken back");
 }
 
-macro_rules! as_superuser {
-    ($($name:ident),+ $(,)?) => {
-        mod portable {
-            $(#[test] fn $name() { super::$name(&super::Db::new(super::Engine::PortableSuper)) })+
-        }
-        mod native {
-            $(#[test] fn $name() { super::$name(&super::Db::new(super::Engine::Native)) })+
-        }
-    };
-}
-as_superuser! { every_verb_acts_as_the_owner, what_is_made_for_a_table_is_its_owners,
+superuser_engines! { every_verb_acts_as_the_owner, what_is_made_for_a_table_is_its_owners,
 an_owner_without_rights_on_the_schema_is_acted_for, a_superuser_ports_as_the_owner_does }
 
 /// The same plans by a superuser: the same comes out, to the byte.

@@ -5,25 +5,11 @@
 
 use std::path::PathBuf;
 
-use domain_events_tests::{Db, Engine, Run};
+use domain_events_tests::{Db, Run, superuser_engines};
 
 use crate::hostile::watch_calls;
 
-mod portable {
-    use super::{Db, Engine};
-    #[test]
-    fn no_name_is_run() {
-        super::no_name_is_run(&Db::new(Engine::PortableSuper));
-    }
-}
-
-mod native {
-    use super::{Db, Engine};
-    #[test]
-    fn no_name_is_run() {
-        super::no_name_is_run(&Db::new(Engine::Native));
-    }
-}
+superuser_engines! { no_name_is_run }
 
 /// Names, none longer than the server keeps; `w.e()` tells who runs it.
 pub(super) fn names() -> Vec<String> {

@@ -5,31 +5,9 @@ use std::process::{Child, Stdio};
 use std::thread::sleep;
 use std::time::Duration;
 
-use domain_events_tests::{Db, Engine, Run, Session};
+use domain_events_tests::{Db, Run, Session, superuser_engines};
 
-mod portable {
-    use super::{Db, Engine};
-    #[test]
-    fn a_table_that_becomes_a_view_is_not_read() {
-        super::a_table_that_becomes_a_view_is_not_read(&Db::new(Engine::PortableSuper));
-    }
-    #[test]
-    fn a_captured_table_that_is_renamed_is_told() {
-        super::a_captured_table_that_is_renamed_is_told(&Db::new(Engine::PortableSuper));
-    }
-}
-
-mod native {
-    use super::{Db, Engine};
-    #[test]
-    fn a_table_that_becomes_a_view_is_not_read() {
-        super::a_table_that_becomes_a_view_is_not_read(&Db::new(Engine::Native));
-    }
-    #[test]
-    fn a_captured_table_that_is_renamed_is_told() {
-        super::a_captured_table_that_is_renamed_is_told(&Db::new(Engine::Native));
-    }
-}
+superuser_engines! { a_table_that_becomes_a_view_is_not_read, a_captured_table_that_is_renamed_is_told }
 
 /// An owner with code that is called by whoever reads what is theirs.
 fn owner(db: &Db) -> (String, Session) {

@@ -5,38 +5,12 @@
 
 use std::path::{Path, PathBuf};
 
-use domain_events_tests::{Db, Engine, Run, Session};
+use domain_events_tests::{Db, Engine, Run, Session, superuser_engines};
 
 use crate::hostile::{Random, as_role, expect_no_foreign_call, first_seed, number, plant, table, tried, watch_calls};
 use crate::names::{names, tell_who_runs};
 
-mod portable {
-    use super::{Db, Engine};
-    #[test]
-    fn no_verb_runs_foreign_code() {
-        super::no_verb_runs_foreign_code(&Db::new(Engine::PortableSuper));
-    }
-    #[test]
-    fn a_plan_that_a_lesser_role_wrote_is_not_run() {
-        super::a_plan_that_a_lesser_role_wrote_is_not_run(&Db::new(Engine::PortableSuper));
-    }
-    #[test]
-    fn the_owner_of_a_store_plans_for_no_superuser() {
-        super::the_owner_of_a_store_plans_for_no_superuser(&Db::new(Engine::Portable));
-    }
-}
-
-mod native {
-    use super::{Db, Engine};
-    #[test]
-    fn no_verb_runs_foreign_code() {
-        super::no_verb_runs_foreign_code(&Db::new(Engine::Native));
-    }
-    #[test]
-    fn a_plan_that_a_lesser_role_wrote_is_not_run() {
-        super::a_plan_that_a_lesser_role_wrote_is_not_run(&Db::new(Engine::Native));
-    }
-}
+superuser_engines! { no_verb_runs_foreign_code, a_plan_that_a_lesser_role_wrote_is_not_run }
 
 /// Files of one test, gone with the value.
 struct Files(PathBuf);
@@ -373,7 +347,9 @@ fn a_plan_that_a_lesser_role_wrote_is_not_run(db: &Db) {
 }
 
 /// The owner of a store can write what a superuser is said to have applied.
-fn the_owner_of_a_store_plans_for_no_superuser(db: &Db) {
+#[test]
+fn the_owner_of_a_store_plans_for_no_superuser() {
+    let db = &Db::new(Engine::Portable);
     let files = Files::new(db);
     let (plan, _) = journal_with(db, &files, "app_owner");
     let mut owner = db.owner();

@@ -18,7 +18,7 @@ use crate::db::{self, quote_literal};
 use crate::error::{Doing, Error, Exit};
 use crate::store;
 
-/// What registers captures one at a time; who holds it is named too.
+/// Written by whoever registers a capture, which one does at a time; who does it is named too.
 const REGISTRY: (&str, Mode) = ("domain_events.capture_config", Mode::ShareRowExclusive);
 
 /// Runs the verb.
