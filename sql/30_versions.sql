@@ -20,8 +20,8 @@
 
 -- Anybody may take any advisory lock, so the keys have a secret of this installation in them. It is the value of a sequence that
 -- nobody is granted to read: a function's text is public, and looking into a table would cost 2 us more per event. It is no
--- more than a hurdle, for whoever sees a key in pg_locks while it is held can take it afterwards: that is why nobody ever waits
--- longer for such a lock than `_await_lock()` does.
+-- more than a hurdle, for whoever sees a key in pg_locks while it is held can take it afterwards: that is why such a
+-- lock is only waited for while a writer has it, see _await_stream().
 create sequence domain_events.lock_salt as bigint minvalue -9223372036854775808;
 
 comment on sequence domain_events.lock_salt is 'A secret number, different in every installation, that the keys of advisory locks are made with';
@@ -47,15 +47,14 @@ $$;
 
 comment on function domain_events._stream_key(text, text) is 'The advisory lock key of a stream';
 
--- In line with the others that wait for the lock, but not for ever: it may be held by somebody who has no right to hold back
--- writers. Who has waited in vain queues for the stream's row of stream_locks instead, which only the store can lock, and then
--- waits at the unique key for the transaction that is really writing.
-create function domain_events._await_lock(key bigint, is_kept boolean) returns boolean
+-- In line with the others that wait for the lock, but not for ever.
+create function domain_events._await_lock(key bigint, is_kept boolean, patience interval) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '250ms'
 as $$
 declare
   signal text;
 begin
+  perform set_config('lock_timeout', greatest(extract(epoch from patience) * 1000, 1)::int::text, true);
   begin
     perform pg_advisory_xact_lock(key);
     if not is_kept then
@@ -74,8 +73,63 @@ begin
 end
 $$;
 
-comment on function domain_events._await_lock(bigint, boolean) is
-  'Waits up to 250 ms for an advisory lock and keeps it until the transaction ends, if that is wanted; false when it was in vain';
+comment on function domain_events._await_lock(bigint, boolean, interval) is
+  'Waits for an advisory lock and keeps it until the transaction ends, if that is wanted; false when the patience was in vain';
+
+-- The lock table tells who has a key and whether the same transaction writes events, prepared ones too.
+create function domain_events._is_held_by_writer(key bigint) returns boolean
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$
+  with locks as materialized (
+    select * from pg_locks l where l.database = (select d.oid from pg_database d where d.datname = current_database())
+  )
+  select exists (
+    select from locks h join locks w using (virtualtransaction)
+     where h.locktype = 'advisory' and h.granted and h.objsubid = 1
+       and (h.classid::bigint << 32) | h.objid::bigint = _is_held_by_writer.key
+       and w.locktype = 'relation' and w.relation = 'domain_events.events'::regclass and w.mode = 'RowExclusiveLock')
+$$;
+
+comment on function domain_events._is_held_by_writer(bigint) is 'Whether who holds this advisory lock writes events in the same transaction';
+
+-- A writer is waited for in line, however long it takes: whoever went on without the lock could be promised a version that the next
+-- in line, who has the lock, then writes. The key may also be held by somebody who has no right to hold back writers, and holds no
+-- lock on the table of events either: who has waited for that in vain, twice, since a writer takes its two locks one after the
+-- other, queues for the stream's row of stream_locks instead, which only the store can lock, and then waits at the unique key for the
+-- transaction that is really writing. Waiting longer than deadlock_timeout is what lets a deadlock be found.
+create function domain_events._await_stream(aggregate_type text, aggregate_id text, is_kept boolean) returns boolean
+language plpgsql volatile
+as $$
+declare
+  key bigint := domain_events._stream_key(aggregate_type, aggregate_id);
+  began timestamptz := clock_timestamp();
+  own_limit interval := nullif(current_setting('lock_timeout')::interval, '0');
+  patience interval := '250 ms';
+  in_vain int := 0;
+begin
+  loop
+    if domain_events._await_lock(key, is_kept, least(patience, own_limit - (clock_timestamp() - began))) then
+      return true;
+    elsif domain_events._is_held_by_writer(key) then
+      if clock_timestamp() - began >= own_limit then
+        raise exception 'canceling statement due to lock timeout'
+          using errcode = '55P03', detail = format('Another transaction writes stream (%s, %s).', aggregate_type, aggregate_id),
+                hint = 'Repeat the transaction, or raise lock_timeout.';
+      end if;
+      in_vain := 0;
+      patience := greatest('2 s', 2 * current_setting('deadlock_timeout')::interval);
+    elsif in_vain > 0 then
+      return false;
+    else
+      in_vain := 1;
+      patience := '250 ms';
+    end if;
+  end loop;
+end
+$$;
+
+comment on function domain_events._await_stream(text, text, boolean) is
+  'Waits for the lock of a stream; false when somebody has it who writes no events';
 
 -- The number of kept locks is a setting of the transaction, rolled back with the savepoint that took them. Anybody may set it,
 -- to anything: what is no small number counts as 0, four characters as enough; either way the key decides.
@@ -92,7 +146,7 @@ begin
   end if;
   perform set_config('domain_events._kept_locks', (kept + 1)::text, true);
   if not pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id))
-     and not domain_events._await_lock(domain_events._stream_key(aggregate_type, aggregate_id), true) then
+     and not domain_events._await_stream(aggregate_type, aggregate_id, true) then
     perform domain_events._queue(aggregate_type, aggregate_id);
   end if;
   return true;
@@ -114,12 +168,17 @@ create function domain_events._wait_briefly(aggregate_type text, aggregate_id te
 language plpgsql volatile
 as $$
 begin
-  perform domain_events._await_lock(domain_events._stream_key(aggregate_type, aggregate_id), false);
-  return pg_try_advisory_lock(domain_events._stream_key(aggregate_type, aggregate_id));
+  -- Whoever is quicker when it is free is a writer, and waited for again.
+  while domain_events._await_stream(aggregate_type, aggregate_id, false) loop
+    if pg_try_advisory_lock(domain_events._stream_key(aggregate_type, aggregate_id)) then
+      return true;
+    end if;
+  end loop;
+  return false;
 end
 $$;
 
-comment on function domain_events._wait_briefly(text, text) is '_lock_briefly() once nobody else seems to hold the stream; false when somebody does all the same: then _queue()';
+comment on function domain_events._wait_briefly(text, text) is '_lock_briefly() once no writer holds the stream any more; false when somebody else has its lock: then _queue()';
 
 -- The row is locked, and not written, where it is there already.
 create function domain_events._queue(aggregate_type text, aggregate_id text) returns void
@@ -271,40 +330,46 @@ comment on function domain_events._raise_contended(text, text) is
 -- raises 40001. Only an INSERT meets such rows. This one stores nothing: its event_id is that of a stored event, whose key PostgreSQL
 -- looks at after that of the version, as keys are looked at in the order of their OIDs. So there is no dead row, no number drawn from a
 -- sequence and no subtransaction. Position 0 is never drawn.
-create function domain_events._is_taken(aggregate_type text, aggregate_id text, version bigint) returns boolean
+create function domain_events._is_taken(aggregate_type text, aggregate_id text, version bigint, stored uuid) returns boolean
 language plpgsql volatile
 as $$
+#variable_conflict use_variable
 declare
-  last bigint := pg_sequence_last_value('domain_events.events_global_position_seq');
-  stored uuid;
+  last bigint;
   is_stored boolean;
   signal text;
 begin
-  -- One of the oldest, beside which nobody writes: SERIALIZABLE would take that for a conflict. A million events that somebody has not
-  -- committed yet may lie there, or among the newest, and are not to be looked through.
-  select e.event_id into stored from domain_events.events e
-   where e.global_position between 1 and 1000 order by e.global_position limit 1;
+  -- One of the oldest, where the stream has none, beside which nobody writes: SERIALIZABLE would take that for a conflict. A million
+  -- events that somebody has not committed yet may lie there, or among the newest, and are not to be looked through.
   if stored is null then
     select e.event_id into stored from domain_events.events e
-     where e.global_position > last - 1000 order by e.global_position desc limit 1;
+     where e.global_position between 1 and 1000 order by e.global_position limit 1;
+    if stored is null then
+      last := pg_sequence_last_value('domain_events.events_global_position_seq');
+      if last is null then
+        return false;  -- nothing was ever stored, and who begins now waits for the stream
+      end if;
+      select e.event_id into stored from domain_events.events e
+       where e.global_position > last - 1000 order by e.global_position desc limit 1;
+    end if;
   end if;
-  if last is null then
-    return false;  -- nothing was ever stored, and who begins now waits for the stream
-  elsif stored is not null and 'domain_events.uk_aggregate_version'::regclass::oid < 'domain_events.events_event_id_key'::regclass::oid then
+  if stored is not null and 'domain_events.uk_aggregate_version'::regclass::oid < 'domain_events.events_event_id_key'::regclass::oid then
     insert into domain_events.events (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type)
-    values (0, stored, _is_taken.aggregate_type, _is_taken.aggregate_id, _is_taken.version, 'probe')
+    values (0, stored, aggregate_type, aggregate_id, version, 'probe')
     on conflict do nothing;
     if found then
       raise exception 'domain_events.events_event_id_key is no unique key'
         using errcode = '55000', detail = 'Two events may have the same event_id.', hint = 'Create it as it was installed: unique (event_id).';
     end if;
-    return domain_events._stream_version(aggregate_type, aggregate_id) >= version;
+    return exists (select from domain_events.events e
+                    where e.aggregate_type = _is_taken.aggregate_type and e.aggregate_id = _is_taken.aggregate_id
+                      and e.aggregate_version = _is_taken.version);
   end if;
   -- The order of the keys is another since one was built anew, or none of those events is to be seen: the version is inserted and taken
   -- back, at a position that is only this transaction's.
   begin
     insert into domain_events.events (global_position, aggregate_type, aggregate_id, aggregate_version, event_type)
-    values (- pg_current_xact_id()::text::bigint, _is_taken.aggregate_type, _is_taken.aggregate_id, _is_taken.version, 'probe')
+    values (- pg_current_xact_id()::text::bigint, aggregate_type, aggregate_id, version, 'probe')
     on conflict do nothing;
     is_stored := found;
     raise exception 'probe' using errcode = 'DE001', constraint = '_probe';
@@ -318,26 +383,31 @@ begin
 end
 $$;
 
-comment on function domain_events._is_taken(text, text, bigint) is
-  'Whether a stream has this version, as whoever stores it would find: waits for a writer of it that has not committed yet, and raises 40001 where it is committed and a fixed snapshot does not show it. Stores nothing';
+comment on function domain_events._is_taken(text, text, bigint, uuid) is
+  'Whether a stream has this version, as whoever stores it would find: waits for a writer of it that has not committed yet, and raises 40001 where it is committed and a fixed snapshot does not show it. Stores nothing; "stored" is the id of an event of the stream, if it has one';
 
 create function domain_events._next_own_version(aggregate_type text, aggregate_id text) returns bigint
 language plpgsql volatile
 as $$
 declare
+  head record;
   next_version bigint;
   is_kept boolean;
   is_held boolean;
 begin
-  if domain_events._is_own(aggregate_type, aggregate_id) then
+  if pg_current_xact_id_if_assigned() is not null and domain_events._is_own(aggregate_type, aggregate_id) then
     return domain_events._stream_version(aggregate_type, aggregate_id) + 1;
   end if;
   is_kept := domain_events._keep_lock(aggregate_type, aggregate_id, 3);
   perform domain_events._lock_row('domain_events.events'::regclass, aggregate_type, aggregate_id);
   for attempt in 1 .. 100 loop
     is_held := not is_kept or pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id));
-    next_version := domain_events._stream_version(aggregate_type, aggregate_id) + 1;
-    if not domain_events._is_taken(aggregate_type, aggregate_id, next_version) then
+    select e.aggregate_version, e.event_id into head
+      from domain_events.events e
+     where e.aggregate_type = _next_own_version.aggregate_type and e.aggregate_id = _next_own_version.aggregate_id
+     order by e.aggregate_version desc limit 1;
+    next_version := coalesce(head.aggregate_version, 0) + 1;
+    if not domain_events._is_taken(aggregate_type, aggregate_id, next_version, head.event_id) then
       -- Who held the lock for so long has ended meanwhile: once more, with the lock.
       if not is_held then
         continue when pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id));

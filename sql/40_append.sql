@@ -239,17 +239,14 @@ $$;
 comment on function domain_events._check_event(text, text, text, jsonb, jsonb, int) is
   'Raises 22004, 22023 or 25006 unless the arguments of an append make an event';
 
--- What no line of COPY could hold could be dumped by nobody: see 51_capture_expressions.sql.
+-- What no line of COPY could hold could be dumped by nobody: see 51_capture_expressions.sql. Callers need not ask for an event of up to
+-- 20,000 bytes, whose text never has more than 190 MB: pg_column_size() of the document itself, which #> gives decompressed.
 create function domain_events._check_size(event_data jsonb, metadata jsonb, text_bytes int) returns void
 language plpgsql stable
 as $$
 declare
   size bigint := 1073741824;
 begin
-  -- As many bytes of jsonb never have more than 190 MB of text; the operator gives the document itself, decompressed.
-  if pg_column_size(event_data #> '{}') + coalesce(pg_column_size(metadata #> '{}'), 0) + text_bytes <= 20000 then
-    return;
-  end if;
   begin
     size := domain_events._copied_bytes(event_data::text) + coalesce(domain_events._copied_bytes(metadata::text), 0) + 2::bigint * text_bytes;
   exception when program_limit_exceeded then
@@ -277,10 +274,12 @@ begin
   if (aggregate_type <> '' and aggregate_id <> '' and event_type <> '' and event_data is not null and schema_version >= 1
       and octet_length(aggregate_type) <= 255 and octet_length(aggregate_id) <= 1024 and octet_length(event_type) <= 255
       and not starts_with(aggregate_type, 'domain_events.') and (metadata is null or jsonb_typeof(metadata) = 'object')
-      and not current_setting('transaction_read_only')::bool) is not true then
+      and not current_setting('transaction_read_only')::bool
+      and coalesce(pg_column_size(metadata #> '{}'), 0) + pg_column_size(event_data #> '{}')
+          + octet_length(concat(event_name, caused_by, correlation_id, causation_id)) <= 20000) is not true then
     perform domain_events._check_event(aggregate_type, aggregate_id, event_type, event_data, metadata, schema_version);
+    perform domain_events._check_size(event_data, metadata, octet_length(concat(event_name, caused_by, correlation_id, causation_id)));
   end if;
-  perform domain_events._check_size(event_data, metadata, octet_length(concat(event_name, caused_by, correlation_id, causation_id)));
   return row(
     null, null, event_id, aggregate_type, aggregate_id, null, event_type, event_name, event_data,
     case when current_setting('domain_events.metadata', true) <> '' then domain_events._context_metadata() || coalesce(metadata, '{}')
@@ -314,38 +313,37 @@ begin
   -- The usual append, written out: one good event, nothing else asked for or set, the transaction's first, and the stream's lock
   -- is free. 1.8 times a bare INSERT instead of 2.5. Whatever is unusual goes the long way, with the same result.
   -- Each operator costs more to prepare (1,000 instructions) than to run.
-  if '' <> all (array[aggregate_type, aggregate_id, event_type]) and event_data is not null and schema_version >= 1
+  if '' <> all (array[aggregate_type, aggregate_id, event_type]) and schema_version >= 1
      and octet_length(concat(aggregate_type, event_type, aggregate_id, event_name)) <= 255 and not starts_with(aggregate_type, 'domain_events.')
-     and pg_column_size(event_data #> '{}') <= 20000  -- see _check_size()
+     and pg_column_size(event_data #> '{}') <= 20000
      and num_nulls(metadata, expected_version, event_id, caused_by, correlation_id, causation_id) = 6
      and ('' <> any (array[current_setting('domain_events.actor', true), current_setting('domain_events.correlation_id', true),
                            current_setting('domain_events.causation_id', true), current_setting('domain_events.metadata', true),
                            current_setting('domain_events._kept_locks', true)])) is not true
      and session_user = domain_events._planned_user()
-     and current_setting('transaction_isolation') = 'read committed' and current_setting('transaction_read_only') = 'off' then
-    if pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id))
-       and set_config('domain_events._kept_locks', '1', true) is not null then
-      select e.aggregate_version, e.recorded_at, e.global_position into head_version, head_recorded_at, head_position
-        from domain_events.events e
-       where e.aggregate_type = append_event.aggregate_type and e.aggregate_id = append_event.aggregate_id
-       order by e.aggregate_version desc limit 1;
-      recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
-      insert into domain_events.events
-        (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by,
-         schema_version, occurred_at, recorded_at, origin)
-      values
-        -- The transaction has its number before the position is drawn.
-        (case when pg_current_xact_id() is not null then nextval('domain_events.events_global_position_seq') end,
-         domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data, session_user,
-         schema_version, coalesce(occurred_at, recorded), recorded, domain_events._appended())
-      on conflict do nothing
-      returning * into stored;
-      -- The position may be taken, or too low, where the sequence was set back.
-      if found and (stored.global_position > head_position) is not false then
-        return stored;
-      elsif found then
-        perform domain_events._check_positions(stored.global_position);
-      end if;
+     and current_setting('transaction_isolation') = 'read committed' and current_setting('transaction_read_only') = 'off'
+     and pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id))
+     and set_config('domain_events._kept_locks', '1', true) is not null then
+    select e.aggregate_version, e.recorded_at, e.global_position into head_version, head_recorded_at, head_position
+      from domain_events.events e
+     where e.aggregate_type = append_event.aggregate_type and e.aggregate_id = append_event.aggregate_id
+     order by e.aggregate_version desc limit 1;
+    recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
+    insert into domain_events.events
+      (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by,
+       schema_version, occurred_at, recorded_at, origin)
+    values
+      -- The transaction has its number before the position is drawn.
+      (case when pg_current_xact_id() is not null then nextval('domain_events.events_global_position_seq') end,
+       domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data, session_user,
+       schema_version, coalesce(occurred_at, recorded), recorded, domain_events._appended())
+    on conflict do nothing
+    returning * into stored;
+    -- The position may be taken, or too low, where the sequence was set back.
+    if found and (stored.global_position > head_position) is not false then
+      return stored;
+    elsif found then
+      perform domain_events._check_positions(stored.global_position);
     end if;
   end if;
 

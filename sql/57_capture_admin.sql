@@ -302,7 +302,7 @@ begin
   perform domain_events._end_moves();
   -- Not while a trigger that found its columns changed writes the same function.
   if not pg_try_advisory_xact_lock(domain_events._stream_key('domain_events.Capture', id::text)) then
-    perform domain_events._await_lock(domain_events._stream_key('domain_events.Capture', id::text), true);
+    perform domain_events._await_lock(domain_events._stream_key('domain_events.Capture', id::text), true, '250 ms');
   end if;
   update domain_events.capture_config c set state = new_state where c.capture_id = id and c.state <> new_state;
   if not found then

@@ -143,7 +143,11 @@ as $$
 declare
   event domain_events.events;
 begin
-  foreach event in array coalesce(batch, '{}') loop
+  for event in
+    select * from unnest(batch) as e
+     where coalesce(pg_column_size(e.metadata #> '{}'), 0) + pg_column_size(e.event_data #> '{}')
+           + octet_length(concat(e.event_name, e.caused_by, e.correlation_id, e.causation_id)) > 20000
+  loop
     begin
       perform domain_events._check_size(event.event_data, event.metadata,
                                         octet_length(concat(event.event_name, event.caused_by, event.correlation_id, event.causation_id)));

@@ -1,11 +1,15 @@
 //! next_aggregate_version() on the store writes nothing there: no dead row, no position. It holds the stream, and waits for
 //! whoever is storing the version that it would return.
 
+use std::thread;
+use std::time::{Duration, Instant};
+
 use domain_events_tests::{Db, Engine, engines};
 
 engines! {
     asking_leaves_nothing_behind, asking_waits_for_an_event_that_no_lock_holds, asking_behind_a_snapshot_is_right_or_repeated,
-    asking_after_a_key_was_built_anew, asking_holds_the_stream,
+    asking_after_a_key_was_built_anew, asking_holds_the_stream, asking_behind_a_long_writer_holds_the_stream,
+    a_lock_timeout_ends_a_long_wait,
 }
 
 const SIZES: &str = "select pg_relation_size('domain_events.events'), pg_relation_size('domain_events.events_pkey'),
@@ -50,7 +54,7 @@ fn asking_waits_for_an_event_that_no_lock_holds(db: &Db) {
     let pid = asking.pid();
     writer.run("begin");
     writer.run(MANY);
-    std::thread::scope(|scope| {
+    thread::scope(|scope| {
         let asked = scope.spawn(|| asking.one("select domain_events.next_aggregate_version('M', '70')"));
         db.wait_until_blocked(pid);
         writer.run("rollback");
@@ -122,4 +126,82 @@ fn asking_holds_the_stream(db: &Db) {
     }
     assert_eq!(db.admin().one("select count(*) from domain_events.stream_locks"), "0");
     db.check_versions();
+}
+
+/// Others come while it waits for a writer that takes its time: they are behind it, or before it, but never at its number.
+fn asking_behind_a_long_writer_holds_the_stream(db: &Db) {
+    for round in 1..=5 {
+        let ask = format!("select domain_events.next_aggregate_version('Long', '{round}')");
+        let append = format!("select (domain_events.append_event('Long', '{round}', 'Made')).aggregate_version");
+        let (mut long, mut asking) = (db.owner(), db.owner());
+        asking.run("select domain_events.append_event('Long', 'warm', 'Made'); select domain_events.next_aggregate_version('Long', 'warm')");
+        long.run("begin");
+        long.run(&append);
+        let pid = asking.pid();
+        asking.run("begin");
+        thread::scope(|scope| {
+            let asked = scope.spawn(|| {
+                let next = asking.number(&ask);
+                thread::sleep(Duration::from_millis(100));
+                let again = asking.number(&ask);
+                let stored = asking.attempt(&append).map(|rows| rows[0][0].clone().expect("a version"));
+                asking.run("commit");
+                (next, again, stored.map_err(|failure| failure.to_string()))
+            });
+            db.wait_until_blocked(pid);
+            thread::sleep(Duration::from_millis(600));
+            let others: Vec<_> = (0..3)
+                .map(|_| {
+                    let mut other = db.owner();
+                    let pid = other.pid();
+                    let appended = scope.spawn({
+                        let append = &append;
+                        move || other.number(append)
+                    });
+                    db.wait_until_blocked(pid);
+                    appended
+                })
+                .collect();
+            long.run("commit");
+            let (next, again, stored) = asked.join().expect("who asks");
+            assert_eq!((again, stored), (next, Ok(next.to_string())), "what was promised");
+            let mut versions: Vec<i64> = others.into_iter().map(|other| other.join().expect("a version")).collect();
+            versions.push(next);
+            versions.sort_unstable();
+            assert_eq!(versions, [2, 3, 4, 5]);
+        });
+    }
+    db.check_versions();
+}
+
+/// However long a writer takes, the session's own limit holds, and it is the whole of the wait that counts.
+fn a_lock_timeout_ends_a_long_wait(db: &Db) {
+    let (mut long, mut other) = (db.owner(), db.owner());
+    long.run("begin; select domain_events.append_event('Long', '1', 'Made')");
+    for call in ["append_event('Long', '1', 'Made')", "next_aggregate_version('Long', '1')"] {
+        for limit in ["100ms", "1s", "3s"] {
+            other.run(&format!("set lock_timeout = '{limit}'"));
+            let before = Instant::now();
+            other.error(&format!("select domain_events.{call}")).expect_code("55P03");
+            assert!(before.elapsed() < Duration::from_secs(5), "{call} with {limit} took {:?}", before.elapsed());
+            assert_eq!(other.one("show lock_timeout"), limit);
+        }
+    }
+    other.run("set lock_timeout = 0; set statement_timeout = '3s'");
+    other.error("select domain_events.append_event('Long', '1', 'Made')").expect_code("57014");
+    // A deadlock is found as soon as deadlock_timeout says.
+    other.run("set statement_timeout = '20s'; begin; select domain_events.append_event('Long', '2', 'Made')");
+    let pid = long.pid();
+    thread::scope(|scope| {
+        let first = scope.spawn(|| long.attempt("select domain_events.append_event('Long', '2', 'Made')").is_ok());
+        db.wait_until_blocked(pid);
+        let second = other.attempt("select domain_events.append_event('Long', '1', 'Made')");
+        other.run("rollback");
+        let first = first.join().expect("a session");
+        assert!(first != second.is_ok(), "one of them is refused");
+        if let Err(failure) = second {
+            failure.expect_code("40P01");
+        }
+    });
+    long.run("rollback");
 }

@@ -1,8 +1,8 @@
 //! What makes a store slow. Thresholds are lowered where the real thing would take a big disk or a long time.
 
-use domain_events_tests::{Cluster, Db, Engine, engines};
+use domain_events_tests::{Cluster, Db, Engine, Session, engines};
 
-use crate::{lively, performance, provoke};
+use crate::{codes, lively, performance, provoke};
 
 engines! {
     a_healthy_store_gives_none, long_busy_and_large_streams, size_and_growth, indexes, vacuum, xids_and_positions,
@@ -244,6 +244,8 @@ fn autovacuum_has_its_turn(db: &Db) {
              select 'Bulk', i::text, 1, 'BulkLoaded', 'me', clock_timestamp() - interval '{age}' from generate_series({first}, {first} + 3999) i"
         )
     };
+    // Events that say to be an hour old are newer than any transaction that runs in the cluster just now: that is another finding.
+    let vacuum = |s: &mut Session| codes(s, "check_performance() where code like 'vacuum%'");
     let sent = |db: &Db| {
         // counters are sent when a session ends, if not before
         let deadline = std::time::Instant::now() + std::time::Duration::from_secs(10);
@@ -257,17 +259,17 @@ fn autovacuum_has_its_turn(db: &Db) {
     };
     db.admin().run(&load(1, "0"));
     sent(db);
-    assert_eq!(performance(&mut admin), "", "autovacuum was not here yet");
+    assert_eq!(vacuum(&mut admin), "", "autovacuum was not here yet");
     db.admin().run(&format!("{}; delete from domain_events.events; {}", crate::OPEN, crate::CLOSE));
     db.admin().run("vacuum domain_events.events");
     db.admin().run(&load(5001, "1 hour"));
     sent(db);
-    assert_eq!(performance(&mut admin), "vacuum_late");
+    assert_eq!(vacuum(&mut admin), "vacuum_late");
     // the table's own settings count
     admin.run("alter table domain_events.events set (autovacuum_vacuum_insert_threshold = 100000, autovacuum_vacuum_threshold = 100000)");
-    assert_eq!(performance(&mut admin), "");
+    assert_eq!(vacuum(&mut admin), "");
     admin.run("alter table domain_events.events set (autovacuum_vacuum_insert_threshold = -1)");
-    assert_eq!(performance(&mut admin), "");
+    assert_eq!(vacuum(&mut admin), "");
 }
 
 /// Positions that were drawn in vain are no events, however many they are.

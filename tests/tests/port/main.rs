@@ -1,116 +1,16 @@
 //! Porting a legacy database: scan, plan, apply, verify, rollback, as a user runs them.
 
 mod adopt;
-mod adopt_traffic;
 mod as_owner;
 mod constructs;
 mod corpus;
 mod drift;
 mod killed;
+mod legacy;
 mod locks;
 mod story;
 mod strategies;
 mod traffic;
 mod verified;
 
-use std::{
-    fs,
-    path::PathBuf,
-    sync::atomic::{AtomicBool, Ordering},
-};
-
-use domain_events_tests::{Db, Engine, Run, repository};
-
-/// A legacy database with its plan file.
-struct Legacy<'a> {
-    db: &'a Db,
-    /// Where the plan is written; gone with the value.
-    plan: PathBuf,
-    /// Whether a superuser runs the command line, to whom the store belongs, instead of the application's owner: to adopt events.
-    as_superuser: AtomicBool,
-}
-
-impl Drop for Legacy<'_> {
-    fn drop(&mut self) {
-        fs::remove_file(&self.plan).ok();
-    }
-}
-
-impl<'a> Legacy<'a> {
-    /// The application of the demo: users, an event table, a trigger that hardcodes version 1.
-    fn new(db: &'a Db) -> Self {
-        let sql = fs::read_to_string(repository().join("tests/demo/legacy.sql")).expect("the demo's database");
-        Self::of(db, &sql)
-    }
-
-    /// Any other.
-    fn of(db: &'a Db, sql: &str) -> Self {
-        db.owner().run(sql);
-        let plan = std::env::temp_dir().join(format!("domain-events-plan-{}-{}.toml", std::process::id(), db.name));
-        Legacy { db, plan, as_superuser: AtomicBool::new(false) }
-    }
-
-    fn file(&self) -> &str {
-        self.plan.to_str().expect("a path")
-    }
-
-    fn user(&self) -> &'static str {
-        if self.as_superuser.load(Ordering::Relaxed) { "postgres" } else { "app_owner" }
-    }
-
-    fn cli(&self, args: &[&str]) -> Run {
-        self.db.cli(self.user(), args)
-    }
-
-    fn scan(&self) -> Vec<serde_json::Value> {
-        let run = self.cli(&["scan", "--format", "json"]);
-        assert!(matches!(run.code, 0 | 3), "{run:?}");
-        run.json()["findings"].as_array().expect("findings").clone()
-    }
-
-    /// Makes a plan and expects work in it.
-    fn plan(&self, more: &[&str]) -> Run {
-        if more.contains(&"--adopt") && self.db.engine != Engine::Portable {
-            self.as_superuser.store(true, Ordering::Relaxed);
-        }
-        let mut args = vec!["plan", "--out", self.file()];
-        args.extend(more);
-        self.cli(&args).expect(3)
-    }
-
-    fn apply(&self) -> Run {
-        self.cli(&["apply", "--yes", self.file()])
-    }
-
-    fn rollback(&self) -> Run {
-        self.cli(&["rollback", "--yes"])
-    }
-
-    /// Every function and trigger of the application, to the byte, with owner, comment, privileges and enabled state.
-    fn definitions(&self) -> String {
-        self.db.owner().table(
-            "set search_path = '';
-             select d from (
-               select pg_get_functiondef(p.oid) || p.proowner::regrole::text || coalesce(p.proacl::text, '-')
-                      || coalesce(obj_description(p.oid, 'pg_proc'), '-') as d
-                 from pg_proc p where p.pronamespace in (select oid from pg_namespace where nspname !~ '^(pg_|information_schema|domain_events$)')
-               union all
-               select pg_get_triggerdef(t.oid) || t.tgenabled::text || coalesce(obj_description(t.oid, 'pg_trigger'), '-')
-                 from pg_trigger t join pg_class c on c.oid = t.tgrelid
-                where not t.tgisinternal and c.relnamespace in (select oid from pg_namespace where nspname !~ '^(pg_|information_schema|domain_events$)')
-                  and t.tgname !~ '^( domain_events_(capture|truncate)|~domain_events_move)'
-               union all
-               select c.oid::regclass::text || coalesce(c.relacl::text, '-') from pg_class c
-                where c.relnamespace in (select oid from pg_namespace where nspname !~ '^(pg_|information_schema|domain_events$)') and c.relkind in ('r', 'p')) x
-              order by d collate \"C\"",
-        )
-    }
-
-    /// Streams of the legacy event table whose versions are not 1, 2, 3 ..
-    fn broken_streams(&self) -> i64 {
-        self.db.owner().number(
-            "select count(*) from (select from domain_events group by aggregate_type, aggregate_id
-               having min(aggregate_version) <> 1 or max(aggregate_version) <> count(*)) s",
-        )
-    }
-}
+use legacy::Legacy;

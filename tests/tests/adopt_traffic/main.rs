@@ -1,19 +1,25 @@
 //! Adopting a table, and giving it back, while eight sessions write to it, processors work on it, and others append to its
-//! streams directly: nothing fails, nothing is lost, nobody waits long.
+//! streams directly: nothing fails, nothing is lost, nobody waits long. In a binary of its own and one at a time, for it is measured how
+//! long a statement waits: beside other tests that would be how they share out two processors.
+
+#[path = "../port/legacy.rs"]
+#[allow(dead_code, reason = "the tests of porting use the rest")]
+mod legacy;
 
 use std::process::{Child, Stdio};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Mutex, MutexGuard, PoisonError};
 use std::thread;
 use std::time::{Duration, Instant};
 
 use domain_events_tests::{Db, engines};
 
-use crate::Legacy;
+use legacy::Legacy;
 
 const WRITERS: u64 = 8;
 const PROCESSORS: u64 = 2;
 const OLD: i64 = 2500 + 15_000;
-/// A step may keep a writer waiting for 500 ms; the machine that runs the tests may be busy besides.
+/// A step may keep a writer waiting for 500 ms; the ten sessions have two processors to share besides.
 const PATIENCE: Duration = Duration::from_millis(2000);
 /// Between two rounds of a session, as applications pause: ten sessions that never do would measure how two cores are shared
 /// out among them, and not what the tool holds locked.
@@ -21,6 +27,11 @@ const PAUSE: Duration = Duration::from_millis(3);
 
 engines! { nothing_fails_while_a_table_is_adopted_and_given_back, an_adoption_that_is_killed_goes_on, an_adoption_that_is_killed_is_taken_back,
 a_long_reader_stalls_nobody }
+
+fn alone() -> MutexGuard<'static, ()> {
+    static TRAFFIC: Mutex<()> = Mutex::new(());
+    TRAFFIC.lock().unwrap_or_else(PoisonError::into_inner)
+}
 
 /// The demo's application, its trigger ported by shim, so that no write fails before the adoption either.
 fn ported(db: &Db) -> Legacy<'_> {
@@ -150,6 +161,7 @@ fn stored(db: &Db, tally: &Tally) {
 }
 
 fn nothing_fails_while_a_table_is_adopted_and_given_back(db: &Db) {
+    let _alone = alone();
     let legacy = ported(db);
     let tally = Tally::default();
     thread::scope(|scope| {
@@ -185,6 +197,7 @@ fn nothing_fails_while_a_table_is_adopted_and_given_back(db: &Db) {
 }
 
 fn an_adoption_that_is_killed_goes_on(db: &Db) {
+    let _alone = alone();
     let legacy = ported(db);
     let tally = Tally::default();
     thread::scope(|scope| {
@@ -214,6 +227,7 @@ fn an_adoption_that_is_killed_goes_on(db: &Db) {
 }
 
 fn an_adoption_that_is_killed_is_taken_back(db: &Db) {
+    let _alone = alone();
     let legacy = ported(db);
     let tally = Tally::default();
     thread::scope(|scope| {
@@ -245,6 +259,7 @@ fn an_adoption_that_is_killed_is_taken_back(db: &Db) {
 }
 
 fn a_long_reader_stalls_nobody(db: &Db) {
+    let _alone = alone();
     let legacy = ported(db);
     let mut dump = db.owner();
     dump.run("begin; lock table domain_events in access share mode");
