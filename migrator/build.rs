@@ -1,5 +1,5 @@
 //! Embeds `sql/*.sql` in the binary, in the order that `sql/install.sql` gives (one list for psql and for the tool), and
-//! the proof that a schema holds what they install.
+//! the proof that a schema holds what they install, and what waits for writers when the engine is switched.
 
 use std::{env, fs, io::Write, path::Path};
 
@@ -28,5 +28,6 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
         Path::new(&env::var("OUT_DIR")?).join("proof.sql"),
         manifest.proof(domain_events_manifest::Engine::Installed),
     )?;
+    fs::write(Path::new(&env::var("OUT_DIR")?).join("writers.sql"), domain_events_manifest::WRITERS)?;
     Ok(())
 }

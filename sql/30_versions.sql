@@ -31,10 +31,10 @@ do $$ begin
 end $$;
 
 -- A constant of every plan that it is called in. A session that made its plans before a restore of the salt takes other keys than
--- those after it: then the unique key alone decides.
+-- those after it: then the unique key alone decides. Where it was not replicated there is no number: any will do until the owner sets it.
 create function domain_events._lock_salt() returns bigint
 language sql immutable
-as $$ select pg_catalog.pg_sequence_last_value('domain_events.lock_salt') $$;
+as $$ select coalesce(pg_catalog.pg_sequence_last_value('domain_events.lock_salt'), 0) $$;
 
 comment on function domain_events._lock_salt() is 'The secret number of lock_salt; a constant of the plan that it is called in';
 

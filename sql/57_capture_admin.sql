@@ -266,6 +266,11 @@ begin
       using detail = 'Writers of one stream then wait for each other until commit, and writers of two streams in opposite orders can deadlock (40P01), as with any gapless number.',
             hint = 'Write the rows of several aggregates in one order.';
   end if;
+  if exists (select from pg_attribute a where a.attrelid = target and a.attname::text = any (key) and not a.attnotnull) then
+    raise notice 'rows of % whose id is null have no stream', target
+      using detail = 'Their changes become dead letters that no retry can store, or errors with on_failure => ''abort''.',
+            hint = 'Declare the columns of aggregate_id NOT NULL, or choose others.';
+  end if;
   if baseline = 'now' then
     perform domain_events.baseline_capture(target, null);
   end if;

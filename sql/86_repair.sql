@@ -38,3 +38,73 @@ comment on constraint repaired_versions_pkey on domain_events.repaired_versions 
 comment on constraint repaired_versions_new_version_check on domain_events.repaired_versions is 'Versions count from 1';
 comment on index domain_events.repaired_versions_batch_idx is 'The events of one batch';
 comment on index domain_events.repaired_versions_stream_idx is 'What an old version has become';
+
+-- What counts the store's own rows, beside the positions of events: a server that took over tables by logical replication has the
+-- rows and not the counters.
+create function domain_events._counters_behind(out counter text, out stands_at bigint, out rows_up_to bigint) returns setof record
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  counted record;
+begin
+  for counted in
+    select a.attrelid::regclass as relation, a.attname, pg_get_serial_sequence(a.attrelid::regclass::text, a.attname) as sequence
+      from pg_attribute a join pg_class c on c.oid = a.attrelid
+     where c.relnamespace = 'domain_events'::regnamespace and c.relkind = 'r' and a.attidentity <> '' and not a.attisdropped
+     order by a.attrelid::regclass::text
+  loop
+    counter := counted.sequence;
+    continue when not has_table_privilege(counted.relation, 'select') or not has_sequence_privilege(counter, 'select');
+    execute format('select case when is_called then last_value else 0 end from %s', counter) into stands_at;
+    execute format('select max(%I) from %s', counted.attname, counted.relation) into rows_up_to;
+    if rows_up_to > stands_at then
+      return next;
+    end if;
+  end loop;
+  -- The secret number counts nothing: it is there, or the keys of locks are no secret.
+  counter := 'domain_events.lock_salt';
+  if has_sequence_privilege(counter, 'select') and pg_sequence_last_value(counter) is null then
+    stands_at := 0;
+    rows_up_to := null;
+    return next;
+  end if;
+end
+$$;
+
+comment on function domain_events._counters_behind() is
+  'Sequences of the store, but for that of the positions, that are behind the rows they number, and lock_salt without a number; as far as the caller may see them';
+
+create function domain_events._counter_findings(
+  out code text, out severity text, out object text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select 'counter_behind', 'error', c.counter,
+         case when c.rows_up_to is null then 'the number that the keys of locks are made with is not set: it was not replicated'
+              else format('stands at %s, and rows are numbered up to %s: they were restored or replicated without it, and what needs a new number fails', c.stands_at, c.rows_up_to) end
+           || '. The owner runs: select domain_events.set_sequences()'
+    from domain_events._counters_behind() as c
+$$;
+
+comment on function domain_events._counter_findings() is 'What _counters_behind() finds, as findings';
+
+create function domain_events.set_sequences() returns setof text
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  behind record;
+begin
+  for behind in select c.counter from domain_events._counters_behind() as c loop
+    -- What it always has; it locks out who would draw a number.
+    execute format('alter sequence %s cache 1', behind.counter);
+    perform case when c.rows_up_to is null
+                 then setval(c.counter, hashtextextended(concat(gen_random_uuid(), gen_random_uuid()), 0))
+                 else setval(c.counter, c.rows_up_to) end
+       from domain_events._counters_behind() as c where c.counter = behind.counter;
+    return next behind.counter;
+  end loop;
+end
+$$;
+
+comment on function domain_events.set_sequences() is
+  'Sets the store''s sequences, but for that of the positions, forward to the rows they number, as after a switch-over by logical replication; returns those that were behind. For the owner; "domain-events repair --sequence" does it and the positions too.';

@@ -423,7 +423,7 @@ pub struct RepairArgs {
     /// Writers that still hardcode a version fail from then on: port them at once, with plan and apply.
     #[arg(long, conflicts_with = "out")]
     pub add_key: bool,
-    /// Set the store's sequence of positions forward, where it is behind the events
+    /// Set the store's sequences forward, where they are behind: that of the positions, and those that number its own rows
     ///
     /// After a restore, a switch-over or a setval() every write fails or becomes a dead letter until then (sequence_behind). It waits for
     /// the transactions that have drawn positions, and is never set back.

@@ -11,3 +11,6 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const EXTENSION: &str = "pg_domain_events";
 /// The one schema of both engines.
 pub const SCHEMA: &str = "domain_events";
+
+/// Waits for those who write captured tables, and keeps them out until the transaction ends.
+pub const WRITERS: &str = include_str!(concat!(env!("OUT_DIR"), "/writers.sql"));

@@ -25,6 +25,7 @@ end
 $$;
 
 @proof portable
+@writers
 -- The argument lists, defaults included, and the results are those of the portable functions.
 @c _next_own_version(text,text) de_next_own_version
 @c next_aggregate_version(text,text,regclass) de_next_aggregate_version

@@ -7,7 +7,7 @@ use crate::Context;
 use crate::cli::{Engine, InstallArgs};
 use crate::commands::{indexes, kept};
 use crate::db;
-use crate::engine_sql::{EXTENSION, FILES, VERSION};
+use crate::engine_sql::{EXTENSION, FILES, VERSION, WRITERS};
 use crate::error::{Error, Exit};
 use crate::script::{self, Step};
 use crate::store::{self, Found, Powers};
@@ -72,6 +72,10 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
         db::pin_settings(conn).await?;
         let decision = decide(args, conn).await?;
         if decision.from.is_some() && !decision.steps.is_empty() {
+            if decision.engine == Engine::Native {
+                // Before the store, as writers do: who waits for the store while he holds a table would be waited for in turn.
+                db::execute(conn, WRITERS, "waiting for those who write captured tables").await?;
+            }
             proof::hold(conn).await?;
         }
         script::execute(&decision.steps, conn, ctx, "installing").await?;

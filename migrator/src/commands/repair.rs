@@ -38,21 +38,23 @@ async fn sequence(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     store::inspect(&mut conn).await?.check_usable()?;
     db::begin_read_only(&mut conn).await?;
     let found = repair::behind(&mut conn).await;
+    let counters = repair::counters_behind(&mut conn).await;
     db::rollback(&mut conn).await?;
-    let Some(found) = found? else {
+    let (found, counters) = (found?, counters?);
+    if found.is_none() && counters.is_empty() {
         if ctx.out.is_json() {
-            ctx.out.json(&json!({"sequence": null, "state": "sound"}))?;
+            ctx.out.json(&json!({"sequence": null, "counters": [], "state": "sound"}))?;
         } else {
-            ctx.out.line("The sequence of positions is not behind the events, as far as this role may see them")?;
+            ctx.out.line("The sequence of positions is not behind the events, nor another behind the store's rows, as far as this role may see them")?;
         }
         return Ok(Exit::Clean);
-    };
+    }
     if !ctx.out.is_json() {
-        tell_sequence(&found, ctx)?;
+        tell_sequences(found.as_ref(), &counters, ctx)?;
     }
     let pending = |ctx: &Context| -> Result<Exit, Error> {
         if ctx.out.is_json() {
-            ctx.out.json(&json!({"sequence": found, "state": "pending"}))?;
+            ctx.out.json(&json!({"sequence": found, "counters": counters, "state": "pending"}))?;
         }
         ctx.out.note("nothing was changed");
         Ok(Exit::Pending)
@@ -60,26 +62,47 @@ async fn sequence(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     if args.dry_run {
         return pending(ctx);
     }
-    if !found.is_owner {
+    if found.as_ref().is_some_and(|f| !f.is_owner) {
         return Err(Error::refused(
             "42501",
             "only the owner of the store may set its sequence",
             "Run it as the owner of schema domain_events.",
         ));
     }
-    if !ctx.out.confirm(&format!("Set the sequence to {}?", found.events_up_to), args.confirm.yes)? {
+    let question = match &found {
+        Some(found) => format!("Set the sequence to {}?", found.events_up_to),
+        None => "Set them forward?".into(),
+    };
+    if !ctx.out.confirm(&question, args.confirm.yes)? {
         return pending(ctx);
     }
-    let done = repair::advance(&mut conn, args.lock.lock_timeout, ctx).await?;
+    let done = match found {
+        Some(_) => repair::advance(&mut conn, args.lock.lock_timeout, ctx).await?,
+        None => None,
+    };
+    let set = match counters.is_empty() {
+        true => vec![],
+        false => repair::advance_counters(&mut conn, args.lock.lock_timeout, ctx).await?,
+    };
     if ctx.out.is_json() {
-        ctx.out.json(&json!({"sequence": done, "state": "applied"}))?;
+        ctx.out.json(&json!({"sequence": done, "counters": set, "state": "applied"}))?;
     } else {
-        ctx.out.line(done.map_or("somebody else has set it forward already".into(), |d| {
-            format!("the next event gets position {}", d.events_up_to + 1)
-        }))?;
+        match &done {
+            Some(done) => ctx.out.line(format!("the next event gets position {}", done.events_up_to + 1))?,
+            None if found.is_some() => ctx.out.line("somebody else has set it forward already")?,
+            None => {}
+        }
+        set.iter().try_for_each(|counter| ctx.out.line(format!("{counter} is set forward")))?;
     }
     ctx.out.hint("What became a dead letter meanwhile: select domain_events.retry_capture_failures();");
     Ok(Exit::Clean)
+}
+
+fn tell_sequences(found: Option<&Behind>, counters: &[String], ctx: &Context) -> Result<(), Error> {
+    found.into_iter().try_for_each(|found| tell_sequence(found, ctx))?;
+    counters.iter().try_for_each(|counter| {
+        ctx.out.line(format!("counter_behind {counter}: rows of the store were restored or replicated without it, and what needs a new number fails"))
+    })
 }
 
 fn tell_sequence(found: &Behind, ctx: &Context) -> Result<(), Error> {
@@ -94,9 +117,9 @@ async fn look(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut conn = db::connect(ctx).await?;
     as_owner::expect_own_store(&mut conn, "repair anything").await?;
     db::begin_read_only(&mut conn).await?;
-    let behind = match store::inspect(&mut conn).await?.check_usable() {
-        Ok(()) => repair::behind(&mut conn).await?,
-        Err(_) => None,
+    let (behind, counters) = match store::inspect(&mut conn).await?.check_usable() {
+        Ok(()) => (repair::behind(&mut conn).await?, repair::counters_behind(&mut conn).await?),
+        Err(_) => (None, vec![]),
     };
     let looked = looked(&mut conn, args, ctx).await;
     db::rollback(&mut conn).await?;
@@ -106,13 +129,14 @@ async fn look(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     }
     if ctx.out.is_json() {
         let file = args.out.as_ref().map(|f| f.display().to_string());
-        ctx.out.json(&json!({"tables": examined, "sequence": behind, "plan_id": written.as_ref().map(|w| &w.plan_id), "file": file,
+        ctx.out.json(&json!({"tables": examined, "sequence": behind, "counters": counters, "plan_id": written.as_ref().map(|w| &w.plan_id), "file": file,
             "proposal": written.as_ref().map(|w| w.tables.iter().map(summary).collect::<Vec<_>>())}))?;
     } else {
         print(&examined, ctx)?;
-        behind.iter().try_for_each(|found| tell_sequence(found, ctx))?;
+        tell_sequences(behind.as_ref(), &counters, ctx)?;
     }
-    if behind.is_some() {
+    let is_behind = behind.is_some() || !counters.is_empty();
+    if is_behind {
         ctx.out.hint("Set it forward: domain-events repair --sequence");
     }
     if let (Some(header), Some(out)) = (&written, &args.out) {
@@ -123,7 +147,7 @@ async fn look(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
         ctx.out.hint("Propose new versions: domain-events repair --out repair.toml");
     }
     let pending = written.is_some_and(|w| w.tables.iter().any(|t| t.renumbered_events > 0));
-    Ok(if wrong || pending || behind.is_some() { Exit::Pending } else { Exit::Clean })
+    Ok(if wrong || pending || is_behind { Exit::Pending } else { Exit::Clean })
 }
 
 async fn looked(

@@ -27,6 +27,7 @@ const INFRASTRUCTURE: &[(&str, &[&str])] = &[
         ],
     ),
     ("Engine, extension and functions agree", &["engine_disagrees"]),
+    ("The store's own sequences are ahead of its rows", &["counter_behind"]),
     ("Privileges are as granted", &["privilege_excessive", "privilege_missing"]),
     (
         "Captures match their tables and record every change",

@@ -25,7 +25,7 @@ pub use file::{Header, Repair, Table, check_out, open, write};
 pub use key::add as add_key;
 pub use obstacles::{Obstacle, refusal};
 pub use renumber::has_stream_index;
-pub use sequence::{Behind, advance, behind};
+pub use sequence::{Behind, advance, advance_counters, behind, counters_behind};
 pub use sql::RENDERING;
 pub use undo::undo;
 

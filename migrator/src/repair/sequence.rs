@@ -26,6 +26,41 @@ pub struct Behind {
     pub is_owner: bool,
 }
 
+/// What counts the store's own rows and is behind them; none too where this role may not look.
+///
+/// # Errors
+/// When the server fails.
+pub async fn counters_behind(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
+    let doing = "looking at the sequences of the store";
+    let readable: bool =
+        sqlx::query_scalar("select pg_catalog.has_function_privilege('domain_events._counters_behind()', 'execute')")
+            .fetch_one(&mut *conn)
+            .await
+            .doing(doing)?;
+    if !readable {
+        return Ok(vec![]);
+    }
+    sqlx::query_scalar("select counter from domain_events._counters_behind()").fetch_all(conn).await.doing(doing)
+}
+
+/// Sets what counts the store's own rows forward; those that were behind.
+///
+/// # Errors
+/// When a lock cannot be had, or the server fails.
+pub async fn advance_counters(
+    conn: &mut PgConnection,
+    lock_timeout_ms: u32,
+    ctx: &Context,
+) -> Result<Vec<String>, Error> {
+    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+        sqlx::query_scalar("select domain_events.set_sequences()")
+            .fetch_all(conn)
+            .await
+            .doing("setting the sequences of the store forward")
+    })
+    .await
+}
+
 /// Whether the sequence is behind; none too where this role may not look.
 pub async fn behind(conn: &mut PgConnection) -> Result<Option<Behind>, Error> {
     let doing = "looking at the sequence of positions";

@@ -10,7 +10,7 @@ mod token;
 use std::path::{Path, PathBuf};
 
 pub use object::{Engine, Function, Manifest};
-pub use script::expand;
+pub use script::{WRITERS, expand};
 
 /// The portable engine's files, in the order of `sql/install.sql`.
 pub fn files(sql: &Path) -> Result<Vec<PathBuf>, String> {

@@ -2,9 +2,12 @@
 
 use crate::{Engine, Manifest};
 
+/// Waits for those who write captured tables, and keeps them out until the transaction ends.
+pub const WRITERS: &str = include_str!("writers.sql");
+
 /// `@proof portable` or `native`: the schema is proven to hold what was installed, or the script ends (left out where `is_proven`: the same
 /// transaction has just installed it). `@c name(types) symbol`: that function in C. `@portable`: what the native engine has
-/// replaced, as it was.
+/// replaced, as it was. `@writers`: who writes captured tables is waited for.
 pub fn expand(script: &str, manifest: &Manifest, is_proven: bool) -> Result<String, String> {
     let mut expanded = String::new();
     for line in script.lines() {
@@ -12,6 +15,10 @@ pub fn expand(script: &str, manifest: &Manifest, is_proven: bool) -> Result<Stri
             let engine = if engine == "native" { Engine::Native } else { Engine::Portable };
             if !is_proven {
                 expanded += &include_str!("refuse.sql").replace("@proof", &manifest.proof(engine));
+            }
+        } else if line == "@writers" {
+            if !is_proven {
+                expanded += WRITERS;
             }
         } else if line == "@portable" {
             for function in manifest.replaced() {

@@ -248,3 +248,16 @@ fn ids_of_every_type(db: &Db) {
     }
     db.check_versions();
 }
+
+fn an_id_that_may_be_null_is_told(db: &Db) {
+    let mut s = db.owner();
+    s.run("create table members (member_no int unique, name text); create table guests (guest_no int not null unique, name text)");
+    s.run("select domain_events.enable_capture('members', aggregate_id => '{member_no}')");
+    let told = s.notices().join("\n");
+    assert!(told.contains("rows of members whose id is null have no stream"), "{told}");
+    s.run("select domain_events.enable_capture('guests', aggregate_id => '{guest_no}')");
+    assert!(!s.notices().join("\n").contains("guests whose id is null"));
+    s.run("insert into members values (null, 'a'), (1, 'b')");
+    assert_eq!(s.number("select count(*) from domain_events.events where aggregate_type = 'Member'"), 1);
+    assert_eq!(db.admin().number("select count(*) from domain_events.capture_failures where error_code like '22%'"), 1);
+}

@@ -1,5 +1,9 @@
 //! Portable to native and back: the same store, events and captures.
 
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::thread;
+use std::time::Duration;
+
 use domain_events_tests::{Db, Engine, Session};
 
 const NATIVE: &str =
@@ -103,6 +107,79 @@ fn sessions_see_the_switch() {
     db.admin().run("alter extension pg_domain_events update to 'portable'");
     old.run("execute up; update users set n = 5");
     db.check_fold("User", "select id::text, to_jsonb(t) || '{\"ssn\": {\"$value\": \"redacted\"}}' from users t");
+}
+
+/// Ends the writers also where the test fails before it does.
+struct Ending<'a>(&'a AtomicBool);
+
+impl Drop for Ending<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
+}
+
+/// Statements of many rows and transactions of several statements meet each switch: none fails, and each event is there once.
+#[test]
+fn writers_go_on_through_a_switch() {
+    for by_tool in [true, false] {
+        let db = Db::new(Engine::Portable);
+        db.owner().run(
+            "create table big (id int primary key, n int default 0); create table parted (id int, n int, primary key (id, n)) partition by list (id);
+             create table p1 partition of parted for values in (1, 2); create table p2 partition of parted for values in (3, 4);
+             select domain_events.enable_capture('big'); select domain_events.enable_capture('parted', aggregate_type => 'Part');
+             insert into big select g, 0 from generate_series(1, 2000) g",
+        );
+        let stop = AtomicBool::new(false);
+        thread::scope(|scope| {
+            let writers: Vec<_> = (0..3)
+                .map(|n| {
+                    let (db, stop) = (&db, &stop);
+                    scope.spawn(move || {
+                        let (mut s, mut round) = (db.owner(), 0);
+                        while !stop.load(Ordering::SeqCst) {
+                            round += 1;
+                            let from = 600 * n;
+                            s.run(&format!("update big set n = n + 1 where id > {from} and id <= {from} + 300"));
+                            s.run(&format!("begin; insert into p1 values (1, {n} * 100000 + {round}); insert into parted values (3, {n} * 100000 + {round});
+                                            update big set n = n + 1 where id = {from} + 400; commit"));
+                        }
+                        round
+                    })
+                })
+                .collect();
+            let _ending = Ending(&stop);
+            for _ in 0..2 {
+                thread::sleep(Duration::from_millis(300));
+                for engine in ["native", "portable"] {
+                    if by_tool {
+                        db.cli("postgres", &["install", "--engine", engine]).expect(0);
+                    } else {
+                        let there =
+                            db.admin().number("select count(*) from pg_extension where extname = 'pg_domain_events'")
+                                > 0;
+                        let version = if engine == "native" { "0.1.0" } else { "portable" };
+                        let update = format!("alter extension pg_domain_events update to '{version}'");
+                        let switch = if there { &update } else { NATIVE };
+                        let mut tries = 0;
+                        while let Err(failure) = db.admin().attempt(switch) {
+                            failure.expect_code("55P03");
+                            tries += 1;
+                            assert!(tries < 50, "the writers leave no moment");
+                        }
+                    }
+                }
+            }
+            stop.store(true, Ordering::SeqCst);
+            let rounds: i32 = writers.into_iter().map(|w| w.join().expect("a writer that goes on")).sum();
+            assert!(rounds > 20, "there was traffic: {rounds} rounds");
+        });
+        db.check_table("Big", "big");
+        assert_eq!(
+            db.owner().number("select count(*) from domain_events.events where aggregate_type = 'Part'"),
+            db.owner().number("select count(*) from parted")
+        );
+        db.check_versions();
+    }
 }
 
 #[test]

@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::thread;
 use std::time::Duration;
 
-use domain_events_tests::{Db, Engine, engines};
+use domain_events_tests::{Db, Engine, Session, engines};
 
 engines! {
-    a_sequence_behind_is_shown_and_set_forward, writers_go_on_while_the_sequence_is_set_forward,
+    a_sequence_behind_is_shown_and_set_forward, a_server_that_took_over_rows_and_no_sequences, writers_go_on_while_the_sequence_is_set_forward,
     who_has_drawn_a_position_is_waited_for, a_killed_repair_leaves_the_sequence
 }
 
@@ -158,4 +158,48 @@ fn a_killed_repair_leaves_the_sequence(db: &Db) {
     db.cli(owner(db), &["repair", "--sequence", "--yes"]).expect(0);
     assert_eq!(db.admin().number(LAST), highest);
     sound(db);
+}
+
+/// As after a switch-over by logical replication: rows of every table of the store, and each sequence at its start.
+fn a_server_that_took_over_rows_and_no_sequences(db: &Db) {
+    db.owner().run(
+        "create table seats (id int primary key, v int); create table halls (id int primary key);
+         select domain_events.enable_capture('seats'); insert into seats values (1, 0)",
+    );
+    let mut admin = db.admin();
+    admin.run("alter table domain_events.events add constraint nope check (aggregate_id <> '13') not valid");
+    db.owner().run("insert into seats values (13, 0)");
+    admin.run("alter table domain_events.events drop constraint nope");
+    let sequences = admin.table("select sequencename from pg_sequences where schemaname = 'domain_events' order by 1");
+    for sequence in sequences.lines() {
+        admin.run(&format!("alter sequence domain_events.{sequence} restart"));
+    }
+    let behind = |admin: &mut Session| {
+        admin
+            .table("select object from domain_events.check_infrastructure() where code = 'counter_behind' order by 1")
+            .replace('\n', " ")
+    };
+    let found = behind(&mut admin);
+    for name in ["capture_config_capture_id_seq", "capture_failures_failure_id_seq", "capture_columns", "lock_salt"] {
+        assert!(found.contains(name), "{name}: {found}");
+    }
+    assert_eq!(db.owner().number("select domain_events.next_aggregate_version('Seat', '1')"), 2, "without a salt too");
+    let run = db.cli(owner(db), &["repair", "--sequence", "--dry-run"]).expect(3);
+    assert!(
+        run.stdout.contains("sequence_behind ") && run.stdout.contains("counter_behind domain_events.lock_salt"),
+        "{run:?}"
+    );
+    assert_eq!(behind(&mut admin), found, "a dry run sets nothing");
+    db.cli("app_owner", &["repair"]).expect(3);
+    db.cli(owner(db), &["repair", "--sequence", "--yes"]).expect(0);
+    assert_eq!(behind(&mut admin), "");
+    assert_eq!(admin.one("select last_value is not null from pg_sequences where sequencename = 'lock_salt'"), "t");
+    db.owner().run(
+        "select domain_events.enable_capture('halls'); insert into halls values (1); alter table seats add n int default 3; update seats set v = 1;
+         select domain_events.append_event('Seat', '2', 'SeatSold')",
+    );
+    sound(db);
+    db.check_table("Hall", "halls");
+    let run = db.cli(owner(db), &["repair", "--sequence", "--yes"]).expect(0);
+    assert!(run.stdout.contains("not behind"), "{run:?}");
 }
