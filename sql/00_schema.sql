@@ -18,13 +18,20 @@ begin
          (select count(*) from pg_catalog.pg_depend d
            where d.refclassid = 'pg_catalog.pg_namespace'::regclass and d.refobjid = n.oid and d.deptype = 'n'
              and d.classid <> 'pg_catalog.pg_extension'::regclass) as objects,
-         exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = 'engine' and p.pronargs = 0) as ours
+         exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = 'engine' and p.pronargs = 0) as ours,
+         exists (select from pg_catalog.pg_class c where c.relnamespace = n.oid and c.relname = 'events' and c.relkind = 'r')
+           and exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = '_refuse_change' and p.pronargs = 0) as kept
     into existing
     from pg_catalog.pg_namespace n
    where n.nspname = 'domain_events';
 
   if existing.oid is null then
     create schema domain_events;
+  elsif existing.kept and not existing.ours then
+    raise exception 'schema "domain_events" holds the events that an uninstall has kept'
+      using errcode = '42P06',
+            detail = 'Only the command line takes them into the new store. Nothing was changed.',
+            hint = pg_catalog.format('Run "domain-events install" as role "%s": their versions go on.', existing.owner);
   elsif not existing.mine then
     raise exception 'schema "domain_events" already exists and belongs to role "%"', existing.owner
       using errcode = '42P06',

@@ -58,6 +58,10 @@ begin
         new.target, a ->> 'aggregate_type', domain_events._texts(a -> 'aggregate_id'), domain_events._texts(a -> 'include'),
         domain_events._texts(a -> 'exclude'), domain_events._texts(a -> 'redact'), nullif(a -> 'event_types', 'null'),
         a ->> 'event_name_style', a ->> 'payload', a ->> 'on_failure', a ->> 'baseline', a ->> 'replication'));
+    when 'find capture' then
+      if domain_events._restored_capture(new.target) is not null then
+        perform domain_events._find_capture(new.target);
+      end if;
     when 'open capture' then
       perform domain_events._open_capture(new.target);
     when 'seal capture' then

@@ -271,6 +271,7 @@ begin
     if found then
       update domain_events.capture_config c set relation = restored where c.capture_id = found_id;
       perform domain_events._restore_places(found_id, gone, restored);
+      perform domain_events._grant_partitioning(found_id);  -- taken back when the table was dropped
     end if;
   end if;
   return found_id;

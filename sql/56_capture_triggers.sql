@@ -22,6 +22,32 @@ $$;
 
 comment on function domain_events._capture_triggers(regclass) is 'The triggers of captures on a table and its partitions';
 
+-- A table that was dropped and restored: its triggers say of which capture it is. They cannot be made without a right on its function.
+create function domain_events._restored_capture(target regclass) returns int
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select c.capture_id from domain_events.capture_config c
+   where c.table_name = domain_events._qualified_name(target)
+     and not exists (select from pg_class gone where gone.oid = c.relation)
+     and exists (select from domain_events._capture_triggers(target) as t
+                  where t.relation = target and t.kind = 'capture' and t.capture_id = c.capture_id)
+$$;
+
+comment on function domain_events._restored_capture(regclass) is
+  'The capture whose table was dropped and restored as this one, until the first of its triggers or a command finds it again; else null';
+
+create function domain_events._meet_restored(target regclass) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if domain_events._restored_capture(target) is not null then
+    perform domain_events._command(target, 'find capture');
+  end if;
+end
+$$;
+
+comment on function domain_events._meet_restored(regclass) is 'Lets the capture of a table that was dropped and restored go on, as its next write would';
+
 -- Who may create triggers with the function of a capture should be the owner of its partitioned table, and nobody else.
 create function domain_events._outdated_grants() returns setof int
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -98,7 +124,10 @@ begin
   for left_over in
     select t.relation, t.name from domain_events._capture_triggers(target) as t join pg_class c on c.oid = t.relation
      where t.capture_id is distinct from _drop_foreign_triggers.capture_id and not t.is_clone and pg_has_role(c.relowner, 'usage')
-       and not exists (select from domain_events.capture_config k where k.capture_id = t.capture_id)
+       -- Of a capture, and of this table's: the number may have been given anew since a dump of the schema alone.
+       and not exists (select from domain_events.capture_config k
+                        where k.capture_id = t.capture_id
+                          and (k.relation = t.relation or k.relation in (select a.relid from pg_partition_ancestors(t.relation) as a)))
   loop
     execute format('drop trigger %I on %s', left_over.name, left_over.relation);
   end loop;

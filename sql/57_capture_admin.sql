@@ -35,6 +35,11 @@ begin
     raise exception 'table % is already captured', target
       using errcode = '42710', hint = 'To change how, disable_capture() it first; its history is kept.';
   end if;
+  -- That of a table that is here again goes on.
+  perform domain_events._find_capture(restored.target)
+     from (select to_regclass(c.table_name) as target from domain_events.capture_config c
+            where c.aggregate_type = chosen and not exists (select from pg_class gone where gone.oid = c.relation)) as restored
+    where domain_events._restored_capture(restored.target) is not null;
   -- The capture of a table that was dropped does not keep its name or its type from the next one of its owner. Others would end
   -- the capture, and the redaction, of what is about to be restored.
   if exists (select from domain_events.capture_config c
@@ -179,6 +184,7 @@ declare
   is_partitioned boolean;
 begin
   perform domain_events._check_target(target);
+  perform domain_events._meet_restored(target);
   perform domain_events._check_choice('event_name_style', event_name_style, '{pascal,dotted}');
   perform domain_events._check_choice('payload', payload, '{changes,full}');
   perform domain_events._check_choice('on_failure', on_failure, '{abort,dead_letter}');
@@ -288,6 +294,9 @@ declare
 begin
   if target is null then
     raise exception 'the table must not be null' using errcode = '22004', hint = 'Name a table, for example ''public.users''.';
+  elsif id is null and domain_events._restored_capture(target) is not null then
+    raise exception 'table % was dropped and restored, and its capture has not found it again', target
+      using errcode = '55000', hint = format('Its next write does, or: select * from domain_events.tell_rows(%L), which also tells the rows that are not what their streams say.', target);
   elsif id is null then
     raise exception 'table % is not captured', target
       using errcode = '42704', hint = 'The captured tables are in the view domain_events.captures.';
@@ -326,6 +335,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform domain_events._check_target(target);
+  perform domain_events._meet_restored(target);
   perform domain_events._command(target, 'capture state', '{"state": "paused"}');
 end
 $$;
@@ -342,6 +352,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform domain_events._check_target(target);
+  perform domain_events._meet_restored(target);
   perform domain_events._capture_of(target);
   execute format('lock table %s in share row exclusive mode', target);
   perform domain_events._command(target, 'capture state', '{"state": "active"}');
@@ -398,6 +409,7 @@ declare
   kept record;
 begin
   perform domain_events._check_target(target);
+  perform domain_events._meet_restored(target);
   perform domain_events._capture_of(target);
   if keep_triggers then
     for kept in select t.relation, t.name from domain_events._capture_triggers(target) as t where t.kind <> 'move' loop

@@ -114,6 +114,7 @@ set extra_float_digits = 1 set lc_monetary = 'C' set quote_all_identifiers = off
 as $$
 begin
   perform domain_events._check_target(target);
+  perform domain_events._meet_restored(target);
   perform domain_events._capture_of(target);
   if max_rows < 1 then
     raise exception 'max_rows must be positive, not %', max_rows

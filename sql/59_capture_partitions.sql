@@ -372,6 +372,7 @@ declare
   left_over name;
 begin
   perform domain_events._check_target(target);
+  perform domain_events._meet_restored(target);
   id := domain_events._capture_of(target);
   for gone, left_over in
     select k.relation, t.tgname from domain_events.capture_partitions k
@@ -505,7 +506,9 @@ declare
   forgotten bigint := 0;
 begin
   for gone in
-    select c.* from domain_events.capture_config c where not exists (select from pg_class r where r.oid = c.relation) order by c.capture_id
+    select c.* from domain_events.capture_config c where not exists (select from pg_class r where r.oid = c.relation)
+       and domain_events._restored_capture(to_regclass(c.table_name)) is distinct from c.capture_id
+     order by c.capture_id
   loop
     perform domain_events._grant_partitioning(gone.capture_id);
     delete from domain_events.capture_config c where c.capture_id = gone.capture_id;

@@ -57,6 +57,7 @@ begin
     raise exception 'tell_rows() has to see what others commit meanwhile'
       using errcode = '55000', hint = 'Call it in a transaction of isolation level READ COMMITTED.';
   end if;
+  perform domain_events._meet_restored(target);
   select * into strict expressions from domain_events._row_expressions(target);
   source := case when (select c.relkind from pg_class c where c.oid = target) = 'p' then '' else 'only ' end || target::text;
   for finding in select * from domain_events.check_rows(target, max_rows, after) loop

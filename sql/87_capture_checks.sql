@@ -5,6 +5,11 @@ create function domain_events._capture_findings(
 ) returns setof record
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
+  with restored as materialized (
+    select c.capture_id, to_regclass(c.table_name) as target from domain_events.capture_config c
+     where not exists (select from pg_class r where r.oid = c.relation)
+       and c.capture_id = domain_events._restored_capture(to_regclass(c.table_name))
+  )
   select 'redaction_without_column', 'error', c.table_name,
          format('the redaction rule for %s matches no column; all values are redacted until capture is enabled anew', k.column_name)
     from domain_events.capture_config c
@@ -16,9 +21,15 @@ as $$
         and case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
                  then a.attnum = k.attnum else a.attname = k.column_name end)
   union all
-  select 'captured_table_missing', 'error', c.table_name, 'the captured table no longer exists'
+  select 'captured_table_missing', 'error', c.table_name,
+         case when to_regclass(c.table_name) is null then 'the captured table no longer exists'
+              else 'the captured table was dropped, and the one that has its name now has no trigger of the capture: its changes are not recorded until enable_capture() is called with the same arguments' end
     from domain_events.capture_config c
-   where not exists (select from pg_class r where r.oid = c.relation)
+   where not exists (select from pg_class r where r.oid = c.relation) and c.capture_id not in (select s.capture_id from restored s)
+  union all
+  select 'captured_table_restored', 'warning', c.table_name,
+         format('the captured table was dropped and restored: its capture goes on with the next write, and rows may differ from their streams until: select * from domain_events.tell_rows(%L)', s.target)
+    from domain_events.capture_config c join restored s on s.capture_id = c.capture_id
   union all
   select 'capture_identity_missing', 'error', c.table_name, format('column %s is part of the aggregate id and is gone: every write becomes a dead letter or fails', k.column_name)
     from domain_events.capture_config c
@@ -87,11 +98,14 @@ as $$
     from domain_events.capture_partitions k
     join domain_events.capture_config c on c.capture_id = k.capture_id
    where not exists (select from domain_events._present_partitions(k.capture_id) as p where p.relation = k.relation)
+     and k.capture_id not in (select s.capture_id from restored s)
   union all
-  select 'capture_without_configuration', 'error', domain_events._qualified_name(t.tgrelid), 'the table has a capture trigger but no capture: its changes are not recorded'
+  select 'capture_without_configuration', 'error', domain_events._qualified_name(t.tgrelid),
+         format('the table has a capture trigger but no capture: its changes are not recorded until domain_events.enable_capture(%L) is called again, with the arguments it had', coalesce(pg_partition_root(t.tgrelid), t.tgrelid)::regclass)
     from pg_trigger t join pg_proc p on p.oid = t.tgfoid and p.pronamespace = 'domain_events'::regnamespace
    where t.tgname ~ '^ domain_events_capture(_[0-9]+)?$' and t.tgparentid = 0 and t.tgenabled <> 'D'
      and not exists (select from domain_events.capture_config c where c.relation = any (domain_events._with_ancestors(t.tgrelid)))
+     and t.tgrelid not in (select s.target from restored s)
   union all
   select 'capture_taken_over', 'warning', c.table_name,
          format('it is a partition of %s, whose capture tells its rows; domain_events.follow_partitions(%2$L) ends this one', o.table_name, o.relation)
@@ -105,6 +119,7 @@ as $$
     from domain_events._outdated_grants() as g
     join domain_events.capture_config c on c.capture_id = g
     left join pg_class r on r.oid = c.relation
+   where c.capture_id not in (select s.capture_id from restored s)
   union all
   select 'capture_paused', 'warning', c.table_name, 'capture is paused: changes are not recorded'
     from domain_events.capture_config c where c.state = 'paused'

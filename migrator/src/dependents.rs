@@ -137,6 +137,11 @@ pub async fn readers(conn: &mut PgConnection) -> Result<Vec<(String, String)>, E
     sqlx::query_as(READERS).bind(sources).bind(readers).bind(fingerprints).fetch_all(conn).await.doing(doing)
 }
 
+/// Users' objects that would be dropped along with the schema.
+pub async fn objects(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
+    sqlx::query_scalar(OBJECTS).fetch_all(conn).await.doing("reading what depends on the store")
+}
+
 /// Reads them all.
 pub async fn read(conn: &mut PgConnection) -> Result<Dependents, Error> {
     let doing = "reading what depends on the store";
@@ -157,7 +162,7 @@ pub async fn read(conn: &mut PgConnection) -> Result<Dependents, Error> {
     Ok(Dependents {
         triggers: sqlx::query_as(TRIGGERS).fetch_all(&mut *conn).await.doing(doing)?,
         event_triggers: sqlx::query_scalar(EVENT_TRIGGERS).fetch_all(&mut *conn).await.doing(doing)?,
-        objects: sqlx::query_scalar(OBJECTS).fetch_all(&mut *conn).await.doing(doing)?,
+        objects: objects(&mut *conn).await?,
         called_by_triggers: callers.iter().filter(|(_, enabled)| *enabled).map(|(name, _)| name.clone()).collect(),
         mentions: callers.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect(),
         plans,

@@ -152,9 +152,14 @@ impl Output {
         bar
     }
 
+    /// Whether [`Output::confirm`] puts its question to anybody.
+    pub fn asks(&self, yes: bool) -> bool {
+        !yes && std::io::stdin().is_terminal() && std::io::stderr().is_terminal()
+    }
+
     /// Asks on a terminal; `yes` or the lack of a terminal means consent, since a script has named the verb itself.
     pub fn confirm(&self, question: &str, yes: bool) -> Result<bool, Error> {
-        if yes || !std::io::stdin().is_terminal() || !std::io::stderr().is_terminal() {
+        if !self.asks(yes) {
             return Ok(true);
         }
         let mut stderr = std::io::stderr().lock();

@@ -70,6 +70,11 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
     let decision = db::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
         db::lock_for_transaction(conn).await?;
         db::pin_settings(conn).await?;
+        let found = store::inspect(conn).await?;
+        if matches!(found, Found::Foreign { kept_events: true, .. }) {
+            found.check_changeable(&store::powers(conn).await?)?;
+            kept::hold(conn).await?;
+        }
         let decision = decide(args, conn).await?;
         if decision.from.is_some() && !decision.steps.is_empty() {
             if decision.engine == Engine::Native {
@@ -96,7 +101,7 @@ async fn decide(args: &InstallArgs, conn: &mut PgConnection) -> Result<Decision,
     let mut steps = steps(&found, engine);
     let kept = match &found {
         Found::Foreign { kept_events: true, .. } => {
-            steps = kept::around(steps);
+            steps = kept::around(steps, kept::made_again(conn).await?);
             Some(kept::count(conn).await?)
         }
         _ => None,

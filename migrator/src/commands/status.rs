@@ -268,9 +268,9 @@ async fn read_store(status: &mut Status, conn: &mut PgConnection) -> Result<(), 
             status.streams = Some(streams);
         }
     }
-    let sql = "select case when r.oid is null then c.target::oid::text else pg_catalog.format('%I.%I', n.nspname, r.relname) end as \"table\", \
+    let sql = "select coalesce(case when r.oid is not null then pg_catalog.format('%I.%I', n.nspname, r.relname) end, k.table_name, c.target::oid::text) as \"table\", \
                 c.aggregate_type, c.state, c.on_failure, c.pending_failures \
-           from domain_events.captures c \
+           from domain_events.captures c left join domain_events.capture_config k on k.relation = c.target \
            left join pg_catalog.pg_class r on r.oid = c.target left join pg_catalog.pg_namespace n on n.oid = r.relnamespace \
           order by 1";
     let columns = "\"table\" text, aggregate_type text, state text, on_failure text, pending_failures int8";

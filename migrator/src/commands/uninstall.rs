@@ -4,6 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::Context;
+use crate::blockers::Mode;
 use crate::cli::UninstallArgs;
 use crate::commands::install::native_to_portable;
 use crate::dependents::{self, Dependents};
@@ -20,6 +21,8 @@ const DISCARD: &str = "_domain_events_uninstall";
 #[derive(Debug)]
 struct Assessment {
     events: i64,
+    /// Dead letters: events that wait to be stored.
+    letters: i64,
     /// Captured tables, qualified and quoted.
     captured: Vec<String>,
     dependents: Dependents,
@@ -36,14 +39,17 @@ pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
         return nothing_to_do(ctx);
     }
     let assessment = assess(args, &found, &mut conn).await?;
+    let tables = all_tables(&found, &mut conn).await?;
     db::rollback(&mut conn).await?;
     for mention in &assessment.dependents.mentions {
         ctx.out.warn(format!("{mention} calls the store and will fail when it runs"));
     }
     if args.dry_run {
-        return dry_run(&assessment, ctx);
+        return dry_run(&assessment, args, ctx);
     }
-    tell(&assessment, args, ctx);
+    if ctx.out.asks(args.confirm.yes) {
+        tell(&assessment, args, false, ctx);
+    }
     if !ctx.out.confirm("Uninstall pg_domain_events from this database?", args.confirm.yes)? {
         if ctx.out.is_json() {
             ctx.out.json(&json!({"changed": false}))?;
@@ -52,7 +58,8 @@ pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
         return Ok(Exit::Error);
     }
 
-    let done = db::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
+    let wanted: Vec<(&str, Mode)> = tables.iter().map(|table| (table.as_str(), Mode::AccessExclusive)).collect();
+    let done = db::with_locks(&mut conn, &wanted, args.lock.lock_timeout, ctx, async |conn| {
         db::lock_for_transaction(conn).await?;
         db::pin_settings(conn).await?;
         let found = store::inspect(conn).await?;
@@ -88,17 +95,36 @@ fn nothing_to_do(ctx: &Context) -> Result<Exit, Error> {
     Ok(Exit::Clean)
 }
 
+/// Every table that is locked until the store is gone: who holds one of them is named.
+async fn all_tables(found: &Found, conn: &mut PgConnection) -> Result<Vec<String>, Error> {
+    let mut tables = lockable(found, conn).await?;
+    let own: Vec<String> = sqlx::query_scalar(
+        "select pg_catalog.format('%I.%I', n.nspname, c.relname) from pg_catalog.pg_class c \
+           join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+          where n.nspname = $1 and c.relkind in ('r', 'p') order by 1",
+    )
+    .bind(SCHEMA)
+    .fetch_all(conn)
+    .await
+    .doing("reading the tables of the store")?;
+    tables.extend(own);
+    Ok(tables)
+}
+
+async fn lockable(found: &Found, conn: &mut PgConnection) -> Result<Vec<String>, Error> {
+    match found {
+        Found::Store { .. } => {
+            sqlx::query_scalar(dependents::LOCKABLE_TABLES).fetch_all(conn).await.doing("reading the captured tables")
+        }
+        _ => Ok(Vec::new()),
+    }
+}
+
 /// Takes all locks before anything is changed, the events last: who writes to a captured table is never caught between the
 /// two. A table that the connected role may not lock is left to the drop, which needs no right on it.
 async fn lock_all(found: &Found, conn: &mut PgConnection) -> Result<(), Error> {
     check_may_go(found)?;
-    let mut tables: Vec<String> = match found {
-        Found::Store { .. } => sqlx::query_scalar(dependents::LOCKABLE_TABLES)
-            .fetch_all(&mut *conn)
-            .await
-            .doing("reading the captured tables")?,
-        _ => Vec::new(),
-    };
+    let mut tables = lockable(found, conn).await?;
     tables.push(format!("{SCHEMA}.events"));
     let sql = format!("lock table {} in access exclusive mode", tables.join(", "));
     db::execute(conn, &sql, "locking the events and the captured tables").await
@@ -107,6 +133,20 @@ async fn lock_all(found: &Found, conn: &mut PgConnection) -> Result<(), Error> {
 async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) -> Result<Assessment, Error> {
     check_may_go(found)?;
     let events = count_events(conn).await?;
+    let letters = match found {
+        Found::Store { .. } => count_letters(conn).await?,
+        _ => 0,
+    };
+    if letters > 0 && !args.drop_events {
+        return Err(Error::refused(
+            "2BP01",
+            format!("{} in {SCHEMA}.capture_failures, where they would be lost; nothing was changed", waiting(letters)),
+            format!(
+                "Store them first: select {SCHEMA}.retry_capture_failures(); What it does not store can be given up on purpose: \
+                 delete from {SCHEMA}.capture_failures where stored_version is null; --drop-events drops all."
+            ),
+        ));
+    }
     if events > 0 && !args.keep_events && !args.drop_events {
         return Err(Error::refused(
             "2BP01",
@@ -115,7 +155,7 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
         ));
     }
     let Found::Store { owner, extension, .. } = found else {
-        return assess_kept(args, events);
+        return assess_kept(args, events, conn).await;
     };
     let captured: Vec<(String, bool)> = dependents::captured_tables(conn).await?;
     let dependents = dependents::read(conn).await?;
@@ -152,13 +192,30 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
     } else {
         steps.push(Step::new("the schema", format!("drop schema {SCHEMA} cascade;")));
     }
-    Ok(Assessment { events, captured: captured.into_iter().map(|(table, _)| table).collect(), dependents, steps })
+    Ok(Assessment {
+        events,
+        letters,
+        captured: captured.into_iter().map(|(table, _)| table).collect(),
+        dependents,
+        steps,
+    })
 }
 
 async fn count_events(conn: &mut PgConnection) -> Result<i64, Error> {
     let sql = "select count(*) from domain_events.events";
     let rows: Vec<(i64,)> = as_owner::store_rows(conn, sql, "events int8", &[], "counting the events").await?;
     Ok(rows.first().map_or(0, |(events,)| *events))
+}
+
+async fn count_letters(conn: &mut PgConnection) -> Result<i64, Error> {
+    let sql = "select count(*) from domain_events.capture_failures where stored_version is null";
+    let rows: Vec<(i64,)> =
+        as_owner::store_rows(conn, sql, "letters int8", &[], "counting the events that wait").await?;
+    Ok(rows.first().map_or(0, |(letters,)| *letters))
+}
+
+fn waiting(letters: i64) -> String {
+    if letters == 1 { "1 event waits".into() } else { format!("{letters} events wait") }
 }
 
 fn plural(events: i64) -> String {
@@ -187,13 +244,14 @@ fn check_may_go(found: &Found) -> Result<(), Error> {
 }
 
 /// What an earlier `--keep-events` has left.
-fn assess_kept(args: &UninstallArgs, events: i64) -> Result<Assessment, Error> {
+async fn assess_kept(args: &UninstallArgs, events: i64, conn: &mut PgConnection) -> Result<Assessment, Error> {
     let steps = if args.keep_events {
         Vec::new()
     } else {
+        Dependents { objects: dependents::objects(conn).await?, ..Dependents::default() }.check()?;
         vec![Step::new("the schema", format!("drop schema {SCHEMA} cascade;"))]
     };
-    Ok(Assessment { events, captured: Vec::new(), dependents: Dependents::default(), steps })
+    Ok(Assessment { events, letters: 0, captured: Vec::new(), dependents: Dependents::default(), steps })
 }
 
 /// The events move into a fresh schema of the old name together with the type of a column and the function that keeps them append-only; all the rest
@@ -224,29 +282,35 @@ fn keep_events(owner: &str) -> Vec<Step> {
 }
 
 fn fate(assessment: &Assessment, args: &UninstallArgs) -> String {
-    match (assessment.events, args.keep_events) {
-        (_, true) => format!(
-            "kept: {} in table {SCHEMA}.events, still append-only; read with: select * from {SCHEMA}.events order by \
-             aggregate_type, aggregate_id, aggregate_version",
-            plural(assessment.events)
+    let events = plural(assessment.events);
+    match (assessment.events, assessment.letters, args.keep_events) {
+        (_, _, true) => format!(
+            "kept: {events} in table {SCHEMA}.events, still append-only; read with: select * from {SCHEMA}.events order by \
+             aggregate_type, aggregate_id, aggregate_version"
         ),
-        (0, false) => "there are no events".into(),
-        (n, false) => format!("dropped for ever: {}", plural(n)),
+        (0, 0, false) => "there are no events".into(),
+        (_, 0, false) => format!("dropped for ever: {events}"),
+        (_, letters, false) => {
+            format!("dropped for ever: {events}, and what {} in {SCHEMA}.capture_failures", waiting(letters))
+        }
     }
 }
 
-fn tell(assessment: &Assessment, args: &UninstallArgs, ctx: &Context) {
+/// `done` is false as long as all this is only going to be.
+fn tell(assessment: &Assessment, args: &UninstallArgs, done: bool, ctx: &Context) {
     for table in &assessment.captured {
-        ctx.out.note(format!("the capture triggers of {table} are dropped"));
+        let verb = if done { "were" } else { "would be" };
+        ctx.out.note(format!("the capture triggers of {table} {verb} dropped"));
     }
-    ctx.out.note(fate(assessment, args));
+    ctx.out.note(format!("{}{}", if done { "" } else { "what becomes of the events: " }, fate(assessment, args)));
 }
 
-fn dry_run(assessment: &Assessment, ctx: &Context) -> Result<Exit, Error> {
+fn dry_run(assessment: &Assessment, args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
     if ctx.out.is_json() {
         ctx.out.json(&json!({
             "dry_run": true,
             "events": assessment.events,
+            "pending_failures": assessment.letters,
             "captured_tables": assessment.captured,
             "callers": assessment.dependents.mentions,
             "steps": assessment.steps,
@@ -254,6 +318,7 @@ fn dry_run(assessment: &Assessment, ctx: &Context) -> Result<Exit, Error> {
     } else {
         script::print(&assessment.steps, ctx)?;
     }
+    tell(assessment, args, false, ctx);
     ctx.out.note("dry run; nothing was changed");
     Ok(if assessment.steps.is_empty() { Exit::Clean } else { Exit::Pending })
 }
@@ -269,6 +334,7 @@ fn report(assessment: &Assessment, roles: &[&str], args: &UninstallArgs, ctx: &C
             "roles_left": roles,
         }))?;
     }
+    tell(assessment, args, true, ctx);
     ctx.out.note("pg_domain_events was uninstalled from this database");
     if args.keep_events {
         ctx.out.note("the way back: domain-events install takes the kept events over, and their versions go on");

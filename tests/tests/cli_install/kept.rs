@@ -4,7 +4,7 @@ use domain_events_tests::{Db, Engine, engines};
 
 use crate::{capture_users, catalogue, empty, installed};
 
-engines! { kept_events_are_taken_over, indexes_on_demand }
+engines! { kept_events_are_taken_over, what_hangs_on_kept_events, kept_events_are_no_place_for_plain_sql, indexes_on_demand }
 
 /// Who installed, and may install again.
 fn installer(db: &Db) -> &'static str {
@@ -133,5 +133,164 @@ fn indexes_on_demand(db: &Db) {
     made(&["install", "--index", "type"]).saying("events_by_type");
     assert_eq!(admin.number("select count(*) from pg_index where not indisvalid"), 0);
     db.cli(user, &["install", "--index", "colour"]).expect(2);
+    db.check_versions();
+}
+
+/// What a view, a key, a right .. of users' would lose by a new table of events is refused by its name; indexes and rights to
+/// read are made again.
+fn what_hangs_on_kept_events(db: &Db) {
+    capture_users(db);
+    let user = installer(db);
+    db.cli(user, &["uninstall", "--keep-events", "--yes"]).expect(0);
+    let (mut admin, peon) = (db.admin(), db.role("peon"));
+    admin.run("grant create on schema public to public; create schema theirs");
+    let install = ["install", "--engine", db.engine.name()];
+    for (made, undone, name) in [
+        (
+            "create view report as select event_type, count(*) from domain_events.events group by 1",
+            "drop view report",
+            "view public.report",
+        ),
+        (
+            "create materialized view report as select * from domain_events.events",
+            "drop materialized view report",
+            "materialized view public.report",
+        ),
+        (
+            "create table note (event_id uuid references domain_events.events (event_id))",
+            "drop table note",
+            "note_event_id_fkey",
+        ),
+        ("create table note (e domain_events.events)", "drop table note", "column e of table public.note"),
+        ("create table note (o domain_events.event_origin)", "drop table note", "column o of table public.note"),
+        ("create table heir () inherits (domain_events.events)", "drop table heir", "table public.heir"),
+        (
+            "create function f(domain_events.events) returns int language sql as 'select 1'",
+            "drop function f(domain_events.events)",
+            "function public.f",
+        ),
+        ("create publication pub for table domain_events.events", "drop publication pub", "publication pub"),
+        (
+            "create statistics theirs.s on aggregate_type, event_type from domain_events.events",
+            "drop statistics theirs.s",
+            "statistics object theirs.s",
+        ),
+        ("create policy p on domain_events.events using (true)", "drop policy p on domain_events.events", "policy p"),
+        (
+            "alter table domain_events.events enable row level security",
+            "alter table domain_events.events disable row level security",
+            "row level security",
+        ),
+        (
+            "create rule r as on insert to domain_events.events do also notify x",
+            "drop rule r on domain_events.events",
+            "rule r",
+        ),
+        (
+            "create trigger t before insert on domain_events.events for each row execute function suppress_redundant_updates_trigger()",
+            "drop trigger t on domain_events.events",
+            "trigger t",
+        ),
+        (
+            "alter table domain_events.events add column mine int default 1",
+            "alter table domain_events.events drop column mine",
+            "column mine",
+        ),
+        (
+            "alter table domain_events.events add constraint mine check (event_type <> '')",
+            "alter table domain_events.events drop constraint mine",
+            "constraint mine",
+        ),
+        (
+            "alter table domain_events.events set (fillfactor = 90)",
+            "alter table domain_events.events reset (fillfactor)",
+            "storage parameters",
+        ),
+        (
+            "alter table domain_events.events replica identity full",
+            "alter table domain_events.events replica identity default",
+            "replica identity",
+        ),
+        ("create view domain_events.v as select 1 as one", "drop view domain_events.v", "view domain_events.v"),
+        (
+            "create function domain_events.f() returns int language sql as 'select 1'",
+            "drop function domain_events.f()",
+            "function domain_events.f()",
+        ),
+        (
+            &format!("grant insert on domain_events.events to {peon}"),
+            &format!("revoke insert on domain_events.events from {peon}"),
+            &format!("right of {peon} to insert"),
+        ),
+        (
+            &format!("grant select (event_type) on domain_events.events to {peon}"),
+            &format!("revoke select (event_type) on domain_events.events from {peon}"),
+            "column event_type",
+        ),
+        (
+            &format!("grant create on schema domain_events to {peon}"),
+            &format!("revoke create on schema domain_events from {peon}"),
+            "schema domain_events",
+        ),
+        (
+            &format!("grant usage on sequence domain_events.events_global_position_seq to {peon}"),
+            &format!("revoke usage on sequence domain_events.events_global_position_seq from {peon}"),
+            "events_global_position_seq",
+        ),
+        (
+            "create index mine on domain_events.events (event_type); alter table domain_events.events cluster on mine",
+            "drop index domain_events.mine",
+            "index domain_events.mine",
+        ),
+    ] {
+        admin.run(made);
+        db.cli(user, &install)
+            .expect_error(1, "2BP01")
+            .saying(name)
+            .saying("nothing was changed")
+            .saying("make it again");
+        db.cli(user, &["install", "--engine", db.engine.name(), "--dry-run"]).expect_error(1, "2BP01").saying(name);
+        admin.run(undone);
+    }
+    // nor are the kept events dropped from under it
+    admin.run("create view report as select * from domain_events.events");
+    db.cli(user, &["uninstall", "--drop-events"]).expect_error(1, "2BP01").saying("view public.report");
+    admin.run("drop view report");
+    let indexes = "select string_agg(pg_get_indexdef(indexrelid) || coalesce(obj_description(indexrelid), ''), '|' order by indexrelid::regclass::text)
+       from pg_index where indrelid = 'domain_events.events'::regclass and not indisunique or indexrelid = to_regclass('domain_events.\"My one\"')";
+    admin.run(&format!(
+        "create index on domain_events.events (event_type) where aggregate_type <> 'it''s'; comment on index domain_events.events_event_type_idx is 'it''s mine';
+         create unique index \"My one\" on domain_events.events ((event_id::text || 'x') desc) include (event_type);
+         grant select on domain_events.events to {peon} with grant option"
+    ));
+    let before = admin.one(indexes);
+    db.cli(user, &install).expect(0).saying("kept are in the store again");
+    assert_eq!(admin.one(indexes), before);
+    assert!(before.contains("it's mine") && before.contains("My one"), "{before}");
+    assert_eq!(
+        admin.one(&format!("select has_table_privilege('{peon}', 'domain_events.events', 'select with grant option')")),
+        "t"
+    );
+    assert_eq!(
+        admin.table("select code, object, detail from domain_events.check_infrastructure() where severity <> 'info'"),
+        ""
+    );
+    admin.run(&format!("revoke all on domain_events.events from {peon} cascade; drop schema theirs"));
+    db.check_versions();
+}
+
+/// Who installs by SQL alone is sent to the command line, which takes the events over.
+fn kept_events_are_no_place_for_plain_sql(db: &Db) {
+    capture_users(db);
+    db.cli(installer(db), &["uninstall", "--keep-events"]).expect(0);
+    let told = if db.engine == Engine::Native {
+        let failure = db.admin().error("create extension pg_domain_events");
+        format!("{failure:?}")
+    } else {
+        let out = db.install_command(installer(db)).output().expect("psql");
+        String::from_utf8_lossy(&out.stderr).into_owned()
+    };
+    assert!(told.contains("domain-events install") && !told.to_lowercase().contains("rename"), "{told}");
+    db.cli(installer(db), &["install", "--engine", db.engine.name()]).expect(0);
     db.check_versions();
 }

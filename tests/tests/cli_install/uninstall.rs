@@ -1,6 +1,9 @@
 //! `uninstall`: never events, users' writes or users' objects in silence.
 
+use domain_events_tests::{Cluster, Db, Engine, engines};
 use serde_json::json;
+
+engines! { dead_letters_stop_it }
 
 use crate::{capture_users, catalogue, empty, installed};
 
@@ -210,4 +213,62 @@ fn a_lock_that_is_not_to_be_had_ends_with_5_and_nothing_is_changed() {
     writer.run("commit");
     assert_eq!(before, catalogue(&db));
     assert_eq!(db.owner().number("select count(*) from domain_events.events where aggregate_id = '9'"), 1);
+}
+
+/// Events that wait to be stored are neither dropped nor left behind in silence.
+fn dead_letters_stop_it(db: &Db) {
+    capture_users(db);
+    let user = if db.engine == Engine::Native { "postgres" } else { "app_owner" };
+    db.admin().run(
+        "alter table domain_events.events add constraint nope check (aggregate_id <> '13') not valid;
+         insert into public.users values (13, 'x'); update public.users set email = 'y' where id = 13;
+         alter table domain_events.events drop constraint nope",
+    );
+    let before = catalogue(db);
+    for args in [
+        &["uninstall", "--keep-events"][..],
+        &["uninstall", "--keep-events", "--dry-run"],
+        &["uninstall"],
+        &["uninstall", "--dry-run"],
+    ] {
+        let run = db.cli(user, args).expect_error(1, "2BP01");
+        run.saying("2 events wait in domain_events.capture_failures")
+            .saying("retry_capture_failures()")
+            .saying("delete from");
+    }
+    let run = db.cli(user, &["uninstall", "--drop-events", "--dry-run"]).expect(3);
+    run.saying("dropped for ever: 3 events").saying("2 events wait in domain_events.capture_failures");
+    assert_eq!(before, catalogue(db));
+    db.admin().run("delete from domain_events.capture_failures where failure_id = (select max(failure_id) from domain_events.capture_failures)");
+    assert_eq!(db.admin().one("select domain_events.retry_capture_failures()"), "1");
+    db.cli(user, &["uninstall", "--keep-events"]).expect(0);
+    assert_eq!(db.admin().number("select count(*) from domain_events.events where aggregate_id = '13'"), 1);
+}
+
+/// What was not done is not told as done, and who is in the way is named.
+#[test]
+fn a_prepared_transaction_is_named() {
+    for engine in [Engine::Portable, Engine::Native] {
+        let db = Db::on(Cluster::start(&[("max_prepared_transactions", "2")]), engine);
+        capture_users(&db);
+        let user = if engine == Engine::Native { "postgres" } else { "app_owner" };
+        let before = catalogue(&db);
+        let mut owner = db.owner();
+        for (work, flag) in [
+            ("insert into public.users values (9, 'open')", "--keep-events"),
+            ("select domain_events.append_event('A', '1', 'Made')", "--drop-events"),
+        ] {
+            owner.run(&format!("begin; {work}; prepare transaction 'it''s left'"));
+            let run = db.cli(user, &["uninstall", flag, "--yes", "--lock-timeout", "5"]).expect(5);
+            owner.run("rollback prepared 'it''s left'");
+            let run =
+                run.saying("held by the prepared transaction \"it's left\"").saying("rollback prepared 'it''s left'");
+            for word in ["triggers of", "kept: ", "dropped for ever"] {
+                assert!(!run.stderr.contains(word), "{word}: {}", run.stderr);
+            }
+        }
+        assert_eq!(before, catalogue(&db));
+        let run = db.cli(user, &["uninstall", "--keep-events", "--yes"]).expect(0);
+        run.saying("public.users were dropped").saying("kept: 4 events");
+    }
 }

@@ -145,15 +145,16 @@ async fn owner(conn: &mut PgConnection, table: &str) -> Result<Owner, Error> {
 /// Captures as the store knows them: of one table, or all.
 async fn captures(conn: &mut PgConnection, table: Option<&str>) -> Result<Vec<Value>, Error> {
     let sql = "select pg_catalog.jsonb_build_object('table', \
-                  case when r.oid is null then c.target::oid::text else pg_catalog.format('%I.%I', n.nspname, r.relname) end, \
+                  coalesce(case when r.oid is not null then pg_catalog.format('%I.%I', n.nspname, r.relname) end, k.table_name, c.target::oid::text), \
                   'aggregate_type', c.aggregate_type, 'aggregate_id', c.aggregate_id, 'include', c.include, 'exclude', c.exclude, \
                   'redact', c.redact, 'event_types', c.event_types, 'event_name_style', c.event_name_style, 'payload', c.payload, \
                   'on_failure', c.on_failure, 'baseline', c.baseline, 'replication', c.replication, 'state', c.state, \
                   'captured_since', pg_catalog.to_char(c.captured_since at time zone 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS\"Z\"'), \
                   'pending_failures', c.pending_failures)::text \
-           from domain_events.captures c \
+           from domain_events.captures c left join domain_events.capture_config k on k.relation = c.target \
            left join pg_catalog.pg_class r on r.oid = c.target left join pg_catalog.pg_namespace n on n.oid = r.relnamespace \
-          where $1::text is null or c.target = pg_catalog.to_regclass($1) order by 1";
+          where $1::text is null or c.target = pg_catalog.to_regclass($1) \
+             or k.capture_id = domain_events._restored_capture(pg_catalog.to_regclass($1)) order by 1";
     let rows: Vec<(String,)> = as_owner::ask_store(conn, sql, "capture text", &[table], "reading the captures").await?;
     rows.iter().map(|(row,)| serde_json::from_str(row).map_err(|e| Error::json("a capture", e))).collect()
 }
