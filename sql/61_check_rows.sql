@@ -21,6 +21,18 @@ $$;
 
 comment on function domain_events._row_expressions(regclass) is 'The SQL, over a row called new, for a captured table''s ids and values, for check_rows()';
 
+-- A column that one side has not was added, dropped or renamed, and no event has told since; a number that became a text reads the same.
+create function domain_events._differs_by_columns(fold jsonb, row_value jsonb) returns boolean
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select not exists (select from jsonb_each(fold) as f join jsonb_each(row_value) as r using (key)
+                      where f.value::text <> r.value::text
+                        and (jsonb_typeof(f.value) = jsonb_typeof(r.value) or f.value #>> '{}' is distinct from r.value #>> '{}'))
+$$;
+
+comment on function domain_events._differs_by_columns(jsonb, jsonb) is
+  'True when all that both values have is the same, and only the columns are others';
+
 create function domain_events.check_rows(
   target regclass, max_rows int default null, after text default null,
   out code text, out aggregate_id text, out detail text, out next text
@@ -69,8 +81,11 @@ begin
         else
           fold := domain_events.fold_stream(expressions.aggregate_type, one.id);
           code := case when fold is null then 'row_unknown'
-                       when fold::text <> one.value::text and expressions.is_one_row then 'row_differs' end;
-          detail := case code when 'row_unknown' then 'the table has the row, and its stream has none: it came unseen, or its first event is yet to come, as its next event will tell'
+                       when fold::text = one.value::text or not expressions.is_one_row then null
+                       when domain_events._differs_by_columns(fold, one.value) then 'row_outdated'
+                       else 'row_differs' end;
+          detail := case code when 'row_outdated' then 'the columns of the table changed after its last event, and its next event will tell it whole'
+                              when 'row_unknown' then 'the table has the row, and its stream has none: it came unseen, or its first event is yet to come, as its next event will tell'
                               else format('it is not what its stream says in %s: it changed unseen, and its next event will tell it whole',
                                           (select string_agg(quote_ident(k), ', ' order by k)
                                              from (select jsonb_object_keys(fold || one.value) as k) as keys
@@ -122,4 +137,4 @@ end
 $$;
 
 comment on function domain_events.check_rows(regclass, int, text) is
-  'Compares the rows of a captured table with what their streams say, one row per finding: row_unknown, row_differs, row_gone. With max_rows it looks at so many rows or streams and ends with a row that has no code: its column next is where the next call goes on (after). Runs with the rights of its caller, who owns the table.';
+  'Compares the rows of a captured table with what their streams say, one row per finding: row_unknown, row_differs, row_gone, and row_outdated where only the table''s columns have changed since. With max_rows it looks at so many rows or streams and ends with a row that has no code: its column next is where the next call goes on (after). Runs with the rights of its caller, who owns the table.';

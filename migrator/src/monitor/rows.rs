@@ -132,6 +132,7 @@ fn told<'a>(table: &'a Table, found: &'a [(String, String)]) -> impl Iterator<It
             "warning",
             "are not what their streams say: they changed unseen, and their next events will tell",
         ),
+        ("row_outdated", "info", "are older than the columns of the table, which their next events will tell"),
         ("row_gone", "warning", "are in their streams and not in the table: they went unseen"),
         (
             "row_unknown",

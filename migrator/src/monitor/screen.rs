@@ -71,7 +71,7 @@ const INTEGRITY: &[(&str, &[&str])] = &[
 ];
 
 const ROWS: &[(&str, &[&str])] =
-    &[("Rows are what their streams say", &["row_differs", "row_gone", "row_unknown", "rows_unread"])];
+    &[("Rows are what their streams say", &["row_differs", "row_outdated", "row_gone", "row_unknown", "rows_unread"])];
 
 const PERFORMANCE: &[(&str, &[&str])] = &[
     ("Size and growth are within limits", &["table_large", "growth_fast", "event_large"]),
