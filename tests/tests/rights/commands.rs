@@ -13,6 +13,7 @@ const COMMANDS: &[(&str, &str)] = &[
     ("seal capture", "{}"),
     ("capture state", r#"{"state": "paused"}"#),
     ("unregister capture", "{}"),
+    ("find capture", "{}"),
     ("drop idle functions", "{}"),
     ("record partitions", "{}"),
     ("baseline query", "{}"),
