@@ -105,12 +105,29 @@ create trigger commands_2_run instead of insert on domain_events.commands
 comment on trigger commands_1_demand_ownership on domain_events.commands is 'Refuses commands for tables of others';
 comment on trigger commands_2_run on domain_events.commands is 'Carries them out';
 
+-- A view's triggers cannot be ALWAYS: where they do not fire, a command would be swallowed. Asked first by every function that
+-- gives one, and by those that leave rows to a foreign key.
+create function domain_events._check_session() returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if current_setting('session_replication_role') = 'replica' then
+    raise exception 'nothing is changed about captures and event tables while session_replication_role is replica'
+      using errcode = '55000', detail = 'The triggers and foreign keys by which the store does it do not fire in such a session.',
+            hint = 'Run: set session_replication_role = origin; then call this again.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_session() is 'Raises 55000 in a session whose triggers do not fire';
+
 create function domain_events._command(target regclass, verb text, arguments jsonb default null) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   answer jsonb;
 begin
+  perform domain_events._check_session();
   insert into domain_events.commands as c (target, verb, arguments) values (_command.target, _command.verb, _command.arguments)
   returning c.result into answer;
   return answer;

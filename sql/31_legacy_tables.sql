@@ -256,6 +256,15 @@ begin
                    'set search_path = pg_catalog, pg_temp set row_security = off as %L', class.nspname, chosen, body);
     reader := format('%I.%I(oid, text[], int)', class.nspname, chosen);
     execute format('revoke all on function %s from public', reader);
+    if present.oid is distinct from reader then
+      -- Default privileges of the schema.
+      for asker in
+        select distinct quote_ident(pg_get_userbyid(a.grantee)) as name from pg_proc p cross join lateral aclexplode(p.proacl) as a
+         where p.oid = reader and a.grantee <> p.proowner
+      loop
+        execute format('revoke all on function %s from %s', reader, asker.name);
+      end loop;
+    end if;
     execute format('comment on function %s is %L', reader,
                    format('Newest version of a stream of %s, for domain_events.next_aggregate_version()', event_table));
     -- Who may ask the store, or write the table, may ask the reader.
@@ -295,6 +304,7 @@ create function domain_events.register_event_table(event_table regclass, stream_
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform domain_events._check_session();
   perform domain_events._check_event_table(event_table, stream_columns, version_column);
   perform domain_events._write_reader(event_table, event_table, stream_columns, version_column,
                                       domain_events._unique_key(event_table, stream_columns, version_column, true));
@@ -382,6 +392,7 @@ as $$
 declare
   stream_columns name[] := array_remove(array[type_column, id_column], null);
 begin
+  perform domain_events._check_session();
   perform domain_events._check_target(event_table);
   if id_column is null or version_column is null then
     raise exception '% must not be null', case when id_column is null then 'id_column' else 'version_column' end
@@ -450,6 +461,7 @@ as $$
 declare
   reader record;
 begin
+  perform domain_events._check_session();
   if not exists (select from domain_events.event_tables t where t.event_table = unregister_event_table.event_table) then
     return false;
   elsif not exists (select from pg_class c where c.oid = event_table) then

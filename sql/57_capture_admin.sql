@@ -183,6 +183,7 @@ declare
   untold text;
   is_partitioned boolean;
 begin
+  perform domain_events._check_session();
   perform domain_events._check_target(target);
   perform domain_events._meet_restored(target);
   perform domain_events._check_choice('event_name_style', event_name_style, '{pascal,dotted}');
@@ -334,6 +335,7 @@ create function domain_events.pause_capture(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform domain_events._check_session();
   perform domain_events._check_target(target);
   perform domain_events._meet_restored(target);
   perform domain_events._command(target, 'capture state', '{"state": "paused"}');
@@ -351,6 +353,7 @@ create function domain_events.resume_capture(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
+  perform domain_events._check_session();
   perform domain_events._check_target(target);
   perform domain_events._meet_restored(target);
   perform domain_events._capture_of(target);
@@ -408,6 +411,7 @@ as $$
 declare
   kept record;
 begin
+  perform domain_events._check_session();
   perform domain_events._check_target(target);
   perform domain_events._meet_restored(target);
   perform domain_events._capture_of(target);

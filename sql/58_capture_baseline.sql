@@ -113,6 +113,7 @@ set timezone = 'UTC' set datestyle = 'ISO, MDY' set intervalstyle = 'postgres' s
 set extra_float_digits = 1 set lc_monetary = 'C' set quote_all_identifiers = off
 as $$
 begin
+  perform domain_events._check_session();
   perform domain_events._check_target(target);
   perform domain_events._meet_restored(target);
   perform domain_events._capture_of(target);

@@ -371,6 +371,7 @@ declare
   gone regclass;
   left_over name;
 begin
+  perform domain_events._check_session();
   perform domain_events._check_target(target);
   perform domain_events._meet_restored(target);
   id := domain_events._capture_of(target);
@@ -505,6 +506,7 @@ declare
   gone domain_events.capture_config;
   forgotten bigint := 0;
 begin
+  perform domain_events._check_session();
   for gone in
     select c.* from domain_events.capture_config c where not exists (select from pg_class r where r.oid = c.relation)
        and domain_events._restored_capture(to_regclass(c.table_name)) is distinct from c.capture_id

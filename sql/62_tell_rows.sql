@@ -52,6 +52,7 @@ declare
   gone text[] := '{}';
   is_back boolean;
 begin
+  perform domain_events._check_session();
   perform domain_events._check_target(target);
   if current_setting('transaction_isolation') <> 'read committed' then
     raise exception 'tell_rows() has to see what others commit meanwhile'

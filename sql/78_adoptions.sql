@@ -93,6 +93,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   function record;
+  statement text;
 begin
   if not (select r.rolsuper from pg_roles r where r.rolname = current_user) then
     raise exception 'function % is another role''s than %, to whom the event store belongs', head_function, current_user
@@ -129,7 +130,12 @@ begin
     end
     $guest$;
     comment on function domain_events._ask_as_guest(text, text, text, bigint) is 'Calls a function of a legacy table''s owner with the rights of domain_events_guest: none. There while the table is being moved';
-    revoke all on function domain_events._ask_as_guest(text, text, text, bigint) from public;
+    for statement in
+      select unnest(g.take_back) from domain_events._given_privileges() as g
+       where g.object = 'domain_events._ask_as_guest(text, text, text, bigint)'::regprocedure and g.kind = 'routine'
+    loop
+      execute statement;
+    end loop;
     alter function domain_events._ask_as_guest(text, text, text, bigint) owner to domain_events_guest;
   end if;
 end

@@ -57,12 +57,19 @@ as $$
     join pg_roles r on r.oid = f.proowner
    where f.proowner <> store.relowner and not r.rolsuper and f.proname <> '_ask_as_guest'  -- see 78_adoptions.sql
   union all
-  select 'append_only_disabled', 'error', 'domain_events.events', format('trigger %s is missing, disabled or altered: stored events can be changed', wanted.name)
-    from (values ('events_append_only'::name, 26), ('events_append_only_truncate', 34)) as wanted(name, type)
-   where not exists (select from pg_trigger t
-                      where t.tgrelid = 'domain_events.events'::regclass and t.tgname = wanted.name and t.tgenabled = 'A'
-                        and t.tgtype = wanted.type and t.tgqual is null
-                        and t.tgfoid = to_regprocedure('domain_events._refuse_change()'))
+  -- What mends it is told: "pg_restore --disable-triggers" leaves the triggers enabled, and no longer ALWAYS.
+  select 'append_only_disabled', 'error', 'domain_events.events',
+         format('trigger %s is %s: stored events can be changed; the store''s owner runs: %salter table domain_events.events enable always trigger %1$s',
+                wanted.name,
+                case when t.oid is null then 'missing' when t.is_ours then 'disabled, or not enabled always' else 'altered' end,
+                case when t.is_ours then ''
+                     else format('create %strigger %s %s on domain_events.events for each statement execute function domain_events._refuse_change(); ',
+                                 case when t.oid is not null then 'or replace ' else '' end, wanted.name, wanted.event) end)
+    from (values ('events_append_only'::name, 26, 'before delete or update'), ('events_append_only_truncate', 34, 'before truncate')) as wanted(name, type, event)
+    left join lateral (
+      select g.oid, g.tgenabled, g.tgtype = wanted.type and g.tgqual is null and g.tgfoid = to_regprocedure('domain_events._refuse_change()') as is_ours
+        from pg_trigger g where g.tgrelid = 'domain_events.events'::regclass and g.tgname = wanted.name) as t on true
+   where (t.is_ours and t.tgenabled = 'A') is not true
   union all
   select 'trigger_unknown', 'warning', 'domain_events.events', format('trigger %s is not the store''s: it runs with every event', t.tgname)
     from pg_trigger t
@@ -75,7 +82,9 @@ as $$
    where not exists (select from pg_constraint k join pg_index i on i.indexrelid = k.conindid
                       where k.conrelid = 'domain_events.events'::regclass and k.conname = wanted and i.indisvalid)
   union all
-  select 'event_trigger_missing', 'warning', e.object, 'the event trigger is missing or disabled: what it refuses or records passes in silence'
+  select 'event_trigger_missing', 'warning', e.object,
+         'the event trigger is missing or disabled: what it refuses or records passes in silence'
+         || coalesce((select format('; a superuser runs: alter event trigger %I enable', t.evtname) from pg_event_trigger t where t.evtname = e.object), '')
     from domain_events._expected_objects() as e
    where e.kind = 'event trigger'
      -- The owner of a managed database, who is no superuser, can make none: a dump of a store that had them is as one of their own.
@@ -110,60 +119,3 @@ as $$
 $$;
 
 comment on function domain_events._engine_findings() is 'Where engine(), the extension and the functions disagree on which engine runs';
-
-create function domain_events._privilege_findings(
-  out code text, out severity text, out object text, out detail text
-) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
-as $$
-  -- Who may write past the store's functions.
-  select 'privilege_excessive', 'error', 'domain_events.' || c.relname,
-         format('%s may %s it', case a.grantee when 0 then 'everybody' else pg_get_userbyid(a.grantee) end, lower(a.privilege_type))
-    from pg_class c cross join lateral aclexplode(c.relacl) as a
-   where c.relnamespace = 'domain_events'::regnamespace and a.grantee <> c.relowner
-     and (a.grantee = 0
-          or c.relkind = 'S' and a.privilege_type in ('USAGE', 'UPDATE')
-          or a.privilege_type in ('INSERT', 'UPDATE', 'DELETE', 'TRUNCATE', 'TRIGGER')
-             -- A command proves by itself whose the table is.
-             and not (c.relname = 'commands' and c.relkind = 'v' and a.privilege_type = 'INSERT' and pg_get_userbyid(a.grantee) = 'domain_events_admin'))
-  union all
-  -- A plan in the journal is run by others: what it says and who wrote it is changed by nobody.
-  select 'privilege_excessive', 'error', format('domain_events.%s.%s', c.relname, t.attname),
-         format('%s may %s it', case a.grantee when 0 then 'everybody' else pg_get_userbyid(a.grantee) end, lower(a.privilege_type))
-    from pg_class c join pg_attribute t on t.attrelid = c.oid cross join lateral aclexplode(t.attacl) as a
-   where c.relnamespace = 'domain_events'::regnamespace and a.grantee <> c.relowner and a.privilege_type in ('INSERT', 'UPDATE')
-     and not (pg_get_userbyid(a.grantee) = 'domain_events_admin' and c.relname in ('migration_plans', 'migration_journal', 'repaired_versions')
-              and case a.privilege_type when 'INSERT' then t.attname not in ('applied_by', 'done_by', 'written_by')
-                       else t.attname in ('state', 'changed_at', 'repaired_at', 'undone_at') end)
-  union all
-  select 'privilege_excessive', 'error', 'domain_events', format('%s may create objects in the schema', case a.grantee when 0 then 'everybody' else pg_get_userbyid(a.grantee) end)
-    from pg_namespace n cross join lateral aclexplode(n.nspacl) as a
-   where n.nspname = 'domain_events' and a.privilege_type = 'CREATE' and a.grantee <> n.nspowner
-  union all
-  select 'privilege_excessive', 'error', f.oid::regprocedure::text,
-         format('%s may execute it', case a.grantee when 0 then 'everybody' else pg_get_userbyid(a.grantee) end)
-    from pg_proc f
-    join pg_class store on store.oid = 'domain_events.events'::regclass
-   cross join lateral aclexplode(coalesce(f.proacl, acldefault('f', f.proowner))) as a
-   where f.pronamespace = 'domain_events'::regnamespace and a.grantee not in (f.proowner, store.relowner)
-     and case when a.grantee = 0
-              then not exists (select from domain_events._expected_objects() as e where e.kind = 'public function' and e.object = f.oid::regprocedure::text)
-              else left(f.proname, 1) = '_' and pg_get_userbyid(a.grantee) not in ('domain_events_reader', 'domain_events_writer', 'domain_events_admin')
-                   -- What next_aggregate_version() calls as its caller; the command line lets writers of a ported table call it.
-                   and f.proname not in ('_next_legacy_version', '_check_stream', '_check_read', '_check_writable') end
-  union all
-  -- And who is missing what it needs.
-  select 'privilege_missing', 'warning', r.rolname, 'the role lacks rights in the store: the owner calls domain_events.grant_privileges()'
-    from pg_roles r
-   where case r.rolname
-           when 'domain_events_writer' then not exists (
-             select from pg_proc f where f.pronamespace = 'domain_events'::regnamespace and f.proname = 'append_event'
-                and has_function_privilege(r.oid, f.oid, 'execute'))
-           when 'domain_events_reader' then not has_table_privilege(r.oid, 'domain_events.events', 'select')
-           when 'domain_events_admin' then not exists (
-             select from pg_proc f where f.pronamespace = 'domain_events'::regnamespace and f.proname = 'enable_capture'
-                and has_function_privilege(r.oid, f.oid, 'execute'))
-           else false end
-$$;
-
-comment on function domain_events._privilege_findings() is 'Rights that somebody has and should not, or the three roles lack';

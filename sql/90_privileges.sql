@@ -7,7 +7,18 @@ declare
   role name;
   granted text[] := '{}';
   statement text;
+  capture int;
 begin
+  -- Given by default privileges, by a restore without privileges, which lets everybody execute every function, or by hand.
+  for statement in select unnest(e.take_back) from domain_events._excessive_privileges() as e where pg_has_role(e.owner, 'usage') loop
+    execute statement;
+  end loop;
+  for capture in select c.capture_id from domain_events.capture_config c loop
+    perform domain_events._grant_partitioning(capture);
+  end loop;
+  -- Anybody may say who acts and ask which engine runs or for a new id; none of them shows or changes an event.
+  grant usage on schema domain_events to public;
+  grant execute on function domain_events.set_context(text, text, text, jsonb, boolean), domain_events.engine(), domain_events.uuid_v7() to public;
   foreach role in array '{domain_events_reader,domain_events_writer,domain_events_admin}'::name[] loop
     continue when not exists (select from pg_roles r where r.rolname = role);
     granted := granted || role::text;
@@ -28,7 +39,7 @@ begin
         'grant execute on function domain_events.fold_stream(text, text, bigint), domain_events.read_stream(text, text, bigint, bigint, bigint), domain_events.check_integrity(text), domain_events.check_infrastructure(), domain_events._qualified_name(oid), domain_events._present_partitions(int), domain_events._with_ancestors(oid), domain_events._outdated_grants(), domain_events._silent_function(int), domain_events._capture_triggers(regclass), domain_events._restored_capture(regclass) to %I',
         'grant execute on function domain_events.check_integrity_incremental(boolean), domain_events.check_performance(text, boolean), domain_events.stats(), domain_events.raise_alerts() to %I',
         -- What these call as their caller; none of them writes.
-        'grant execute on function domain_events._threshold_defaults(), domain_events._threshold(text), domain_events._last_position(), domain_events._advance_positions(), domain_events._sequence_findings(), domain_events._highest_position(), domain_events._latest_time(), domain_events._count_block(bigint, bigint), domain_events._stream_findings(text, text), domain_events._suspect_streams(text), domain_events._orphan_findings(text), domain_events._adoption_findings(), domain_events._block_finding(bigint, bigint), domain_events._position_at(timestamptz), domain_events._stream_performance(text, bigint, bigint), domain_events._table_performance(), domain_events._transaction_performance(), domain_events._expected_objects(), domain_events._function_fingerprint(oid), domain_events._present_functions(), domain_events._object_findings(), domain_events._engine_findings(), domain_events._counters_behind(), domain_events._counter_findings(), domain_events._privilege_findings(), domain_events._capture_findings(), domain_events._migration_findings(), domain_events._adopted_table_findings() to %I']
+        'grant execute on function domain_events._threshold_defaults(), domain_events._threshold(text), domain_events._last_position(), domain_events._advance_positions(), domain_events._sequence_findings(), domain_events._highest_position(), domain_events._latest_time(), domain_events._count_block(bigint, bigint), domain_events._stream_findings(text, text), domain_events._suspect_streams(text), domain_events._orphan_findings(text), domain_events._adoption_findings(), domain_events._block_finding(bigint, bigint), domain_events._position_at(timestamptz), domain_events._stream_performance(text, bigint, bigint), domain_events._table_performance(), domain_events._transaction_performance(), domain_events._expected_objects(), domain_events._function_fingerprint(oid), domain_events._present_functions(), domain_events._object_findings(), domain_events._engine_findings(), domain_events._counters_behind(), domain_events._counter_findings(), domain_events._privilege_findings(), domain_events._given_privileges(), domain_events._excessive_privileges(), domain_events._how_to_enable(oid, text, int, boolean), domain_events._capture_findings(), domain_events._migration_findings(), domain_events._adopted_table_findings() to %I']
     end || case role
       when 'domain_events_admin' then array[
         -- Who wrote a row is not theirs to say, nor is what it says when it is written: others run it.
@@ -43,7 +54,7 @@ begin
         -- The door for what these ask of the store, and what they call as their caller: none of it writes.
         'grant select, insert on domain_events.commands to %I',
         'grant execute on function domain_events._command(regclass, text, jsonb), domain_events._tell(regclass, text, text[]), domain_events._forget_lost_event_tables() to %I',
-        'grant execute on function domain_events._check_target(regclass), domain_events._check_choice(text, text, text[]), domain_events._check_columns(regclass, text[], text), domain_events._check_stored(regclass, text[], text), domain_events._virtual_columns(regclass), domain_events._check_event_types(regclass, jsonb), domain_events._primary_key(regclass), domain_events._is_unique(regclass, text[]), domain_events._capture_of(regclass), domain_events._meet_restored(regclass), domain_events._trigger_name(text, int, boolean), domain_events._watch_truncation(regclass, int), domain_events._unwatched(regclass, int), domain_events._fire_always(regclass, int), domain_events._drop_foreign_triggers(regclass, int), domain_events.follow_partitions(regclass) to %I',
+        'grant execute on function domain_events._check_session(), domain_events._check_target(regclass), domain_events._check_choice(text, text, text[]), domain_events._check_columns(regclass, text[], text), domain_events._check_stored(regclass, text[], text), domain_events._virtual_columns(regclass), domain_events._check_event_types(regclass, jsonb), domain_events._primary_key(regclass), domain_events._is_unique(regclass, text[]), domain_events._capture_of(regclass), domain_events._meet_restored(regclass), domain_events._trigger_name(text, int, boolean), domain_events._watch_truncation(regclass, int), domain_events._unwatched(regclass, int), domain_events._fire_always(regclass, int), domain_events._drop_foreign_triggers(regclass, int), domain_events.follow_partitions(regclass) to %I',
         'grant execute on function domain_events._register_event_table(regclass, name, name, name), domain_events._check_event_table(regclass, name[], name), domain_events._unique_key(regclass, name[], name, boolean), domain_events._write_reader(regclass, regclass, name[], name, oid), domain_events._reader_source(regclass, name[], name, oid), domain_events._stream_columns(regclass, name[], oid), domain_events._is_reader(oid, oid), domain_events._base_type(oid) to %I',
         'grant execute on function domain_events._short_id(text), domain_events._composite_id(text[]), domain_events._json_to_jsonb(json, boolean, bigint), domain_events._small(bigint), domain_events._copied_bytes(text), domain_events._too_large(jsonb, text, bigint), domain_events._bounded(jsonb, text, bigint), domain_events._bounded_text(text, text, bigint), domain_events._nest(jsonb[], text), domain_events._unrepresentable(bytea), domain_events._unrepresentable(text, text) to %I']
       else '{}' end
@@ -56,15 +67,16 @@ end
 $$;
 
 comment on function domain_events.grant_privileges() is
-  'Gives domain_events_reader, _writer and _admin their rights, as far as these roles exist, and returns their names. Run by the store''s owner, again after a role was created.';
+  'Gives domain_events_reader, _writer and _admin their rights, as far as these roles exist, and returns their names. Takes back what check_infrastructure() calls privilege_excessive. Run by the store''s owner, again after a role was created, or a dump restored without privileges.';
 
-revoke all on all functions in schema domain_events from public;
-revoke all on all tables in schema domain_events from public;
-revoke all on all sequences in schema domain_events from public;
-
--- Anybody may say who acts and ask which engine runs or for a new id; none of them shows or changes an event.
-grant usage on schema domain_events to public;
-grant execute on function domain_events.set_context(text, text, text, jsonb, boolean) to public;
-grant execute on function domain_events.engine(), domain_events.uuid_v7() to public;
-
-do $$ begin perform domain_events.grant_privileges(); end $$;
+-- Nobody has a right that is not given here, whatever the default privileges of this database say.
+do $$
+declare
+  statement text;
+begin
+  for statement in select pg_catalog.unnest(g.take_back) from domain_events._given_privileges() as g loop
+    execute statement;
+  end loop;
+  perform domain_events.grant_privileges();
+end
+$$;

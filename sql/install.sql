@@ -37,6 +37,7 @@ set local client_min_messages = notice;
 \ir 84_alerts.sql
 \ir 85_migrations.sql
 \ir 86_infrastructure.sql
+\ir 86_privileges.sql
 \ir 86_repair.sql
 \ir 87_capture_checks.sql
 \ir 87_stats.sql

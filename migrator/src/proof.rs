@@ -87,7 +87,7 @@ async fn check_in_transaction(conn: &mut PgConnection) -> Result<(), Error> {
     Err(Error::refused(
         "55000",
         format!("schema \"{SCHEMA}\" does not hold what was installed ({}); nothing of it was run", named.join("; ")),
-        "Connect as the store's owner, or look at what differs and undo it, then run the command again.",
+        "Connect as the store's owner, or look at what differs and undo it, then run the command again. Privileges the owner puts right by: select domain_events.grant_privileges()",
     ))
 }
 

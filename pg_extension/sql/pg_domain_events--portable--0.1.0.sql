@@ -60,8 +60,6 @@ $$;
 comment on function domain_events._plan_basis(oid) is
   'All that the plan of the capture is made of that serves a relation, as text; empty when there is none';
 
-revoke all on function domain_events._plan_basis(oid) from public;
-
 -- Every capture's function is the same C function; its plan comes from the relation that fired it. Only a superuser may
 -- create it, so this runs as the one who installed the extension, and gives the function to the store's owner, who may be a
 -- lesser role: hence it reads PostgreSQL's catalogue and its argument, and nothing of the store.
@@ -93,6 +91,14 @@ declare
   store_owner name := (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'domain_events');
   kept record;
 begin
+  -- Nobody else has a right on it, whatever the default privileges say.
+  for kept in
+    select distinct case a.grantee when 0 then 'public' else quote_ident(pg_get_userbyid(a.grantee)) end as name
+      from pg_proc p cross join lateral aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) as a
+     where p.oid = 'domain_events._plan_basis(oid)'::regprocedure and a.grantee <> p.proowner
+  loop
+    execute format('revoke all on function domain_events._plan_basis(oid) from %s', kept.name);
+  end loop;
   execute format('alter function domain_events._plan_basis(oid) owner to %I', store_owner);
   execute format('alter function domain_events._write_capture_function(int) owner to %I', current_user);
   execute format('grant execute on function domain_events._write_capture_function(int) to %I', store_owner);

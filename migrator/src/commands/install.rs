@@ -23,6 +23,8 @@ struct Decision {
     powers: Powers,
     /// Events of an earlier installation that are taken over.
     kept: Option<i64>,
+    /// Privileges on the store that are not as installed, and are put right.
+    privileges: i64,
 }
 
 /// Lets every object of the extension go, so that dropping it drops nothing else. Read from the catalogue: a later
@@ -77,7 +79,7 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
         }
         let decision = decide(args, conn).await?;
         if decision.from.is_some() && !decision.steps.is_empty() {
-            if decision.engine == Engine::Native {
+            if decision.engine == Engine::Native && decision.from != Some(decision.engine) {
                 // Before the store, as writers do: who waits for the store while he holds a table would be waited for in turn.
                 db::execute(conn, WRITERS, "waiting for those who write captured tables").await?;
             }
@@ -99,6 +101,13 @@ async fn decide(args: &InstallArgs, conn: &mut PgConnection) -> Result<Decision,
     let from = found.engine();
     let engine = choose_engine(args.engine, from, &powers)?;
     let mut steps = steps(&found, engine);
+    let privileges = match &found {
+        Found::Store { .. } => misplaced_privileges(conn).await?,
+        _ => 0,
+    };
+    if privileges > 0 {
+        steps.insert(0, Step::new("privileges", "select domain_events.grant_privileges();"));
+    }
     let kept = match &found {
         Found::Foreign { kept_events: true, .. } => {
             steps = kept::around(steps, kept::made_again(conn).await?);
@@ -106,7 +115,14 @@ async fn decide(args: &InstallArgs, conn: &mut PgConnection) -> Result<Decision,
         }
         _ => None,
     };
-    Ok(Decision { engine, from, steps, powers, kept })
+    Ok(Decision { engine, from, steps, powers, kept, privileges })
+}
+
+/// How many findings there are about privileges: a dump that was restored without them lets everybody execute every function.
+async fn misplaced_privileges(conn: &mut PgConnection) -> Result<i64, Error> {
+    let sql = "select count(*) from domain_events._privilege_findings()";
+    let rows: Vec<(i64,)> = as_owner::store_rows(conn, sql, "findings int8", &[], "checking the privileges").await?;
+    Ok(rows.first().map_or(0, |(findings,)| *findings))
 }
 
 /// An installed engine stays unless another one is asked for by name: nobody's engine changes under them.
@@ -156,7 +172,7 @@ fn steps(found: &Found, engine: Engine) -> Vec<Step> {
 }
 
 fn dry_run(decision: &Decision, args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
-    let Decision { engine, from, steps, powers, kept } = decision;
+    let Decision { engine, from, steps, powers, kept, privileges } = decision;
     let indexes: Vec<Step> = indexes::steps(&args.indexes);
     if ctx.out.is_json() {
         ctx.out.json(&json!({
@@ -167,6 +183,7 @@ fn dry_run(decision: &Decision, args: &InstallArgs, ctx: &Context) -> Result<Exi
             "steps": steps,
             "indexes": indexes,
             "kept_events": kept,
+            "privileges_mended": privileges,
             "missing_roles": powers.missing_roles,
         }))?;
     } else {
@@ -203,6 +220,7 @@ fn report(
             "engine_before": decision.from.map(Engine::name),
             "changed": !decision.steps.is_empty() || !indexes.is_empty(),
             "kept_events": decision.kept,
+            "privileges_mended": decision.privileges,
             "indexes_made": indexes,
             "native_offered": now.native_offered,
             "native_allowed": now.native_allowed,
@@ -211,6 +229,12 @@ fn report(
         }))?;
     }
     ctx.out.note(describe(decision, "was"));
+    if decision.privileges > 0 {
+        ctx.out.note(format!(
+            "{} privileges on the store were not as installed: domain_events.grant_privileges() has put them right",
+            decision.privileges
+        ));
+    }
     if let Some(events) = decision.kept {
         ctx.out.note(format!(
             "{events} events that an earlier uninstall had kept are in the store again, and their versions go on; tables are to be captured anew: domain-events capture enable TABLE"

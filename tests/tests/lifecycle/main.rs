@@ -8,6 +8,7 @@ mod install;
 mod library;
 mod other_server;
 mod owners;
+mod replica_role;
 mod replication;
 mod restore;
 mod switch;

@@ -4,9 +4,22 @@ use domain_events_tests::{Db, Engine, engines};
 
 use crate::{infrastructure, lively, provoke};
 
+/// Runs what the findings tell to run, and expects none after it.
+#[track_caller]
+fn mend(db: &Db, expected: &str) {
+    let mut admin = db.admin();
+    assert_eq!(infrastructure(&mut admin), expected);
+    for told in admin.table("select distinct detail from domain_events.check_infrastructure()").lines() {
+        let (_, statement) = told.split_once(" runs: ").unwrap_or_else(|| panic!("no remedy: {told}"));
+        admin.run(statement);
+    }
+    assert_eq!(infrastructure(&mut admin), "");
+}
+
 engines! {
     a_healthy_store_gives_none, a_swapped_function, a_missing_function, a_function_of_another_owner, append_only_switched_off,
     an_append_only_trigger_swapped, a_foreign_trigger, a_missing_key, engines_that_disagree, rights_too_many, rights_missing,
+    what_is_told_mends_it, what_is_told_mends_a_restore_of_data,
 }
 
 fn a_healthy_store_gives_none(db: &Db) {
@@ -96,6 +109,73 @@ fn an_append_only_trigger_swapped(db: &Db) {
            for each statement execute function domain_events._refuse_change();
          alter table domain_events.events enable always trigger events_append_only",
     );
+}
+
+/// Each in plain words, with the statement that puts it right.
+fn what_is_told_mends_it(db: &Db) {
+    let stranger = db.role("stranger");
+    let mut admin = db.admin();
+    db.owner().run(
+        "create table public.users (id int primary key); select domain_events.enable_capture('public.users', replication => 'always');
+         create table public.\"Sales\" (id int primary key) partition by range (id); create table public.\"Sales 1\" partition of public.\"Sales\" default;
+         select domain_events.enable_capture('public.\"Sales\"')",
+    );
+    for (broken, expected) in [
+        ("alter table domain_events.events disable trigger events_append_only", "append_only_disabled"),
+        ("alter table domain_events.events enable trigger user", "append_only_disabled"),
+        ("alter table domain_events.events enable replica trigger events_append_only_truncate", "append_only_disabled"),
+        (
+            "create function public.nothing() returns trigger language plpgsql as 'begin return null; end';
+             create or replace trigger events_append_only before delete or update on domain_events.events for each statement execute function public.nothing();
+             create or replace trigger events_append_only_truncate before truncate on domain_events.events for each statement execute function public.nothing()",
+            "append_only_disabled",
+        ),
+        (
+            "set session_replication_role = replica; drop trigger events_append_only on domain_events.events; reset session_replication_role",
+            "append_only_disabled",
+        ),
+        ("alter table public.users enable trigger all", "capture_trigger_missing"),
+        (
+            "alter table public.users disable trigger all; alter table public.\"Sales\" disable trigger all",
+            "capture_trigger_missing truncate_trigger_missing",
+        ),
+        ("grant insert on domain_events.events to {}", "privilege_excessive"),
+        ("grant execute on function domain_events.append_event to public", "privilege_excessive"),
+        ("revoke select on domain_events.events from domain_events_reader", "privilege_missing"),
+    ] {
+        admin.run(&broken.replace("{}", &stranger));
+        mend(db, expected);
+    }
+    if db.engine == Engine::Native {
+        admin.run("alter event trigger domain_events_follow_ddl disable");
+        mend(db, "event_trigger_missing");
+    }
+    admin.error("delete from domain_events.events").expect_code("23001");
+    db.owner().run("insert into public.users values (1); insert into public.\"Sales\" values (1)");
+    admin.run(
+        "set session_replication_role = replica; insert into public.users values (2); reset session_replication_role",
+    );
+    db.check_table("User", "public.users");
+}
+
+/// "pg_restore --data-only --disable-triggers" ends with ENABLE TRIGGER ALL.
+fn what_is_told_mends_a_restore_of_data(db: &Db) {
+    db.owner().run(
+        "create table public.users (id int primary key); select domain_events.enable_capture('public.users', replication => 'always');
+         create table public.sales (id int primary key) partition by range (id); create table public.sales_1 partition of public.sales default;
+         select domain_events.enable_capture('public.sales', replication => 'always');
+         insert into public.users values (1); insert into public.sales values (1)",
+    );
+    let copy = db.restored_data_only();
+    mend(&copy, "append_only_disabled capture_trigger_missing");
+    let mut admin = copy.admin();
+    admin.run("set session_replication_role = replica");
+    admin.error("delete from domain_events.events").expect_code("23001");
+    admin.run(
+        "insert into public.users values (2); insert into public.sales values (2); reset session_replication_role",
+    );
+    copy.check_table("User", "public.users");
+    copy.check_table("Sale", "public.sales");
 }
 
 fn a_foreign_trigger(db: &Db) {

@@ -6,6 +6,7 @@ mod hostile;
 mod legacy_keys;
 mod names;
 mod neighbours;
+mod privileges;
 mod readers;
 mod renamed;
 mod store_owner;
