@@ -4,6 +4,7 @@ select * from domain_events.check_integrity();
 select * from domain_events.check_integrity('User');
 select * from domain_events.check_integrity_incremental();
 select * from domain_events.check_infrastructure();
+select domain_events.set_sequences();
 select code, severity, object from domain_events.check_performance('User');
 select metric, labels, value from domain_events.stats() where metric in ('events', 'streams', 'capture_failures_pending') order by 1;
 create table users (id int primary key);
