@@ -361,9 +361,10 @@ begin
       raise exception 'domain_events.events_event_id_key is no unique key'
         using errcode = '55000', detail = 'Two events may have the same event_id.', hint = 'Create it as it was installed: unique (event_id).';
     end if;
+    -- Or a later one: of a stream that is being adopted the newest event comes first.
     return exists (select from domain_events.events e
                     where e.aggregate_type = _is_taken.aggregate_type and e.aggregate_id = _is_taken.aggregate_id
-                      and e.aggregate_version = _is_taken.version);
+                      and e.aggregate_version >= _is_taken.version);
   end if;
   -- The order of the keys is another since one was built anew, or none of those events is to be seen: the version is inserted and taken
   -- back, at a position that is only this transaction's.
