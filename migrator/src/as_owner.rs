@@ -299,7 +299,13 @@ where
     rows(conn, &owner, &typed(sql, columns), columns, arguments, doing).await
 }
 
-/// The same in a transaction of its own, which is rolled back.
+/// What a query that counts says.
+pub async fn store_count(conn: &mut PgConnection, sql: &str, doing: &str) -> Result<i64, Error> {
+    let rows: Vec<(i64,)> = store_rows(conn, sql, "count int8", &[], doing).await?;
+    Ok(rows.first().map_or(0, |(count,)| *count))
+}
+
+/// The rows that [`store_rows`] gives, in a transaction of its own, which is rolled back.
 pub async fn ask_store<T>(
     conn: &mut PgConnection,
     sql: &str,

@@ -8,6 +8,7 @@ use crate::as_owner;
 use crate::db;
 use crate::engine_sql::{PROOF, SCHEMA};
 use crate::error::{Doing, Error};
+use crate::store;
 
 /// So many differences are named.
 const NAMED: usize = 20;
@@ -53,14 +54,7 @@ pub async fn hold(conn: &mut PgConnection) -> Result<(), Error> {
         return Ok(());
     }
     db::execute(conn, "lock table pg_catalog.pg_proc in share row exclusive mode", doing).await?;
-    let relations: Vec<String> = sqlx::query_scalar(
-        "select pg_catalog.format('%I.%I', n.nspname, c.relname) from pg_catalog.pg_class c \
-           join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-          where n.nspname = 'domain_events' and c.relkind in ('r', 'p') order by c.relname",
-    )
-    .fetch_all(&mut *conn)
-    .await
-    .doing(doing)?;
+    let relations = store::tables(conn).await?;
     if !relations.is_empty() {
         let lock = format!("lock table {} in access exclusive mode", relations.join(", "));
         db::execute(conn, &lock, doing).await?;

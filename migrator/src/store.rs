@@ -118,6 +118,19 @@ impl Found {
     }
 }
 
+/// Every table of the store, as a statement names it.
+pub async fn tables(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
+    sqlx::query_scalar(
+        "select pg_catalog.format('%I.%I', n.nspname, c.relname) from pg_catalog.pg_class c \
+           join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
+          where n.nspname = $1 and c.relkind in ('r', 'p') order by c.relname",
+    )
+    .bind(SCHEMA)
+    .fetch_all(conn)
+    .await
+    .doing("reading the tables of the store")
+}
+
 /// Reads what is installed, from the catalogue alone: a foreign schema may be closed to us. For a transaction of the caller's.
 pub async fn inspect(conn: &mut PgConnection) -> Result<Found, Error> {
     let doing = "reading what is installed";

@@ -121,8 +121,7 @@ async fn decide(args: &InstallArgs, conn: &mut PgConnection) -> Result<Decision,
 /// How many findings there are about privileges: a dump that was restored without them lets everybody execute every function.
 async fn misplaced_privileges(conn: &mut PgConnection) -> Result<i64, Error> {
     let sql = "select count(*) from domain_events._privilege_findings()";
-    let rows: Vec<(i64,)> = as_owner::store_rows(conn, sql, "findings int8", &[], "checking the privileges").await?;
-    Ok(rows.first().map_or(0, |(findings,)| *findings))
+    as_owner::store_count(conn, sql, "checking the privileges").await
 }
 
 /// An installed engine stays unless another one is asked for by name: nobody's engine changes under them.

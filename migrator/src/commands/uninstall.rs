@@ -98,16 +98,7 @@ fn nothing_to_do(ctx: &Context) -> Result<Exit, Error> {
 /// Every table that is locked until the store is gone: who holds one of them is named.
 async fn all_tables(found: &Found, conn: &mut PgConnection) -> Result<Vec<String>, Error> {
     let mut tables = lockable(found, conn).await?;
-    let own: Vec<String> = sqlx::query_scalar(
-        "select pg_catalog.format('%I.%I', n.nspname, c.relname) from pg_catalog.pg_class c \
-           join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-          where n.nspname = $1 and c.relkind in ('r', 'p') order by 1",
-    )
-    .bind(SCHEMA)
-    .fetch_all(conn)
-    .await
-    .doing("reading the tables of the store")?;
-    tables.extend(own);
+    tables.extend(store::tables(conn).await?);
     Ok(tables)
 }
 
@@ -209,9 +200,7 @@ async fn count_events(conn: &mut PgConnection) -> Result<i64, Error> {
 
 async fn count_letters(conn: &mut PgConnection) -> Result<i64, Error> {
     let sql = "select count(*) from domain_events.capture_failures where stored_version is null";
-    let rows: Vec<(i64,)> =
-        as_owner::store_rows(conn, sql, "letters int8", &[], "counting the events that wait").await?;
-    Ok(rows.first().map_or(0, |(letters,)| *letters))
+    as_owner::store_count(conn, sql, "counting the events that wait").await
 }
 
 fn waiting(letters: i64) -> String {
