@@ -22,6 +22,7 @@ create table domain_events.capture_config (
   captured_since   timestamptz not null default pg_catalog.clock_timestamp(),
   captured_by      text not null default domain_events._session_user(),
   table_owner      name not null,
+  enabled_as       text not null,
   constraint capture_config_pkey primary key (capture_id),
   constraint capture_config_relation_key unique (relation),
   constraint capture_config_state_check check (state in ('active', 'paused')),
@@ -54,6 +55,7 @@ comment on column domain_events.capture_config.columns_seen is 'Names and types 
 comment on column domain_events.capture_config.captured_since is 'When capture was enabled';
 comment on column domain_events.capture_config.captured_by is 'Who enabled it';
 comment on column domain_events.capture_config.table_owner is 'Owner of the table when last looked at: where it was dropped, only they may put another in its place';
+comment on column domain_events.capture_config.enabled_as is 'Schema-qualified name when capture was enabled: tools that change a table put another in its place by renaming both';
 
 create table domain_events.capture_columns (
   rule_id           int generated always as identity,

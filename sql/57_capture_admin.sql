@@ -73,12 +73,12 @@ begin
   end if;
   insert into domain_events.capture_config
     (relation, relation_oid, store_oid, table_name, aggregate_type, include_only, shares_type, event_types, event_name_style,
-     payload, on_failure, baseline, replication, whole_row_after, columns_seen, table_owner)
+     payload, on_failure, baseline, replication, whole_row_after, columns_seen, table_owner, enabled_as)
   values
     (target, target, 'domain_events.events'::regclass, domain_events._qualified_name(target), chosen,
      _register_capture.include is not null, taken is not null, coalesce(_register_capture.event_types, '[]'), _register_capture.event_name_style,
      _register_capture.payload, _register_capture.on_failure, _register_capture.baseline, _register_capture.replication,
-     domain_events._newest_position(), domain_events._columns_signature(domain_events._watched_relations(target)), pg_get_userbyid(owner))
+     domain_events._newest_position(), domain_events._columns_signature(domain_events._watched_relations(target)), pg_get_userbyid(owner), domain_events._qualified_name(target))
   returning capture_id into id;
   insert into domain_events.capture_columns (capture_id, attnum, column_name, identity_position, captured, redacted)
   select id, a.attnum, a.attname, array_position(_register_capture.aggregate_id, a.attname::text),

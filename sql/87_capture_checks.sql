@@ -39,10 +39,20 @@ as $$
                  then a.attnum = k.attnum else a.attname = k.column_name end)
   union all
   select 'captured_table_missing', 'error', c.table_name,
-         case when to_regclass(c.table_name) is null then 'the captured table no longer exists'
+         case when coalesce(to_regclass(c.table_name), to_regclass(c.enabled_as)) is null then 'the captured table no longer exists'
               else 'the captured table was dropped, and the one that has its name now has no trigger of the capture: its changes are not recorded until enable_capture() is called with the same arguments' end
     from domain_events.capture_config c
    where not exists (select from pg_class r where r.oid = c.relation) and c.capture_id not in (select s.capture_id from restored s)
+  union all
+  -- As tools leave it that copy a table, and then give the copy its name.
+  select 'captured_table_replaced', 'error', c.enabled_as,
+         format('capture was enabled for a table that is called %s now, and the table that has its name is not captured: its changes are not recorded; its owner calls domain_events.disable_capture(%L), then enable_capture(%L, aggregate_type => %L) with the other arguments it had: the streams go on',
+                domain_events._qualified_name(r.oid), r.oid::regclass, other.oid::regclass, c.aggregate_type)
+    from domain_events.capture_config c
+    join pg_class r on r.oid = c.relation
+    join pg_class other on other.oid = to_regclass(c.enabled_as) and other.relkind in ('r', 'p')
+   where other.oid <> r.oid
+     and not exists (select from domain_events.capture_config o where o.relation = any (domain_events._with_ancestors(other.oid)))
   union all
   select 'captured_table_restored', 'warning', c.table_name,
          format('the captured table was dropped and restored: its capture goes on with the next write, and rows may differ from their streams until: select * from domain_events.tell_rows(%L)', s.target)
@@ -217,8 +227,13 @@ as $$
    where a.state = 'moving' and a.head_function is not null
      and not exists (select from pg_trigger t where t.tgrelid = 'domain_events.events'::regclass and t.tgname = 'events_adopt_first' and t.tgenabled in ('O', 'A'))
   union all
-  select 'adoption_unfinished', 'warning', a.source, format('its events are being moved since %s: run "domain-events apply" with the same plan again', a.began_at)
-    from adopted a where a.state = 'moving' and a.began_at < clock_timestamp() - interval '1 day'
+  -- Who works on it holds the lock of db::lock_for_session() in the command line: "pgde", 1.
+  select 'adoption_unfinished', 'warning', a.source, format('its events are being moved since %s, and nobody moves them: run "domain-events apply" with the same plan again, or "domain-events rollback"', a.began_at)
+    from adopted a
+   where a.state = 'moving'
+     and not exists (select from pg_locks l
+                      where l.locktype = 'advisory' and l.classid = x'70676465'::int::oid and l.objid = 1 and l.objsubid = 2 and l.granted
+                        and l.database = (select d.oid from pg_database d where d.datname = current_database()))
 $$;
 
 comment on function domain_events._adopted_table_findings() is 'Adopted event tables whose triggers are not as they should be, or whose events are still being moved';

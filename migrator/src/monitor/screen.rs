@@ -34,6 +34,7 @@ const INFRASTRUCTURE: &[(&str, &[&str])] = &[
         &[
             "redaction_without_column",
             "captured_table_missing",
+            "captured_table_replaced",
             "captured_table_restored",
             "capture_identity_missing",
             "capture_table_changed",

@@ -196,10 +196,13 @@ fn nothing_fails_while_a_table_is_adopted_and_given_back(db: &Db) {
     assert_eq!(owner.table("select * from domain_events.check_integrity()"), "");
 }
 
+const UNFINISHED: &str = "select count(*) from domain_events.check_infrastructure() where code = 'adoption_unfinished'";
+
 fn an_adoption_that_is_killed_goes_on(db: &Db) {
     let _alone = alone();
     let legacy = ported(db);
     let tally = Tally::default();
+    let mut found = vec![];
     thread::scope(|scope| {
         traffic(scope, db, &tally);
         for _ in 0..4 {
@@ -208,15 +211,22 @@ fn an_adoption_that_is_killed_goes_on(db: &Db) {
                 break;
             }
             tally.direct.store(true, Ordering::SeqCst);
+            let while_it_moves = db.owner().number(UNFINISHED);
             thread::sleep(Duration::from_millis(150));
             child.kill().expect("kill -9");
             child.wait().expect("apply ended");
             settle(db);
+            let moving = db.owner().number("select count(*) from domain_events.adoptions where state = 'moving'");
+            found.push((while_it_moves, db.owner().number(UNFINISHED) - moving));
         }
         let outcome = legacy.apply();
         tally.stop.store(true, Ordering::SeqCst);
         outcome.expect(0);
     });
+    assert!(
+        !found.is_empty() && found.iter().all(|numbers| *numbers == (0, 0)),
+        "it is told when nobody moves events any more: {found:?}"
+    );
     check(db, &tally, "killed and gone on");
     stored(db, &tally);
     assert_eq!(db.owner().table("select state, count(*) from domain_events.adoptions group by 1"), "moved|1");

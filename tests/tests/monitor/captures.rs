@@ -5,7 +5,8 @@ use domain_events_tests::{Db, Engine, engines};
 use crate::{infrastructure, lively, provoke};
 
 engines! {
-    a_trigger_disabled, a_trigger_dropped, a_trigger_swapped, a_trigger_function_swapped, a_table_dropped, columns_that_changed,
+    a_trigger_disabled, a_trigger_dropped, a_trigger_swapped, a_trigger_function_swapped, a_table_dropped, a_table_swapped_by_rename,
+    names_that_lose_no_change, columns_that_changed,
     an_identity_column_dropped, a_redacted_column_dropped, a_paused_capture, a_dead_letter, a_configuration_deleted,
     a_partition_not_captured, a_legacy_trigger_that_came_back, a_ported_trigger_gone, a_ported_function_replaced,
 }
@@ -87,6 +88,65 @@ fn a_table_dropped(db: &Db) {
     lively(db);
     db.owner().run("drop table public.users");
     assert_eq!(infrastructure(&mut db.owner()), "captured_table_missing");
+}
+
+/// As pg-osc, pgslice and pg-online-schema-change do it.
+fn a_table_swapped_by_rename(db: &Db) {
+    lively(db);
+    let mut s = db.owner();
+    s.run(
+        "insert into public.users values (300, 'a', 'b');
+         create table public.users_new (like public.users including all);
+         insert into public.users_new select * from public.users",
+    );
+    assert_eq!(infrastructure(&mut s), "");
+    s.run(
+        "begin;
+         alter table public.users rename to users_old;
+         alter table public.users_new rename to users;
+         commit",
+    );
+    let finding =
+        "select object, severity from domain_events.check_infrastructure() where code = 'captured_table_replaced'";
+    assert_eq!(s.table(finding), "public.users|error");
+    let advice =
+        s.one("select detail from domain_events.check_infrastructure() where code = 'captured_table_replaced'");
+    assert!(advice.contains("a table that is called public.users_old now"), "{advice}");
+    assert!(advice.contains("domain_events.disable_capture('public.users_old')"), "{advice}");
+    assert!(advice.contains("enable_capture('public.users', aggregate_type => 'User')"), "{advice}");
+    s.run(
+        "select domain_events.disable_capture('public.users_old');
+         select domain_events.enable_capture('public.users', aggregate_type => 'User');
+         update public.users set email = 'c' where id = 300",
+    );
+    assert_eq!(infrastructure(&mut s), "");
+    let newest = "select max(aggregate_version) from domain_events.events where (aggregate_type, aggregate_id) = ('User', '300')";
+    assert_eq!(s.one(newest), "2");
+    assert_eq!(s.one("select domain_events.fold_stream('User', '300') ->> 'email'"), "c");
+    // The old table goes: nothing hangs on it.
+    s.run("drop table public.users_old");
+    assert_eq!(infrastructure(&mut s), "");
+}
+
+/// Two captured tables that swap their names, a name that nothing takes over, and a view in front of the table lose no change.
+fn names_that_lose_no_change(db: &Db) {
+    lively(db);
+    let mut s = db.owner();
+    s.run(
+        "create table public.items (id int primary key); select domain_events.enable_capture('public.items');
+         alter table public.items rename to between;
+         alter table public.users rename to items;
+         alter table public.between rename to users",
+    );
+    assert_eq!(infrastructure(&mut s), "");
+    s.run("alter table public.users rename to items_base; create view public.users as select * from public.items_base");
+    assert_eq!(infrastructure(&mut s), "");
+    s.run("insert into public.items_base values (7)");
+    assert_eq!(s.one("select max(aggregate_version) from domain_events.events where (aggregate_type, aggregate_id) = ('Item', '7')"), "1");
+    // The table is dropped, and one that nobody captures has its old name.
+    s.run("drop view public.users; drop table public.items; create table public.users (id int primary key)");
+    assert_eq!(infrastructure(&mut s), "captured_table_missing");
+    assert!(s.one("select detail from domain_events.check_infrastructure()").contains("the one that has its name now"));
 }
 
 fn columns_that_changed(db: &Db) {
