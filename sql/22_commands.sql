@@ -121,6 +121,28 @@ $$;
 
 comment on function domain_events._check_session() is 'Raises 55000 in a session whose triggers do not fire';
 
+-- Code of users that is run for its result, and undone, leaves one thing behind: no rollback forgets a prepared statement. A driver
+-- that executes one by its name would run the other's, with the rights of its own session.
+create function domain_events._prepared_statements() returns text[]
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$ select array(select format('%s %s', p.prepare_time, p.name) from pg_prepared_statements p) $$;
+
+comment on function domain_events._prepared_statements() is 'The session''s prepared statements, for _forget_prepared()';
+
+create function domain_events._forget_prepared(known text[]) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  planted text;
+begin
+  for planted in select p.name from pg_prepared_statements p where format('%s %s', p.prepare_time, p.name) <> all (known) loop
+    execute format('deallocate %I', planted);
+  end loop;
+end
+$$;
+
+comment on function domain_events._forget_prepared(text[]) is 'Drops the prepared statements that were not there when _prepared_statements() was asked';
+
 create function domain_events._command(target regclass, verb text, arguments jsonb default null) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$

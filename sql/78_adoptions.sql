@@ -167,6 +167,40 @@ $$;
 
 comment on function domain_events._check_adopted_sizes(domain_events.events[]) is 'Raises 22023 for an old event that is too large to be dumped';
 
+-- The function is asked in whatever transaction first writes to a stream. All that it leaves behind is undone with the block: at the
+-- commit deferred triggers and cursors WITH HOLD would run with the writer's rights. Prepared statements outlive that; whoever
+-- executes one by its name, a driver, would run the other's.
+create function domain_events._ask_head(adoption domain_events.adoptions, aggregate_type text, aggregate_id text) returns domain_events.events
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  head domain_events.events;
+  last_place bigint := adoption.first_place + adoption.last_position - adoption.first_position;
+  known text[] := domain_events._prepared_statements();
+  raised_by text;
+begin
+  begin
+    if domain_events._is_own_function(adoption.head_function) then
+      execute format('select * from %s($1, $2, $3)', adoption.head_function) into head using aggregate_type, aggregate_id, last_place;
+    else
+      execute 'select * from domain_events._ask_as_guest($1, $2, $3, $4)'
+        into head using adoption.head_function, aggregate_type, aggregate_id, last_place;
+    end if;
+    raise exception 'told' using errcode = 'DE001', constraint = '_told';
+  exception when sqlstate 'DE001' then
+    get stacked diagnostics raised_by = constraint_name;
+    if raised_by <> '_told' then
+      raise;
+    end if;
+  end;
+  perform domain_events._forget_prepared(known);
+  return head;
+end
+$$;
+
+comment on function domain_events._ask_head(domain_events.adoptions, text, text) is
+  'The newest old event of a stream as the adoption''s function tells it, with its place for a position, or null. Undoes whatever else that function did';
+
 -- Called where a stream seems to be empty, while events are being moved.
 create function domain_events._adopt_head(aggregate_type text, aggregate_id text) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -175,7 +209,6 @@ as $$
 declare
   adoption domain_events.adoptions;
   head domain_events.events;
-  last_place bigint;
   snapshot_is_fixed boolean := current_setting('transaction_isolation') not in ('read committed', 'read uncommitted');
 begin
   -- Numbers come from a sequence, which no snapshot hides: an adoption that began behind a fixed snapshot is noticed.
@@ -190,16 +223,7 @@ begin
     select * from domain_events.adoptions a where a.state = 'moving' and a.head_function is not null order by a.adoption_id desc
   loop
     perform domain_events._check_head_function(adoption.head_function, adoption.event_table);
-    last_place := adoption.first_place + adoption.last_position - adoption.first_position;
-    if domain_events._is_own_function(adoption.head_function) then
-      execute format('select * from %s($1, $2, $3)', adoption.head_function)
-        into head using _adopt_head.aggregate_type, _adopt_head.aggregate_id, last_place;
-    else
-      execute 'select * from domain_events._ask_as_guest($1, $2, $3, $4)'
-        into head using adoption.head_function, _adopt_head.aggregate_type, _adopt_head.aggregate_id, last_place;
-      -- What a user's function sets stays set, whatever the functions around it pin.
-      perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
-    end if;
+    head := domain_events._ask_head(adoption, _adopt_head.aggregate_type, _adopt_head.aggregate_id);
     continue when head.aggregate_version is null;
     head.global_position := adoption.first_position + head.global_position - adoption.first_place;
     if head.aggregate_type <> _adopt_head.aggregate_type or head.aggregate_id <> _adopt_head.aggregate_id
@@ -217,6 +241,14 @@ begin
             head.event_name, head.event_data, head.metadata, head.correlation_id, head.causation_id, head.caused_by,
             head.schema_version, head.occurred_at, head.recorded_at, 'adopted')
     on conflict do nothing;
+    if not found and not snapshot_is_fixed
+       and not exists (select from domain_events.events e
+                        where e.aggregate_type = _adopt_head.aggregate_type and e.aggregate_id = _adopt_head.aggregate_id) then
+      raise exception 'adoption % gives an event for stream (%, %) whose place or id another one has', adoption.adoption_id,
+                      _adopt_head.aggregate_type, _adopt_head.aggregate_id
+        using errcode = '55000', detail = format('Function %s returned it.', adoption.head_function),
+              hint = 'Take the adoption back: domain-events rollback';
+    end if;
     return true;
   end loop;
   return false;

@@ -82,10 +82,16 @@ pub fn check_expected(expected: Option<i64>) -> Result<Option<i64>> {
 
 /// The newest event of the stream once nobody else is in the middle of writing one or holds the stream.
 pub fn settle(store: &Store, stream: &Stream, lock: &mut StreamLock) -> Result<Head> {
+    let mut adopted = 0;
     loop {
         match store.newest(stream) {
             // A stream that is being adopted is not empty: see sql/78_adoptions.sql.
-            Found::Settled(head) if head.version == 0 && !store.is_plain() && delegate::adopt_head(stream)? => {}
+            Found::Settled(head) if head.version == 0 && !store.is_plain() && delegate::adopt_head(stream)? => {
+                adopted += 1;
+                if adopted == ATTEMPTS {
+                    return Err(contended(stream));
+                }
+            }
             Found::Settled(head) => {
                 if !lock.queue(stream, head.is_ours)? {
                     return Ok(head);

@@ -3,6 +3,7 @@
 mod commands;
 mod definers;
 mod hostile;
+mod left_behind;
 mod legacy_keys;
 mod names;
 mod neighbours;
