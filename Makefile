@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx-$(PG_MAJOR)
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-mysql test test-17 test-18 test-portable-versions lint build cli package install deps test-deps clean bench-append bench-capture bench-connect bench-import corpus soak fuzz sqlsmith
+.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build cli package install deps test-deps clean bench-append bench-capture bench-connect bench-import corpus soak fuzz sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -39,21 +39,29 @@ demo-mysql: test-deps cli $(if $(filter native,$(ENGINE)),install) ## See a lega
 test: test-deps lint install ## Everything: formatting, lints, both engines, the command line, the demo
 	cargo test $(REST) --no-fail-fast
 
-# The tests that depend on the server, on a newer one than this system has: Debian trixie has 17, sid 18. The first time takes
-# minutes: it makes that Debian, and builds the extension there. TESTS="traps golden" for some of them, FILTER=.. for some tests.
-DEBIAN_17   := trixie
-DEBIAN_18   := sid
-DEBIAN_ROOT  = $(TARGET)/debian-$*
-IN_DEBIAN    = .ci/debian $(DEBIAN_$*) $* $(DEBIAN_ROOT) $(TARGET)
+# The tests that depend on the server, on another one than this system has. The first time takes minutes: it fetches the server and builds
+# the extension for it. 16 and 18 are in a Python wheel, 17 in a Debian of its own. TESTS="traps golden" for some of them, FILTER=.. for some tests.
+WHEEL       := 0.6.0
+DEBIAN_ROOT  = $(TARGET)/debian-17
+IN_DEBIAN    = .ci/debian trixie 17 $(DEBIAN_ROOT) $(TARGET)
 TESTS       ?= behaviour traps golden lifecycle cli_install isolation differential
+# A dump of this system's server is restored into the other.
+DUMP         = KEEP_DUMPS=$(TARGET)/dumps cargo test $(REST) --lib --bins --test lifecycle other_server
 
-test-17: ## The tests that depend on the server, on PostgreSQL 17 in a Debian of its own (root)
-test-18: ## The same on PostgreSQL 18
-test-17 test-18: test-%: cli install
-	$(IN_DEBIAN) make install PG_MAJOR=$* PG_CONFIG=/usr/lib/postgresql/$*/bin/pg_config CARGO_TARGET_DIR=$(TARGET)
-	KEEP_DUMPS=$(TARGET)/dumps cargo test $(REST) --lib --bins --test lifecycle other_server
+test-16: ## The tests that depend on the server, on PostgreSQL 16 (pip)
+test-18: ## The same on PostgreSQL 18 (pip)
+test-16 test-18: test-%: cli install
+	$(DUMP)
 	.ci/tests $(REST) -- $(TESTS) > $(TARGET)/tests-$*
-	$(IN_DEBIAN) env DUMPS=$(TARGET)/dumps .ci/run-tests /usr/lib/postgresql/$*/bin/pg_config $(FILTER) < $(TARGET)/tests-$*
+	server=$$(.ci/wheel $(WHEEL) $* $(TARGET)/postgresql-$*) && \
+	  $(MAKE) install PG_MAJOR=$* PG_CONFIG=$$server && \
+	  DUMPS=$(TARGET)/dumps .ci/run-tests $$server $(FILTER) < $(TARGET)/tests-$*
+
+test-17: cli install ## The same on PostgreSQL 17, in a Debian of its own (root)
+	$(IN_DEBIAN) make install PG_MAJOR=17 PG_CONFIG=/usr/lib/postgresql/17/bin/pg_config CARGO_TARGET_DIR=$(TARGET)
+	$(DUMP)
+	.ci/tests $(REST) -- $(TESTS) > $(TARGET)/tests-17
+	$(IN_DEBIAN) env DUMPS=$(TARGET)/dumps .ci/run-tests /usr/lib/postgresql/17/bin/pg_config $(FILTER) < $(TARGET)/tests-17
 
 # The portable engine's behaviour on servers that are had as npm packages, which have no headers: 17 is above.
 EMBEDDED := 13.23.0-beta.16 14.23.0-beta.17 16.14.0-beta.17 18.4.0-beta.17

@@ -1,4 +1,4 @@
-//! T25: a dump of one server restored into another, newer one. `make test-17` and `test-18` run this twice: on the older server
+//! T25: a dump of one server restored into another, newer one. `make test-16`, `test-17` and `test-18` run this twice: on the older server
 //! with KEEP_DUMPS, then on the newer one with DUMPS. Without them a server reads its own.
 
 use std::{env, fs, path::PathBuf};
