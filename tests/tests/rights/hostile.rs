@@ -41,19 +41,39 @@ pub(super) fn first_seed() -> u64 {
 }
 
 /// Makes the function that every planted expression calls: it counts its calls, and those with rights of anybody but its owner
-/// and the session's own role.
+/// and the session's own role. In a session of somebody else it also leaves behind what runs at the commit, with the rights of
+/// whoever commits: a deferred trigger and a cursor WITH HOLD.
 pub(super) fn watch_calls(db: &Db) {
     db.admin().run(
         "create extension citext;
          create schema watch; grant usage on schema watch to public; create sequence watch.called; create sequence watch.foreign_calls;
          grant all on all sequences in schema watch to public;
-         create function watch.spy(owner name, place text) returns int language plpgsql immutable as $$
+         create table watch.deferred (owner name, place text); grant insert on watch.deferred to public;
+         create function watch.tell(owner name, place text) returns int language plpgsql volatile as $$
          begin
-           perform pg_catalog.nextval('watch.called');
            if current_user not in (owner, coalesce(pg_catalog.current_setting('test.caller', true), '')) then
              perform pg_catalog.nextval('watch.foreign_calls');
              raise warning '% runs as %, called by %', place, current_user, pg_catalog.current_setting('test.caller', true);
            end if;
+           return 1;
+         end $$;
+         create function watch.late() returns trigger language plpgsql as $$ begin perform watch.tell(new.owner, new.place || ', deferred'); return null; end $$;
+         create constraint trigger late after insert on watch.deferred deferrable initially deferred for each row execute function watch.late();
+         create function watch.leave(owner name, place text) returns void language plpgsql volatile as $$
+         begin
+           if session_user <> owner and current_setting('watch.left', true) is distinct from pg_current_xact_id()::text || place then
+             perform set_config('watch.left', pg_current_xact_id()::text || place, true);
+             execute format('declare %I cursor with hold for select watch.tell(%L, %L)', 'c' || clock_timestamp(), owner, place || ', held');
+             insert into watch.deferred values (owner, place);
+           end if;
+         exception when others then
+           null;  -- a transaction or a context that lets nothing be left
+         end $$;
+         create function watch.spy(owner name, place text) returns int language plpgsql immutable as $$
+         begin
+           perform pg_catalog.nextval('watch.called');
+           perform watch.tell(owner, place);
+           perform watch.leave(owner, place);
            return 1;
          end $$;",
     );
