@@ -88,12 +88,12 @@ begin
   update domain_events.capture_places p set relation = n.new
     from (select _restore_places.gone as old, _restore_places.restored as new
            union all
-          select k.relation, to_regclass(k.table_name) from domain_events.capture_partitions k
+          select k.relation, domain_events._relation_named(k.table_name) from domain_events.capture_partitions k
            where k.capture_id = _restore_places.capture_id and not exists (select from pg_class r where r.oid = k.relation)) as n
-   where p.relation = n.old and n.new = any (array(select t.relid from pg_partition_tree(restored) as t union select restored));
-  update domain_events.capture_partitions k set relation = to_regclass(k.table_name)
+   where p.relation = n.old and n.new = any (array(select t.relid from domain_events._partition_tree(restored) as t));
+  update domain_events.capture_partitions k set relation = domain_events._relation_named(k.table_name)
    where k.capture_id = _restore_places.capture_id and not exists (select from pg_class r where r.oid = k.relation)
-     and to_regclass(k.table_name) in (select t.relid from pg_partition_tree(restored) as t);
+     and domain_events._relation_named(k.table_name) in (select t.relid from domain_events._partition_tree(restored) as t);
 end
 $$;
 

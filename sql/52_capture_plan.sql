@@ -250,8 +250,68 @@ $$;
 
 comment on function domain_events._with_ancestors(oid) is 'The relation, and the tables that it is a partition of, the nearest first';
 
+-- to_regclass() raises 42501 where the schema of the name may not be used. What a check or another owner's command looks for by a
+-- name that the store wrote down may be in any schema.
+create function domain_events._relation_named(qualified_name text) returns regclass
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  parts text[];
+begin
+  parts := parse_ident(qualified_name);
+  return (select c.oid from pg_class c join pg_namespace n on n.oid = c.relnamespace
+           where cardinality(parts) = 2 and n.nspname = parts[1]::name and c.relname = parts[2]::name);
+exception when invalid_parameter_value then
+  return null;  -- no name
+end
+$$;
+
+comment on function domain_events._relation_named(text) is
+  'The relation of this schema-qualified name, null where there is none; whoever asks';
+
+-- pg_partition_tree() locks every partition: it waits for whoever has one of them locked, and keeps others from locking it.
+create function domain_events._partition_tree(root oid) returns table (relid regclass, level int, isleaf boolean)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  if (select c.relkind from pg_class c where c.oid = root) is distinct from 'p' then
+    return query select root::regclass, 0, true;
+  elsif current_setting('server_version_num')::int >= 140000 then
+    return query
+      with recursive tree(relation, depth) as (
+        select root, 0
+         union all
+        select i.inhrelid, t.depth + 1 from tree t join pg_inherits i on i.inhparent = t.relation and not i.inhdetachpending
+      ) select t.relation::regclass, t.depth, c.relkind <> 'p' from tree t join pg_class c on c.oid = t.relation;
+  else
+    return query
+      with recursive tree(relation, depth) as (
+        select root, 0
+         union all
+        select i.inhrelid, t.depth + 1 from tree t join pg_inherits i on i.inhparent = t.relation
+      ) select t.relation::regclass, t.depth, c.relkind <> 'p' from tree t join pg_class c on c.oid = t.relation;
+  end if;
+end
+$$;
+
+comment on function domain_events._partition_tree(oid) is 'The relation itself, at level 0, and its partitions at every level, found without a lock on any of them';
+
+-- The capture of a table that was dropped is for the next table of that name or type that belongs to the same owner, or to a role that
+-- has the owner's rights. A superuser restores it where that owner is gone.
+create function domain_events._succeeds(owner oid, former name) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return exists (select from pg_roles r where r.rolname = former and pg_has_role(owner, r.oid, 'usage'))
+         or not exists (select from pg_roles r where r.rolname = former) and exists (select from pg_roles r where r.oid = owner and r.rolsuper);
+end
+$$;
+
+comment on function domain_events._succeeds(oid, name) is 'Whether a table of this owner may go on with what a dropped table of that owner had';
+
 -- The capture that a trigger on this relation serves: that of the outermost captured table that it is a partition of, else its
--- own, or, for a table that was dropped and restored, the one of the same name whose table is gone.
+-- own, or, for a table that was dropped and restored, the one of the same name whose table is gone. Anybody who may create tables
+-- there can make one of that name: it has to be its owner's.
 create function domain_events._find_capture(relation oid) returns int
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -266,7 +326,8 @@ begin
   if found_id is null then
     select c.capture_id, c.relation, t.relation into found_id, gone, restored
       from domain_events.capture_config c join unnest(tables) as t(relation) on c.table_name = domain_events._qualified_name(t.relation)
-     where not exists (select from pg_class k where k.oid = c.relation)
+      join pg_class r on r.oid = t.relation
+     where not exists (select from pg_class k where k.oid = c.relation) and domain_events._succeeds(r.relowner, c.table_owner)
      limit 1 for update of c;
     if found then
       update domain_events.capture_config c set relation = restored where c.capture_id = found_id;

@@ -550,7 +550,7 @@ declare
 begin
   select * into strict config from domain_events.capture_config c where c.capture_id = _scope_of.capture_id;
   -- Rows of another table that has or had the same type are still there.
-  tables := array(select t.relid::oid from pg_partition_tree(config.relation) as t union select config.relation::oid);
+  tables := array(select t.relid::oid from domain_events._partition_tree(config.relation) as t);
   return case when exists (select from domain_events.capture_places p where p.aggregate_type = config.aggregate_type and p.relation <> all (tables))
               then domain_events._only_in(config.aggregate_type, tables)
               else '{}' end;

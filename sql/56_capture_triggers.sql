@@ -15,18 +15,19 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select t.tgrelid::regclass, t.tgname, substr(p.proname, 9)::int, substring(t.tgname from 'capture|truncate|move'), t.tgenabled, t.tgparentid <> 0
     from pg_trigger t join pg_proc p on p.oid = t.tgfoid
-   where t.tgrelid in (select r.relid from pg_partition_tree(target) as r union select target)
+   where t.tgrelid in (select r.relid from domain_events._partition_tree(target) as r)
      and p.pronamespace = 'domain_events'::regnamespace and p.proname ~ '^capture_[0-9]{1,9}$'
      and t.tgname ~ '^( domain_events_(capture|truncate)|~domain_events_move)(_[0-9]+)?$'
 $$;
 
 comment on function domain_events._capture_triggers(regclass) is 'The triggers of captures on a table and its partitions';
 
--- A table that was dropped and restored: its triggers say of which capture it is. They cannot be made without a right on its function.
+-- A table that was dropped and restored: its triggers say of which capture it is. They cannot be made without a right on its function,
+-- which the owner of another table may have had: it has to be its owner's.
 create function domain_events._restored_capture(target regclass) returns int
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-  select c.capture_id from domain_events.capture_config c
+  select c.capture_id from domain_events.capture_config c join pg_class r on r.oid = target and domain_events._succeeds(r.relowner, c.table_owner)
    where c.table_name = domain_events._qualified_name(target)
      and not exists (select from pg_class gone where gone.oid = c.relation)
      and exists (select from domain_events._capture_triggers(target) as t
@@ -73,7 +74,7 @@ create function domain_events._unwatched(target regclass, capture_id int) return
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select r.relid
-    from (select p.relid from pg_partition_tree(target) as p union select target) as r
+    from domain_events._partition_tree(target) as r
     join pg_class c on c.oid = r.relid and (c.relkind <> 'f' or current_setting('server_version_num')::int >= 160000)
    where not exists (select from domain_events._capture_triggers(target) as t
                       where t.relation = r.relid and t.kind = 'truncate' and t.capture_id = _unwatched.capture_id)

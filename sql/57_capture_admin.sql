@@ -29,15 +29,16 @@ begin
     raise exception 'aggregate type "%" is too long', chosen
       using errcode = '22023', hint = 'The types of its events begin with it, and may have at most 255 bytes.';
   end if;
-  -- One registration at a time: a check and an insert belong together. No lock on the table, which everybody's DDL writes.
-  perform pg_advisory_xact_lock(hashtextextended('domain_events.capture_config', domain_events._lock_salt()));
+  -- One registration at a time: a check and an insert belong together. The table's own lock, which nobody else may take, as they
+  -- may any advisory one; in a mode that leaves it readable, and writable for everybody's DDL.
+  lock table domain_events.capture_config in share update exclusive mode;
   if exists (select from domain_events.capture_config c where c.relation = target) then
     raise exception 'table % is already captured', target
       using errcode = '42710', hint = 'To change how, disable_capture() it first; its history is kept.';
   end if;
   -- That of a table that is here again goes on.
   perform domain_events._find_capture(restored.target)
-     from (select to_regclass(c.table_name) as target from domain_events.capture_config c
+     from (select domain_events._relation_named(c.table_name) as target from domain_events.capture_config c
             where c.aggregate_type = chosen and not exists (select from pg_class gone where gone.oid = c.relation)) as restored
     where domain_events._restored_capture(restored.target) is not null;
   -- The capture of a table that was dropped does not keep its name or its type from the next one of its owner. Others would end
@@ -45,7 +46,7 @@ begin
   if exists (select from domain_events.capture_config c
               where (c.aggregate_type = chosen or c.table_name = domain_events._qualified_name(target))
                 and not exists (select from pg_class gone where gone.oid = c.relation)
-                and pg_has_role(owner, to_regrole(quote_ident(c.table_owner)), 'usage') is not true) then
+                and not domain_events._succeeds(owner, c.table_owner)) then
     raise exception 'the name of % or its aggregate type "%" belongs to the capture of a table of another owner, which was dropped', target, chosen
       using errcode = '42710',
             hint = 'Choose another aggregate_type, or let the store''s owner call domain_events.forget_dropped_tables().';

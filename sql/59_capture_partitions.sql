@@ -221,7 +221,7 @@ returns table (relation regclass, table_name text, isleaf boolean)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select t.relid, domain_events._qualified_name(t.relid), t.isleaf
-    from domain_events.capture_config c, pg_partition_tree(c.relation) as t
+    from domain_events.capture_config c, domain_events._partition_tree(c.relation) as t
    where c.capture_id = _present_partitions.capture_id and t.level > 0
 $$;
 
@@ -235,7 +235,7 @@ declare
 begin
   select k.column_name, ended.relation as partition, winner.relation as root into secret
     from domain_events.capture_config winner
-   cross join lateral pg_partition_tree(winner.relation) as t
+   cross join lateral domain_events._partition_tree(winner.relation) as t
     join domain_events.capture_config ended on ended.relation = t.relid and ended.capture_id <> winner.capture_id
     join domain_events.capture_columns k on k.capture_id = winner.capture_id and k.identity_position is not null
     join domain_events.capture_columns r on r.capture_id = ended.capture_id and r.column_name = k.column_name
@@ -263,11 +263,11 @@ declare
 begin
   select * into strict winner from domain_events.capture_config c where c.capture_id = _take_over.capture_id;
   perform domain_events._follow_columns(c.capture_id)
-     from domain_events.capture_config c join pg_partition_tree(winner.relation) as t on t.relid = c.relation
+     from domain_events.capture_config c join domain_events._partition_tree(winner.relation) as t on t.relid = c.relation
     where c.capture_id <> winner.capture_id;
   perform domain_events._check_secret_ids(winner.capture_id);
   for ended in
-    select c.* from domain_events.capture_config c join pg_partition_tree(winner.relation) as t on t.relid = c.relation
+    select c.* from domain_events.capture_config c join domain_events._partition_tree(winner.relation) as t on t.relid = c.relation
      where c.capture_id <> winner.capture_id order by c.capture_id
   loop
     -- What was secret stays secret; the columns of a partition have the names that they have above. What was excluded there is
@@ -380,7 +380,7 @@ begin
       join pg_trigger t on t.tgrelid = k.relation and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || id))
       join pg_class c on c.oid = k.relation
      where k.capture_id = id and t.tgname = domain_events._trigger_name(' domain_events_truncate', id, true) and pg_has_role(c.relowner, 'usage')
-       and k.relation not in (select p.relid from pg_partition_tree(target) as p)
+       and k.relation not in (select p.relid from domain_events._partition_tree(target) as p)
   loop
     execute format('drop trigger %I on %s', left_over, gone);
   end loop;
@@ -413,6 +413,46 @@ $$;
 
 comment on function domain_events._is_restoring() is 'True in a session that restores a dump';
 
+-- Everybody's commands let every capture follow, and wait for nobody's transaction while they do: neither for a lock on a table or a
+-- function of another owner nor for a row of the store. What is held by somebody is followed with the next command, the next write
+-- or the owner's follow_partitions(). Who changes a table of their own waits for it as their command does.
+create function domain_events._follow_grant(capture_id int) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '1ms'
+as $$
+begin
+  perform domain_events._grant_partitioning(capture_id);
+  return true;
+exception when lock_not_available or deadlock_detected or serialization_failure or internal_error then
+  return false;  -- "tuple concurrently updated" is the last of them
+end
+$$;
+
+comment on function domain_events._follow_grant(int) is 'Calls _grant_partitioning(); false where that would have to wait for another transaction, or came too late';
+
+create function domain_events._follow_capture(capture_id int, has_partitions boolean, has_columns boolean, has_name boolean, patience text) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '1ms'
+as $$
+declare
+  target regclass := (select c.relation from domain_events.capture_config c where c.capture_id = _follow_capture.capture_id);
+begin
+  perform set_config('lock_timeout', patience, true);
+  if has_partitions then
+    perform domain_events.follow_partitions(target);
+  end if;
+  if has_columns then
+    perform domain_events._follow_columns(capture_id);
+  end if;
+  if has_name then
+    update domain_events.capture_config c
+       set table_name = domain_events._qualified_name(c.relation), table_owner = pg_get_userbyid(r.relowner)
+      from pg_class r where c.capture_id = _follow_capture.capture_id and r.oid = c.relation;
+  end if;
+end
+$$;
+
+comment on function domain_events._follow_capture(int, boolean, boolean, boolean, text) is
+  'Lets a capture follow what became of its partitions, its columns, and its name or owner; raises 55P03 where it would wait longer than this lock_timeout';
+
 -- The event trigger that does it, and lets a capture follow ALTER TABLE at once instead of at the next write. Nearly all commands
 -- concern no captured table, and find that out by one query that calls nothing for each capture.
 create function domain_events._follow_ddl() returns event_trigger
@@ -422,6 +462,9 @@ declare
   captured record;
   outdated int;
   altered oid[];
+  has_partitions boolean;
+  is_own boolean;
+  held int := 0;
 begin
   if domain_events._is_restoring() then
     return;
@@ -430,7 +473,10 @@ begin
   if exists (select from domain_events.capture_config c join pg_class r on r.oid = c.relation where r.relkind = 'p')
      or exists (select from pg_proc p where p.proname >= 'capture_' and p.proname < 'capture`' and cardinality(p.proacl) > 1) then
     for outdated in select o from domain_events._outdated_grants() as o loop
-      perform domain_events._grant_partitioning(outdated);
+      if not domain_events._follow_grant(outdated) then
+        held := held + 1;
+        exit when held >= 10;  -- even a moment for each of many is a wait
+      end if;
     end loop;
   end if;
   if tg_event = 'ddl_command_start' then
@@ -442,7 +488,7 @@ begin
                      select b.relation from below as b);
   end if;
   for captured in
-    select c.capture_id, c.relation, r.relkind, pg_get_userbyid(r.relowner) as owner,
+    select c.capture_id, c.relation, r.relkind,
            c.table_name <> format('%I.%I', n.nspname, r.relname) or c.table_owner <> pg_get_userbyid(r.relowner) as has_other_name
       from domain_events.capture_config c
       join pg_class r on r.oid = c.relation
@@ -459,38 +505,40 @@ begin
   loop
     -- Another one may have taken it over in this loop.
     continue when not exists (select from domain_events.capture_config c where c.capture_id = captured.capture_id);
+    has_partitions := captured.relkind = 'p'
+      and exists (select from (select r.oid, format('%I.%I', n.nspname, r.relname) as table_name
+                                 from domain_events._partition_tree(captured.relation) as t
+                                 join pg_class r on r.oid = t.relid
+                                 join pg_namespace n on n.oid = r.relnamespace
+                                where t.level > 0) as p
+                   full join (select k.* from domain_events.capture_partitions k where k.capture_id = captured.capture_id) as k
+                     on k.relation = p.oid and k.table_name = p.table_name
+                  where k.relation is null or p.oid is null)
+      and exists (select from domain_events._capture_triggers(captured.relation) as t
+                   where t.relation = captured.relation and t.kind = 'capture' and t.capture_id = captured.capture_id);
+    continue when not has_partitions and not captured.has_other_name and tg_tag not in ('ALTER TABLE', 'ALTER TYPE');
+    is_own := case tg_event
+                when 'ddl_command_end' then
+                  exists (select from pg_event_trigger_ddl_commands() as d
+                           where d.classid = 'pg_class'::regclass and captured.relation = any (domain_events._with_ancestors(d.objid)))
+                else
+                  exists (select from pg_event_trigger_dropped_objects() as d join domain_events.capture_partitions k on k.relation = d.objid
+                           where d.classid = 'pg_class'::regclass and k.capture_id = captured.capture_id)
+              end;
+    continue when held >= 10 and not is_own;
     begin
-      if captured.relkind = 'p'
-         and exists (select from (select r.oid, format('%I.%I', n.nspname, r.relname) as table_name
-                                    from pg_partition_tree(captured.relation) as t
-                                    join pg_class r on r.oid = t.relid
-                                    join pg_namespace n on n.oid = r.relnamespace
-                                   where t.level > 0) as p
-                      full join (select k.* from domain_events.capture_partitions k where k.capture_id = captured.capture_id) as k
-                        on k.relation = p.oid and k.table_name = p.table_name
-                     where k.relation is null or p.oid is null)
-         and exists (select from domain_events._capture_triggers(captured.relation) as t
-                      where t.relation = captured.relation and t.kind = 'capture' and t.capture_id = captured.capture_id) then
-        perform domain_events.follow_partitions(captured.relation);
-      end if;
-      if tg_tag in ('ALTER TABLE', 'ALTER TYPE') then
-        perform domain_events._follow_columns(captured.capture_id);
-      end if;
-      if captured.has_other_name then
-        update domain_events.capture_config c
-           set table_name = domain_events._qualified_name(c.relation), table_owner = captured.owner
-         where c.capture_id = captured.capture_id;
-      end if;
+      perform domain_events._follow_capture(captured.capture_id, has_partitions, tg_tag in ('ALTER TABLE', 'ALTER TYPE'), captured.has_other_name,
+                                            case when is_own then current_setting('lock_timeout') else '1ms' end);
     exception when others then
       -- What one owner has done to a captured table is not in the way of everybody's commands. A check finds what was not followed.
-      if tg_event = 'ddl_command_end'
-         and exists (select from pg_event_trigger_ddl_commands() as d
-                      where d.classid = 'pg_class'::regclass
-                        and (d.objid = captured.relation or d.objid in (select t.relid from pg_partition_tree(captured.relation) as t))) then
+      if is_own and tg_event = 'ddl_command_end' then
         raise;
+      elsif not is_own and sqlstate in ('55P03', '40P01', '40001', 'XX000') then
+        held := held + 1;
+      else
+        raise warning 'the capture of % does not follow its table: %', captured.relation, sqlerrm
+          using errcode = sqlstate, hint = format('Let its owner call domain_events.follow_partitions(%L).', captured.relation);
       end if;
-      raise warning 'the capture of % does not follow its table: %', captured.relation, sqlerrm
-        using errcode = sqlstate, hint = format('Let its owner call domain_events.follow_partitions(%L).', captured.relation);
     end;
   end loop;
 end
@@ -509,7 +557,7 @@ begin
   perform domain_events._check_session();
   for gone in
     select c.* from domain_events.capture_config c where not exists (select from pg_class r where r.oid = c.relation)
-       and domain_events._restored_capture(to_regclass(c.table_name)) is distinct from c.capture_id
+       and domain_events._restored_capture(domain_events._relation_named(c.table_name)) is distinct from c.capture_id
      order by c.capture_id
   loop
     perform domain_events._grant_partitioning(gone.capture_id);

@@ -54,6 +54,9 @@ comment on function domain_events._threshold(text) is 'The value of one threshol
 create function domain_events.set_threshold(name text, value numeric) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
+declare
+  -- What the checks can calculate with: bytes, rows and positions as bigint, a time that a timestamp can be ahead by.
+  highest constant numeric := case name when 'clock_tolerance_seconds' then 1000000000 else 1000000000000000 end;
 begin
   if name is null then
     raise exception 'the name of the threshold must not be null'
@@ -61,9 +64,9 @@ begin
   elsif not exists (select from domain_events._threshold_defaults() as d where d.name = set_threshold.name) then
     raise exception 'there is no threshold "%"', name
       using errcode = '22023', hint = 'See the view domain_events.thresholds.';
-  elsif value < 0 or value = 'NaN' then
+  elsif value < 0 or value > highest then  -- NaN and infinity are greater than any number
     raise exception 'threshold "%" cannot be %', name, value
-      using errcode = '22023', hint = 'Give a number that is not negative, or null for the default.';
+      using errcode = '22023', hint = format('Give a number from 0 to %s, or null for the default.', highest);
   end if;
   delete from domain_events.monitor_settings s where s.name = set_threshold.name;
   if value is not null then

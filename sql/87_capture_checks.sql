@@ -23,9 +23,9 @@ create function domain_events._capture_findings(
 language sql stable set search_path = pg_catalog, pg_temp set jit = off
 as $$
   with restored as materialized (
-    select c.capture_id, to_regclass(c.table_name) as target from domain_events.capture_config c
+    select c.capture_id, domain_events._relation_named(c.table_name) as target from domain_events.capture_config c
      where not exists (select from pg_class r where r.oid = c.relation)
-       and c.capture_id = domain_events._restored_capture(to_regclass(c.table_name))
+       and c.capture_id = domain_events._restored_capture(domain_events._relation_named(c.table_name))
   )
   select 'redaction_without_column', 'error', c.table_name,
          format('the redaction rule for %s matches no column; all values are redacted until capture is enabled anew', k.column_name)
@@ -39,9 +39,11 @@ as $$
                  then a.attnum = k.attnum else a.attname = k.column_name end)
   union all
   select 'captured_table_missing', 'error', c.table_name,
-         case when coalesce(to_regclass(c.table_name), to_regclass(c.enabled_as)) is null then 'the captured table no longer exists'
+         case when coalesce(here.relation, domain_events._relation_named(c.enabled_as)) is null then 'the captured table no longer exists'
+              when not (select domain_events._succeeds(r.relowner, c.table_owner) from pg_class r where r.oid = here.relation)
+                then 'the captured table was dropped, and the one that has its name now belongs to another owner, for whom its capture does not go on; the store''s owner ends it: domain_events.forget_dropped_tables()'
               else 'the captured table was dropped, and the one that has its name now has no trigger of the capture: its changes are not recorded until enable_capture() is called with the same arguments' end
-    from domain_events.capture_config c
+    from domain_events.capture_config c, domain_events._relation_named(c.table_name) as here(relation)
    where not exists (select from pg_class r where r.oid = c.relation) and c.capture_id not in (select s.capture_id from restored s)
   union all
   -- As tools leave it that copy a table, and then give the copy its name.
@@ -50,7 +52,7 @@ as $$
                 domain_events._qualified_name(r.oid), r.oid::regclass, other.oid::regclass, c.aggregate_type)
     from domain_events.capture_config c
     join pg_class r on r.oid = c.relation
-    join pg_class other on other.oid = to_regclass(c.enabled_as) and other.relkind in ('r', 'p')
+    join pg_class other on other.oid = domain_events._relation_named(c.enabled_as) and other.relkind in ('r', 'p')
    where other.oid <> r.oid
      and not exists (select from domain_events.capture_config o where o.relation = any (domain_events._with_ancestors(other.oid)))
   union all
@@ -101,7 +103,7 @@ as $$
                 c.table_name, domain_events._qualified_name(t.tgrelid), case c.replication when 'always' then 'always ' else '' end, t.tgname)
     from domain_events.capture_config c
     join pg_class r on r.oid = c.relation and r.relkind = 'p'
-    cross join lateral pg_partition_tree(c.relation) as leaf
+    cross join lateral domain_events._partition_tree(c.relation) as leaf
     join pg_trigger t on t.tgrelid = leaf.relid and starts_with(t.tgname, ' domain_events_capture')
                          and t.tgenabled <> 'A' and (t.tgenabled <> 'O' or c.replication = 'always')
                          and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || c.capture_id))
@@ -112,7 +114,7 @@ as $$
          || domain_events._how_to_enable(leaf.relid, ' domain_events_truncate', c.capture_id, false)
     from domain_events.capture_config c
     join pg_class r on r.oid = c.relation
-    cross join lateral (select p.relid from pg_partition_tree(c.relation) as p union select c.relation) as leaf
+    cross join lateral domain_events._partition_tree(c.relation) as leaf
    where not exists (select from pg_trigger t where t.tgrelid = leaf.relid and starts_with(t.tgname, ' domain_events_truncate') and t.tgenabled in ('O', 'A')
                         and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || c.capture_id)))
   union all
@@ -131,7 +133,7 @@ as $$
   select 'partition_gone', 'warning', k.table_name, format('the partition was detached from or dropped under %s; domain_events.follow_partitions() records it', c.table_name)
     from domain_events.capture_partitions k
     join domain_events.capture_config c on c.capture_id = k.capture_id
-   where not exists (select from domain_events._present_partitions(k.capture_id) as p where p.relation = k.relation)
+   where c.relation <> all (domain_events._with_ancestors(k.relation))
      and k.capture_id not in (select s.capture_id from restored s)
   union all
   select 'capture_without_configuration', 'error', domain_events._qualified_name(t.tgrelid),

@@ -88,7 +88,7 @@ begin
     for dropped in
       select c.relation, c.aggregate_type, d.address_names[3] as trigger
         from pg_event_trigger_dropped_objects() as d
-        join domain_events.capture_config c on c.relation = to_regclass(format('%I.%I', d.address_names[1], d.address_names[2]))
+        join domain_events.capture_config c on c.relation = domain_events._relation_named(format('%I.%I', d.address_names[1], d.address_names[2]))
        where d.object_type = 'trigger' and d.address_names[3] ~ '^ domain_events_capture(_[0-9]+)?$' and d.original
     loop
       perform domain_events._table_event(dropped.relation, 'CaptureDisabled',
@@ -111,10 +111,10 @@ begin
   -- What another capture has left on a partition is no guard of this one.
   select c.table_name into captured
     from pg_event_trigger_dropped_objects() as d
-    join domain_events.capture_config c on c.relation = any (domain_events._with_ancestors(to_regclass(format('%I.%I', d.address_names[1], d.address_names[2]))))
+    join domain_events.capture_config c on c.relation = any (domain_events._with_ancestors(domain_events._relation_named(format('%I.%I', d.address_names[1], d.address_names[2]))))
    where d.object_type = 'trigger' and d.address_names[3] ~ '^( domain_events_(capture|truncate)|~domain_events_move)(_[0-9]+)?$'
      and coalesce(substring(d.address_names[3] from '[0-9]+$')::bigint = c.capture_id,
-                  c.relation = to_regclass(format('%I.%I', d.address_names[1], d.address_names[2])))
+                  c.relation = domain_events._relation_named(format('%I.%I', d.address_names[1], d.address_names[2])))
    limit 1;
   if found then
     raise exception 'table % is captured: its capture triggers are not dropped by themselves', captured

@@ -1,5 +1,27 @@
 -- Raising alerts: runs every check, tells what is new, closes what is gone.
 
+-- One at a time, or two would raise the same. Everybody who may call it may also leave their transaction open afterwards, and the
+-- alerts of that one are nobody else's to see: who comes next does not wait for it for ever, nor end as if all were well.
+create function domain_events._lock_alerts(own_limit interval) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '2s'
+as $$
+begin
+  perform set_config('lock_timeout', greatest(extract(epoch from least(nullif(own_limit, '0'), '2 s')) * 1000, 1)::int::text, true);
+  lock table domain_events.alerts in share row exclusive mode;
+exception when lock_not_available then
+  raise exception 'another transaction is raising alerts, and has not ended'
+    using errcode = '55P03',
+          detail = format('It is that of the server processes with these ids: %s.',
+                          (select string_agg(l.pid::text, ', ' order by l.pid) from pg_locks l
+                            where l.locktype = 'relation' and l.relation = 'domain_events.alerts'::regclass and l.mode = 'ShareRowExclusiveLock' and l.granted
+                              and l.database = (select d.oid from pg_database d where d.datname = current_database()))),
+          hint = 'Call raise_alerts() again when it has ended, or end it: pg_terminate_backend(). Call raise_alerts() in a transaction of its own.';
+end
+$$;
+
+comment on function domain_events._lock_alerts(interval) is
+  'Lets nobody else raise alerts until the transaction ends; raises 55P03 when somebody does for two seconds, or the caller''s own limit';
+
 create function domain_events.raise_alerts() returns setof domain_events.alerts
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -8,8 +30,7 @@ declare
   began timestamptz := clock_timestamp();
   alert domain_events.alerts;
 begin
-  -- One at a time, or two would raise the same.
-  lock table domain_events.alerts in share row exclusive mode;
+  perform domain_events._lock_alerts(current_setting('lock_timeout')::interval);
   for alert in
     with finding as (
       select distinct on (f.source, f.code, f.object) f.source, f.code, f.severity, domain_events._valid_text(f.object) as object, domain_events._valid_text(f.detail) as detail

@@ -193,7 +193,20 @@ fn thresholds_are_settings(db: &Db) {
     threshold(db, "max_stream_events", "null");
     assert_eq!(s.one("select count(*) from domain_events.thresholds where value <> default_value"), "0");
     s.error("select domain_events.set_threshold('max_stream_event', 1)").expect("22023").naming("max_stream_event");
-    s.error("select domain_events.set_threshold('max_stream_events', -1)").expect("22023");
+    // what the checks cannot calculate with would end them
+    for value in ["-1", "'NaN'", "1e30", "1e131071", "9223372036854775808"] {
+        for name in ["max_stream_events", "sample_events", "clock_tolerance_seconds"] {
+            s.error(&format!("select domain_events.set_threshold('{name}', {value})")).expect("22023").naming(name);
+        }
+    }
+    if s.major_version() >= 14 {
+        s.error("select domain_events.set_threshold('sample_events', 'Infinity')").expect("22023");
+    }
+    for highest in ["1e15", "1e9"] {
+        s.run(&format!("select domain_events.set_threshold(t.name, {highest}) from domain_events.thresholds t where t.name <> 'clock_tolerance_seconds' or {highest} <= 1e9"));
+        s.run("select domain_events.check_performance(); select domain_events.raise_alerts()");
+    }
+    s.run("select domain_events.set_threshold(t.name, null) from domain_events.thresholds t");
     s.error("select domain_events.set_threshold(null, 1)").expect("22004");
     let reader = db.role("reader");
     db.admin().run(&format!("grant domain_events_reader to {reader}"));

@@ -12,3 +12,4 @@ mod readers;
 mod renamed;
 mod store_owner;
 mod verbs;
+mod waits;
