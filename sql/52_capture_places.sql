@@ -7,6 +7,7 @@ create table domain_events.capture_places (
   aggregate_type text collate "C" not null,
   relation       regclass not null,
   mark           text collate "C",
+  table_owner    name,
   constraint capture_places_pkey primary key (place_id)
 );
 
@@ -17,6 +18,7 @@ comment on column domain_events.capture_places.place_id is 'Two sessions that me
 comment on column domain_events.capture_places.aggregate_type is 'Type of the streams';
 comment on column domain_events.capture_places.relation is 'The table or partition';
 comment on column domain_events.capture_places.mark is 'What the events say; null where the table had the type to itself, and they say nothing';
+comment on column domain_events.capture_places.table_owner is 'Owner of the table when its capture ended: once it is dropped, its type is theirs until forget_dropped_tables(); else null';
 comment on constraint capture_places_pkey on domain_events.capture_places is 'Places are numbered';
 comment on index domain_events.capture_places_relation is 'Finds the marks of a table';
 comment on sequence domain_events.capture_places_place_id_seq is 'Numbers the places';
@@ -63,6 +65,26 @@ end
 $$;
 
 comment on function domain_events._keep_unmarked(text, oid) is 'Events of this type that carry no mark are of this table';
+
+-- A capture ends: its streams stay those of the table's owner, also when the table is dropped afterwards.
+create function domain_events._keep_owner(aggregate_type text, relation oid, owner name) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+#variable_conflict use_column
+declare
+  tables oid[] := array(select t.relid::oid from domain_events._partition_tree(_keep_owner.relation) as t);
+begin
+  -- A table whose partitions were all dropped has no place any more.
+  if not exists (select from domain_events.capture_places p where p.aggregate_type = _keep_owner.aggregate_type and p.relation = any (tables)) then
+    insert into domain_events.capture_places (aggregate_type, relation, mark)
+    values (_keep_owner.aggregate_type, _keep_owner.relation, format('#%s', _keep_owner.relation));
+  end if;
+  update domain_events.capture_places p set table_owner = _keep_owner.owner
+   where p.aggregate_type = _keep_owner.aggregate_type and p.relation = any (tables) and p.table_owner is distinct from _keep_owner.owner;
+end
+$$;
+
+comment on function domain_events._keep_owner(text, oid, name) is 'Notes whose the streams of this type are when the capture of a table ends';
 
 -- What events say that end the streams of some tables' rows; nothing where the name says it.
 create function domain_events._only_in(aggregate_type text, relations oid[], name text default null) returns jsonb

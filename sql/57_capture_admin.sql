@@ -41,6 +41,14 @@ begin
      from (select domain_events._relation_named(c.table_name) as target from domain_events.capture_config c
             where c.aggregate_type = chosen and not exists (select from pg_class gone where gone.oid = c.relation)) as restored
     where domain_events._restored_capture(restored.target) is not null;
+  -- Nor do the streams of a table whose capture had ended before it was dropped go on under another owner.
+  if exists (select from domain_events.capture_places p
+              where p.aggregate_type = chosen and p.table_owner is not null and not exists (select from pg_class gone where gone.oid = p.relation)
+                and not domain_events._succeeds(owner, p.table_owner)) then
+    raise exception 'aggregate type "%" belongs to a former table of another owner', chosen
+      using errcode = '42501',
+            hint = format('Name another: enable_capture(%L, aggregate_type => ...), or let the store''s owner call domain_events.forget_dropped_tables().', target);
+  end if;
   -- The capture of a table that was dropped does not keep its name or its type from the next one of its owner. Others would end
   -- the capture, and the redaction, of what is about to be restored.
   if exists (select from domain_events.capture_config c
@@ -51,6 +59,11 @@ begin
       using errcode = '42710',
             hint = 'Choose another aggregate_type, or let the store''s owner call domain_events.forget_dropped_tables().';
   end if;
+  perform domain_events._keep_owner(c.aggregate_type, c.relation, c.table_owner) from domain_events.capture_config c
+    where c.aggregate_type <> chosen and c.table_name = domain_events._qualified_name(target)
+      and not exists (select from pg_class gone where gone.oid = c.relation);
+  update domain_events.capture_places p set table_owner = null
+   where p.aggregate_type = chosen and p.table_owner is not null and p.relation in (select t.relid from domain_events._partition_tree(target) as t);
   delete from domain_events.capture_config c
    where (c.aggregate_type = chosen or c.table_name = domain_events._qualified_name(target))
      and not exists (select from pg_class gone where gone.oid = c.relation);
@@ -380,6 +393,8 @@ begin
     update domain_events.capture_config c set state = 'paused' where c.capture_id = id;
     perform domain_events._write_capture_function(id);
   end if;
+  perform domain_events._keep_owner(c.aggregate_type, target, pg_get_userbyid(r.relowner))
+     from domain_events.capture_config c join pg_class r on r.oid = target where c.capture_id = id;
   delete from domain_events.capture_config c where c.capture_id = id;
 end
 $$;

@@ -289,6 +289,7 @@ begin
     update domain_events.capture_config c set state = 'paused' where c.capture_id = ended.capture_id;
     perform domain_events._write_capture_function(ended.capture_id);
     perform domain_events._invalidate_capture(ended.relation);
+    perform domain_events._keep_owner(ended.aggregate_type, ended.relation, pg_get_userbyid(r.relowner)) from pg_class r where r.oid = ended.relation;
     delete from domain_events.capture_config c where c.capture_id = ended.capture_id;
     raise notice 'the capture of % ends: it is a partition of %, whose capture takes over', ended.relation, winner.relation
       using detail = case when ended.aggregate_type = winner.aggregate_type then 'The streams of its rows go on.'
@@ -338,7 +339,7 @@ begin
       || domain_events._only_in(config.aggregate_type, array[gone.relation], coalesce(domain_events._qualified_name(gone.relation), gone.table_name)));
     delete from domain_events.capture_partitions k where k.capture_id = config.capture_id and k.relation = gone.relation;
     if not still_exists then
-      delete from domain_events.capture_places p where p.relation = gone.relation;
+      delete from domain_events.capture_places p where p.relation = gone.relation and p.table_owner is null;
     end if;
     has_left := true;
   end loop;
@@ -564,10 +565,12 @@ begin
     delete from domain_events.capture_config c where c.capture_id = gone.capture_id;
     forgotten := forgotten + 1;
   end loop;
+  update domain_events.capture_places p set table_owner = null
+   where p.table_owner is not null and not exists (select from pg_class r where r.oid = p.relation);
   perform domain_events._drop_idle_functions();
   return forgotten;
 end
 $$;
 
 comment on function domain_events.forget_dropped_tables() is
-  'Ends the captures whose tables were dropped and returns how many: their functions, rights and configurations go, their events stay. Until then a table that is restored under its name goes on being captured. For the store''s owner.';
+  'Ends the captures whose tables were dropped and returns how many: their functions, rights and configurations go, their events stay, and the types of dropped tables are free for other owners. Until then a table that is restored under its name goes on being captured. For the store''s owner.';

@@ -39,6 +39,79 @@ comment on constraint repaired_versions_new_version_check on domain_events.repai
 comment on index domain_events.repaired_versions_batch_idx is 'The events of one batch';
 comment on index domain_events.repaired_versions_stream_idx is 'What an old version has become';
 
+-- Whose rows one may change, and about whose objects one's entries decide. The store's owner answers for every row.
+create function domain_events._answers_for(role text, writer text) returns boolean
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return role = writer
+         or exists (select from pg_roles r, pg_class store
+                     where store.oid = 'domain_events.events'::regclass and domain_events._valid_text(r.rolname) = role
+                       and (pg_has_role(r.oid, store.relowner, 'usage')
+                            or exists (select from pg_roles w where domain_events._valid_text(w.rolname) = writer and pg_has_role(r.oid, w.oid, 'usage'))));
+end
+$$;
+
+comment on function domain_events._answers_for(text, text) is
+  'Whether a role has the rights of the one that wrote a row of the journal or of a repair''s map, or is the store''s owner';
+
+-- A grant is for every row of a table, and the role that may write a journal of its own is not to change what others wrote in theirs.
+create function domain_events._guard_written() returns trigger
+language plpgsql set search_path = pg_catalog, pg_temp
+as $$
+declare
+  me constant text := domain_events._valid_text(current_user);
+  foreign_row record;
+begin
+  case
+    when tg_table_name = 'migration_plans' then
+      select w.plan_id as id, w.applied_by as writer into foreign_row from written as w
+       where not domain_events._answers_for(me, w.applied_by) limit 1;
+    when tg_table_name = 'migration_journal' then
+      select w.plan_id as id, p.applied_by as writer into foreign_row
+        from (select distinct w.plan_id from written as w) as w left join domain_events.migration_plans p on p.plan_id = w.plan_id
+       where not domain_events._answers_for(me, coalesce(p.applied_by, '')) limit 1;
+    when tg_op = 'INSERT' then
+      select w.repair_id as id, p.applied_by as writer into foreign_row
+        from (select distinct w.repair_id from written as w) as w left join domain_events.migration_plans p on p.plan_id = w.repair_id
+       where not domain_events._answers_for(me, coalesce(p.applied_by, '')) limit 1;
+    else
+      select w.repair_id as id, w.written_by as writer into foreign_row
+        from (select distinct w.repair_id, w.written_by from written as w) as w
+       where not domain_events._answers_for(me, w.written_by) limit 1;
+  end case;
+  if found then
+    raise exception 'plan % is not one that % applied', foreign_row.id, me
+      using errcode = '42501',
+            detail = case when foreign_row.writer is null then 'No such plan was applied here.' else format('It was written by %s.', foreign_row.writer) end,
+            hint = 'Run this as the role that wrote it, or as the owner of schema domain_events.';
+  end if;
+  return null;
+end
+$$;
+
+comment on function domain_events._guard_written() is
+  'Trigger, with the rights of whoever writes: refuses (42501) changes of the plans, the journal and the repairs of roles that they cannot act for';
+
+create trigger migration_plans_guard after update on domain_events.migration_plans referencing old table as written
+  for each statement execute function domain_events._guard_written();
+create trigger migration_journal_guard after insert on domain_events.migration_journal referencing new table as written
+  for each statement execute function domain_events._guard_written();
+create trigger repaired_versions_guard_insert after insert on domain_events.repaired_versions referencing new table as written
+  for each statement execute function domain_events._guard_written();
+create trigger repaired_versions_guard_update after update on domain_events.repaired_versions referencing old table as written
+  for each statement execute function domain_events._guard_written();
+
+alter table domain_events.migration_plans enable always trigger migration_plans_guard;
+alter table domain_events.migration_journal enable always trigger migration_journal_guard;
+alter table domain_events.repaired_versions enable always trigger repaired_versions_guard_insert;
+alter table domain_events.repaired_versions enable always trigger repaired_versions_guard_update;
+
+comment on trigger migration_plans_guard on domain_events.migration_plans is 'Plans are changed by those who can act for their writer';
+comment on trigger migration_journal_guard on domain_events.migration_journal is 'Entries are added to plans by those who can act for their writer';
+comment on trigger repaired_versions_guard_insert on domain_events.repaired_versions is 'Events are added to repairs by those who can act for their writer';
+comment on trigger repaired_versions_guard_update on domain_events.repaired_versions is 'Events of a repair are marked by those who can act for its writer';
+
 -- What counts the store's own rows, beside the positions of events: a server that took over tables by logical replication has the
 -- rows and not the counters.
 create function domain_events._counters_behind(out counter text, out stands_at bigint, out rows_up_to bigint) returns setof record

@@ -166,17 +166,25 @@ $$;
 
 comment on function domain_events._capture_findings() is 'Captures whose table, columns, triggers or function are not as they should be, and what they could not store';
 
--- The journal says how each object was left; the newest entry of a plan that was not taken back decides.
+-- The journal says how each object was left; the newest entry of a plan that was not taken back decides. Everybody who may apply plans
+-- writes entries about any object: they decide against nobody's whom their writer cannot act for.
 create function domain_events._migration_findings(
   out code text, out severity text, out object text, out detail text
 ) returns setof record
 language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
-  with left_as as (
-    select distinct on (j.object_kind, j.object) j.plan_id, j.object_kind, j.object, j.before_state, j.after_state, j.action
+  with entry as (
+    select j.plan_id, j.object_kind, j.object, j.after_state, j.done_at, j.entry, p.applied_by
       from domain_events.migration_journal j join domain_events.migration_plans p on p.plan_id = j.plan_id
      where j.object_kind in ('trigger', 'function') and p.state in ('applied', 'finished')
-     order by j.object_kind, j.object, j.done_at desc, j.entry desc
+  ), newest as (
+    select distinct on (e.object_kind, e.object, e.applied_by) e.*
+      from entry e order by e.object_kind, e.object, e.applied_by, e.done_at desc, e.entry desc
+  ), left_as as (
+    select n.* from newest n
+     where not exists (select from newest later
+                        where later.object_kind = n.object_kind and later.object = n.object and (later.done_at, later.entry) > (n.done_at, n.entry)
+                          and later.applied_by <> n.applied_by and domain_events._answers_for(later.applied_by, n.applied_by))
   ), trigger as (
     select format('%s on %I.%I', t.tgname, n.nspname, c.relname) as object, t.tgenabled::text as enabled
       from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace

@@ -3,6 +3,7 @@
 mod commands;
 mod definers;
 mod hostile;
+mod journal;
 mod left_behind;
 mod legacy_keys;
 mod names;
