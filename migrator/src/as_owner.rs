@@ -13,7 +13,8 @@
 //! | [`execute`] | changes that stay | `refresh materialized view`, PostgreSQL's own way to run code as the owner of a relation: it undoes settings, and refuses deferred triggers, cursors with hold and temporary tables |
 //! | [`staged`], [`staged_rows`] | changes in a transaction that is rolled back | a SECURITY DEFINER function, made anew for every call, since its owner may alter it; what was deferred runs in it |
 //!
-//! A role that owns the objects itself needs none of them, and they are run as they are.
+//! A role that owns the objects itself needs none of them, and they are run as they are. What only the superuser may do and comes to
+//! the owner's code all the same, as a call of the store that tries a reader, goes by [`execute`] too, in the superuser's own name.
 
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -136,6 +137,20 @@ impl Owner {
     /// The connected role, which acts as itself.
     pub fn own() -> Self {
         Self::default()
+    }
+
+    /// The connected superuser in the place of another role: what [`execute`] runs for it, and whatever code of others that comes
+    /// to, cannot leave a trigger, a cursor or a setting behind. Any other role acts as it is.
+    pub async fn confined(conn: &mut PgConnection) -> Result<Self, Error> {
+        let found: Option<(String, i64)> = sqlx::query_as(
+            "select pg_catalog.quote_ident(r.rolname), r.oid::pg_catalog.int8 from pg_catalog.pg_roles r \
+              where r.rolname operator(pg_catalog.=) current_user and r.rolsuper",
+        )
+        .persistent(false)
+        .fetch_optional(conn)
+        .await
+        .doing("looking for the connected role")?;
+        Ok(Self { other: found.map(|(name, oid)| Role { name, oid, closed: None }) })
     }
 
     /// Whether statements run as another role than the connected one.

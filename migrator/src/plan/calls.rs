@@ -171,6 +171,12 @@ pub fn of_the_store(piece: &str, tables: &[&str]) -> Option<String> {
     ["grant", "revoke"].into_iter().map(|verb| may_ask(verb, &role)).find(|sql| is_same(tree, sql))
 }
 
+/// Whether a statement needs the right to create something in its object's schema.
+pub fn makes_in_schema(piece: &str) -> bool {
+    let kinds = ["CreateFunctionStmt", "RenameStmt", "ViewStmt"];
+    ast::parse(piece).is_ok_and(|trees| trees.iter().any(|tree| kinds.contains(&ast::kind(tree))))
+}
+
 /// The statements of a text of a plan, one by one. Refuses what no plan is made of.
 pub fn pieces<'a>(sql: &'a str, kind: Kind, doing: &str) -> Result<Vec<&'a str>, Error> {
     let refuse = |why: String| Error::refused("42601", format!("{doing}: {why}"), "Make the plan again.");

@@ -5,13 +5,13 @@ use sqlx::PgConnection;
 
 use super::file::{Repair, Table};
 use super::map::Entry;
-use super::renumber::{BATCH, MAP, own_map, renumber};
+use super::renumber::{MAP, own_map, renumber};
 use super::sql::RENDERING;
 use super::{Subject, obstacles};
 use crate::Context;
 use crate::apply::{self, journal, state};
 use crate::as_owner::{self, Owner};
-use crate::db;
+use crate::db::{self, quote_literal};
 use crate::error::{Doing, Error};
 use crate::plan::{self, Kind, Object, Plan, State, Statement};
 
@@ -266,17 +266,16 @@ async fn batch(
 
 /// A writer that has asked for a version and not yet inserted its event must not keep a number from before.
 async fn hold_streams(conn: &mut PgConnection, plan: &Plan, subject: &Subject, number: i32) -> Result<(), Error> {
-    sqlx::query(&format!(
-        "select domain_events.next_aggregate_version(coalesce(s.aggregate_type, '-'), s.aggregate_id, $2::regclass)
+    let sql = format!(
+        "select domain_events.next_aggregate_version(coalesce(s.aggregate_type, '-'), s.aggregate_id, {table}::pg_catalog.regclass)
            from (select distinct m.aggregate_type, m.aggregate_id from domain_events.repaired_versions m
-                  where {BATCH} order by 1, 2) s"
-    ))
-    .bind(&plan.plan_id)
-    .bind(&subject.table)
-    .bind(number)
-    .execute(conn)
-    .await
-    .doing("holding the streams")?;
+                  where m.repair_id = {repair} and m.event_table = {table} and m.batch = {number} order by 1, 2) s",
+        table = quote_literal(&subject.table),
+        repair = quote_literal(&plan.plan_id),
+    );
+    // it asks the table's reader, which is its owner's
+    let me = Owner::confined(conn).await?;
+    as_owner::execute(conn, &me, &sql, "holding the streams").await?;
     Ok(())
 }
 

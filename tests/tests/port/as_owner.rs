@@ -68,11 +68,34 @@ fn spies(db: &Db, role: &str) -> String {
           end loop;
           return 1;
         end $$;
+        -- what code that only plans can leave behind, if it is let: a volatile function may do what its caller may not
+        create function public.leave(what text) returns int language plpgsql as $$
+        declare
+          attempt text;
+        begin
+          foreach attempt in array array[
+            'declare left_' || (pg_catalog.random() * 1e9)::int || ' cursor with hold for select public.spy(''a cursor that planning left'')',
+            'insert into public.traces values (1)',
+            'create or replace function public.planted() returns int language sql as ''select 1''',
+            'alter function public.renamed() rename to lower'
+          ] loop
+            begin
+              execute attempt;
+            exception when others then null;
+            end;
+          end loop;
+          return 1;
+        end $$;
         -- code that the planner runs
         create function public.planned(what text) returns int language plpgsql immutable as $$
-        begin perform public.spy(what); return 1; end $$;
+        begin
+          perform public.spy(what);
+          if current_user = '{role}' and session_user <> '{role}' then perform public.leave(what); end if;
+          return 1;
+        end $$;
         create function public.quiet(what text) returns int language plpgsql as $$
         begin perform public.spy(what); return 1; end $$;
+        create function public.renamed() returns int language sql as 'select 1';
 
         create table public.traces (n int, at timestamptz default now());
         create function public.trace() returns trigger language plpgsql as $$
@@ -295,6 +318,8 @@ fn an_owner_without_rights_on_the_schema_is_acted_for(db: &Db) {
     hostile.verb(0, &["rollback", "--yes"]);
     let lent = format!("select has_schema_privilege('{}', 'public', 'create')", hostile.role);
     assert_eq!(db.admin().one(&lent), "f", "the right to make something in the schema is taken back");
+    let used = "select string_agg(proname, ' ') from pg_proc where pronamespace = 'public'::regnamespace and proname in ('planted', 'lower') and pronargs = 0";
+    assert_eq!(db.admin().one(used), "~", "and nothing else was made there meanwhile");
 }
 
 superuser_engines! { every_verb_acts_as_the_owner, what_is_made_for_a_table_is_its_owners,
