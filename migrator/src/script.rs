@@ -4,6 +4,7 @@ use serde::Serialize;
 use sqlx::PgConnection;
 
 use crate::Context;
+use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::Error;
 
@@ -14,12 +15,20 @@ pub struct Step {
     pub title: String,
     /// One or more statements.
     pub sql: String,
+    /// In whose name they run.
+    #[serde(skip)]
+    pub owner: Owner,
 }
 
 impl Step {
     /// A step.
     pub fn new(title: impl Into<String>, sql: impl Into<String>) -> Self {
-        Self { title: title.into(), sql: sql.into() }
+        Self { title: title.into(), sql: sql.into(), owner: Owner::own() }
+    }
+
+    /// The same in the name of another role: what calls functions of the store.
+    pub fn of(self, owner: Owner) -> Self {
+        Self { owner, ..self }
     }
 }
 
@@ -28,7 +37,11 @@ pub async fn execute(steps: &[Step], conn: &mut PgConnection, ctx: &Context, doi
     let bar = ctx.out.progress(steps.len() as u64, doing);
     for step in steps {
         bar.set_message(crate::text::in_line(&step.title).into_owned());
-        db::execute(conn, &step.sql, &step.title).await?;
+        if step.owner.is_other() {
+            as_owner::execute(conn, &step.owner, &step.sql, &step.title).await?;
+        } else {
+            db::execute(conn, &step.sql, &step.title).await?;
+        }
         bar.inc(1);
     }
     bar.finish_and_clear();

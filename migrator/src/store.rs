@@ -170,6 +170,20 @@ pub async fn engine(conn: &mut PgConnection) -> Result<(String, String), Error> 
     rows.into_iter().next().ok_or(sqlx::Error::RowNotFound).doing(doing)
 }
 
+/// Whether a role may administer captures, so that it can be acted as where a table of its own is concerned.
+pub async fn may_capture(conn: &mut PgConnection, role: i64) -> Result<bool, Error> {
+    sqlx::query_scalar(
+        "select coalesce(pg_catalog.bool_and(pg_catalog.has_function_privilege($1::bigint::oid, p.oid, 'execute')), false) \
+           from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
+          where n.nspname = 'domain_events' \
+            and p.proname in ('enable_capture', 'disable_capture', 'pause_capture', 'resume_capture', 'baseline_capture', '_command')",
+    )
+    .bind(role)
+    .fetch_one(conn)
+    .await
+    .doing("reading the rights of a table's owner")
+}
+
 /// Schemas that hold a store and have got another name.
 pub async fn renamed(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
     sqlx::query_scalar(

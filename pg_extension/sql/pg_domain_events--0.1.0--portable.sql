@@ -37,7 +37,11 @@ begin
   foreach name in array captures loop
     execute format('alter extension pg_domain_events add function %s', name);
   end loop;
-  perform domain_events._write_capture_functions();
+  -- As REFRESH does it: what the functions of the store's owner leave for the commit is refused.
+  create materialized view domain_events._capture_functions as select domain_events._write_capture_functions() is null as written with no data;
+  execute format('alter materialized view domain_events._capture_functions owner to %I', store_owner);
+  refresh materialized view domain_events._capture_functions;
+  drop materialized view domain_events._capture_functions;
   foreach name in array captures loop
     execute format('alter function %s no depends on extension pg_domain_events', name);
     execute format('alter extension pg_domain_events drop function %s', name);

@@ -119,11 +119,7 @@ async fn contents(conn: &mut PgConnection, object: &str) -> Result<Vec<(i64, i64
 
 /// A statement that makes, replaces or renames one object can run code of the owner's: a default may be read by a check of its
 /// type. What that code has made with the right that was lent does not stay.
-fn expect_one_change(
-    before: &[(i64, i64, String)],
-    after: &[(i64, i64, String)],
-    object: &str,
-) -> Result<(), Error> {
+fn expect_one_change(before: &[(i64, i64, String)], after: &[(i64, i64, String)], object: &str) -> Result<(), Error> {
     let gone = before.iter().filter(|o| !after.contains(o));
     let came = after.iter().filter(|o| !before.contains(o));
     let mut changed: Vec<(i64, i64)> = gone.chain(came).map(|(catalogue, oid, _)| (*catalogue, *oid)).collect();

@@ -50,6 +50,25 @@ begin
 end
 $detach$;";
 
+/// What grant_privileges() cannot take back when a lesser owner of the store runs it.
+const REVOKE_ON_SUPERUSERS: &str = "\
+do $revoke$
+declare
+  excessive record;
+begin
+  for excessive in
+    select p.oid::pg_catalog.regprocedure as function, case a.grantee when 0 then 'public' else pg_catalog.quote_ident(pg_catalog.pg_get_userbyid(a.grantee)) end as grantee
+      from pg_catalog.pg_proc p
+      join pg_catalog.pg_namespace n on n.oid = p.pronamespace
+      join pg_catalog.pg_roles o on o.oid = p.proowner and o.rolsuper
+     cross join lateral pg_catalog.aclexplode(coalesce(p.proacl, pg_catalog.acldefault('f', p.proowner))) a
+     where n.nspname = 'domain_events' and p.proname = '_write_capture_function' and a.grantee not in (p.proowner, n.nspowner)
+  loop
+    execute pg_catalog.format('revoke all on function %s from %s', excessive.function, excessive.grantee);
+  end loop;
+end
+$revoke$;";
+
 /// The way from native to portable; events, captures and users' triggers stay as they are.
 pub fn native_to_portable() -> Vec<Step> {
     vec![
@@ -106,7 +125,12 @@ async fn decide(args: &InstallArgs, conn: &mut PgConnection) -> Result<Decision,
         _ => 0,
     };
     if privileges > 0 {
-        steps.insert(0, Step::new("privileges", "select domain_events.grant_privileges();"));
+        // what the store's owner puts in their place meanwhile is run by nobody else
+        let owner = as_owner::Owner::of_store(conn).await?;
+        if owner.is_other() {
+            steps.insert(0, Step::new("privileges on functions of superusers", REVOKE_ON_SUPERUSERS));
+        }
+        steps.insert(0, Step::new("privileges", "select domain_events.grant_privileges();").of(owner));
     }
     let kept = match &found {
         Found::Foreign { kept_events: true, .. } => {

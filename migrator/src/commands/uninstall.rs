@@ -4,6 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::Context;
+use crate::as_owner::{self, Owner};
 use crate::blockers::Mode;
 use crate::cli::UninstallArgs;
 use crate::commands::install::native_to_portable;
@@ -12,7 +13,7 @@ use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
 use crate::script::{self, Step};
 use crate::store::{self, Found, ROLES};
-use crate::{as_owner, db, db::quote_ident, proof};
+use crate::{db, db::quote_ident, proof};
 
 /// Where the objects go that are about to be dropped, while the events stay.
 const DISCARD: &str = "_domain_events_uninstall";
@@ -25,6 +26,8 @@ struct Assessment {
     letters: i64,
     /// Captured tables, qualified and quoted.
     captured: Vec<String>,
+    /// Those of them whose end no event tells.
+    untold: Vec<String>,
     dependents: Dependents,
     steps: Vec<Step>,
 }
@@ -166,12 +169,15 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
         Step::new(format!("trigger on {table}"), format!("drop trigger {} on {table};", quote_ident(name)))
     }));
     // Where the events stay, they tell that capture has ended.
-    steps.extend(captured.iter().filter(|(_, owned)| *owned).map(|(table, _)| {
-        Step::new(
-            format!("capture of {table}"),
-            format!("select {SCHEMA}.disable_capture({});", db::quote_literal(table)),
-        )
-    }));
+    let mut untold = Vec::new();
+    for (table, _) in captured.iter().filter(|(_, owned)| *owned) {
+        let Some(owner) = ender(conn, table).await? else {
+            untold.push(table.clone());
+            continue;
+        };
+        let call = format!("select {SCHEMA}.disable_capture({});", db::quote_literal(table));
+        steps.push(Step::new(format!("capture of {table}"), call).of(owner));
+    }
     let readers = dependents::readers(conn).await?;
     steps.extend(
         readers
@@ -187,9 +193,33 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
         events,
         letters,
         captured: captured.into_iter().map(|(table, _)| table).collect(),
+        untold,
         dependents,
         steps,
     })
+}
+
+/// In whose name the capture of a table is ended. Where the store is a lesser role's, that role can put other code into it at any
+/// moment: so it is run by that role itself if the table is its own too, else by the table's owner; by nobody if that one may not.
+async fn ender(conn: &mut PgConnection, table: &str) -> Result<Option<Owner>, Error> {
+    let store = Owner::of_store(conn).await?;
+    let Some(role) = store.oid() else { return Owner::confined(conn).await.map(Some) };
+    let is_theirs: bool = sqlx::query_scalar(
+        "select pg_catalog.pg_has_role($1::bigint::oid, c.relowner, 'usage') from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($2)",
+    )
+    .bind(role)
+    .bind(table)
+    .fetch_one(&mut *conn)
+    .await
+    .doing(format!("looking for the owner of {table}"))?;
+    if is_theirs {
+        return Ok(Some(store));
+    }
+    let owner = Owner::of_table(conn, table).await?;
+    match owner.oid() {
+        Some(oid) if store::may_capture(conn, oid).await? => Ok(Some(owner)),
+        _ => Ok(None),
+    }
 }
 
 async fn count_events(conn: &mut PgConnection) -> Result<i64, Error> {
@@ -240,7 +270,14 @@ async fn assess_kept(args: &UninstallArgs, events: i64, conn: &mut PgConnection)
         Dependents { objects: dependents::objects(conn).await?, ..Dependents::default() }.check()?;
         vec![Step::new("the schema", format!("drop schema {SCHEMA} cascade;"))]
     };
-    Ok(Assessment { events, letters: 0, captured: Vec::new(), dependents: Dependents::default(), steps })
+    Ok(Assessment {
+        events,
+        letters: 0,
+        captured: Vec::new(),
+        untold: Vec::new(),
+        dependents: Dependents::default(),
+        steps,
+    })
 }
 
 /// The events move into a fresh schema of the old name together with the type of a column and the function that keeps them append-only; all the rest
@@ -290,6 +327,10 @@ fn tell(assessment: &Assessment, args: &UninstallArgs, done: bool, ctx: &Context
     for table in &assessment.captured {
         let verb = if done { "were" } else { "would be" };
         ctx.out.note(format!("the capture triggers of {table} {verb} dropped"));
+    }
+    for table in assessment.untold.iter().filter(|_| args.keep_events) {
+        let why = "its owner may not administer captures, and nobody else runs this store's code on it";
+        ctx.out.warn(format!("no event tells that the capture of {table} has ended: {why}"));
     }
     ctx.out.note(format!("{}{}", if done { "" } else { "what becomes of the events: " }, fate(assessment, args)));
 }

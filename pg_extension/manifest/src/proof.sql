@@ -51,7 +51,7 @@ with ours as materialized (
     join pg_catalog.pg_attribute a on a.attrelid = r.oid and a.attnum > 0
     left join pg_catalog.pg_type t on t.oid = a.atttypid
     left join pg_catalog.pg_attrdef d on d.adrelid = r.oid and d.adnum = a.attnum
-   where r.relkind = 'r'
+   where r.relkind = 'r' or d.oid is not null
   union all
   select 'constraint ' || k.conname || ' on ' || r.relname, pg_catalog.pg_get_constraintdef(k.oid), null
     from own r join pg_catalog.pg_constraint k on k.conrelid = r.oid

@@ -19,6 +19,7 @@ const CHANGES: &[&str] = &[
     "create index on domain_events.events ((public.fixed_trap(event_type)))",
     "create index on domain_events.migration_plans ((public.fixed_trap(plan_id)))",
     "create policy p on domain_events.migration_plans using (public.trap('policy') = 1); alter table domain_events.migration_plans enable row level security; alter table domain_events.migration_plans force row level security",
+    "alter view domain_events.commands alter column result set default pg_catalog.to_jsonb(public.trap('a default of a view'))",
     // A store no more, to who looks for its function.
     "drop function domain_events.engine() cascade; alter table domain_events.migration_plans rename to mp; create view domain_events.migration_plans as select mp.*, public.trap('view') as e from domain_events.mp; alter table domain_events.event_tables rename to et; create view domain_events.event_tables as select et.*, public.trap('view') as e from domain_events.et",
 ];

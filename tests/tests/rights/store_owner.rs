@@ -196,3 +196,55 @@ fn what_writes_into_it_is_left_to_the_stores_owner() {
     db.cli("postgres", &["verify", file]).expect(0);
     std::fs::remove_file(&plan).ok();
 }
+
+/// What is not committed yet is not seen by the proof; the tool waits for it later.
+#[test]
+fn what_is_committed_after_the_proof_runs_as_the_stores_owner() {
+    const TRIGGER: &str = "create function public.spying() returns trigger language plpgsql as $$ begin perform public.spy('a trigger of a view'); return new; end $$;
+        create trigger commands_0 instead of insert on domain_events.commands for each row execute function public.spying()";
+    const FUNCTION: &str = "create or replace function domain_events._grant_partitioning(capture_id int) returns void language plpgsql volatile
+        set search_path = pg_catalog, pg_temp as $$ begin perform public.spy('_grant_partitioning'); end $$";
+    for engine in ["portable", "native"] {
+        let install = || {
+            let db = spied();
+            if engine == "native" {
+                db.admin().run(
+                    "create extension pg_domain_events version 'portable'; alter extension pg_domain_events update",
+                );
+            }
+            let before = foreign(&db).len();
+            (db, before)
+        };
+        let ended = |db: &Db, before: usize, tool: Child, what: &str| {
+            let out = tool.wait_with_output().expect("the tool");
+            let told = String::from_utf8_lossy(&out.stderr).into_owned();
+            let found = foreign(db);
+            assert_eq!(
+                found.len(),
+                before,
+                "{engine}: {what} runs code of the store's owner: {:#?}\n{told}",
+                &found[before..]
+            );
+            assert_eq!(out.status.code(), Some(0), "{engine}: {what}: {told}");
+        };
+
+        let (db, before) = install();
+        let mut owner = db.owner();
+        owner.run(&format!("begin; {TRIGGER}"));
+        let mut tool = spawn(&db, &["uninstall", "--keep-events", "--yes"]);
+        assert!(waits(&db, &mut tool), "{engine}");
+        owner.run("commit");
+        ended(&db, before, tool, "uninstall");
+
+        let (db, before) = install();
+        let role = db.role("other");
+        let (mut first, mut second) = (db.owner(), db.owner());
+        first.run(&format!("grant insert on domain_events.thresholds to {role}; begin; {FUNCTION}"));
+        second.run(&format!("begin; grant references on domain_events.thresholds to {role}"));
+        let mut tool = spawn(&db, &["install"]);
+        assert!(waits(&db, &mut tool), "{engine}");
+        first.run("commit");
+        second.run("rollback");
+        ended(&db, before, tool, "install");
+    }
+}

@@ -133,16 +133,7 @@ async fn tables(conn: &mut PgConnection, name: &str) -> Result<Vec<String>, Erro
 async fn owner(conn: &mut PgConnection, table: &str) -> Result<Owner, Error> {
     let owner = Owner::of_table(conn, table).await?;
     let Some(oid) = owner.oid() else { return Ok(owner) };
-    let may: bool = sqlx::query_scalar(
-        "select coalesce(pg_catalog.bool_and(pg_catalog.has_function_privilege($1::bigint::oid, p.oid, 'execute')), false) \
-           from pg_catalog.pg_proc p join pg_catalog.pg_namespace n on n.oid = p.pronamespace \
-          where n.nspname = 'domain_events' \
-            and p.proname in ('enable_capture', 'disable_capture', 'pause_capture', 'resume_capture', 'baseline_capture', '_command')",
-    )
-    .bind(oid)
-    .fetch_one(conn)
-    .await
-    .doing(format!("reading the rights of the owner of {table}"))?;
+    let may = store::may_capture(conn, oid).await?;
     Ok(if may { owner } else { Owner::own() })
 }
 
