@@ -32,14 +32,15 @@ pub async fn differences(
         let mut sides = vec![];
         for scratch in [old, new] {
             let name = (function.name.as_str(), arguments.trim_end_matches(')'));
-            let lines = run(conn, &extension, scratch, name, table, &transitions(case)).await?;
-            sides.push(lines.into_iter().map(|l| l.replace(&scratch.schema, "scratch")).collect::<Vec<_>>());
+            let lines = run(conn, &extension, scratch, (&function.schema, name), table, &transitions(case)).await?;
+            sides.push(lines.into_iter().map(|l| l.replace(&scratch.prefix, "scratch")).collect::<Vec<_>>());
         }
         let fresh = sides[1].iter().filter(|l| !sides[0].contains(l));
         found.extend(fresh.map(|l| format!("plpgsql_check of {}: {l}", function.identity)));
     }
     // the shim is new altogether
-    let shim = run(conn, &extension, new, ("shim", ""), Some(case.event_table), &[]).await?;
+    let shim = (case.event_table.schema.as_str(), ("shim", ""));
+    let shim = run(conn, &extension, new, shim, Some(case.event_table), &[]).await?;
     found.extend(shim.into_iter().map(|l| format!("plpgsql_check of the shim: {l}")));
     Ok(found)
 }
@@ -48,7 +49,7 @@ async fn run(
     conn: &mut PgConnection,
     extension: &str,
     scratch: &Scratch<'_>,
-    (name, arguments): (&str, &str),
+    (schema, (name, arguments)): (&str, (&str, &str)),
     table: Option<&Relation>,
     transitions: &[String],
 ) -> Result<Vec<String>, Error> {
@@ -59,7 +60,7 @@ async fn run(
             and pg_catalog.pg_get_function_identity_arguments(p.oid) = {}",
         quote_ident(extension),
         transitions.concat(),
-        quote_literal(&quote_ident(&scratch.schema)),
+        quote_literal(&quote_ident(&scratch.schema(schema).unwrap_or_default())),
         quote_literal(name),
         quote_literal(arguments),
     );

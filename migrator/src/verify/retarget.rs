@@ -10,9 +10,9 @@ use crate::source::Relation;
 /// Schema and name, unquoted, of what is copied.
 pub type Names = BTreeSet<(String, String)>;
 
-/// The text with `scratch` in the place of the schemas of copied objects. Fails where a copied object is named in a way
+/// The text with the schema that `scratch` gives for a copied object's schema and name in the place of that one. Fails where a copied object is named in a way
 /// that cannot be changed with certainty: inside a longer string.
-pub fn retarget(text: &str, copied: &Names, scratch: &str) -> Result<String, String> {
+pub fn retarget(text: &str, copied: &Names, scratch: &dyn Fn(&str, &str) -> String) -> Result<String, String> {
     let scan = pg_query::scan(text).map_err(|e| e.to_string())?;
     let words: Vec<(usize, usize, &str)> = scan
         .tokens
@@ -31,8 +31,9 @@ pub fn retarget(text: &str, copied: &Names, scratch: &str) -> Result<String, Str
         let (Some(dot), Some(name)) = (words.get(n + 1), words.get(n + 2)) else { continue };
         // a.b.c: a column, or a name in another database
         let part = n > 0 && words[n - 1].2 == ".";
-        if dot.2 == "." && !part && copied.contains(&(fold(word), fold(name.2))) {
-            cuts.push(Cut { start: *start, end: *end, text: quote_ident(scratch) });
+        let whole = (fold(word), fold(name.2));
+        if dot.2 == "." && !part && copied.contains(&whole) {
+            cuts.push(Cut { start: *start, end: *end, text: quote_ident(&scratch(&whole.0, &whole.1)) });
         }
     }
     apply(text, cuts)
@@ -70,13 +71,19 @@ pub fn firing(body: &str, table: &Relation) -> Result<String, String> {
     apply(body, cuts.collect())
 }
 
-fn string(word: &str, start: usize, end: usize, copied: &Names, scratch: &str) -> Result<Option<Cut>, String> {
+fn string(
+    word: &str,
+    start: usize,
+    end: usize,
+    copied: &Names,
+    scratch: &dyn Fn(&str, &str) -> String,
+) -> Result<Option<Cut>, String> {
     let content = word.trim_start_matches(['E', 'e']).trim_matches('\'').replace("''", "'");
     for (schema, name) in copied {
         let spellings =
             [format!("{schema}.{name}"), format!("{}.{}", quote_ident(schema), quote_ident(name)), name.clone()];
         if spellings[..2].contains(&content) {
-            let text = format!("'{}.{}'", quote_ident(scratch), quote_ident(name)).replace("''", "'");
+            let text = format!("'{}.{}'", quote_ident(&scratch(schema, name)), quote_ident(name)).replace("''", "'");
             return Ok(Some(Cut { start, end, text }));
         }
         if content.contains(&spellings[0]) || content.contains(&spellings[1]) {
@@ -107,7 +114,7 @@ mod tests {
     #[test]
     fn only_whole_names_of_copied_objects_are_changed() {
         let copied: Names = [("public".into(), "events".into())].into();
-        let go = |t: &str| retarget(t, &copied, "s");
+        let go = |t: &str| retarget(t, &copied, &|_, _| "s".to_owned());
         assert_eq!(
             go("insert into Public.events (a) -- public.events").unwrap(),
             "insert into \"s\".events (a) -- public.events"

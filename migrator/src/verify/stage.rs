@@ -25,8 +25,8 @@ pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<C
     let path = &case.catalogue.search_path;
     let pid: i32 =
         sqlx::query_scalar("select pg_catalog.pg_backend_pid()").fetch_one(&mut *conn).await.doing("preparing")?;
-    let old = Scratch { schema: format!("domain_events_old_{pid}"), copied: &case.names, path, table: case.table };
-    let new = Scratch { schema: format!("domain_events_new_{pid}"), copied: &case.names, path, table: case.table };
+    let old = Scratch { prefix: format!("domain_events_old_{pid}"), copied: &case.names, path, table: case.table };
+    let new = Scratch { prefix: format!("domain_events_new_{pid}"), copied: &case.names, path, table: case.table };
     let version = case.known.version_column.as_deref();
     let mut owners = vec![Owner::of_table(conn, &case.table.quoted).await?];
     for written in &case.written {
@@ -83,23 +83,39 @@ async fn new_side(
     let literal = |c: &Option<String>| c.as_deref().map_or("null".to_owned(), quote_literal);
     // a key that is still to come is not on the copy either
     let register = if case.roles.key.is_some() { "register_event_table" } else { "_register_event_table" };
+    let store = Owner::of_store(conn).await?;
+    // where the owner does it, the reader is made beside the table, and follows it
+    let workshop = if store.is_other() { new.workshop(&reader) } else { None };
+    let place = workshop.as_ref().map(|w| format!("{}.{}", quote_ident(w), quote_ident(&case.event_table.name)));
     let register = format!(
         "select domain_events.{register}({}, {}, {}, {})",
-        quote_literal(&events),
+        quote_literal(place.as_ref().unwrap_or(&events)),
         literal(&known.type_column),
         literal(&known.id_column),
         literal(&known.version_column)
     );
-    let store = Owner::of_store(conn).await?;
+    let schema = new.schema(&case.event_table.schema).unwrap_or_default();
+    if let Some(workshop) = &workshop {
+        Scratch::put(conn, &format!("table {events}"), workshop).await?;
+    }
     call(conn, &store, &reader, &register, "registering the copy").await?;
+    if let Some(place) = &place {
+        Scratch::put(conn, &format!("table {place}"), &schema).await?;
+    }
     if case.port.strategy == Strategy::Shim {
-        let shim = shim_function(case, &new.schema)?;
+        let doing = "creating the shim on the copy";
+        let workshop = new.workshop(&reader);
+        let made_in = workshop.as_ref().unwrap_or(&schema);
+        as_owner::staged(conn, &reader, &shim_function(case, made_in)?).await.doing(doing)?;
+        if workshop.is_some() {
+            Scratch::put(conn, &format!("function {}.shim()", quote_ident(made_in)), &schema).await?;
+        }
         let trigger = format!(
             "create trigger {} before insert on {events} for each row execute function {}.shim()",
             quote_ident(SHIM),
-            quote_ident(&new.schema)
+            quote_ident(&schema)
         );
-        as_owner::staged(conn, &reader, &format!("{shim};\n{trigger}")).await.doing("creating the shim on the copy")?;
+        as_owner::staged(conn, &reader, &trigger).await.doing(doing)?;
     }
     Ok(Side::legacy(owner, table, reader, &events))
 }

@@ -323,7 +323,8 @@ fn an_owner_without_rights_on_the_schema_is_acted_for(db: &Db) {
 }
 
 superuser_engines! { every_verb_acts_as_the_owner, what_is_made_for_a_table_is_its_owners,
-an_owner_without_rights_on_the_schema_is_acted_for, a_superuser_ports_as_the_owner_does }
+an_owner_without_rights_on_the_schema_is_acted_for, a_superuser_ports_as_the_owner_does,
+copies_call_what_the_originals_call }
 
 /// The same plans by a superuser: the same comes out, to the byte.
 fn a_superuser_ports_as_the_owner_does(db: &Db) {
@@ -343,4 +344,57 @@ fn a_superuser_ports_as_the_owner_does(db: &Db) {
         cli(0, &["apply", "--finish", "--yes", legacy.file()]);
         assert_eq!(legacy.definitions(), before);
     }
+}
+
+/// A SECURITY DEFINER function of a superuser, on a table of a lesser role who puts a function of the catalogue's name wherever
+/// that role may, and has one already that looks like part of the port. On copies it finds the same names as on the tables.
+fn copies_call_what_the_originals_call(db: &Db) {
+    let role = mallory(db);
+    db.admin().run(&format!(
+        "create schema app; grant usage on schema app to public; create schema al authorization {role};
+         create table app.log (id bigserial primary key, aggregate_type text not null default 'Order', aggregate_id text not null, aggregate_version int not null,
+           event_type text not null, event_data jsonb, unique (aggregate_type, aggregate_id, aggregate_version));
+         create function app.payload(n text) returns jsonb language plpgsql security definer set search_path = pg_catalog, app as $f$
+           begin perform 1 from app.log limit 1; return jsonb_build_object('n', n); end $f$;
+         revoke all on function app.payload(text) from public;
+         create function app.log_order() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp as $f$ begin
+           insert into app.log (aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
+           values ('Order', new.id::text, 1, 'OrderUpdated', jsonb_build_object('n', new.n) || app.payload(new.n)); return new; end $f$"
+    ));
+    // what a body is that tells who runs it, and names a table that is copied
+    let body = format!(
+        "begin if current_user <> ''{role}'' then raise log ''FOREIGN {} a planted function as %'', current_user; end if; perform 1 from al.orders where false; return ''{{}}''; end",
+        db.name
+    );
+    db.session(&role).run(&format!(
+        "create function al.check_it(int) returns bool language plpgsql as $$ declare place name; begin
+           if session_user <> '{role}' then
+             for place in select nspname from pg_namespace where has_schema_privilege('{role}', oid, 'create') and nspname !~ '^(pg_|al$)' loop
+               execute format('create or replace function %I.jsonb_build_object(text, text) returns jsonb language plpgsql as %L', place, '{body}');
+               execute format('grant all on function %I.jsonb_build_object(text, text) to public', place);
+             end loop;
+             for place in select n.nspname from pg_proc p join pg_namespace n on n.oid = p.pronamespace where p.proname = 'payload' and n.nspname <> 'app' loop
+               begin
+                 execute format('select %I.payload(''x'')', place);
+                 raise log 'FOREIGN {} the copy of a function that may not be called, as %', current_user;
+               exception when insufficient_privilege then null;
+               end;
+             end loop;
+           end if;
+           return true; end $$;
+         create table al.orders (id int primary key check (al.check_it(id)), n text);
+         create function al.jsonb_build_object(text, text) returns jsonb language plpgsql as '{body}';
+         grant usage on schema al to public; insert into al.orders values (1, 'a'), (2, 'b')",
+        db.name
+    ));
+    db.admin().run(
+        "create trigger log_order after insert or update on al.orders for each row execute function app.log_order()",
+    );
+    let file = std::env::temp_dir().join(format!("domain-events-copies-{}-{}.toml", std::process::id(), db.name));
+    let path = file.to_str().expect("a path");
+    db.cli("postgres", &["plan", "--out", path]).expect(3);
+    let run = db.cli("postgres", &["verify", path]);
+    std::fs::remove_file(&file).ok();
+    assert!(foreign(db).is_empty(), "{:#?}\n{run:?}", foreign(db));
+    assert!(run.stdout.contains(" equal") && !run.stdout.contains(" unverified"), "{run:?}");
 }

@@ -239,7 +239,8 @@ fn what_is_committed_after_the_proof_runs_as_the_stores_owner() {
         let (db, before) = install();
         let role = db.role("other");
         let (mut first, mut second) = (db.owner(), db.owner());
-        first.run(&format!("grant insert on domain_events.thresholds to {role}; begin; {FUNCTION}"));
+        first.run(&format!("grant insert on domain_events.thresholds to {role}"));
+        first.run(&format!("begin; {FUNCTION}"));
         second.run(&format!("begin; grant references on domain_events.thresholds to {role}"));
         let mut tool = spawn(&db, &["install"]);
         assert!(waits(&db, &mut tool), "{engine}");
