@@ -270,6 +270,7 @@ comment on function domain_events._relation_named(text) is
   'The relation of this schema-qualified name, null where there is none; whoever asks';
 
 -- pg_partition_tree() locks every partition: it waits for whoever has one of them locked, and keeps others from locking it.
+-- PostgreSQL 13 has no inhdetachpending: reading it through to_jsonb(), in one query for all, takes 15 ms for 1,000 partitions instead of 5.
 create function domain_events._partition_tree(root oid) returns table (relid regclass, level int, isleaf boolean)
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
