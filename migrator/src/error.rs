@@ -173,7 +173,7 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
         if is_of_library(server.message()) {
             return Some(
                 "The library of the native engine is missing on the server, or was built for another version of PostgreSQL or of \
-                 pg_domain_events: copy the one that fits (README, Install) and connect anew."
+                 pg_domain_events: copy the one that fits (docs/install.md) and connect anew."
                     .into(),
             );
         }

@@ -19,7 +19,7 @@ exception when others then
   get stacked diagnostics said = message_text, why = pg_exception_detail;
   raise exception 'the library of pg_domain_events cannot be loaded: %', said
     using errcode = '55000', detail = why,
-          hint = format('It has to be built for PostgreSQL %s, with the pg_config of this server, and copied to it (README, Install). The portable engine needs no library.',
+          hint = format('It has to be built for PostgreSQL %s, with the pg_config of this server, and copied to it (docs/install.md). The portable engine needs no library.',
                         current_setting('server_version_num')::int / 10000);
 end
 $$;

@@ -183,7 +183,7 @@ impl Error {
             Error::NotInstalled { .. } => "Reinstall the event store: domain-events install.",
             Error::StoreAltered { .. } => "Undo the change: the native engine counts on what was installed.",
             Error::OldLibrary { .. } => {
-                "Put the library of that version on the server (README, Install) and connect anew: a session keeps the one that it has loaded."
+                "Put the library of that version on the server (docs/install.md) and connect anew: a session keeps the one that it has loaded."
             }
             Error::NotATrigger { .. } => {
                 "Captures are made by domain_events.enable_capture(), their functions serve no other use."

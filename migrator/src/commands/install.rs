@@ -160,7 +160,7 @@ fn choose_engine(asked: Option<Engine>, installed: Option<Engine>, powers: &Powe
             return Err(Error::refused(
                 "0A000",
                 format!("the server does not offer extension {EXTENSION} {VERSION}; nothing was changed"),
-                "Copy the extension's files to the server (README, section Install), or use --engine portable.",
+                "Copy the extension's files to the server (docs/install.md), or use --engine portable.",
             ));
         }
         if !powers.native_allowed {

@@ -1,6 +1,6 @@
 //! The codes of findings. They are stable: scripts and suppressions rely on them.
 
-/// A code with what it means and what to do; the README's table is made of these.
+/// A code with what it means and what to do; `scan --help` lists these.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Code {
     /// EV and three digits.

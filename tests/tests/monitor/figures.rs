@@ -18,7 +18,7 @@ fn measured(s: &mut Session, sql: &str) -> (f64, f64) {
 }
 
 #[test]
-#[ignore = "takes many minutes: figures for the README"]
+#[ignore = "takes many minutes: figures for docs/monitoring.md"]
 fn cost_of_the_checks() {
     let events: i64 = env::var("EVENTS").ok().and_then(|n| n.parse().ok()).unwrap_or(10_000_000);
     let db = Db::on(Cluster::start(&[("max_wal_size", "4GB"), ("shared_buffers", "512MB")]), Engine::Portable);

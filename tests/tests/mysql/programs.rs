@@ -24,7 +24,7 @@ const CHANGES: &[&str] = &[
     "update t set n = 3 where id = 1",
 ];
 
-/// More than the README's table shows.
+/// More than the table of docs/from-mysql.md shows.
 const MORE: &[(&str, &str)] = &[
     (
         "the handler that says most is taken, whatever their order",

@@ -1,4 +1,4 @@
-//! The README's table of constructs is what translation says of the examples.
+//! The table of constructs in docs/from-mysql.md is what translation says of the examples.
 
 use std::fs;
 
@@ -6,8 +6,8 @@ use domain_events::mysql::translate::constructs;
 use domain_events_tests::repository;
 
 #[test]
-fn the_readme_shows_what_is_kept_declared_and_refused() {
-    let readme = fs::read_to_string(repository().join("README.md")).expect("README.md");
+fn the_page_shows_what_is_kept_declared_and_refused() {
+    let page = fs::read_to_string(repository().join("docs/from-mysql.md")).expect("the page");
     let table = constructs::table().expect("every example is read");
-    assert!(readme.contains(&table), "README.md lacks this table, or has another:\n{table}");
+    assert!(page.contains(&table), "docs/from-mysql.md lacks this table, or has another:\n{table}");
 }

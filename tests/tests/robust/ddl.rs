@@ -1,5 +1,5 @@
 //! DDL of every day on plain tables and on the same tables with captures: results, errors and the tables' contents are the same. What
-//! differs is in `KNOWN`, and in the README.
+//! differs is in `KNOWN`, and in docs/guarantees.md.
 
 use domain_events_tests::{Db, Engine, Session, engines};
 
@@ -465,7 +465,7 @@ const SCENARIOS: &[&[&str]] = &[
     ],
 ];
 
-/// What is not the same, as the README tells it: the beginning of a statement, and why.
+/// What is not the same, as docs/guarantees.md tells it: the beginning of a statement, and why.
 const KNOWN: &[(&str, &str)] = &[];
 
 /// What came of a statement.

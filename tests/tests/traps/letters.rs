@@ -216,7 +216,7 @@ impl Random {
         let length = 1 + self.below(4);
         let share = self.one_of(&[2, 3, 5, 10]);
         let changes = (0..length).map(|_| self.one_of(changes)).collect::<Vec<_>>();
-        // A change that makes no event makes an old row look like this transaction's own: README, limits.
+        // A change that makes no event makes an old row look like this transaction's own: docs/guarantees.md.
         let units = if changes.contains(&SILENT) {
             &[Unit::Statement][..]
         } else {

@@ -1,4 +1,4 @@
-//! MySQL's constructs by example. The README's table is what translation says of these, and the tests run every expression
+//! MySQL's constructs by example. The table of docs/from-mysql.md is what translation says of these, and the tests run every expression
 //! on MariaDB and its translation on PostgreSQL: neither can say other than the code does.
 
 use std::collections::BTreeMap;
@@ -233,7 +233,7 @@ pub fn trigger(known: &Known, body: &str) -> Result<program::Translated, String>
     program::translate(&parsed, known, "example", "example").ok_or_else(|| "not translated".into())
 }
 
-/// The README's table.
+/// The table of docs/from-mysql.md.
 pub fn table() -> Result<String, String> {
     let known = known(Flavor::MySql);
     let mut order: Vec<&str> = vec![];

@@ -15,7 +15,7 @@ pub enum Fate {
 }
 
 impl Fate {
-    /// As the README's table spells it.
+    /// As the table of docs/from-mysql.md spells it.
     pub fn name(self) -> &'static str {
         match self {
             Self::Kept => "kept",
