@@ -457,21 +457,27 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp set check_functi
 as $$
 declare
   name text := 'capture_' || capture_id;
-  known text := E'^([^\n]*\ndeclare\n  _since constant bigint := )[0-9]+(;)';
+  -- Looked for as a text: patterns over the 13,000 characters of a function took two thirds of the time.
+  known constant text := E'\ndeclare\n  _since constant bigint := ';
   written record;
+  first int;
+  since text;
 begin
   select p.prosrc, p.proconfig, c.whole_row_after into written
     from domain_events.capture_config c
     join pg_proc p on p.oid = to_regprocedure(format('domain_events.%I()', name))
-   where c.capture_id = _renew_capture_function.capture_id and c.state = 'active' and p.prosrc ~ known;
-  if not found then
+   where c.capture_id = _renew_capture_function.capture_id and c.state = 'active';
+  first := strpos(written.prosrc, known) + length(known);
+  since := split_part(substr(written.prosrc, first, 30), ';', 1);
+  -- The declaration is in the second line, or it is not ours.
+  if first = length(known) or strpos(written.prosrc, E'\n') < first - length(known) or since !~ '^[0-9]+$' or since is null then
     perform domain_events._write_capture_function(capture_id);
     return;
   end if;
   execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer %s as %L', name,
     (select string_agg(format('set %s = %s', split_part(s, '=', 1), case split_part(s, '=', 1) when 'search_path' then substr(s, 13) else quote_literal(substr(s, strpos(s, '=') + 1)) end), ' ')
        from unnest(written.proconfig) as s),
-    regexp_replace(written.prosrc, known, E'\\1' || written.whole_row_after || E'\\2'));
+    overlay(written.prosrc placing written.whole_row_after::text from first for length(since)));
 end
 $$;
 

@@ -563,10 +563,11 @@ create function domain_events._capture_truncate(capture_id int, relation oid) re
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
+  -- Asked here: in the query it would be asked for every capture of the database.
+  found_id constant int := domain_events._find_capture(relation);
   config domain_events.capture_config;
 begin
-  select * into config from domain_events.capture_config c
-   where c.capture_id = domain_events._find_capture(_capture_truncate.relation) and c.state = 'active';
+  select * into config from domain_events.capture_config c where c.capture_id = found_id and c.state = 'active';
   -- A partition that was captured by itself has that trigger still, perhaps before it gets that of the table above.
   if not found or (config.capture_id <> capture_id
                    and (not exists (select from domain_events._capture_triggers(relation) as t where t.relation = _capture_truncate.relation and t.kind = 'truncate' and t.capture_id = _capture_truncate.capture_id)

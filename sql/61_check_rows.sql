@@ -9,7 +9,7 @@ declare
   config domain_events.capture_config;
   expressions record;
 begin
-  select * into strict config from domain_events.capture_config c where c.capture_id = domain_events._capture_of(target);
+  select * into strict config from domain_events.capture_config c where c.capture_id = (select domain_events._capture_of(target));
   select * into strict expressions from domain_events._expressions(config.capture_id);
   aggregate_type := config.aggregate_type;
   id := expressions.id_new;

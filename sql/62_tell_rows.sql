@@ -13,7 +13,7 @@ declare
   told jsonb;
   ended bigint := 0;
 begin
-  select * into strict config from domain_events.capture_config c where c.capture_id = domain_events._capture_of(target);
+  select * into strict config from domain_events.capture_config c where c.capture_id = (select domain_events._capture_of(target));
   if config.state = 'paused' then
     raise exception 'the capture of % is paused', target
       using errcode = '55000', hint = 'Call domain_events.resume_capture() first.';
