@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx-$(PG_MAJOR)
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build cli package install deps test-deps clean bench-append bench-capture bench-connect bench-import corpus soak fuzz sqlsmith
+.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-import corpus soak fuzz sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -88,7 +88,7 @@ lint: deps $(PGRX_HOME)/config.toml
 build: package ## Build for use: target/release/domain-events and the extension in target/package
 	cargo build --release --locked -p domain-events
 
-cli: deps
+cli: cli-deps
 	cargo build $(REST)
 
 package: deps $(PGRX_HOME)/config.toml ## Build the extension as files to copy: target/package
@@ -115,7 +115,7 @@ bench-capture: install ## Measure capture beside the bare statement, the cheapes
 bench-connect: install ## Measure the first captured change of a new connection beside the same plain update
 	cargo bench -p domain_events_tests --profile release --locked --bench connect
 
-bench-import: deps ## Measure an import of events beside psql's \copy of the same rows, and its memory (BENCH_EVENTS=1000000, BENCH_ROUNDS=3)
+bench-import: cli-deps ## Measure an import of events beside psql's \copy of the same rows, and its memory (BENCH_EVENTS=1000000, BENCH_ROUNDS=3)
 	cargo build --release --locked -p domain-events
 	@CLI="$(TARGET)/release/domain-events" tests/benches/import.sh
 
@@ -125,14 +125,17 @@ corpus: deps ## The table over the legacy schemas of tests/corpus: found, right 
 soak: install ## Random sessions, kills and crashes on both engines, every event accounted for (SOAK_SECONDS=600, SOAK_SEED=n)
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test $(REST) --test soak -- --nocapture --test-threads=1
 
-fuzz: deps ## Random texts through everything that reads files, URLs and plans, an hour for each reader (FUZZ_SECONDS=3600, FUZZ_SEED=n)
+fuzz: cli-deps ## Random texts through everything that reads files, URLs and plans, an hour for each reader (FUZZ_SECONDS=3600, FUZZ_SEED=n)
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),3600) cargo test $(REST) --test fuzz -- --nocapture --test-threads=2
 
 sqlsmith: install ## Random queries against the native engine: no server crash (QUERIES=2000; needs the package sqlsmith)
 	PG_CONFIG=$(PG_CONFIG) tests/robustness/sqlsmith.sh $(or $(QUERIES),2000)
 
+cli-deps:
+	@.ci/deps $(PG_MAJOR) $(PGRX) cli
+
 deps: ## Install what is missing to build: PostgreSQL, clang, cargo-pgrx
-	@.ci/deps $(PG_MAJOR) $(PGRX)
+	@.ci/deps $(PG_MAJOR) $(PGRX) build
 
 test-deps: ## Install what is missing to test: that, MariaDB and pgbouncer
 	@.ci/deps $(PG_MAJOR) $(PGRX) tests
