@@ -261,6 +261,7 @@ create table domain_events.stream_locks (
   event_table    oid not null,
   aggregate_type text collate "C" not null,
   aggregate_id   text collate "C" not null,
+  holder         xid8,
   primary key (event_table, aggregate_type, aggregate_id)
 ) with (fillfactor = 50);
 
@@ -268,14 +269,24 @@ comment on table domain_events.stream_locks is 'One row to lock per stream of a 
 comment on column domain_events.stream_locks.event_table is 'The table of the stream''s events';
 comment on column domain_events.stream_locks.aggregate_type is 'The stream''s type; empty when the table has no such column';
 comment on column domain_events.stream_locks.aggregate_id is 'The stream''s id';
+comment on column domain_events.stream_locks.holder is 'The transaction that locked it last: one that holds it already does not update it again';
 
 create function domain_events._lock_row(event_table oid, aggregate_type text, aggregate_id text) returns void
 language plpgsql volatile
 as $$
 begin
-  insert into domain_events.stream_locks as s (event_table, aggregate_type, aggregate_id)
-  values (_lock_row.event_table, _lock_row.aggregate_type, _lock_row.aggregate_id)
-  on conflict on constraint stream_locks_pkey do update set event_table = excluded.event_table;
+  -- Each update leaves a tuple version, and the next one passes over all of them: the thousandth version of a transaction would cost
+  -- a thousand times the first. A row that was restored from another cluster may hold the number of this transaction, and is older.
+  if _lock_row.event_table <> 'domain_events.events'::regclass then
+    if exists (select from domain_events.stream_locks s
+                where s.event_table = _lock_row.event_table and s.aggregate_type = _lock_row.aggregate_type and s.aggregate_id = _lock_row.aggregate_id
+                  and s.holder = pg_current_xact_id_if_assigned() and age(s.xmin) <= 0) then
+      return;
+    end if;
+  end if;
+  insert into domain_events.stream_locks as s (event_table, aggregate_type, aggregate_id, holder)
+  values (_lock_row.event_table, _lock_row.aggregate_type, _lock_row.aggregate_id, pg_current_xact_id())
+  on conflict on constraint stream_locks_pkey do update set holder = excluded.holder;
   if _lock_row.event_table = 'domain_events.events'::regclass then
     delete from domain_events.stream_locks s
      where s.event_table = _lock_row.event_table and s.aggregate_type = _lock_row.aggregate_type and s.aggregate_id = _lock_row.aggregate_id;

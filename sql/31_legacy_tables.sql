@@ -160,13 +160,33 @@ $$;
 comment on function domain_events._reader_source(regclass, name[], name, oid) is
   'The text of the function that reads the versions of a legacy table; raises 42804 where its columns name no stream, or hold no version';
 
+-- Whether the newest version of a stream is the last entry of some index. The plan that reads it is kept: one made while the table was
+-- small would sort the whole stream for each version of a long transaction, so the reader is not left the choice.
+create function domain_events._is_ordered(source oid, stream_columns name[], version_column name) returns boolean
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
+  select exists (
+    select from pg_index i
+      join pg_class c on c.oid = i.indexrelid join pg_am m on m.oid = c.relam and m.amname = 'btree'
+     cross join lateral (select array_agg(a.attname order by k.n) as columns
+                           from unnest(i.indkey::int2[]) with ordinality as k(number, n)
+                           join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number) as x
+     where i.indrelid = source and i.indisvalid and i.indpred is null and i.indexprs is null
+       and x.columns[cardinality(stream_columns) + 1] = version_column
+       and x.columns[:cardinality(stream_columns)] @> stream_columns)
+$$;
+
+comment on function domain_events._is_ordered(oid, name[], name) is 'Whether some index of the table holds the versions of each stream in their order';
+
 create function domain_events._is_reader(candidate oid, source oid) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select exists (select from pg_proc p join pg_class c on c.oid = source
                   where p.oid = candidate and p.prosecdef and p.proowner = c.relowner and p.provolatile = 'v' and p.prorettype = 'int8'::regtype
                     and p.proargtypes::text = format('%s %s %s', 'oid'::regtype::oid, 'text[]'::regtype::oid, 'int4'::regtype::oid)
-                    and replace(array_to_string(p.proconfig, '|'), '"', '') = 'search_path=pg_catalog, pg_temp|row_security=off')
+                    and replace(array_to_string(p.proconfig, '|'), '"', '') in (
+                      'search_path=pg_catalog, pg_temp|row_security=off',
+                      'search_path=pg_catalog, pg_temp|row_security=off|enable_seqscan=off|enable_bitmapscan=off|enable_sort=off'))
 $$;
 
 comment on function domain_events._is_reader(oid, oid) is 'Whether a function runs with the rights of the table''s present owner, as a reader does';
@@ -255,7 +275,9 @@ begin
   end if;
   begin
     execute format('create or replace function %I.%I(oid, text[], int) returns bigint language plpgsql volatile security definer '
-                   'set search_path = pg_catalog, pg_temp set row_security = off as %L', class.nspname, chosen, body);
+                   'set search_path = pg_catalog, pg_temp set row_security = off%s as %L', class.nspname, chosen,
+                   case when domain_events._is_ordered(source, stream_columns, version_column)
+                        then ' set enable_seqscan = off set enable_bitmapscan = off set enable_sort = off' else '' end, body);
     reader := format('%I.%I(oid, text[], int)', class.nspname, chosen);
     execute format('revoke all on function %s from public', reader);
     if present.oid is distinct from reader then
@@ -420,13 +442,10 @@ comment on function domain_events.register_event_table(regclass, name, name, nam
   'Makes a legacy event table known to next_aggregate_version(). Demands a unique key over the columns (42P16); type_column is null where the key is (id, version). Run by the table''s owner.';
 
 -- For the command line: a table whose key follows once its data allows it, and the view that an adopted table has become.
-create function domain_events._register_event_table(
-  event_table regclass, type_column name, id_column name, version_column name
-) returns void
+create function domain_events._register_event_table(event_table regclass, stream_columns name[], version_column name) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-  stream_columns name[] := array_remove(array[type_column, id_column], null);
   sources regclass[] := array[event_table];
   key oid;
 begin
@@ -452,8 +471,16 @@ begin
 end
 $$;
 
-comment on function domain_events._register_event_table(regclass, name, name, name) is
+comment on function domain_events._register_event_table(regclass, name[], name) is
   'register_event_table() for a table without the key, or for the view over an adopted table';
+
+create function domain_events._register_event_table(
+  event_table regclass, type_column name, id_column name, version_column name
+) returns void
+language sql volatile set search_path = pg_catalog, pg_temp
+as $$ select domain_events._register_event_table(event_table, array_remove(array[type_column, id_column], null), version_column) $$;
+
+comment on function domain_events._register_event_table(regclass, name, name, name) is 'The same for a stream of type and id';
 
 -- A table that is gone has no owner who could say so.
 create function domain_events._forget_lost_event_tables() returns bigint

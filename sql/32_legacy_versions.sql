@@ -37,7 +37,10 @@ begin
   select p.oid::regproc::text, p.oid, p.xmin into reader, reader_oid, reader_xmin
     from pg_proc p
    where p.proname = known.reader and md5(p.prosrc) = known.fingerprint and p.prosecdef and p.proowner = known.relowner and p.provolatile = 'v'
-     and p.proargtypes::text = '26 1009 23' and replace(array_to_string(p.proconfig, '|'), '"', '') = 'search_path=pg_catalog, pg_temp|row_security=off'
+     and p.proargtypes::text = '26 1009 23'
+     and replace(array_to_string(p.proconfig, '|'), '"', '') in (
+       'search_path=pg_catalog, pg_temp|row_security=off',
+       'search_path=pg_catalog, pg_temp|row_security=off|enable_seqscan=off|enable_bitmapscan=off|enable_sort=off')
    limit 1;
   if reader is null or present.types is distinct from known.column_types then
     raise exception 'event table % is not as it was when it was registered', legacy_reader.event_table

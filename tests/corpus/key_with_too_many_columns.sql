@@ -1,5 +1,6 @@
--- The key has a tenant besides type and id: no stream that next_aggregate_version serves.
--- must: refuse
+-- The key has a tenant besides type and id: a stream of three columns.
+-- must: port
+-- change: update parcels set weight = weight + 1
 -- source: literal
 create table parcels (tenant int not null, id int not null, weight int, primary key (tenant, id));
 create table parcel_events (tenant int not null, aggregate_type text not null, aggregate_id int not null, version int not null, event_type text not null, data jsonb not null, at timestamptz not null default now(),
@@ -10,3 +11,4 @@ begin
   return null;
 end $$;
 create trigger parcel_changed after update on parcels for each row execute function parcel_changed();
+insert into parcels values (1, 1, 5), (1, 2, 6), (2, 1, 7);

@@ -36,7 +36,7 @@ pub async fn read(conn: &mut PgConnection, object: &ObjectName) -> Result<Option
         Kind::Capture => return of_the_store(conn, object, "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(c.aggregate_type, c.aggregate_id, c.include,
                     c.exclude, c.redact, c.event_types, c.event_name_style, c.payload, c.on_failure, c.replication)::text), 'enabled', c.state)::text
                from domain_events.captures c where c.target = pg_catalog.to_regclass($1)").await,
-        Kind::EventTable => return of_the_store(conn, object, "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(e.type_column, e.id_column, e.version_column)::text))::text
+        Kind::EventTable => return of_the_store(conn, object, "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(e.stream_columns, e.version_column)::text))::text
                from domain_events.event_tables e where e.event_table = pg_catalog.to_regclass($1)").await,
     };
     let doing = || format!("reading {} {}", object.kind.name(), object.identity());

@@ -8,8 +8,9 @@ use serde_json::Value;
 
 use super::collect::{Collected, Write, trees};
 use super::sql::Conflict;
+use super::stream::{self, Evidence, Stream};
 use super::{ast, sql, texts, version};
-use crate::source::{Catalogue, Column, Relation};
+use crate::source::{Catalogue, Column, Key, RegisteredTable, Relation};
 
 /// The columns of an event table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -33,8 +34,14 @@ pub struct Roles {
     pub actor_columns: Vec<String>,
     /// When it happened, when it was written, its own id: what differs from one run to the next.
     pub time_columns: Vec<String>,
-    /// The unique key over exactly type, id and version.
+    /// The columns that name a stream, in their order; type and id are among them.
+    #[serde(default)]
+    pub stream: Vec<String>,
+    /// The unique key over the stream and the version.
     pub key: Option<String>,
+    /// The columns that the key has besides.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub further: Vec<String>,
 }
 
 /// A table that statements insert into.
@@ -48,6 +55,8 @@ pub struct Target {
     pub roles: Roles,
     /// Why.
     pub reasons: Vec<String>,
+    /// What names its streams, and what stands against it.
+    pub stream: Stream,
 }
 
 /// Judges one table by everything that writes it.
@@ -68,11 +77,11 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     if let Some(known) = catalogue.registered(relation.oid) {
         target.is_event_table = true;
         target.reasons.push(format!("{} is registered as an event table", relation.quoted));
-        target.roles =
-            looker.roles(Some((known.type_column.clone(), known.id_column.clone(), known.version_column.clone())));
+        (target.roles, target.stream) = looker.roles(Some(known));
         return target;
     }
-    let roles = looker.roles(None);
+    let (roles, stream) = looker.roles(None);
+    target.stream = stream;
     if let (Some(version), Some(key)) = (&roles.version_column, &roles.key) {
         add(3, format!("unique key {key} ends a stream in the integer column {version}"));
     } else if let Some(version) = &roles.version_column {
@@ -202,17 +211,14 @@ impl Looker<'_> {
         self.relation.columns.iter().flat_map(|c| self.values(&c.name)).any(|v| version::mentions(v, "tg_op"))
     }
 
-    fn roles(&self, known: Option<(Option<String>, String, String)>) -> Roles {
+    fn roles(&self, known: Option<&RegisteredTable>) -> (Roles, Stream) {
         let mut roles = Roles::default();
-        match known {
-            Some((kind, id, version)) => {
-                roles.key = self.key_over(kind.as_deref(), &id, &version);
-                (roles.type_column, roles.id_column, roles.version_column) = (kind, Some(id), Some(version));
-            }
+        let stream = match known {
+            Some(known) => self.registered(known, &mut roles),
             None => self.stream(&mut roles),
-        }
+        };
         let taken: Vec<String> =
-            [&roles.type_column, &roles.id_column, &roles.version_column].into_iter().flatten().cloned().collect();
+            roles.stream.iter().chain(&roles.id_column).chain(&roles.type_column).chain(&roles.version_column).cloned().collect();
         for column in self.relation.columns.iter().filter(|c| !taken.contains(&c.name)) {
             let name = column.name.to_lowercase();
             let fed = self.values(&column.name);
@@ -245,71 +251,109 @@ impl Looker<'_> {
         });
         roles.event_type_column = said.first().map(|c| c.name.clone());
         roles.event_name_column = said.get(1).map(|c| c.name.clone());
-        roles
+        (roles, stream)
     }
 
     fn is_operation(&self, column: &str) -> bool {
         self.values(column).iter().any(|v| version::mentions(v, "tg_op"))
     }
 
-    fn key_over(&self, kind: Option<&str>, id: &str, version: &str) -> Option<String> {
-        let mut wanted: Vec<&str> = kind.into_iter().chain([id, version]).collect();
-        wanted.sort_unstable();
-        let key = self.relation.keys.iter().find(|k| {
-            let mut columns: Vec<&str> = k.columns.iter().map(String::as_str).collect();
-            columns.sort_unstable();
-            columns == wanted
-        });
-        key.map(|k| k.name.clone())
+    fn evidence<'e>(&'e self, version: &'e str) -> Evidence<'e> {
+        let Self { relation, uses, catalogue, collected, .. } = self;
+        Evidence { relation, catalogue, collected, uses, version }
     }
 
-    /// The stream's type, id and version: from a unique key if there is one, else from comment and use.
-    fn stream(&self, roles: &mut Roles) {
+    /// What the table was registered by; the code may say something else.
+    fn registered(&self, known: &RegisteredTable, roles: &mut Roles) -> Stream {
+        let named = known.type_column.iter().chain([&known.id_column]).cloned().collect();
+        let columns = if known.stream_columns.is_empty() { named } else { known.stream_columns.clone() };
+        let read = self.evidence(&known.version_column).stream().unwrap_or_default();
+        let wanted = |k: &&Key| columns.iter().chain([&known.version_column]).all(|c| k.columns.contains(c));
+        let key = self.relation.keys.iter().filter(wanted).min_by_key(|k| k.columns.len()).cloned();
+        let mut stream = Stream { columns, key, read_by: read.read_by, doubts: vec![] };
+        if let Some(by) = stream.read_by.as_ref().filter(|by| {
+            by.len() != stream.columns.len() || by.iter().any(|c| !stream.columns.contains(c))
+        }) {
+            stream.doubts.push(format!(
+                "it is registered by {}, its newest version is read by {}",
+                stream::list(stream.columns.iter().map(String::as_str)),
+                stream::list(by.iter().map(String::as_str))
+            ));
+        }
+        roles.version_column = Some(known.version_column.clone());
+        (roles.type_column, roles.id_column) = (known.type_column.clone(), Some(known.id_column.clone()));
+        self.fill(roles, &stream);
+        stream
+    }
+
+    fn fill(&self, roles: &mut Roles, stream: &Stream) {
+        roles.stream.clone_from(&stream.columns);
+        roles.key = stream.key.as_ref().map(|k| k.name.clone());
+        let further = stream.key.iter().flat_map(|k| &k.columns);
+        let further = further.filter(|c| !stream.columns.contains(c) && Some(*c) != roles.version_column.as_ref());
+        roles.further = further.cloned().collect();
+    }
+
+    /// The version and what names its stream: the code's own words, a unique key, else comment and use.
+    fn stream(&self, roles: &mut Roles) -> Stream {
         for key in self.relation.keys.iter().filter(|k| k.columns.len() >= 2) {
             let candidates = key.columns.iter().filter_map(|c| self.relation.column(c));
             let candidates = candidates.filter(|c| self.may_count_in_key(c));
             let best = candidates.enumerate().max_by_key(|(n, c)| (self.counts(c), *n)).map(|(_, c)| c);
             let Some(version) = best.filter(|c| self.counts(c) >= 0) else { continue };
             roles.version_column = Some(version.name.clone());
-            let others: Vec<&String> = key.columns.iter().filter(|c| **c != version.name).collect();
-            match others.as_slice() {
-                [id] => roles.id_column = Some((*id).clone()),
-                [a, b] => {
-                    let a_is_type = self.type_likeness(a) >= self.type_likeness(b);
-                    let (kind, id) = if a_is_type { (a, b) } else { (b, a) };
-                    (roles.type_column, roles.id_column) = (Some((*kind).clone()), Some((*id).clone()));
-                }
-                // more columns than a stream has: known as a version, but not servable
-                _ => roles.id_column = others.last().map(|c| (*c).clone()),
+            if key.columns.len() <= 3 {
+                break;
             }
-            if others.len() <= 2 {
-                roles.key = Some(key.name.clone());
-                return;
-            }
-        }
-        if roles.version_column.is_some() {
-            return;
         }
         // unique by itself: a place in the whole log, not in a stream
         let global = |c: &&Column| self.relation.keys.iter().any(|k| k.columns == [c.name.as_str()]);
-        let may = self.relation.columns.iter().filter(|c| self.may_count(c) && !global(c));
-        let version = may.max_by_key(|c| self.counts(c));
-        // without a key, a constant alone does not make a stream version: schema versions and action codes are constants too
-        roles.version_column = version.filter(|c| self.counts(c) >= 3).map(|c| c.name.clone());
-        if roles.version_column.is_some() {
-            let fed = |c: &&Column| {
-                !is_payload(c) && Some(&c.name) != roles.version_column.as_ref() && self.fed_by_row(&c.name)
-            };
-            let mut fed: Vec<&Column> = self.relation.columns.iter().filter(fed).collect();
-            fed.sort_by_key(|c| (!c.name.to_lowercase().ends_with("id"), is_actor_name(&c.name)));
-            roles.id_column = fed.first().map(|c| c.name.clone());
-            let kind =
-                self.relation.columns.iter().filter(|c| c.category == "S" && Some(&c.name) != roles.id_column.as_ref());
-            let kind = kind.filter(|c| self.type_likeness(&c.name) >= 3).max_by_key(|c| self.type_likeness(&c.name));
-            roles.type_column = kind.map(|c| c.name.clone());
-        } else {
+        if roles.version_column.is_none() {
+            let may = self.relation.columns.iter().filter(|c| self.may_count(c) && !global(c));
+            let version = may.max_by_key(|c| self.counts(c));
+            // without a key, a constant alone does not make a stream version: schema versions and action codes are constants too
+            roles.version_column = version.filter(|c| self.counts(c) >= 3).map(|c| c.name.clone());
+        }
+        let Some(version) = roles.version_column.clone() else {
             let odd = self.relation.columns.iter().find(|c| !global(c) && self.counts_oddly(c));
             roles.odd_version_column = odd.map(|c| c.name.clone());
+            return Stream::default();
+        };
+        let mut stream = self.evidence(&version).stream().unwrap_or_default();
+        match stream.columns.as_slice() {
+            [] => self.by_use(roles, &mut stream),
+            [id] => roles.id_column = Some(id.clone()),
+            [a, b] => {
+                let a_is_type = self.type_likeness(a) >= self.type_likeness(b);
+                let (kind, id) = if a_is_type { (a, b) } else { (b, a) };
+                let pair = [kind.clone(), id.clone()];
+                (roles.type_column, roles.id_column) = (Some(kind.clone()), Some(id.clone()));
+                stream.columns = pair.to_vec();
+            }
+            many => {
+                let kind = many.iter().filter(|c| self.type_likeness(c) >= 3).max_by_key(|c| self.type_likeness(c));
+                roles.id_column = many.iter().rev().find(|c| Some(*c) != kind).cloned();
+                roles.type_column = kind.cloned();
+            }
+        }
+        self.fill(roles, &stream);
+        stream
+    }
+
+    /// Neither a key nor the code names the stream: what is taken from the row, and what looks like a type.
+    fn by_use(&self, roles: &mut Roles, stream: &mut Stream) {
+        let fed = |c: &&Column| {
+            !is_payload(c) && Some(&c.name) != roles.version_column.as_ref() && self.fed_by_row(&c.name)
+        };
+        let mut fed: Vec<&Column> = self.relation.columns.iter().filter(fed).collect();
+        fed.sort_by_key(|c| (!c.name.to_lowercase().ends_with("id"), is_actor_name(&c.name)));
+        roles.id_column = fed.first().map(|c| c.name.clone());
+        let kind =
+            self.relation.columns.iter().filter(|c| c.category == "S" && Some(&c.name) != roles.id_column.as_ref());
+        let kind = kind.filter(|c| self.type_likeness(&c.name) >= 3).max_by_key(|c| self.type_likeness(&c.name));
+        roles.type_column = kind.map(|c| c.name.clone());
+        if let Some(id) = &roles.id_column {
+            stream.columns = roles.type_column.iter().chain([id]).cloned().collect();
         }
     }
 

@@ -3,12 +3,14 @@
 pub mod ast;
 pub mod codes;
 mod collect;
+mod count;
 mod dynamic;
 mod event_table;
 mod guards;
 pub mod plpgsql;
 mod ports;
 pub mod sql;
+pub mod stream;
 #[cfg(test)]
 mod tests;
 mod texts;

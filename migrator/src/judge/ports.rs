@@ -3,9 +3,10 @@
 use std::collections::BTreeSet;
 
 use super::plpgsql::Kind;
+use super::stream::{self, WIDEST};
 use super::{Bench, Finding, Severity, Strategy, Target, VersionSource, ast, is_actor, sql, version};
 use crate::judge::Write;
-use crate::source::{Key, Relation};
+use crate::source::Relation;
 
 /// The strategies for a statement.
 #[derive(Debug, Default)]
@@ -34,17 +35,18 @@ impl Bench<'_> {
         let keyed = target.roles.key.is_some();
         let table = matches!(relation.kind.as_str(), "r" | "p") && insert.conflict != sql::Conflict::Update;
         // without the key nothing stops a writer that goes past the shim, and none does: it is a trigger of the table
-        let streams = version.is_some() && target.roles.id_column.is_some();
-        let wide = wide_key(relation, version);
-        let unkeyed =
-            !keyed && streams && wide.is_none() && relation.kind == "r" && insert.conflict == sql::Conflict::Error;
-        if keyed && table || unkeyed {
+        let served = (1..=WIDEST).contains(&target.roles.stream.len());
+        let streams = version.is_some() && served;
+        let unkeyed = !keyed && streams && relation.kind == "r" && insert.conflict == sql::Conflict::Error;
+        if keyed && table && served || unkeyed {
             allowed.insert(Strategy::Shim);
         }
         match self.against_rewrite(write, insert, target) {
-            Ok(()) if keyed && table => _ = allowed.insert(Strategy::Rewrite),
+            Ok(()) if keyed && table && served => _ = allowed.insert(Strategy::Rewrite),
             Ok(()) => {}
-            Err(reason) if keyed && table => ports.reasons.push(format!("rewrite is not possible: {reason}")),
+            Err(reason) if keyed && table && served => {
+                ports.reasons.push(format!("rewrite is not possible: {reason}"));
+            }
             Err(_) => {}
         }
         match self.against_capture(write, insert, target) {
@@ -55,6 +57,17 @@ impl Bench<'_> {
         if tied {
             ports.declared.push("the legacy function computes a version of its own and writes it into the payload too; that copy stays wrong".into());
             ports.reasons.push("the version the legacy function computes is also written into other columns".into());
+        }
+        let doubts = &target.stream.doubts;
+        ports.reasons.extend(doubts.iter().cloned());
+        ports.declared.extend(doubts.iter().map(|d| format!("the numbers may be others than before: {d}")));
+        if !target.roles.further.is_empty() && streams && doubts.is_empty() {
+            ports.reasons.push(format!(
+                "the stream is {}: unique key {} has {} besides",
+                stream::list(target.roles.stream.iter().map(String::as_str)),
+                target.roles.key.as_deref().unwrap_or_default(),
+                target.roles.further.join(", ")
+            ));
         }
         ports.allowed = allowed.iter().copied().collect();
         if finding.severity == Severity::Info {
@@ -68,7 +81,7 @@ impl Bench<'_> {
                 );
                 Strategy::Manual
             }
-            _ if tied => Strategy::Manual,
+            _ if tied || !doubts.is_empty() => Strategy::Manual,
             // a clock, a hash, the number that a caller expects: it means something to somebody
             VersionSource::Dynamic => {
                 ports.reasons.push(
@@ -90,18 +103,14 @@ impl Bench<'_> {
             _ => Strategy::Manual,
         });
         if !keyed && version.is_some() {
-            let columns = [&target.roles.type_column, &target.roles.id_column, &target.roles.version_column];
-            let columns: Vec<&str> = columns.into_iter().flatten().map(String::as_str).collect();
-            let lacks = format!("{} has no unique key over ({})", relation.quoted, columns.join(", "));
-            ports.reasons.push(match wide {
-                Some(key) => format!(
-                    "unique key {} of {} has more columns than a stream, which is a type, an id and a version",
-                    key.name, relation.quoted
-                ),
-                None if unkeyed => format!(
+            let columns = target.roles.stream.iter().chain(&target.roles.version_column);
+            let columns = stream::list(columns.map(String::as_str));
+            let lacks = format!("{} has no unique key over {columns}", relation.quoted);
+            ports.reasons.push(match () {
+                () if unkeyed => format!(
                     "{lacks}: shim first, then domain-events repair, then domain-events repair --add-key; nobody's write fails meanwhile"
                 ),
-                None => format!("{lacks} that is whole and checked at once: repair the data and add it first"),
+                () => format!("{lacks} that is whole and checked at once: repair the data and add it first"),
             });
             if unkeyed {
                 ports
@@ -172,7 +181,7 @@ impl Bench<'_> {
     fn against_rewrite(&self, write: &Write, insert: &sql::Insert, target: &Target) -> Result<(), String> {
         let function = self.collected.scopes[write.scope].function.and_then(|oid| self.catalogue.function(oid));
         let roles = &target.roles;
-        let (Some(version), Some(id)) = (&roles.version_column, &roles.id_column) else {
+        let Some(version) = roles.version_column.as_ref().filter(|_| !roles.stream.is_empty()) else {
             return Err("the stream is not known".into());
         };
         let function = function.ok_or("the statement is not in a function")?;
@@ -186,7 +195,7 @@ impl Bench<'_> {
         if given.is_empty() || given.iter().any(Option::is_none) {
             return Err("the statement does not write the version itself".into());
         }
-        for column in [Some(id), roles.type_column.as_ref()].into_iter().flatten() {
+        for column in &roles.stream {
             let values = insert.values(column);
             if values.len() != given.len() || values.iter().any(|v| !v.is_some_and(repeatable)) {
                 return Err(format!("the expression of {column} cannot be evaluated twice"));
@@ -246,11 +255,6 @@ impl Bench<'_> {
         }
         None
     }
-}
-
-/// A unique key in which the version stands beside more than a stream.
-fn wide_key<'r>(relation: &'r Relation, version: Option<&str>) -> Option<&'r Key> {
-    relation.keys.iter().find(|k| k.columns.len() > 3 && k.columns.iter().any(|c| Some(c.as_str()) == version))
 }
 
 /// Whether an expression gives the same value when it is evaluated again.

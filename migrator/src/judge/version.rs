@@ -61,12 +61,38 @@ pub struct Origin {
     pub ported: bool,
     /// The constant, for a literal.
     pub literal: Option<String>,
+    /// The queries for the newest version on the way.
+    pub reads: Vec<Read>,
+}
+
+/// A query for the newest version.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Read {
+    /// The table that it reads, if that is known.
+    pub relation: Option<u32>,
+    /// The table as it is written.
+    pub written: String,
+    /// The column whose newest value it gives; none for a count.
+    pub column: Option<String>,
+    /// The columns that its condition compares, and with what.
+    pub by: Vec<(String, Value)>,
+    /// What of it is not understood.
+    pub unclear: Option<String>,
+    /// Where it stands.
+    pub scope: usize,
 }
 
 impl Origin {
     /// A source with a reason.
     pub fn new(source: VersionSource, reason: impl Into<String>) -> Self {
-        Self { source, reason: reason.into(), ported: false, literal: None }
+        Self { source, reason: reason.into(), ported: false, literal: None, reads: vec![] }
+    }
+
+    /// The one of several that decides, with what all of them read.
+    fn worst(origins: Vec<Origin>) -> Option<Self> {
+        let reads: Vec<Read> = origins.iter().flat_map(|o| o.reads.clone()).collect();
+        let worst = origins.into_iter().max_by_key(|o| (o.ported, o.source))?;
+        Some(Self { reads, ..worst })
     }
 }
 
@@ -104,7 +130,7 @@ impl<'a> Tracer<'a> {
         }
         let mut found: Vec<Origin> = vec![];
         self.parts(expr, scope, statement, depth, &mut found);
-        found.into_iter().max_by_key(|o| (o.ported, o.source)).unwrap_or_else(|| {
+        Origin::worst(found).unwrap_or_else(|| {
             Origin::new(VersionSource::Dynamic, "the version is an expression that cannot be judged")
         })
     }
@@ -158,7 +184,8 @@ impl<'a> Tracer<'a> {
             None if newest => "the newest version + 1",
             None => return None,
         };
-        Some(self.graded(how, scope, statement))
+        let reads = super::stream::reads(expr, scope, self.catalogue, self.path(scope));
+        Some(Origin { reads, ..self.graded(how, scope, statement) })
     }
 
     fn graded(&self, how: &str, scope: usize, statement: usize) -> Origin {
@@ -188,6 +215,11 @@ impl<'a> Tracer<'a> {
         self.collected.scopes[scope].function.and_then(|oid| self.catalogue.function(oid))
     }
 
+    /// The user's function that a call means.
+    pub(super) fn followed(&self, schema: &str, name: &str, arguments: usize, scope: usize) -> Option<&'a Function> {
+        self.catalogue.resolve_function(schema, name, arguments, self.path(scope))
+    }
+
     fn path(&self, scope: usize) -> &'a [String] {
         self.function(scope).map_or(&self.catalogue.search_path, |f| self.catalogue.path_of(f))
     }
@@ -208,7 +240,7 @@ impl<'a> Tracer<'a> {
         if matches!(name, "nextval" | "currval" | "lastval") {
             return Some(Origin::new(VersionSource::Sequence, "the version comes from a sequence"));
         }
-        let function = self.catalogue.resolve_function(schema, name, arguments.len(), self.path(scope))?;
+        let function = self.followed(schema, name, arguments.len(), scope)?;
         let Some(body) = self.collected.bodies.get(&function.oid) else {
             return Some(Origin::new(VersionSource::Dynamic, format!("{} cannot be read", function.identity)));
         };
@@ -232,7 +264,7 @@ impl<'a> Tracer<'a> {
         {
             origins.extend(self.select_targets(last, inner, n, depth));
         }
-        let mut worst = origins.into_iter().max_by_key(|o| o.source)?;
+        let mut worst = Origin::worst(origins)?;
         worst.reason = format!("{} in {}", worst.reason, function.identity);
         Some(worst)
     }
@@ -258,7 +290,7 @@ impl<'a> Tracer<'a> {
         }
         let body = self.collected.body(scope);
         let assigned = self.assignments(body, &name, scope, statement, depth);
-        if let Some(worst) = assigned.into_iter().max_by_key(|o| (o.ported, o.source)) {
+        if let Some(worst) = Origin::worst(assigned) {
             return worst;
         }
         match fields {

@@ -115,6 +115,16 @@ fn refuse(draft: &Draft<'_>, oid: u32, relation: &Relation, roles: &Roles, legac
             "Port it by shim first, then: domain-events repair, and domain-events repair --add-key",
         );
     }
+    if roles.stream.len() > 2 || !roles.further.is_empty() {
+        return why(
+            format!(
+                "its stream ({}) is no type and id, or its unique key has further columns ({})",
+                roles.stream.join(", "),
+                roles.further.join(", ")
+            ),
+            "Choose shim: it serves streams of up to four columns.",
+        );
+    }
     if let Some(bound) = relation.bound.first() {
         return why(
             format!("a view cannot take over {bound}"),

@@ -5,6 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::{
     Brought, EventTable, FORMAT, Kind, Object, ObjectName, Plan, Port, State, Statement, Step, adopt, bring, calls,
     capture, rewrite, shim,
+    stream::{self, Decided},
 };
 use crate::adopt::Legacy;
 use crate::error::Error;
@@ -36,6 +37,8 @@ pub(super) struct Draft<'a> {
     pub statements: Vec<Statement>,
     pub finish: Vec<Statement>,
     pub clear: Vec<Statement>,
+    /// What names the streams of each event table.
+    pub streams: BTreeMap<u32, Decided>,
 }
 
 /// A finding that is to be ported.
@@ -57,9 +60,10 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         statements: vec![],
         finish: vec![],
         clear: vec![],
+        streams: BTreeMap::new(),
     };
     let adopted = adopt::chosen(&draft, choices)?;
-    let event_tables = event_tables(&draft, &chosen, choices, &adopted)?;
+    let event_tables = event_tables(&mut draft, &chosen, choices, &adopted)?;
     let mut ports: Vec<Port> = chosen.iter().map(port).collect();
     for (choice, port) in chosen.iter().zip(&mut ports).filter(|(c, _)| c.strategy == Strategy::Shim) {
         let others = report.judged.iter().filter(|j| j.event_table == choice.judged.event_table);
@@ -69,6 +73,12 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         });
         port.declared_differences
             .extend(kept.map(|j| format!("the shim also assigns the version of what {} writes", j.finding.place())));
+    }
+    for (port, choice) in ports.iter_mut().zip(&chosen) {
+        let decided = choice.judged.event_table.and_then(|oid| draft.streams.get(&oid));
+        if matches!(choice.strategy, Strategy::Shim | Strategy::Rewrite) {
+            port.declared_differences.extend(decided.and_then(|d| d.declared.clone()));
+        }
     }
     for (port, choice) in ports.iter_mut().zip(&chosen).filter(|(_, c)| is_adopted(&adopted, c.judged.event_table)) {
         adopt::declare(port, choice)?;
@@ -255,7 +265,7 @@ fn is_adopted(adopted: &[(u32, Legacy)], table: Option<u32>) -> bool {
 }
 
 fn event_tables(
-    draft: &Draft<'_>,
+    draft: &mut Draft<'_>,
     chosen: &[Choice<'_>],
     choices: &Choices,
     adopted: &[(u32, Legacy)],
@@ -264,7 +274,7 @@ fn event_tables(
     tables.extend(adopted.iter().map(|(oid, _)| *oid));
     let mut all = vec![];
     for oid in tables {
-        let relation = draft.relation(oid)?;
+        let relation = &draft.relation(oid)?.clone();
         let of_table: Vec<&Choice<'_>> = chosen.iter().filter(|c| c.judged.event_table == Some(oid)).collect();
         let has = |strategy: Strategy| of_table.iter().any(|c| c.strategy == strategy && c.stated);
         let earlier = choices.earlier.as_ref().and_then(|p| p.event_tables.iter().find(|t| t.table == relation.quoted));
@@ -272,6 +282,8 @@ fn event_tables(
             Some(target) => target.roles.clone(),
             None => recognise(relation, draft.catalogue, &draft.report.collected).roles,
         };
+        let read_by = draft.report.targets.get(&oid).and_then(|t| t.stream.read_by.as_deref());
+        let decided = stream::decide(relation, &roles, read_by, choices.earlier.as_ref())?;
         let writers = draft.other_writers(relation, &of_table, Strategy::Rewrite);
         let users = draft.other_users(relation, &of_table);
         if has(Strategy::Rewrite) && !writers.is_empty() {
@@ -298,14 +310,14 @@ fn event_tables(
         }
         all.push(EventTable {
             table: relation.quoted.clone(),
-            type_column: roles.type_column.clone(),
-            id_column: roles.id_column.clone(),
+            stream: decided.columns.clone(),
             version_column: roles.version_column.clone(),
             sole_writer: has(Strategy::Rewrite) || earlier.is_some_and(|t| t.sole_writer),
             unused_elsewhere: has(Strategy::Capture) || unused,
             adopt,
             other_users: users,
         });
+        draft.streams.insert(oid, decided);
     }
     Ok(all)
 }
@@ -314,6 +326,14 @@ impl Draft<'_> {
     /// A relation that the report names.
     pub fn relation(&self, oid: u32) -> Result<&Relation, Error> {
         self.catalogue.relation(oid).ok_or_else(|| Error::drift("a table of the plan is gone", "Run scan again."))
+    }
+
+    /// What names the streams of an event table, which is known.
+    pub fn stream(&self, oid: u32) -> Result<&Decided, Error> {
+        self.streams.get(&oid).filter(|d| !d.columns.is_empty()).ok_or_else(|| {
+            let table = self.relation(oid).map(|r| r.quoted.clone()).unwrap_or_default();
+            Error::refused("42P16", format!("the stream of {table} is not known"), "Leave it to strategy manual.")
+        })
     }
 
     /// The partitioned table whose triggers serve a table, or the table itself.

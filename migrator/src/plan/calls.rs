@@ -37,7 +37,7 @@ const DEFINITIONS: &[&str] = &[
 
 /// What a role may execute that asks for a version: it runs with its caller's rights, and so does what it calls.
 pub fn may_ask(verb: &str, role: &str) -> String {
-    const FUNCTIONS: &str = "domain_events.next_aggregate_version(text, text, regclass), \
+    const FUNCTIONS: &str = "domain_events.next_aggregate_version(text, text, regclass), domain_events.next_aggregate_version(text[], regclass), \
          domain_events._next_legacy_version(text, text, regclass), domain_events._next_legacy_version(text[], regclass, boolean), \
          domain_events._check_stream(text, text), domain_events._check_read(text, text), domain_events._check_writable(), domain_events.legacy_reader(regclass, int), \
          domain_events.hold_legacy_stream(regclass, bigint)";

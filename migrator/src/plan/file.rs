@@ -97,8 +97,8 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
 #                     domain-events verify FILE
 # To take it back:    domain-events rollback PLAN-ID
 #
-# You may decide: `strategy` of each [[port]], `sole_writer`, `unused_elsewhere` and `adopt` of each [[event_table]], and the
-# mapping of each [[adoption]].
+# You may decide: `strategy` of each [[port]], `stream`, `sole_writer`, `unused_elsewhere` and `adopt` of each [[event_table]],
+# and the mapping of each [[adoption]].
 # After that, run     domain-events plan --revise FILE --out FILE
 # which makes the SQL below anew. Do not edit anything else: apply refuses SQL that it did not make.
 
@@ -179,10 +179,11 @@ fn heading(out: &mut String, text: &str) {
 fn event_table(out: &mut String, table: &EventTable) -> std::fmt::Result {
     out.push_str("\n[[event_table]]\n");
     field(out, "table", &table.table)?;
-    optional(out, "type_column", table.type_column.as_deref())?;
-    optional(out, "id_column", table.id_column.as_deref())?;
     optional(out, "version_column", table.version_column.as_deref())?;
     list(out, "other_users", &table.other_users)?;
+    out.push_str("# decision: the columns that name a stream: the version counts 1, 2, 3 .. for each of their values\n");
+    let names: Vec<String> = table.stream.iter().map(|c| quoted(c)).collect();
+    writeln!(out, "stream = [{}]", names.join(", "))?;
     out.push_str(
         "# decision: nothing but the functions ported here inserts into it (strategy \"rewrite\" needs that)\n",
     );

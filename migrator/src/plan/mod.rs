@@ -9,6 +9,7 @@ mod file;
 mod rewrite;
 mod shim;
 pub mod splice;
+mod stream;
 #[cfg(test)]
 mod tests;
 
@@ -17,6 +18,7 @@ use sha2::{Digest, Sha256};
 
 pub use bring::Brought;
 pub use build::{Choices, build};
+pub(crate) use shim::registration;
 pub use file::{check_decided, check_out, read, text, write};
 
 use crate::adopt::Legacy;
@@ -71,12 +73,9 @@ pub struct Plan {
 pub struct EventTable {
     /// Its name.
     pub table: String,
-    /// Column with the aggregate's type.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub type_column: Option<String>,
-    /// Column with the aggregate's id.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub id_column: Option<String>,
+    /// Decision: the columns that name a stream, in their order.
+    #[serde(default)]
+    pub stream: Vec<String>,
     /// Column with the version.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub version_column: Option<String>,
@@ -264,7 +263,7 @@ impl Plan {
         let ports: Vec<_> =
             self.ports.iter().map(|p| (&p.trigger, &p.table, &p.function, p.line, p.strategy)).collect();
         let tables: Vec<_> =
-            self.event_tables.iter().map(|t| (&t.table, t.sole_writer, t.unused_elsewhere, t.adopt)).collect();
+            self.event_tables.iter().map(|t| (&t.table, &t.stream, t.sole_writer, t.unused_elsewhere, t.adopt)).collect();
         let mappings: Vec<_> = self.adoptions.iter().map(|a| (a.view_name(), &a.mapping)).collect();
         digest(&(ports, tables, mappings))
     }

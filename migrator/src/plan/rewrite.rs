@@ -77,12 +77,13 @@ fn cut(draft: &Draft<'_>, choice: &Choice<'_>, table: &Relation) -> Result<Cut, 
             format!("({text})::text")
         })
     };
-    let kind = if roles.type_column.is_some() { text(&roles.type_column)? } else { quote_literal(&table.name) };
-    let id = text(&roles.id_column)?;
+    let stream = choice.judged.event_table.and_then(|oid| draft.streams.get(&oid)).ok_or("the stream is not known")?;
+    let values = stream.columns.iter().map(|c| text(&Some(c.clone()))).collect::<Result<Vec<_>, _>>()?;
+    let named = shim::asked(table, &values);
     let range = splice::item(&statement.sql, &value(&roles.version_column)?)?;
     let at = splice::locate(source, statement)?;
     let call =
-        format!("domain_events.next_aggregate_version({kind}, {id}, {}::regclass)", quote_literal(&table.quoted));
+        format!("domain_events.next_aggregate_version({named}, {}::regclass)", quote_literal(&table.quoted));
     Ok(Cut { start: at + range.start, end: at + range.end, text: call })
 }
 

@@ -73,27 +73,49 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
 
 /// Makes the event table known to `next_aggregate_version`, unless it is.
 pub(super) fn register(draft: &mut Draft<'_>, oid: u32, table: &Relation) -> Result<(), Error> {
-    let roles = draft.report.targets[&oid].roles.clone();
-    let (Some(id), Some(version)) = (roles.id_column, roles.version_column) else {
+    let decided = draft.stream(oid)?.clone();
+    let Some(version) = draft.report.targets[&oid].roles.version_column.clone() else {
         return Err(Error::refused(
             "42P16",
-            format!("the stream of {} is not known", table.quoted),
+            format!("the version of {} is not known", table.quoted),
             "Leave it to strategy manual.",
         ));
     };
-    let known = draft.catalogue.registered(table.oid);
-    if known.is_some_and(|k| k.type_column == roles.type_column && k.id_column == id && k.version_column == version) {
-        return Ok(());
+    if let Some(known) = draft.catalogue.registered(table.oid) {
+        if known.stream_columns == decided.columns && known.version_column == version {
+            return Ok(());
+        }
+        return Err(Error::usage(
+            format!(
+                "{} is registered by ({}) and {}, the plan says ({}) and {version}",
+                table.quoted,
+                known.stream_columns.join(", "),
+                known.version_column,
+                decided.columns.join(", ")
+            ),
+            format!(
+                "If that registration is not needed: select domain_events.unregister_event_table({});",
+                quote_literal(&table.quoted)
+            ),
+        ));
     }
-    let kind = roles.type_column.as_deref().map_or("null".into(), quote_literal);
-    let arguments =
-        format!("({}, {kind}, {}, {})", quote_literal(&table.quoted), quote_literal(&id), quote_literal(&version));
-    // where the key follows once the data allows it, register_event_table() would demand it
-    let register = if roles.key.is_some() { "register_event_table" } else { "_register_event_table" };
-    let call = format!("select domain_events.{register}{arguments};");
+    let call = format!("select {};", registration(&table.quoted, &decided.columns, decided.keyed, &version));
     let undo = format!("select domain_events.unregister_event_table({});", quote_literal(&table.quoted));
     draft.statements.push(lockless(Kind::EventTable, &table.quoted, call, Some(undo)));
     Ok(())
+}
+
+/// The call that makes a table known to the store. Where the key follows once the data allows it, `register_event_table()` would
+/// demand it.
+pub fn registration(table: &str, stream: &[String], keyed: bool, version: &str) -> String {
+    let function = if keyed { "register_event_table" } else { "_register_event_table" };
+    let columns: Vec<String> = stream.iter().map(|c| quote_literal(c)).collect();
+    format!(
+        "domain_events.{function}({}, array[{}], {})",
+        quote_literal(table),
+        columns.join(", "),
+        quote_literal(version)
+    )
 }
 
 fn existing<'a>(draft: &Draft<'a>, identity: &str) -> Option<&'a Function> {
@@ -119,15 +141,12 @@ fn function_name(draft: &Draft<'_>, table: &Relation) -> String {
 }
 
 fn function(draft: &Draft<'_>, oid: u32, table: &Relation, identity: &str) -> String {
-    let roles = &draft.report.targets[&oid].roles;
-    let (id, version) =
-        (roles.id_column.as_deref().unwrap_or_default(), roles.version_column.as_deref().unwrap_or_default());
+    let version = draft.report.targets[&oid].roles.version_column.as_deref().unwrap_or_default();
+    let stream: &[String] = draft.streams.get(&oid).map(|d| d.columns.as_slice()).unwrap_or_default();
     // by the type's output function: a cast could be a user's
-    let value = |column: &str| format!("format('%s', new.{})", plain(column));
-    // a table whose key has no type has one kind of stream
-    let kind = roles.type_column.as_deref().map_or_else(|| quote_literal(&table.name), value);
-    let mut present = vec![format!("new.{} is not null", plain(id))];
-    present.extend(roles.type_column.as_deref().map(|t| format!("new.{} is not null", plain(t))));
+    let values: Vec<String> = stream.iter().map(|c| format!("format('%s', new.{})", plain(c))).collect();
+    let named = asked(table, &values);
+    let present: Vec<String> = stream.iter().map(|c| format!("new.{} is not null", plain(c))).collect();
     let event_table = if table.kind == "p" { "pg_catalog.pg_partition_root(tg_relid)" } else { "tg_relid" };
     // with the rights of the table's owner and no other's: whoever may insert needs no right on the store, and the owner,
     // who could change the table's types, gains none
@@ -141,13 +160,12 @@ fn function(draft: &Draft<'_>, oid: u32, table: &Relation, identity: &str) -> St
          begin\n  \
            -- An event without a stream is left to the table's own constraints.\n  \
            if {} then\n    \
-             new.{} := domain_events.next_aggregate_version({kind}, {}, {event_table}::regclass);\n  \
+             new.{} := domain_events.next_aggregate_version({named}, {event_table}::regclass);\n  \
            end if;\n  \
            return new;\n\
          end\n",
         present.join(" and "),
         plain(version),
-        value(id),
     );
     format!(
         "create or replace function {identity} returns trigger\n\
@@ -158,6 +176,16 @@ fn function(draft: &Draft<'_>, oid: u32, table: &Relation, identity: &str) -> St
         quote_body("shim", &body),
         quote_literal(&format!("{COMMENT} {}; made by domain-events", table.quoted)),
     )
+}
+
+/// What `next_aggregate_version` is given for the stream: type and id, or a list of all values.
+pub(super) fn asked(table: &Relation, values: &[String]) -> String {
+    match values {
+        // a table whose key has no type has one kind of stream
+        [id] => format!("{}, {id}", quote_literal(&table.name)),
+        [kind, id] => format!("{kind}, {id}"),
+        many => format!("array[{}]", many.join(", ")),
+    }
 }
 
 /// An identifier, quoted only where it must be.

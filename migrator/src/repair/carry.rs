@@ -58,8 +58,7 @@ fn as_plan(repair: &Repair) -> Plan {
 fn event_table(subject: &Subject) -> plan::EventTable {
     plan::EventTable {
         table: subject.table.clone(),
-        type_column: subject.type_column.clone(),
-        id_column: Some(subject.id_column.clone()),
+        stream: subject.type_column.iter().chain([&subject.id_column]).cloned().collect(),
         version_column: Some(subject.version_column.clone()),
         sole_writer: false,
         unused_elsewhere: false,

@@ -83,6 +83,13 @@ fn roles(relation: &Relation, wanted: &Wanted, catalogue: &Catalogue, report: &R
 
 fn subject(relation: &Relation, roles: &Roles, wanted: &Wanted, catalogue: &Catalogue) -> Result<Subject, Error> {
     let table = relation.quoted.clone();
+    if roles.stream.len() > 2 && wanted.id_column.is_none() {
+        return Err(Error::refused(
+            "0A000",
+            format!("a stream of {table} is named by {} columns ({})", roles.stream.len(), roles.stream.join(", ")),
+            "repair knows streams of a type and an id. Repair the other tables by name: --table SCHEMA.TABLE",
+        ));
+    }
     let unknown = |what: &str, flag: &str| {
         Error::refused(
             "42P16",

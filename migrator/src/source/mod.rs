@@ -68,6 +68,9 @@ pub struct RegisteredTable {
     pub id_column: String,
     /// Column with the version.
     pub version_column: String,
+    /// The columns that name a stream, in their order.
+    #[serde(default)]
+    pub stream_columns: Vec<String>,
 }
 
 /// A table or whatever else rows can be inserted into.
@@ -110,6 +113,9 @@ pub struct Relation {
     /// What a view of its name could not take over.
     #[serde(default)]
     pub bound: Vec<String>,
+    /// The columns that it is partitioned by.
+    #[serde(default)]
+    pub partition_columns: Vec<String>,
 }
 
 /// A column.

@@ -123,7 +123,9 @@ fn relations_sql() -> String {
                            join pg_catalog.pg_rewrite v on v.oid = d.objid where d.classid = 'pg_catalog.pg_rewrite'::regclass
                             and d.refclassid = 'pg_catalog.pg_class'::regclass and d.refobjid = c.oid and v.ev_class <> c.oid), '[]') as views,
                 {TABLE_FINGERPRINT} as fingerprint, c.relacl::text as acl,
-                array(select b.why from ({BOUND}) as b(why) order by 1) as bound
+                array(select b.why from ({BOUND}) as b(why) order by 1) as bound,
+                array(select a.attname::text from pg_catalog.pg_partitioned_table p cross join pg_catalog.unnest(p.partattrs::int2[]) with ordinality as k(attnum, n)
+                        join pg_catalog.pg_attribute a on a.attrelid = c.oid and a.attnum = k.attnum where p.partrelid = c.oid order by k.n) as partition_columns
            from pg_catalog.pg_class c join pg_catalog.pg_namespace n on n.oid = c.relnamespace
           where c.relkind in ('r', 'p', 'v', 'm', 'f') and c.relpersistence <> 't' and {FOREIGN}
             and not exists (select from pg_catalog.pg_depend e where e.classid = 'pg_catalog.pg_class'::regclass and e.objid = c.oid and e.deptype = 'e')
@@ -198,7 +200,7 @@ async fn the_store(conn: &mut PgConnection) -> Result<Option<Store>, Error> {
     let (engine, version) = store::engine(conn).await?;
     let doing = "reading the registered event tables";
     let sql = "select coalesce(pg_catalog.json_agg(q), '[]')::text from (select event_table::oid::int8 as oid, type_column, id_column, \
-         version_column from domain_events.event_tables order by 1) q";
+         version_column, stream_columns from domain_events.event_tables order by 1) q";
     let texts: Vec<(String,)> = as_owner::store_rows(conn, sql, "tables text", &[], doing).await?;
     let text = texts.first().map_or("[]", |(text,)| text.as_str());
     let event_tables = serde_json::from_str(text).map_err(|e| Error::json(doing, e))?;

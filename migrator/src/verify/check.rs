@@ -1,14 +1,16 @@
 //! What is needed to replay one trigger: its old and new definitions, its tables, the terms of comparison.
 
-use super::replay::{CaptureTerms, Terms};
+use super::replay::{CaptureTerms, Terms, Versions};
 use super::retarget::{self, Names};
 use super::scratch;
+use super::stage::SHIM;
 use crate::as_owner::Owner;
 use crate::error::Error;
-use crate::judge::{Report, Roles, Strategy, ast, plpgsql, sql};
+use crate::judge::stream::is_time;
+use crate::judge::{Report, Roles, Strategy, VersionSource, ast, plpgsql, sql};
 use crate::plan::splice::{self, Cut};
 use crate::plan::{EventTable, Kind, Plan, Port, State};
-use crate::source::{Catalogue, Function, Relation};
+use crate::source::{Catalogue, Function, Relation, Trigger};
 use sqlx::PgConnection;
 
 /// One trigger to replay.
@@ -22,6 +24,8 @@ pub struct Case<'a> {
     pub event_table: &'a Relation,
     pub known: &'a EventTable,
     pub roles: Roles,
+    /// The columns by which the code that is there now reads the newest version.
+    pub read_by: Option<Vec<String>>,
     /// Tables that its functions write, the event table included.
     pub written: Vec<&'a Relation>,
     /// The trigger as it was.
@@ -29,6 +33,8 @@ pub struct Case<'a> {
     pub operations: Vec<String>,
     /// The trigger's function first, then those it calls that touch the tables, with the old text.
     pub functions: Vec<Function>,
+    /// The triggers by which the event table itself changes what is inserted, with their functions' old text.
+    pub inner: Vec<(&'a Trigger, Function)>,
     /// Tables and functions by name.
     pub names: Names,
 }
@@ -77,7 +83,9 @@ impl<'a> Case<'a> {
             .ok_or_else(|| unverified(format!("function {schema}.{name} is gone")))?;
         let old_root = with_old_text(root, plan);
         let mut tables = vec![table, event_table];
-        let (mut functions, mut names) = scratch::closure(catalogue, root, &tables);
+        let inner: Vec<(&Trigger, &Function)> = if real { vec![] } else { inner(catalogue, event_table) };
+        let roots: Vec<&Function> = std::iter::once(root).chain(inner.iter().map(|(_, f)| *f)).collect();
+        let (mut functions, mut names) = scratch::closure(catalogue, &roots, &tables);
         // what they write besides must be copied too, and may bring more functions
         // on the real tables nothing is copied, and nothing need be known of where a function writes
         for _ in 0..if real { 0 } else { 3 } {
@@ -88,16 +96,18 @@ impl<'a> Case<'a> {
                     }
                 }
             }
-            (functions, names) = scratch::closure(catalogue, root, &tables);
+            (functions, names) = scratch::closure(catalogue, &roots, &tables);
         }
-        names.insert((root.schema.clone(), root.name.clone()));
+        names.extend(roots.iter().map(|f| (f.schema.clone(), f.name.clone())));
         let known = plan
             .event_tables
             .iter()
             .find(|t| t.table == event_name)
             .ok_or_else(|| unverified("the plan does not know the event table"))?;
         let roles = report.targets.get(&event_table.oid).map(|t| t.roles.clone()).unwrap_or_default();
-        let old = std::iter::once(old_root).chain(functions.iter().skip(1).map(|f| with_old_text(f, plan))).collect();
+        let others = functions.iter().filter(|f| !roots.iter().any(|r| r.oid == f.oid));
+        let old = std::iter::once(old_root).chain(others.map(|f| with_old_text(f, plan))).collect();
+        let inner = inner.into_iter().map(|(t, f)| (t, with_old_text(f, plan))).collect();
         Ok(Self {
             catalogue,
             plan,
@@ -106,10 +116,12 @@ impl<'a> Case<'a> {
             event_table,
             known,
             roles,
+            read_by: report.targets.get(&event_table.oid).and_then(|t| t.stream.read_by.clone()),
             written: tables.into_iter().skip(1).collect(),
             trigger: state,
             operations,
             functions: old,
+            inner,
             names,
         })
     }
@@ -158,10 +170,67 @@ impl<'a> Case<'a> {
             .ok_or_else(|| unverified(format!("the text of {} cannot be replaced", function.identity)))
     }
 
+    /// Whether a unique key of the event table keeps a version of a stream from being stored twice.
+    pub fn is_keyed(&self) -> bool {
+        let serves = |k: &crate::source::Key| {
+            self.known.stream.iter().chain(&self.known.version_column).all(|c| k.columns.contains(c))
+        };
+        self.event_table.keys.iter().any(serves)
+    }
+
+    /// The versions, where the legacy code gave right ones as long as one session wrote alone.
+    fn versions(&self) -> Option<Versions> {
+        let column = self.known.version_column.clone()?;
+        let same = |p: &&Port| {
+            p.trigger == self.port.trigger && p.table == self.port.table && p.event_table == self.port.event_table
+        };
+        let right = self.plan.ports.iter().filter(same).all(|p| {
+            matches!(
+                p.version_source,
+                VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked | VersionSource::AssignedOnEventTable
+            )
+        });
+        let keys = self.event_table.keys.iter().filter(|k| k.columns.contains(&column));
+        let streams = keys.map(|k| k.columns.iter().filter(|c| **c != column).cloned().collect()).collect();
+        right.then_some(Versions { column, streams })
+    }
+
+    /// What of the plan's stream cannot be one, whatever was judged: events of one transaction share their time, so no replay
+    /// tells that each begins a stream.
+    pub fn impossible_stream(&self) -> Vec<String> {
+        if self.port.strategy == Strategy::Capture {
+            return vec![];
+        }
+        let times = |c: &&String| {
+            self.event_table.column(c).is_some_and(is_time)
+                || self.roles.time_columns.contains(c)
+                || self.event_table.column(c).and_then(|c| c.default.as_deref()).is_some_and(is_of_the_clock)
+        };
+        let mut found: Vec<String> = self
+            .known
+            .stream
+            .iter()
+            .filter(times)
+            .map(|c| format!("the plan's stream has {c}, which is another with every event: every version would be 1"))
+            .collect();
+        if let Some(by) = &self.read_by {
+            let same = by.len() == self.known.stream.len() && by.iter().all(|c| self.known.stream.contains(c));
+            if !same {
+                found.push(format!(
+                    "the plan's stream is ({}), the legacy code reads its newest version by ({})",
+                    self.known.stream.join(", "),
+                    by.join(", ")
+                ));
+            }
+        }
+        found
+    }
+
     pub fn terms(&self) -> Terms {
         let mut ignored: Vec<String> = self.known.version_column.iter().cloned().collect();
         ignored.extend(self.port.not_compared.iter().cloned());
-        let mut terms = Terms { ignored, moving: self.roles.time_columns.clone(), capture: None };
+        let mut terms =
+            Terms { ignored, moving: self.roles.time_columns.clone(), versions: self.versions(), capture: None };
         if self.port.strategy == Strategy::Capture {
             let pair = |legacy: &Option<String>, own: &'static str| legacy.clone().map(|l| (l, own));
             let columns = [
@@ -172,10 +241,30 @@ impl<'a> Case<'a> {
             // a type that is not constant becomes the store's own, as declared
             let constant = self.port.event_type.is_some();
             let columns = columns.into_iter().flatten().filter(|(_, own)| constant || *own == "aggregate_id").collect();
+            terms.versions = None;
             terms.capture = Some(CaptureTerms { columns, operations: self.operations.clone() });
         }
         terms
     }
+}
+
+/// The BEFORE INSERT triggers of an event table that are not the tool's, and their functions.
+fn inner<'a>(catalogue: &'a Catalogue, event_table: &Relation) -> Vec<(&'a Trigger, &'a Function)> {
+    let before = catalogue.triggers.iter().filter(|t| {
+        t.relation == event_table.oid
+            && t.timing == "BEFORE"
+            && t.row
+            && !matches!(t.enabled.as_str(), "D" | "R")
+            && t.events.iter().any(|e| e == "INSERT")
+            && t.name != SHIM
+    });
+    before.filter_map(|t| Some((t, catalogue.function(t.function)?))).collect()
+}
+
+/// Whether a default is taken from the clock.
+fn is_of_the_clock(default: &str) -> bool {
+    let text = default.to_lowercase();
+    ["now(", "current_", "_timestamp(", "localtime"].iter().any(|word| text.contains(word))
 }
 
 /// Schema, name and operations from a CREATE TRIGGER.

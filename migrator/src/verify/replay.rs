@@ -1,6 +1,6 @@
 //! Running the changes on one side and comparing two sides.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 use sqlx::PgConnection;
@@ -102,8 +102,53 @@ pub struct Terms {
     pub ignored: Vec<String>,
     /// Columns of times and ids: both sides must have a value, not the same.
     pub moving: Vec<String>,
+    /// The versions, where the old ones were right.
+    pub versions: Option<Versions>,
     /// Capture: the new side's events are those of the store.
     pub capture: Option<CaptureTerms>,
+}
+
+/// Versions that must be the same on both sides, unless the legacy code gave one twice in a stream: its key would have refused that.
+#[derive(Debug, Clone, Default)]
+pub struct Versions {
+    /// Their column.
+    pub column: String,
+    /// The columns beside it in each unique key of the event table.
+    pub streams: Vec<Vec<String>>,
+}
+
+impl Versions {
+    fn names(stream: &[String], event: &BTreeMap<String, Value>) -> Vec<Value> {
+        stream.iter().map(|c| event.get(c).cloned().unwrap_or_default()).collect()
+    }
+
+    /// The streams, by the number of their key, in which the old side gave a version twice.
+    fn doubled(&self, old: &[Outcome]) -> Vec<(usize, Vec<Value>)> {
+        let mut doubled = vec![];
+        for (n, stream) in self.streams.iter().enumerate() {
+            let mut seen = HashSet::new();
+            for event in old.iter().flat_map(|o| &o.events) {
+                let names = Self::names(stream, event);
+                let version = event.get(&self.column).cloned().unwrap_or_default();
+                if !seen.insert(Value::Array([names.clone(), vec![version]].concat()).to_string()) {
+                    doubled.push((n, names));
+                }
+            }
+        }
+        doubled
+    }
+
+    fn difference(
+        &self,
+        change: &Change,
+        old: &BTreeMap<String, Value>,
+        new: &BTreeMap<String, Value>,
+        doubled: &[(usize, Vec<Value>)],
+    ) -> Option<String> {
+        let was_wrong = doubled.iter().any(|(n, names)| Self::names(&self.streams[*n], old) == *names);
+        let (a, b) = (old.get(&self.column)?, new.get(&self.column)?);
+        (a != b && !was_wrong).then(|| format!("{}: {} is {b} instead of {a}", change.what, self.column))
+    }
 }
 
 /// The legacy columns that a captured event is compared by.
@@ -118,6 +163,7 @@ pub struct CaptureTerms {
 /// All differences between two sides, in words.
 pub fn compare(changes: &[Change], old: &[Outcome], new: &[Outcome], terms: &Terms) -> Vec<String> {
     let mut found = vec![];
+    let doubled = terms.versions.as_ref().map(|v| v.doubled(old)).unwrap_or_default();
     for ((change, old), new) in changes.iter().zip(old).zip(new) {
         if let Some(capture) = &terms.capture
             && (change.no_op || !capture.operations.iter().any(|o| o == change.operation))
@@ -135,6 +181,7 @@ pub fn compare(changes: &[Change], old: &[Outcome], new: &[Outcome], terms: &Ter
         }
         for (a, b) in old.events.iter().zip(&new.events) {
             found.extend(event(change, a, b, terms));
+            found.extend(terms.versions.as_ref().and_then(|v| v.difference(change, a, b, &doubled)));
         }
     }
     found
@@ -175,7 +222,7 @@ mod tests {
     #[test]
     fn what_is_declared_may_differ_and_nothing_else() {
         let change = Change { what: "x".into(), operation: "UPDATE", no_op: false, sql: String::new() };
-        let terms = Terms { ignored: vec!["version".into()], moving: vec!["at".into()], capture: None };
+        let terms = Terms { ignored: vec!["version".into()], moving: vec!["at".into()], versions: None, capture: None };
         let run = |a: &str, b: &str| compare(std::slice::from_ref(&change), &[outcome(a)], &[outcome(b)], &terms).len();
         assert_eq!(
             run(

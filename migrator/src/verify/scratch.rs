@@ -3,6 +3,8 @@
 //! owner, and code of that owner runs on it: whoever could create something among the copies could have it called by the functions
 //! of others. So each role makes its copies in a schema of its own, and the connected role puts them where they are used.
 
+use std::collections::HashSet;
+
 use sqlx::PgConnection;
 
 use super::retarget::{self, Names};
@@ -145,13 +147,19 @@ impl Scratch<'_> {
     }
 
     /// Creates a function that works on the copies.
-    pub async fn function(&self, conn: &mut PgConnection, function: &Function, definition: &str) -> Result<(), Error> {
+    pub async fn function(
+        &self,
+        conn: &mut PgConnection,
+        function: &Function,
+        definition: &str,
+        fires_on: &Relation,
+    ) -> Result<(), Error> {
         let unverified = |reason: String| Error::refused("0A000", format!("{}: {reason}", function.identity), "");
         let owner = Owner::named(conn, &function.owner).await?;
         let place = self.place(&function.schema);
         let workshop = self.workshop(&owner);
         let made_in = workshop.as_ref().unwrap_or(&place);
-        let text = self.retargeted(function, definition, made_in).map_err(unverified)?;
+        let text = self.retargeted(function, definition, made_in, fires_on).map_err(unverified)?;
         let doing = format!("copying {}", function.identity);
         as_owner::staged(conn, &owner, &text).await.doing(&doing)?;
         // behind the name, which may hold a parenthesis itself
@@ -205,11 +213,17 @@ impl Scratch<'_> {
         db::execute(conn, &sql, "giving the rights on a copy").await
     }
 
-    fn retargeted(&self, function: &Function, definition: &str, made_in: &str) -> Result<String, String> {
+    fn retargeted(
+        &self,
+        function: &Function,
+        definition: &str,
+        made_in: &str,
+        fires_on: &Relation,
+    ) -> Result<String, String> {
         // the body is one token of the definition: head and body are done apart
         let source = body_of(definition).ok_or("its body cannot be told from its head")?;
         let body = retarget::retarget(source, self.copied, &|schema, _| self.place(schema))?;
-        let body = if function.is_trigger { retarget::firing(&body, self.table)? } else { body };
+        let body = if function.is_trigger { retarget::firing(&body, fires_on)? } else { body };
         let whole = replace_source(definition, source, &body).ok_or("its body cannot be replaced")?;
         let mut names = self.copied.clone();
         names.insert((function.schema.clone(), function.name.clone()));
@@ -221,10 +235,16 @@ impl Scratch<'_> {
     }
 
     /// Creates a trigger on a copy.
-    pub async fn trigger(&self, conn: &mut PgConnection, definition: &str, names: &Names) -> Result<(), Error> {
+    pub async fn trigger(
+        &self,
+        conn: &mut PgConnection,
+        definition: &str,
+        names: &Names,
+        table: &Relation,
+    ) -> Result<(), Error> {
         let text = retarget::retarget(definition, names, &|schema, _| self.place(schema))
             .map_err(|reason| Error::refused("0A000", reason, ""))?;
-        let owner = Owner::of_table(conn, &self.table.quoted).await?;
+        let owner = Owner::of_table(conn, &table.quoted).await?;
         as_owner::staged(conn, &owner, &text).await.doing("creating the trigger on the copy")?;
         Ok(())
     }
@@ -250,13 +270,13 @@ fn retarget_head(head: &str, names: &Names, schema: &dyn Fn(&str, &str) -> Strin
 /// the functions on the way.
 pub fn closure<'a>(
     catalogue: &'a Catalogue,
-    root: &'a Function,
+    roots: &[&'a Function],
     tables: &[&'a Relation],
 ) -> (Vec<&'a Function>, Names) {
     let mut names: Names = tables.iter().map(|r| (r.schema.clone(), r.name.clone())).collect();
-    let mut functions: Vec<&Function> = vec![root];
+    let mut functions: Vec<&Function> = roots.to_vec();
     // each text is scanned once: a database may have thousands of functions
-    let mut words = retarget::words(&root.source);
+    let mut words: HashSet<String> = roots.iter().flat_map(|f| retarget::words(&f.source)).collect();
     loop {
         let touches = |f: &&Function| {
             let own = retarget::words(&f.source);

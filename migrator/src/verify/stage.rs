@@ -13,12 +13,12 @@ use crate::as_owner::{self, Owner};
 use crate::db::{self, quote_ident, quote_literal};
 use crate::error::{Doing, Error};
 use crate::judge::Strategy;
-use crate::plan::Kind;
 use crate::plan::calls::Call;
+use crate::plan::{Kind, registration};
 use crate::source::{Column, Relation};
 
 /// The trigger that fires last on a copy of the event table.
-const SHIM: &str = "~domain_events_version";
+pub(super) const SHIM: &str = "~domain_events_version";
 
 /// On copies in scratch schemas: nothing of the user's is locked above ACCESS SHARE.
 pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<Change>) -> Result<Tried, Error> {
@@ -32,7 +32,7 @@ pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<C
     for written in &case.written {
         owners.push(Owner::of_table(conn, &written.quoted).await?);
     }
-    for function in &case.functions {
+    for function in case.functions.iter().chain(case.inner.iter().map(|(_, f)| f)) {
         owners.push(Owner::named(conn, &function.owner).await?);
     }
     for (scratch, without_key) in [(&old, version), (&new, None)] {
@@ -46,11 +46,17 @@ pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<C
     let limit = if recorded.is_empty() { ROWS } else { ROWS_FOR_RECORDED };
     let rows = copy_rows(conn, case.table, &old.name(case.table), &new.name(case.table), limit).await?;
     for function in &case.functions {
-        old.function(conn, function, &case.without_conflict(function)?).await?;
-        new.function(conn, function, &case.new_text(function)).await?;
+        old.function(conn, function, &case.without_conflict(function)?, case.table).await?;
+        new.function(conn, function, &case.new_text(function), case.table).await?;
+    }
+    for (trigger, function) in &case.inner {
+        for scratch in [&old, &new] {
+            scratch.function(conn, function, &function.definition, case.event_table).await?;
+            scratch.trigger(conn, &trigger.definition, &case.names, case.event_table).await?;
+        }
     }
     let definition = case.trigger.definition.as_deref().unwrap_or_default();
-    old.trigger(conn, definition, &case.names).await?;
+    old.trigger(conn, definition, &case.names, case.table).await?;
     let (owner, reader) = case.owners(conn).await?;
     let old_side = Side::legacy(owner, old.name(case.table), reader, &old.name(case.event_table));
     let new_side = new_side(conn, case, &new, definition).await?;
@@ -59,6 +65,7 @@ pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<C
     let new_outcomes = replay::run(conn, &new_side, &changes).await?;
     let mut tried = compared(case, &changes, &old_outcomes, &new_outcomes, vec![]);
     tried.differences.extend(gaps(conn, case, &new_side, &new.name(case.event_table)).await?);
+    tried.differences.extend(case.impossible_stream());
     tried.differences.extend(lint::differences(conn, case, &old, &new).await?);
     Ok(tried)
 }
@@ -78,21 +85,21 @@ async fn new_side(
         return Ok(Side::store(owner, store, table, kind));
     }
     let (owner, reader) = case.owners(conn).await?;
-    new.trigger(conn, definition, &case.names).await?;
+    new.trigger(conn, definition, &case.names, case.table).await?;
     let known = case.known;
-    let literal = |c: &Option<String>| c.as_deref().map_or("null".to_owned(), quote_literal);
-    // a key that is still to come is not on the copy either
-    let register = if case.roles.key.is_some() { "register_event_table" } else { "_register_event_table" };
     let store = Owner::of_store(conn).await?;
     // where the owner does it, the reader is made beside the table, and follows it
     let workshop = if store.is_other() { new.workshop(&reader) } else { None };
     let place = workshop.as_ref().map(|w| format!("{}.{}", quote_ident(w), quote_ident(&case.event_table.name)));
+    // a key that is still to come is not on the copy either
     let register = format!(
-        "select domain_events.{register}({}, {}, {}, {})",
-        quote_literal(place.as_ref().unwrap_or(&events)),
-        literal(&known.type_column),
-        literal(&known.id_column),
-        literal(&known.version_column)
+        "select {}",
+        registration(
+            place.as_ref().unwrap_or(&events),
+            &known.stream,
+            case.is_keyed(),
+            known.version_column.as_deref().unwrap_or_default()
+        )
     );
     let schema = new.schema(&case.event_table.schema).unwrap_or_default();
     if let Some(workshop) = &workshop {
@@ -195,6 +202,7 @@ pub async fn on_real_tables(conn: &mut PgConnection, case: &Case<'_>, recorded: 
     let numbered = case.event_table.columns.iter().filter(numbered).map(|c| c.name.clone()).collect();
     let mut tried = compared(case, &changes, &old, &new, numbered);
     tried.differences.extend(gaps(conn, case, &side, events).await?);
+    tried.differences.extend(case.impossible_stream());
     Ok(tried)
 }
 
@@ -226,7 +234,7 @@ async fn gaps(conn: &mut PgConnection, case: &Case<'_>, side: &Side, events: &st
         )
     } else {
         let known = case.known;
-        let stream = known.type_column.iter().chain(&known.id_column).map(|c| quote_ident(c)).collect();
+        let stream = known.stream.iter().map(|c| quote_ident(c)).collect();
         (events.to_owned(), stream, quote_ident(known.version_column.as_deref().unwrap_or_default()))
     };
     let own = if from == "domain_events.events" {

@@ -10,6 +10,7 @@ mod legacy;
 mod locks;
 mod story;
 mod strategies;
+mod streams;
 mod traffic;
 mod verified;
 

@@ -20,7 +20,7 @@ pub struct Made {
 const BROKEN: &str = "
     select coalesce(sum((xpath('/row/broken/text()', query_to_xml(format(
              'select count(*) as broken from (select from %s group by %s having min(%I) <> 1 or max(%3$I) <> count(*)) s',
-             event_table, concat_ws(', ', quote_ident(type_column), quote_ident(id_column)), version_column),
+             event_table, (select string_agg(quote_ident(c), ', ') from unnest(stream_columns) as c), version_column),
              false, true, '')))[1]::text::int), 0)
       from domain_events.event_tables";
 
