@@ -343,10 +343,10 @@ pub struct PlanArgs {
 /// Arguments of `apply`.
 #[derive(Debug, Args)]
 pub struct ApplyArgs {
-    /// The plan, as written by `domain-events plan`
+    /// The plan, as written by `domain-events plan`; with --finish also its id, from the journal
     #[arg(value_name = "FILE")]
     pub file: PathBuf,
-    /// Drop the old triggers that apply has disabled
+    /// Drop the old triggers that apply has disabled, or what a plan that was rolled back had made
     ///
     /// Takes ACCESS EXCLUSIVE on each table for a moment: do it in a quiet one. After it, rollback creates them anew.
     /// Of an adopted table it drops the payload that the store holds too; that plan cannot be rolled back any more.

@@ -99,6 +99,19 @@ pub async fn applied(conn: &mut PgConnection) -> Result<Vec<Plan>, Error> {
     rows.iter().map(|(text, id, writer, trusted)| read(text, id, writer, *trusted)).collect()
 }
 
+/// The plans that were rolled back, as far as the connected role may run what they hold.
+pub async fn rolled_back(conn: &mut PgConnection) -> Result<Vec<Plan>, Error> {
+    let rows: Vec<(String, String, String)> = sqlx::query_as(&format!(
+        "select p.plan::text, p.plan_id, p.applied_by from domain_events.migration_plans p \
+          where p.state = 'rolled_back' and {} order by p.applied_at",
+        trusted("p.applied_by")
+    ))
+    .fetch_all(conn)
+    .await
+    .doing("reading the journal")?;
+    rows.iter().map(|(text, id, writer)| read(text, id, writer, true)).collect()
+}
+
 fn read(text: &str, id: &str, writer: &str, trusted: bool) -> Result<Plan, Error> {
     if !trusted {
         return Err(foreign(&format!("plan {id}"), writer));

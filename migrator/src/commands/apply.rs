@@ -13,11 +13,20 @@ use crate::plan::{self, Plan};
 
 /// Runs the verb.
 pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
-    let plan = plan::read(&args.file)?;
-    plan::check_decided(&plan)?;
+    // a plan is finished weeks later, when its file may be gone
+    let id = args.file.to_str().filter(|id| args.finish && !args.file.exists() && !id.contains('/'));
+    let read = match id {
+        Some(_) => None,
+        None => Some(plan::read(&args.file)?),
+    };
     let mut conn = db::connect(ctx).await?;
     journal::expect(&mut conn).await?;
     as_owner::expect_own_store(&mut conn, "carry a plan out").await?;
+    let plan = match read {
+        Some(plan) => plan,
+        None => of_journal(&mut conn, id).await?,
+    };
+    plan::check_decided(&plan)?;
     let state = journal::state_of(&mut conn, &plan.plan_id).await?;
     if args.finish {
         return finish(&mut conn, &plan, args, ctx).await;
@@ -50,6 +59,17 @@ pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
     }
     let statements = apply::apply(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
     report(ctx, &plan, "applied", statements)
+}
+
+async fn of_journal(conn: &mut PgConnection, id: Option<&str>) -> Result<Plan, Error> {
+    let found = journal::plan(conn, id, &[]).await?;
+    found.map(|(plan, _)| plan).ok_or_else(|| {
+        Error::refused(
+            "55000",
+            format!("there is no file {0}, and no plan {0} was applied here", id.unwrap_or_default()),
+            "`domain-events status` lists the plans of this database.",
+        )
+    })
 }
 
 fn dry_run(plan: &Plan, ctx: &Context) -> Result<Exit, Error> {

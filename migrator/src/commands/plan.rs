@@ -2,9 +2,10 @@
 
 use rand::Rng;
 use serde_json::json;
+use sqlx::PgConnection;
 
 use crate::Context;
-use crate::apply::adoption;
+use crate::apply::{adoption, journal};
 use crate::cli::{PlanArgs, Strategy as Chosen};
 use crate::commands::from::Origin;
 use crate::db;
@@ -16,8 +17,9 @@ use crate::source::{self, Catalogue};
 
 /// Runs the verb.
 pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
-    plan::check_out(&args.out)?;
+    plan::check_out(&args.out, args.revise.as_deref())?;
     let earlier = args.revise.as_deref().map(plan::read).transpose()?;
+    let replaced = earlier.as_ref().filter(|_| args.out.exists()).map(|p| p.plan_id.clone());
     let translates = args.from.is_some() || earlier.as_ref().is_some_and(|p| !p.translated.is_empty());
     if translates && !args.adopt.is_empty() {
         return Err(Error::usage(
@@ -26,6 +28,9 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
         ));
     }
     let mut conn = db::connect(ctx).await?;
+    if let Some(id) = &replaced {
+        refuse_applied(&mut conn, id).await?;
+    }
     let now: String =
         sqlx::query_scalar("select pg_catalog.to_char(pg_catalog.now() at time zone 'UTC', 'YYYYMMDD-HH24MISS')")
             .fetch_one(&mut conn)
@@ -55,15 +60,34 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
             ctx.out.warn(format!("apply will refuse to run as this role: {error}"));
         }
     }
-    if plan::write(&made, &args.out)? {
-        ctx.out.note(format!("{} held an earlier plan, which is replaced", args.out.display()));
-    }
+    // it may have come there meanwhile
+    plan::check_out(&args.out, args.revise.as_deref())?;
+    plan::write(&made, &args.out)?;
     tell(&made, args, ctx)?;
     if catalogue.store.is_none() && made.has_steps() {
         ctx.out.warn("the event store is not installed here, or this role may not see it; apply needs it");
         ctx.out.hint("Run: domain-events install");
     }
     Ok(if made.ports.is_empty() && !made.has_steps() { Exit::Clean } else { Exit::Pending })
+}
+
+/// The file of a plan that was applied is what `apply --finish` and `verify` are given.
+async fn refuse_applied(conn: &mut PgConnection, plan_id: &str) -> Result<(), Error> {
+    let there: bool = sqlx::query_scalar("select pg_catalog.to_regclass('domain_events.migration_plans') is not null")
+        .fetch_one(&mut *conn)
+        .await
+        .doing("looking for the journal")?;
+    if !there {
+        return Ok(());
+    }
+    match journal::state_of(conn, plan_id).await?.as_deref() {
+        Some(state @ ("applied" | "applying" | "finished")) => Err(Error::refused(
+            "55000",
+            format!("plan {plan_id} is {state} here: its file is not replaced"),
+            "Write the revised plan to another file: --out FILE",
+        )),
+        _ => Ok(()),
+    }
 }
 
 /// Everything of a source that is to be created in this database.

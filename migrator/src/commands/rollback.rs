@@ -42,9 +42,10 @@ pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
     let statements = apply::rollback(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
     report(ctx, &plan.plan_id, statements)?;
     if !plan.clear.is_empty() {
-        ctx.out.hint(
-            "What the plan had made is disabled; `domain-events apply --finish FILE` drops it in a quiet moment.",
-        );
+        ctx.out.hint(format!(
+            "What the plan had made is disabled; `domain-events apply --finish {}` drops it in a quiet moment.",
+            plan.plan_id
+        ));
     }
     Ok(Exit::Clean)
 }

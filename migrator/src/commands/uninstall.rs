@@ -4,6 +4,7 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use crate::Context;
+use crate::apply::{journal, state};
 use crate::as_owner::{self, Owner};
 use crate::blockers::Mode;
 use crate::cli::UninstallArgs;
@@ -11,6 +12,7 @@ use crate::commands::install::native_to_portable;
 use crate::dependents::{self, Dependents};
 use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
+use crate::plan::{Kind, calls, shim};
 use crate::script::{self, Step};
 use crate::store::{self, Found, ROLES};
 use crate::{db, db::quote_ident, proof};
@@ -152,10 +154,10 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
         return assess_kept(args, events, conn).await;
     };
     let captured: Vec<(String, bool)> = dependents::captured_tables(conn).await?;
-    let dependents = dependents::read(conn).await?;
+    let mut dependents = dependents::read(conn).await?;
     dependents.check()?;
 
-    let mut steps = Vec::new();
+    let mut steps = leftovers(conn, &mut dependents).await?;
     if extension.is_some() {
         steps.extend(native_to_portable());
     }
@@ -197,6 +199,49 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
         dependents,
         steps,
     })
+}
+
+/// What plans that were rolled back had made, and left disabled on the tables of users. A shim is known by itself, whoever applied its
+/// plan; the rest is in the journal, of which nothing is run that a lesser role could have written there.
+async fn leftovers(conn: &mut PgConnection, dependents: &mut Dependents) -> Result<Vec<Step>, Error> {
+    let shims: Vec<(String, String)> = sqlx::query_as(
+        "select c.oid::pg_catalog.regclass::text, p.oid::pg_catalog.regprocedure::text \
+           from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid join pg_catalog.pg_proc p on p.oid = t.tgfoid \
+          where t.tgname = $1 and t.tgenabled = 'D' and t.tgparentid = 0 and p.proowner = c.relowner \
+            and pg_catalog.starts_with(pg_catalog.obj_description(p.oid, 'pg_proc'), $2) \
+            and not exists (select from pg_catalog.pg_trigger o where o.tgfoid = p.oid and o.tgrelid <> c.oid and o.tgparentid = 0) \
+          order by 1",
+    )
+    .bind(shim::TRIGGER)
+    .bind(shim::COMMENT)
+    .fetch_all(&mut *conn)
+    .await
+    .doing("looking for what is left of plans")?;
+    let mut left: Vec<(String, String)> = shims
+        .into_iter()
+        .map(|(table, function)| {
+            let sql = format!("drop trigger {} on {table};\ndrop function {function};", quote_ident(shim::TRIGGER));
+            (table, sql)
+        })
+        .collect();
+    let plans = if Owner::of_store(conn).await?.is_other() { vec![] } else { journal::rolled_back(conn).await? };
+    for statement in plans.iter().flat_map(|plan| &plan.clear) {
+        let object = &statement.object;
+        let Some(table) = object.table.clone().filter(|_| object.name != shim::TRIGGER) else { continue };
+        let is_disabled = state::read(conn, object).await?.is_some_and(|now| now.enabled.as_deref() == Some("D"));
+        if object.kind == Kind::Trigger && is_disabled && !left.iter().any(|(_, sql)| *sql == statement.sql) {
+            calls::pieces(&statement.sql, object.kind, "dropping what is left of a plan")?;
+            left.push((table, statement.sql.clone()));
+        }
+    }
+    let mut steps = vec![];
+    for (table, sql) in left {
+        // a function that goes calls the store no more
+        dependents.mentions.retain(|mention| !sql.contains(mention.as_str()));
+        let owner = Owner::of_table(conn, &table).await?;
+        steps.push(Step::new(format!("what is left of a plan on {table}"), sql).of(owner));
+    }
+    Ok(steps)
 }
 
 /// In whose name the capture of a table is ended. Where the store is a lesser role's, that role can put other code into it at any

@@ -74,7 +74,8 @@ impl Tracer<'_> {
             return self.value(value, at);
         }
         let aggregates = sql::calls(value).iter().any(|(_, name, _)| name == "max" || name == "count");
-        let sorted = !ast::list(select, "sort_clause").is_empty() && select.get("limit_count").is_some_and(Value::is_object);
+        let sorted =
+            !ast::list(select, "sort_clause").is_empty() && select.get("limit_count").is_some_and(Value::is_object);
         match at.newest {
             // no row
             None if sorted && !aggregates => return Some(None),
@@ -92,16 +93,16 @@ impl Tracer<'_> {
         let (schema, name) = ast::call_name(call);
         let function = self.followed(&schema, &name, ast::list(call, "args").len(), at.scope)?;
         let body = self.collected.bodies.get(&function.oid)?;
-        let called = |s: &super::collect::Scope| {
-            s.function == Some(function.oid) && s.caller == Some((at.scope, at.statement))
-        };
+        let called =
+            |s: &super::collect::Scope| s.function == Some(function.oid) && s.caller == Some((at.scope, at.statement));
         let scope = self.collected.scopes.iter().position(called)?;
         if function.language == "sql" {
             let statement = body.statements.len().checked_sub(1)?;
             let trees = trees(&body.statements[statement]);
             return self.of_query(ast::node(trees.last()?, "SelectStmt")?, 0, At { scope, statement, ..at });
         }
-        let mut returned = body.statements.iter().enumerate().filter(|(_, s)| s.kind == Kind::Return && !s.sql.is_empty());
+        let mut returned =
+            body.statements.iter().enumerate().filter(|(_, s)| s.kind == Kind::Return && !s.sql.is_empty());
         let ((statement, only), None) = (returned.next()?, returned.next()) else { return None };
         self.value(&ast::parse_expression(&only.sql).ok()?, At { scope, statement, ..at })
     }
@@ -120,7 +121,10 @@ impl Tracer<'_> {
             let (bound, (caller, statement)) = (scope.bindings.get(name)?, scope.caller?);
             return self.value(bound, At { scope: caller, statement, ..at });
         };
-        if last.looped || place.is_some_and(|p| !p.guards.starts_with(&last.guards)) || place.is_none() && !last.guards.is_empty() {
+        if last.looped
+            || place.is_some_and(|p| !p.guards.starts_with(&last.guards))
+            || place.is_none() && !last.guards.is_empty()
+        {
             return None;
         }
         let at = At { statement: n, ..at };
@@ -175,7 +179,9 @@ fn with_newest(tree: &Value, newest: &Value, aggregates: bool) -> Value {
         };
     }
     match tree {
-        Value::Object(map) => Value::Object(map.iter().map(|(k, v)| (k.clone(), with_newest(v, newest, aggregates))).collect()),
+        Value::Object(map) => {
+            Value::Object(map.iter().map(|(k, v)| (k.clone(), with_newest(v, newest, aggregates))).collect())
+        }
         Value::Array(items) => Value::Array(items.iter().map(|i| with_newest(i, newest, aggregates)).collect()),
         other => other.clone(),
     }

@@ -217,8 +217,14 @@ impl Looker<'_> {
             Some(known) => self.registered(known, &mut roles),
             None => self.stream(&mut roles),
         };
-        let taken: Vec<String> =
-            roles.stream.iter().chain(&roles.id_column).chain(&roles.type_column).chain(&roles.version_column).cloned().collect();
+        let taken: Vec<String> = roles
+            .stream
+            .iter()
+            .chain(&roles.id_column)
+            .chain(&roles.type_column)
+            .chain(&roles.version_column)
+            .cloned()
+            .collect();
         for column in self.relation.columns.iter().filter(|c| !taken.contains(&c.name)) {
             let name = column.name.to_lowercase();
             let fed = self.values(&column.name);
@@ -271,9 +277,11 @@ impl Looker<'_> {
         let wanted = |k: &&Key| columns.iter().chain([&known.version_column]).all(|c| k.columns.contains(c));
         let key = self.relation.keys.iter().filter(wanted).min_by_key(|k| k.columns.len()).cloned();
         let mut stream = Stream { columns, key, read_by: read.read_by, doubts: vec![] };
-        if let Some(by) = stream.read_by.as_ref().filter(|by| {
-            by.len() != stream.columns.len() || by.iter().any(|c| !stream.columns.contains(c))
-        }) {
+        if let Some(by) = stream
+            .read_by
+            .as_ref()
+            .filter(|by| by.len() != stream.columns.len() || by.iter().any(|c| !stream.columns.contains(c)))
+        {
             stream.doubts.push(format!(
                 "it is registered by {}, its newest version is read by {}",
                 stream::list(stream.columns.iter().map(String::as_str)),
@@ -342,9 +350,8 @@ impl Looker<'_> {
 
     /// Neither a key nor the code names the stream: what is taken from the row, and what looks like a type.
     fn by_use(&self, roles: &mut Roles, stream: &mut Stream) {
-        let fed = |c: &&Column| {
-            !is_payload(c) && Some(&c.name) != roles.version_column.as_ref() && self.fed_by_row(&c.name)
-        };
+        let fed =
+            |c: &&Column| !is_payload(c) && Some(&c.name) != roles.version_column.as_ref() && self.fed_by_row(&c.name);
         let mut fed: Vec<&Column> = self.relation.columns.iter().filter(fed).collect();
         fed.sort_by_key(|c| (!c.name.to_lowercase().ends_with("id"), is_actor_name(&c.name)));
         roles.id_column = fed.first().map(|c| c.name.clone());

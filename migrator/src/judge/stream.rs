@@ -224,7 +224,8 @@ impl Evidence<'_> {
     /// Whether it counts 1, 2, 3 ..
     fn count(&self, tracer: &Tracer<'_>, expr: &Value, scope: usize, statement: usize, doubts: &mut Vec<String>) {
         const NEWEST: i64 = 1000;
-        if let Some(Some(first)) = tracer.value_if_newest(expr, scope, statement, None).filter(|first| *first != Some(1))
+        if let Some(Some(first)) =
+            tracer.value_if_newest(expr, scope, statement, None).filter(|first| *first != Some(1))
         {
             doubts.push(format!("its versions begin at {first}, the store's at 1"));
         }
@@ -320,10 +321,14 @@ fn read(select: &Value, scope: usize, catalogue: &Catalogue, path: &[String]) ->
     };
     let calls = sql::calls(select);
     let counted = calls.iter().find(|(_, name, _)| name == "max").and_then(|(_, _, args)| args.first());
-    let sorted = ast::list(select, "sort_clause").first().and_then(|s| ast::node(s, "SortBy")).and_then(|s| s.get("node"));
+    let sorted =
+        ast::list(select, "sort_clause").first().and_then(|s| ast::node(s, "SortBy")).and_then(|s| s.get("node"));
     read.column = counted.or(sorted).and_then(of);
     let filtered = ast::find(select, "FuncCall").into_iter().any(|c| c.get("agg_filter").is_some_and(Value::is_object));
-    if filtered || !ast::list(select, "group_clause").is_empty() || select.get("having_clause").is_some_and(Value::is_object) {
+    if filtered
+        || !ast::list(select, "group_clause").is_empty()
+        || select.get("having_clause").is_some_and(Value::is_object)
+    {
         read.unclear = Some("of groups or by a filter".into());
     }
     if let Some(condition) = select.get("where_clause").filter(|c| c.is_object()) {

@@ -59,18 +59,26 @@ pub fn check_decided(plan: &Plan) -> Result<(), Error> {
     ))
 }
 
-/// Whether a plan can be written there: an earlier plan is replaced, anything else is not.
-pub fn check_out(path: &Path) -> Result<(), Error> {
-    files::check(path, WHAT, is_ours).map(drop)
+/// Refuses to write over anything; the file that is revised gives way to its revision.
+pub fn check_out(path: &Path, revised: Option<&Path>) -> Result<(), Error> {
+    let there = files::check(path, WHAT, is_ours)?;
+    let same =
+        |a: &Path, b: &Path| a == b || a.canonicalize().ok().is_some_and(|a| b.canonicalize().is_ok_and(|b| a == b));
+    if !there || revised.is_some_and(|revised| same(revised, path)) {
+        return Ok(());
+    }
+    Err(Error::refused(
+        "58P02",
+        format!("{} holds a plan already: it is left as it is", files::shown(path)),
+        "Name a file that does not exist yet; or, to change that plan: domain-events plan --revise FILE --out FILE",
+    ))
 }
 
-/// Writes a plan; whether an earlier one was replaced.
-pub fn write(plan: &Plan, path: &Path) -> Result<bool, Error> {
+/// Writes a plan.
+pub fn write(plan: &Plan, path: &Path) -> Result<(), Error> {
     let mut file = Fresh::begin(path, WHAT, Readers::Owner, is_ours)?;
     file.write_all(text(plan).as_bytes()).map_err(|e| Error::io(format!("the plan {}", files::shown(path)), e))?;
-    let replaces = file.replaces;
-    file.finish()?;
-    Ok(replaces)
+    file.finish()
 }
 
 const WHAT: &str = "a plan";
@@ -181,7 +189,9 @@ fn event_table(out: &mut String, table: &EventTable) -> std::fmt::Result {
     field(out, "table", &table.table)?;
     optional(out, "version_column", table.version_column.as_deref())?;
     list(out, "other_users", &table.other_users)?;
-    out.push_str("# decision: the columns that name a stream: the version counts 1, 2, 3 .. for each of their values\n");
+    out.push_str(
+        "# decision: the columns that name a stream: the version counts 1, 2, 3 .. for each of their values\n",
+    );
     let names: Vec<String> = table.stream.iter().map(|c| quoted(c)).collect();
     writeln!(out, "stream = [{}]", names.join(", "))?;
     out.push_str(

@@ -7,7 +7,7 @@ pub(crate) mod calls;
 mod capture;
 mod file;
 mod rewrite;
-mod shim;
+pub(crate) mod shim;
 pub mod splice;
 mod stream;
 #[cfg(test)]
@@ -18,7 +18,6 @@ use sha2::{Digest, Sha256};
 
 pub use bring::Brought;
 pub use build::{Choices, build};
-pub(crate) use shim::registration;
 pub use file::{check_decided, check_out, read, text, write};
 
 use crate::adopt::Legacy;
@@ -262,8 +261,11 @@ impl Plan {
     pub fn digest_of_decisions(&self) -> String {
         let ports: Vec<_> =
             self.ports.iter().map(|p| (&p.trigger, &p.table, &p.function, p.line, p.strategy)).collect();
-        let tables: Vec<_> =
-            self.event_tables.iter().map(|t| (&t.table, &t.stream, t.sole_writer, t.unused_elsewhere, t.adopt)).collect();
+        let tables: Vec<_> = self
+            .event_tables
+            .iter()
+            .map(|t| (&t.table, &t.stream, t.sole_writer, t.unused_elsewhere, t.adopt))
+            .collect();
         let mappings: Vec<_> = self.adoptions.iter().map(|a| (a.view_name(), &a.mapping)).collect();
         digest(&(ports, tables, mappings))
     }

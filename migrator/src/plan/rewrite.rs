@@ -82,8 +82,7 @@ fn cut(draft: &Draft<'_>, choice: &Choice<'_>, table: &Relation) -> Result<Cut, 
     let named = shim::asked(table, &values);
     let range = splice::item(&statement.sql, &value(&roles.version_column)?)?;
     let at = splice::locate(source, statement)?;
-    let call =
-        format!("domain_events.next_aggregate_version({named}, {}::regclass)", quote_literal(&table.quoted));
+    let call = format!("domain_events.next_aggregate_version({named}, {}::regclass)", quote_literal(&table.quoted));
     Ok(Cut { start: at + range.start, end: at + range.end, text: call })
 }
 

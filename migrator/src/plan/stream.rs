@@ -24,7 +24,8 @@ pub(super) fn decide(
     earlier: Option<&Plan>,
 ) -> Result<Decided, Error> {
     let judged = Decided { columns: roles.stream.clone(), keyed: roles.key.is_some(), declared: None };
-    let of_table = |p: &Plan| -> Option<EventTable> { p.event_tables.iter().find(|t| t.table == relation.quoted).cloned() };
+    let of_table =
+        |p: &Plan| -> Option<EventTable> { p.event_tables.iter().find(|t| t.table == relation.quoted).cloned() };
     let Some(wanted) = earlier.and_then(of_table).map(|t| t.stream).filter(|s| *s != roles.stream) else {
         return Ok(judged);
     };
@@ -33,7 +34,9 @@ pub(super) fn decide(
     }
     let version = roles.version_column.as_deref();
     check(relation, &wanted, version)?;
-    let serves = |k: &&crate::source::Key| wanted.iter().map(String::as_str).chain(version).all(|c| k.columns.iter().any(|k| k == c));
+    let serves = |k: &&crate::source::Key| {
+        wanted.iter().map(String::as_str).chain(version).all(|c| k.columns.iter().any(|k| k == c))
+    };
     let same = |by: &[String]| by.len() == wanted.len() && by.iter().all(|c| wanted.contains(c));
     let legacy = read_by.map_or_else(
         || (!same(&judged.columns)).then(|| format!("{} was proposed", names(&judged.columns))),

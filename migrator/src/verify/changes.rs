@@ -143,6 +143,16 @@ fn inserts(relation: &Relation, row: &str, add: &mut impl FnMut(String, &'static
     {
         let name = quote_ident(key);
         let newest = format!("{name} = (select max(m.{name}) from {TABLE} m)");
+        // its events are of two operations, which may be two streams
+        let free = columns.iter().filter(|c| c.name != *key && c.identity != "a" && !in_key(c));
+        if let Some((column, value)) = free.filter_map(|c| Some((quote_ident(&c.name), mutated(c)?))).next() {
+            add(
+                "the new row changed".into(),
+                "UPDATE",
+                false,
+                format!("update {TABLE} set {column} = {value} where {newest}"),
+            );
+        }
         add("the new row deleted".into(), "DELETE", false, format!("delete from {TABLE} where {newest}"));
         if column.identity != "a" {
             add(

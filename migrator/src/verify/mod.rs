@@ -105,7 +105,10 @@ pub async fn verify(
     for port in ports {
         bar.inc(1);
         let same = |c: &&mut Check| {
-            c.trigger == port.trigger && c.table == port.table && c.event_table == port.event_table && port.trigger.is_some()
+            c.trigger == port.trigger
+                && c.table == port.table
+                && c.event_table == port.event_table
+                && port.trigger.is_some()
         };
         // a trigger's function is replayed as a whole, whatever the number of its statements
         if let Some(known) = checks.iter_mut().find(same) {

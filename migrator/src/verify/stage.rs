@@ -13,8 +13,9 @@ use crate::as_owner::{self, Owner};
 use crate::db::{self, quote_ident, quote_literal};
 use crate::error::{Doing, Error};
 use crate::judge::Strategy;
+use crate::plan::Kind;
 use crate::plan::calls::Call;
-use crate::plan::{Kind, registration};
+use crate::plan::shim::registration;
 use crate::source::{Column, Relation};
 
 /// The trigger that fires last on a copy of the event table.

@@ -78,7 +78,9 @@ fn a_plan_is_for_its_owner_and_is_written_over_nothing_of_others() {
     let plan = |name: &str| db.cli("app_owner", &["plan", "--out", at(name).to_str().expect("UTF-8")]);
     plan("plan.toml").expect(3);
     assert_eq!(fs::metadata(at("plan.toml")).expect("the plan").permissions().mode() & 0o777, 0o600);
-    plan("plan.toml").expect(3).saying("held an earlier plan");
+    let first = fs::read_to_string(at("plan.toml")).expect("the plan");
+    plan("plan.toml").expect_error(1, "58P02").saying("--revise");
+    assert_eq!(fs::read_to_string(at("plan.toml")).expect("the plan"), first);
     fs::write(at("notes.txt"), "mine").expect("a file");
     plan("notes.txt").expect_error(1, "58P02").saying("hint: ");
     symlink(at("notes.txt"), at("link.toml")).expect("a link");

@@ -62,6 +62,7 @@ fn the_seeds_world_is_moved_and_the_second_update_works(db: &Db) {
     );
     assert_eq!(left, [[Some("0".to_owned())]]);
     // as if nothing had been
+    fs::remove_file(&file).ok();
     db.cli("app_owner", &["plan", "--from", world.path(), "--out", path]).expect(3);
     fs::remove_file(file).ok();
 }
@@ -167,6 +168,7 @@ fn a_view_of_the_store_takes_the_events_as_they_are(db: &Db) {
     let adopter = if db.engine == Engine::Portable { "app_owner" } else { "postgres" };
     db.cli(adopter, &["plan", "--adopt=domain_events", "--out", path]).expect(3);
     db.cli(adopter, &["apply", path]).expect(0);
+    fs::remove_file(&file).ok();
     let plan =
         db.cli("app_owner", &["plan", "--from", world.path(), "--out", path, "--format", "json"]).expect(3).json();
     assert_eq!(plan["ports"].as_array().map(Vec::len), Some(0), "{plan:#}");

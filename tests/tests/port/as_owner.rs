@@ -236,6 +236,9 @@ impl<'a> Hostile<'a> {
     #[track_caller]
     fn ran(&self, args: &[&str]) -> Run {
         let file = self.file.to_str().expect("a path");
+        if args[0] == "plan" {
+            std::fs::remove_file(file).ok();
+        }
         let args: Vec<&str> = args.iter().map(|a| if *a == "FILE" { file } else { a }).collect();
         let run = self.db.cli("postgres", &args);
         let found = foreign(self.db);

@@ -46,6 +46,10 @@ impl<'a> Legacy<'a> {
     }
 
     pub fn cli(&self, args: &[&str]) -> Run {
+        // a plan is written over nothing
+        if args[0] == "plan" && !args.contains(&"--revise") {
+            fs::remove_file(&self.plan).ok();
+        }
         self.db.cli(self.user(), args)
     }
 

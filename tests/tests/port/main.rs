@@ -6,6 +6,7 @@ mod constructs;
 mod corpus;
 mod drift;
 mod killed;
+mod leftovers;
 mod legacy;
 mod locks;
 mod story;

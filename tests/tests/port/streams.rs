@@ -140,7 +140,10 @@ fn verify_finds_a_time_in_the_stream(db: &Db) {
     for heat in 1..=3 {
         db.owner().run(&format!("update rooms set heat = {heat}"));
     }
-    assert_eq!(db.owner().one("select string_agg(version::text, ' ' order by at) from room_events where room = 2"), "1 2 3");
+    assert_eq!(
+        db.owner().one("select string_agg(version::text, ' ' order by at) from room_events where room = 2"),
+        "1 2 3"
+    );
 }
 
 fn verify_finds_a_count_over_the_whole_table(db: &Db) {

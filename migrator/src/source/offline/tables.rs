@@ -18,8 +18,12 @@ impl Fold {
         let kind = if create.get("partspec").is_some_and(Value::is_object) { "p" } else { "r" };
         let mut relation = self.new_relation(at, kind);
         let by = create.get("partspec").map(|p| list(p, "part_params")).unwrap_or_default();
-        relation.partition_columns =
-            by.iter().filter_map(|p| node(p, "PartitionElem")).map(|p| text(p, "name").to_owned()).filter(|n| !n.is_empty()).collect();
+        relation.partition_columns = by
+            .iter()
+            .filter_map(|p| node(p, "PartitionElem"))
+            .map(|p| text(p, "name").to_owned())
+            .filter(|n| !n.is_empty())
+            .collect();
         let partition = create.get("partbound").is_some_and(Value::is_object);
         for parent in list(create, "inh_relations").iter().filter_map(|p| node(p, "RangeVar")) {
             let Some(parent) = self.relation(parent) else { continue };
