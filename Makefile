@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx-$(PG_MAJOR)
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-import corpus soak fuzz sqlsmith
+.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-legacy bench-import corpus soak fuzz sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -114,6 +114,9 @@ bench-capture: install ## Measure capture beside the bare statement, the cheapes
 
 bench-connect: install ## Measure the first captured change of a new connection beside the same plain update
 	cargo bench -p domain_events_tests --profile release --locked --bench connect
+
+bench-legacy: install ## Measure the next version of a ported table beside a plain insert, in streams of 10 and of 100,000 events
+	cargo bench -p domain_events_tests --profile release --locked --bench legacy
 
 bench-import: cli-deps ## Measure an import of events beside psql's \copy of the same rows, and its memory (BENCH_EVENTS=1000000, BENCH_ROUNDS=3)
 	cargo build --release --locked -p domain-events

@@ -10,11 +10,11 @@ use sqlx::{ConnectOptions, PgConnection};
 
 use crate::Context;
 use crate::blockers::{self, Blocker, Mode};
+use crate::conninfo::{self, Session, Surroundings};
 use crate::error::{Doing, Error, server_error};
 use crate::judge::ast;
 use crate::pooler::{self, Between};
 use crate::proof;
-use crate::url;
 
 /// First key of the tool's own advisory lock: the bytes of "pgde". The second key is free for kinds of work.
 const LOCK_CLASS: i32 = 0x7067_6465;
@@ -31,10 +31,15 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Connects to the database of `--database-url` or `DATABASE_URL`.
 pub async fn connect(ctx: &Context) -> Result<PgConnection, Error> {
-    let url = ctx.database_url.as_deref().filter(|url| !url.is_empty()).ok_or_else(|| {
-        Error::usage("no database given", "Set DATABASE_URL or pass --database-url postgres://USER@HOST:PORT/DATABASE.")
-    })?;
-    connect_to(url, ctx).await
+    match ctx.database_url.as_deref().filter(|url| !url.is_empty()) {
+        Some(url) => connect_to(url, ctx).await,
+        // as psql without an argument
+        None if conninfo::in_environment(&surroundings()) => connect_to("postgres://", ctx).await,
+        None => Err(Error::usage(
+            "no database given",
+            "Set DATABASE_URL or pass --database-url postgres://USER@HOST:PORT/DATABASE; or set PGHOST, PGDATABASE and so on, or PGSERVICE, as for psql.",
+        )),
+    }
 }
 
 /// Settings of the role, the database or the server that would end the tool's work half-way. In the start-up packet they are
@@ -48,12 +53,58 @@ const PIN_SESSION: &str = "set search_path = pg_catalog, pg_temp; set jit = off;
 /// Connects to any URL, waiting a little for a server that is just starting, and refuses a store that is not what was
 /// installed.
 pub async fn connect_to(url: &str, ctx: &Context) -> Result<PgConnection, Error> {
-    let options = parse_url(url)?;
-    let target = describe(&options);
-    let mut connection = session(&options, &target, ctx).await?;
+    let servers = parse_url(url)?;
+    let mut connection = first_of(&servers, ctx).await?;
     execute(&mut connection, PIN_SESSION, "pinning the settings of the session").await?;
     proof::check(&mut connection).await?;
     Ok(connection)
+}
+
+/// The first server that answers and will do.
+async fn first_of(servers: &Candidates, ctx: &Context) -> Result<PgConnection, Error> {
+    let mut failed = None;
+    for options in &servers.options {
+        let target = describe(options);
+        match session(options, &target, ctx).await {
+            Ok(mut connection) => {
+                if fits(&mut connection, servers.session).await? {
+                    return Ok(connection);
+                }
+                failed = Some(Error::Connect {
+                    target,
+                    reason: "it is not what target_session_attrs asks for".into(),
+                    hint: "Name another server, or leave target_session_attrs out.".into(),
+                });
+            }
+            Err(error) => {
+                if servers.options.len() > 1 {
+                    ctx.out.note(error.to_string());
+                }
+                failed = Some(error);
+            }
+        }
+    }
+    Err(failed.unwrap_or_else(|| Error::usage("no database given", "Set DATABASE_URL.")))
+}
+
+async fn fits(connection: &mut PgConnection, wanted: Session) -> Result<bool, Error> {
+    if wanted == Session::Any {
+        return Ok(true);
+    }
+    let (standby, read_only): (bool, bool) = sqlx::query_as(
+        "select pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on'",
+    )
+    .persistent(false)
+    .fetch_one(connection)
+    .await
+    .doing("asking the server whether it is the primary")?;
+    Ok(match wanted {
+        Session::Any => true,
+        Session::Writable => !standby && !read_only,
+        Session::ReadOnly => standby || read_only,
+        Session::Primary => !standby,
+        Session::Standby => standby,
+    })
 }
 
 /// A connection that keeps its server process.
@@ -102,22 +153,38 @@ async fn open(options: &PgConnectOptions, target: &str, ctx: &Context) -> Result
     }
 }
 
-fn parse_url(url: &str) -> Result<PgConnectOptions, Error> {
-    let bad = |reason: String| Error::Connect {
+/// The servers that a description names.
+struct Candidates {
+    options: Vec<PgConnectOptions>,
+    session: Session,
+}
+
+fn surroundings() -> Surroundings<'static> {
+    Surroundings { variable: &|name| std::env::var(name).ok(), file: &|path| std::fs::read_to_string(path).ok() }
+}
+
+fn parse_url(url: &str) -> Result<Candidates, Error> {
+    let bad = |reason: String| {
+        Error::Connect {
         target: "the database".into(),
         reason,
         hint: "A database URL looks like postgres://USER:PASSWORD@HOST:PORT/DATABASE; write special characters of the \
-               password as %XX."
+               password as %XX. What psql takes is taken too: postgres://USER@/DATABASE?host=/SOCKET, host=.. dbname=.., service=.."
             .into(),
+    }
     };
-    if !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
+    if url.contains("://") && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
         return Err(bad("the URL must start with postgres:// or postgresql://".into()));
     }
-    url::check(url).map_err(|why| bad(format!("the URL is not valid: {why}")))?;
-    let options = PgConnectOptions::from_str(url).map_err(|e| bad(format!("the URL is not valid: {e}")))?;
-    // the tool reports what it does by itself; a statement may hold users' data
-    // and poolers refuse extra_float_digits, which nothing depends on
-    Ok(options.application_name("domain-events").extra_float_digits(None).disable_statement_logging())
+    let servers = conninfo::read(url, &surroundings()).map_err(bad)?;
+    let mut options = vec![];
+    for url in &servers.urls {
+        let one = PgConnectOptions::from_str(url).map_err(|e| bad(format!("the URL is not valid: {e}")))?;
+        // the tool reports what it does by itself; a statement may hold users' data
+        // and poolers refuse extra_float_digits, which nothing depends on
+        options.push(one.application_name("domain-events").extra_float_digits(None).disable_statement_logging());
+    }
+    Ok(Candidates { options, session: servers.session })
 }
 
 fn describe(options: &PgConnectOptions) -> String {
@@ -410,14 +477,15 @@ mod tests {
 
     #[test]
     fn a_description_of_the_target_holds_no_password() {
-        let options = parse_url("postgres://me:s3cret@db.example:5433/app").expect("a good URL");
-        assert_eq!(describe(&options), "database \"app\" at db.example:5433 as \"me\"");
+        let servers =
+            parse_url("postgres://me:s3cret@db.example:5433/app").map_err(|e| e.to_string()).expect("a good URL");
+        assert_eq!(describe(&servers.options[0]), "database \"app\" at db.example:5433 as \"me\"");
     }
 
     #[test]
     fn a_bad_url_says_what_a_good_one_looks_like() {
         for url in ["mysql://x", "app", "postgres://h:port/x"] {
-            let error = parse_url(url).expect_err(url);
+            let Err(error) = parse_url(url) else { panic!("{url}") };
             assert!(error.hint().is_some_and(|hint| hint.contains("postgres://USER")), "{url}");
         }
     }

@@ -6,6 +6,7 @@ mod as_owner;
 mod blockers;
 pub mod cli;
 pub mod commands;
+mod conninfo;
 pub mod db;
 pub mod dependents;
 pub mod engine_sql;

@@ -50,12 +50,14 @@ pub fn check(url: &str) -> Result<(), String> {
         }
     }
     let place = authority.rsplit_once('@').map_or(authority, |(_, place)| place);
-    let port = match place.rsplit_once(']') {
-        Some((_, rest)) => rest.strip_prefix(':'),
-        None => place.rsplit_once(':').map(|(_, port)| port),
-    };
-    if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
-        return Err("its port is no number".into());
+    for place in place.split(',') {
+        let port = match place.rsplit_once(']') {
+            Some((_, rest)) => rest.strip_prefix(':'),
+            None => place.rsplit_once(':').map(|(_, port)| port),
+        };
+        if port.is_some_and(|port| !port.is_empty() && port.parse::<u16>().is_err()) {
+            return Err("its port is no number".into());
+        }
     }
     Ok(())
 }

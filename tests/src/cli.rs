@@ -29,7 +29,19 @@ pub fn domain_events() -> Command {
     assert!(path.exists(), "{} is missing: run cargo test for the whole workspace", path.display());
     let mut command = Command::new(path);
     command.stdin(Stdio::null());
-    for name in ["DATABASE_URL", "PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGOPTIONS", "PGSSLMODE"] {
+    let variables = [
+        "PGHOST",
+        "PGHOSTADDR",
+        "PGPORT",
+        "PGUSER",
+        "PGPASSWORD",
+        "PGDATABASE",
+        "PGOPTIONS",
+        "PGSSLMODE",
+        "PGSERVICE",
+        "PGSERVICEFILE",
+    ];
+    for name in variables.into_iter().chain(["DATABASE_URL"]) {
         command.env_remove(name);
     }
     command

@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::Context;
 use crate::cli;
+use crate::conninfo;
 use crate::db;
 use crate::error::Error;
 use crate::files::Input;
@@ -26,7 +27,7 @@ const HEAD: usize = 1024 * 1024;
 
 /// Reads a source.
 pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> Result<Origin, Error> {
-    if from.starts_with("postgres://") || from.starts_with("postgresql://") {
+    if conninfo::is_one(from) && !Path::new(from).exists() {
         let catalogue = source::read(&mut db::connect_to(from, ctx).await?).await?;
         return Ok(Origin::Postgres(Box::new(catalogue), vec![]));
     }

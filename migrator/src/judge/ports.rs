@@ -135,12 +135,58 @@ impl Bench<'_> {
             .filter(|c| c.len() == 1)
             .map(|c| c[0].clone())
             .collect();
+        if self.constant_is_told_elsewhere(write, insert, version_column) {
+            return true;
+        }
         let elsewhere = insert
             .columns
             .iter()
             .filter(|c| *c != version_column)
             .any(|c| insert.values(c).into_iter().flatten().any(|v| names.iter().any(|n| version::mentions(v, n))));
         elsewhere || names.iter().any(|n| self.told_later(write, n))
+    }
+
+    /// Whether a constant version stands in another column too: as the version in a payload, or in a text that is put together, as one
+    /// that is hashed; or in what is sent by NOTIFY.
+    fn constant_is_told_elsewhere(&self, write: &Write, insert: &sql::Insert, version_column: &str) -> bool {
+        let versions: Vec<String> = insert
+            .values(version_column)
+            .into_iter()
+            .flatten()
+            .filter_map(|v| ast::constant(ast::without_casts(v)))
+            .collect();
+        let is_version = |v: &serde_json::Value| {
+            ast::string_constant(v).is_none() && ast::constant(v).is_some_and(|c| versions.contains(&c))
+        };
+        let in_text = |tree: &serde_json::Value| {
+            let joined = ast::find(tree, "AExpr").into_iter().filter(|e| ast::operator(e) == "||");
+            let joined = joined.flat_map(|e| [e.get("lexpr"), e.get("rexpr")]).flatten().any(is_version);
+            let made = sql::calls(tree).iter().any(|(_, name, arguments)| {
+                matches!(name.as_str(), "format" | "concat" | "concat_ws") && arguments.iter().any(is_version)
+            });
+            joined || made
+        };
+        let named = |v: &serde_json::Value| {
+            ast::string_constant(v).is_some_and(|key| key.to_lowercase().contains("version") || key == version_column)
+        };
+        let in_payload = |tree: &serde_json::Value| {
+            sql::calls(tree).iter().any(|(_, name, arguments)| {
+                name.contains("build_object")
+                    && arguments.chunks(2).any(|p| p.len() == 2 && named(&p[0]) && is_version(&p[1]))
+            })
+        };
+        if versions.is_empty() {
+            return false;
+        }
+        let others = insert.columns.iter().filter(|c| *c != version_column).flat_map(|c| insert.values(c)).flatten();
+        let sent = self.collected.body(write.scope).statements.iter().any(|s| {
+            let trees = super::collect::trees(s);
+            let mut calls = trees.iter().flat_map(sql::calls);
+            calls.any(|(_, name, arguments)| {
+                name == "pg_notify" && arguments.iter().any(|a| in_text(a) || in_payload(a))
+            })
+        });
+        sent || others.into_iter().any(|v| in_text(v) || in_payload(v))
     }
 
     /// Whether a later statement does something with the variable, other than count it up or give it to the next event.

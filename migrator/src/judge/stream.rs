@@ -114,6 +114,12 @@ impl Evidence<'_> {
         };
         let keyed = self.keys().map(|k| (k, named(k))).filter(|(_, named)| !named.is_empty());
         let Some((key, columns)) = keyed.min_by_key(|(k, named)| (named.len(), k.columns.len())) else { return };
+        if let Some(column) = columns.iter().find(|c| self.is_undecided(c, &columns)) {
+            stream.doubts.push(format!(
+                "{column} may be in unique key {} for the partitions alone: say in the plan whether it names the stream",
+                key.name
+            ));
+        }
         if columns.len() > WIDEST {
             stream.doubts.push(format!(
                 "unique key {} of {} has {} columns before the version, more than name a stream ({WIDEST})",
@@ -132,14 +138,26 @@ impl Evidence<'_> {
         if !self.relation.partition_columns.iter().any(|c| c == column) {
             return false;
         }
-        let constant = |w: &&&Write| {
+        let others: Vec<&String> = key.columns.iter().filter(|c| *c != column && *c != self.version).collect();
+        !self.is_constant(column) && !others.is_empty() && self.uses.iter().any(|w| self.names_the_row(w, &others))
+    }
+
+    /// Whether a column by which the table is partitioned is kept without need: the others do not name the row, and neither do all.
+    fn is_undecided(&self, column: &str, columns: &[String]) -> bool {
+        let others: Vec<&String> = columns.iter().filter(|c| *c != column).collect();
+        let all: Vec<&String> = columns.iter().collect();
+        self.relation.partition_columns.iter().any(|c| c == column)
+            && !others.is_empty()
+            && !self.is_constant(column)
+            && !self.uses.iter().any(|w| self.names_the_row(w, &all))
+    }
+
+    /// Whether some statement gives a constant there, as a type.
+    fn is_constant(&self, column: &str) -> bool {
+        self.uses.iter().any(|w| {
             let values = w.insert.as_ref().map(|i| i.values(column)).unwrap_or_default();
             values.into_iter().flatten().any(|v| ast::constant(v).is_some())
-        };
-        let others: Vec<&String> = key.columns.iter().filter(|c| *c != column && *c != self.version).collect();
-        self.uses.iter().filter(constant).count() == 0
-            && !others.is_empty()
-            && self.uses.iter().any(|w| self.names_the_row(w, &others))
+        })
     }
 
     /// Whether these columns are given the primary key of the trigger's row.

@@ -62,3 +62,45 @@ fn an_error_in_json_mode_is_a_document_too() {
     assert!(error["hint"].as_str().is_some_and(|hint| hint.contains("postgres://")), "{error}");
     assert!(run.stderr.starts_with("error: "), "{}", run.stderr);
 }
+
+/// What psql takes is taken: a socket behind an empty host, keywords and values, services, the variables alone.
+#[test]
+fn every_form_that_psql_takes_is_understood() {
+    let db = empty();
+    let (socket, port, name) = (db.cluster().socket_dir().display().to_string(), db.cluster().port(), &db.name);
+    let status = |set: &[(&str, &str)]| {
+        let mut command = domain_events();
+        command.args(["--format", "json", "status"]).envs(set.iter().copied());
+        let run = run(&mut command);
+        assert_eq!(run.code, 3, "{set:?}: {run:?}");
+        assert_eq!(run.json()["database"], name.as_str(), "{set:?}");
+    };
+    let encoded = socket.replace('/', "%2F");
+    for url in [
+        format!("postgres://app_owner@/{name}?host={socket}&port={port}"),
+        format!("postgresql://app_owner@:{port}/{name}?host={socket}"),
+        format!("postgres://app_owner@{encoded}:{port}/{name}"),
+        format!("postgres:///{name}?host={socket}&port={port}&user=app_owner"),
+        format!("postgres://?host={socket}&port={port}&user=app_owner&dbname={name}"),
+        format!(
+            "postgres://app_owner@127.0.0.1:1,127.0.0.1:{port}/{name}?target_session_attrs=read-write&connect_timeout=3"
+        ),
+        format!("host={socket} port={port} user=app_owner dbname='{name}'"),
+    ] {
+        status(&[("DATABASE_URL", &url)]);
+    }
+    let port = port.to_string();
+    let variables = [("PGHOST", socket.as_str()), ("PGPORT", &port), ("PGUSER", "app_owner"), ("PGDATABASE", name)];
+    status(&variables);
+    status(&[&variables[..3], &[("DATABASE_URL", &format!("postgres:///{name}"))]].concat());
+    let file = std::env::temp_dir().join(format!("domain-events-service-{}-{name}", std::process::id()));
+    std::fs::write(&file, format!("[shop]\nhost={socket}\nport={port}\nuser=app_owner\ndbname={name}\n"))
+        .expect("a file");
+    let path = file.to_str().expect("a path");
+    status(&[("PGSERVICEFILE", path), ("PGSERVICE", "shop")]);
+    status(&[("PGSERVICEFILE", path), ("DATABASE_URL", "service=shop")]);
+    status(&[("PGSERVICEFILE", path), ("DATABASE_URL", "postgres://?service=shop")]);
+    std::fs::remove_file(&file).ok();
+    with_url("service=nowhere").expect(1).saying("there is no service \"nowhere\"").saying("hint: ");
+    with_url("postgres://me@h/db?no_such=1").expect(1).saying("no_such").saying("hint: ");
+}

@@ -9,6 +9,7 @@ mod killed;
 mod leftovers;
 mod legacy;
 mod locks;
+mod random;
 mod story;
 mod strategies;
 mod streams;
