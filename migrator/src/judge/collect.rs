@@ -26,6 +26,8 @@ pub struct Scope {
     pub bindings: HashMap<String, Value>,
     /// The caller and its statement.
     pub caller: Option<(usize, usize)>,
+    /// Where its unqualified names are looked for.
+    pub path: Vec<String>,
 }
 
 /// A statement that writes.
@@ -234,7 +236,9 @@ impl Collector<'_> {
             self.unread(function, Some(trigger.oid), reason.clone(), foreign);
             return;
         }
-        let scope = self.scope(Some(function.oid), HashMap::new(), None);
+        let home = self.catalogue.relation(trigger.relation).map(|r| r.schema.clone());
+        let path = self.catalogue.path_at(function, home.as_deref());
+        let scope = self.scope(Some(function.oid), HashMap::new(), None, path);
         let visit =
             Visit { trigger: Some(trigger), operations: trigger.events.clone(), conditional: trigger.conditional };
         self.visit(function, scope, &visit, &mut vec![function.oid]);
@@ -280,7 +284,8 @@ impl Collector<'_> {
             if self.out.scopes.iter().any(|s| s.function == Some(function.oid)) {
                 continue;
             }
-            let scope = self.scope(Some(function.oid), HashMap::new(), None);
+            let path = self.catalogue.path_at(function, None);
+            let scope = self.scope(Some(function.oid), HashMap::new(), None, path);
             let visit = Visit { trigger: None, operations: vec![], conditional: false };
             self.visit(function, scope, &visit, &mut vec![function.oid]);
         }
@@ -326,7 +331,7 @@ impl Collector<'_> {
             for insert in inserts {
                 self.out.rules.statements.push(plain(&rule.definition));
                 let statement = self.out.rules.statements.len() - 1;
-                let scope = self.scope(None, HashMap::new(), None);
+                let scope = self.scope(None, HashMap::new(), None, self.catalogue.search_path.clone());
                 self.out.writes.push(Write {
                     scope,
                     statement,
@@ -346,14 +351,15 @@ impl Collector<'_> {
         function: Option<u32>,
         bindings: HashMap<String, Value>,
         caller: Option<(usize, usize)>,
+        path: Vec<String>,
     ) -> usize {
-        self.out.scopes.push(Scope { function, bindings, caller });
+        self.out.scopes.push(Scope { function, bindings, caller, path });
         self.out.scopes.len() - 1
     }
 
     fn visit(&mut self, function: &Function, scope: usize, visit: &Visit<'_>, chain: &mut Vec<u32>) {
         let Some(body) = self.out.bodies.get(&function.oid).cloned() else { return };
-        let path = self.catalogue.path_of(function).to_vec();
+        let path = self.out.scopes[scope].path.clone();
         let reached = self.reach(&body, visit, chain.len() == 1);
         for ((n, statement), reached) in body.statements.iter().enumerate().zip(reached) {
             let Some((operations, conditional)) = reached else { continue };
@@ -428,7 +434,9 @@ impl Collector<'_> {
                     }
                     break;
                 }
-                let inner = self.scope(Some(callee.oid), bindings, Some((scope, n)));
+                let home = visit.trigger.and_then(|t| self.catalogue.relation(t.relation)).map(|r| r.schema.as_str());
+                let inner_path = self.catalogue.path_at(callee, home);
+                let inner = self.scope(Some(callee.oid), bindings, Some((scope, n)), inner_path);
                 let onward = Visit { trigger: visit.trigger, operations: operations.clone(), conditional };
                 chain.push(callee.oid);
                 self.visit(callee, inner, &onward, chain);

@@ -66,7 +66,7 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
         .iter()
         .filter(|w| w.insert.as_ref().is_some_and(|i| i.relation == Some(relation.oid)))
         .collect();
-    let read_by_max = read_by_max(&uses, collected);
+    let read_by_max = read_by_max(&uses, catalogue, collected);
     let looker = Looker { relation, uses, catalogue, collected, read_by_max };
     let mut target = Target { relation: relation.oid, ..Target::default() };
     let mut points = 0i32;
@@ -139,11 +139,16 @@ struct Looker<'a> {
     read_by_max: BTreeSet<String>,
 }
 
-fn read_by_max(uses: &[&Write], collected: &Collected) -> BTreeSet<String> {
+fn read_by_max(uses: &[&Write], catalogue: &Catalogue, collected: &Collected) -> BTreeSet<String> {
     let scopes: BTreeSet<usize> = uses.iter().map(|w| w.scope).collect();
     let mut columns = BTreeSet::new();
-    for statement in scopes.into_iter().flat_map(|s| &collected.body(s).statements) {
-        for (_, _, arguments) in trees(statement).iter().flat_map(sql::calls).filter(|(_, name, _)| name == "max") {
+    for (scope, statement) in scopes.into_iter().flat_map(|s| collected.body(s).statements.iter().map(move |t| (s, t)))
+    {
+        // the newest row by ORDER BY .. LIMIT 1 too
+        let trees = trees(statement);
+        let path = &collected.scopes[scope].path;
+        columns.extend(trees.iter().flat_map(|t| stream::reads(t, scope, catalogue, path)).filter_map(|r| r.column));
+        for (_, _, arguments) in trees.iter().flat_map(sql::calls).filter(|(_, name, _)| name == "max") {
             columns.extend(arguments.iter().filter_map(ast::column).filter_map(|c| c.last().cloned()));
         }
     }

@@ -330,6 +330,14 @@ impl Bench<'_> {
         }
     }
 
+    /// The schema of a tenant in which an unqualified event table was found.
+    fn found_at_home(&self, write: &Write, insert: &sql::Insert) -> Option<&str> {
+        let scope = &self.collected.scopes[write.scope];
+        let home = scope.path.first().filter(|s| !self.catalogue.search_path.contains(s))?;
+        let function = scope.function.and_then(|oid| self.catalogue.function(oid))?;
+        (!insert.qualified && function.search_path.is_none()).then_some(home.as_str())
+    }
+
     fn unread(&self, unread: &collect::Unread) -> Judged {
         let function = self.catalogue.function(unread.function);
         let trigger = unread.trigger.and_then(|oid| self.trigger(oid));
@@ -418,6 +426,12 @@ impl Bench<'_> {
         }
         let mut finding = self.finding(Some(n), verdict.code, verdict.severity, verdict.source);
         finding.reasons = verdict.reasons;
+        if let Some(home) = self.found_at_home(write, insert) {
+            finding.reasons.push(format!(
+                "{} is the one of schema {home}, that of the trigger's table: the function has no search_path, and finds it by the session's",
+                insert.written
+            ));
+        }
         let ports = self.ports(write, insert, target, relation, &finding);
         (finding.strategy, finding.allowed) = (ports.proposed, ports.allowed);
         finding.reasons.extend(ports.reasons);

@@ -237,6 +237,9 @@ impl Bench<'_> {
         if write.dynamic {
             return Err("the statement is made at run time".into());
         }
+        if self.found_at_home(write, insert).is_some() {
+            return Err("the function writes another table in every session that has another search_path".into());
+        }
         let given = insert.values(version);
         if given.is_empty() || given.iter().any(Option::is_none) {
             return Err("the statement does not write the version itself".into());

@@ -221,7 +221,7 @@ impl<'a> Tracer<'a> {
     }
 
     fn path(&self, scope: usize) -> &'a [String] {
-        self.function(scope).map_or(&self.catalogue.search_path, |f| self.catalogue.path_of(f))
+        &self.collected.scopes[scope].path
     }
 
     fn call(

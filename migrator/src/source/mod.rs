@@ -314,6 +314,14 @@ impl Catalogue {
         function.search_path.as_deref().unwrap_or(&self.search_path)
     }
 
+    /// The search path in which a function's body is run for a trigger of a table in this schema. Whoever writes a table of a tenant,
+    /// whose schema is not in the role's own path, has it first in theirs.
+    pub fn path_at(&self, function: &Function, home: Option<&str>) -> Vec<String> {
+        let own = self.path_of(function);
+        let home = home.filter(|h| function.search_path.is_none() && !own.iter().any(|s| s == h));
+        home.map(str::to_owned).into_iter().chain(own.iter().cloned()).collect()
+    }
+
     /// The tool's own INSTEAD OF INSERT trigger, if the relation is the view of an adopted event table.
     pub fn adopting_trigger(&self, relation: u32) -> Option<&Trigger> {
         self.triggers.iter().find(|t| {

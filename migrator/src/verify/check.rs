@@ -90,7 +90,7 @@ impl<'a> Case<'a> {
         // on the real tables nothing is copied, and nothing need be known of where a function writes
         for _ in 0..if real { 0 } else { 3 } {
             for function in &functions {
-                for written in writes(&with_old_text(function, plan), catalogue)? {
+                for written in writes(&with_old_text(function, plan), catalogue, &table.schema)? {
                     if !tables.iter().any(|t| t.oid == written.oid) {
                         tables.push(written);
                     }
@@ -148,7 +148,7 @@ impl<'a> Case<'a> {
         if function.language != "plpgsql" || !retarget::words(&function.source).contains("conflict") {
             return Ok(function.definition.clone());
         }
-        let path = self.catalogue.path_of(function);
+        let path = &self.catalogue.path_at(function, Some(&self.table.schema));
         let body = plpgsql::parse(function, self.catalogue).map_err(unverified)?;
         let mut cuts = vec![];
         for statement in body.statements.iter().filter(|s| s.kind == plpgsql::Kind::Sql) {
@@ -168,6 +168,12 @@ impl<'a> Case<'a> {
         let source = splice::apply(&function.source, cuts).map_err(unverified)?;
         plpgsql::replace_source(&function.definition, &function.source, &source)
             .ok_or_else(|| unverified(format!("the text of {} cannot be replaced", function.identity)))
+    }
+
+    /// Where functions without a search path of their own find names when the table is written.
+    pub fn path(&self) -> Vec<String> {
+        let home = Some(&self.table.schema).filter(|h| !self.catalogue.search_path.contains(h));
+        home.into_iter().chain(&self.catalogue.search_path).cloned().collect()
     }
 
     /// Whether a unique key of the event table keeps a version of a stream from being stored twice.
@@ -294,8 +300,8 @@ fn with_old_text(function: &Function, plan: &Plan) -> Function {
 }
 
 /// The tables a function writes; an error where that cannot be seen.
-fn writes<'a>(function: &Function, catalogue: &'a Catalogue) -> Result<Vec<&'a Relation>, Error> {
-    let path = catalogue.path_of(function);
+fn writes<'a>(function: &Function, catalogue: &'a Catalogue, home: &str) -> Result<Vec<&'a Relation>, Error> {
+    let path = &catalogue.path_at(function, Some(home));
     let mut oids = vec![];
     let mut see = |sql: &str| {
         for tree in ast::parse(sql).unwrap_or_default() {

@@ -23,7 +23,7 @@ pub(super) const SHIM: &str = "~domain_events_version";
 
 /// On copies in scratch schemas: nothing of the user's is locked above ACCESS SHARE.
 pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<Change>) -> Result<Tried, Error> {
-    let path = &case.catalogue.search_path;
+    let path = &case.path();
     let pid: i32 =
         sqlx::query_scalar("select pg_catalog.pg_backend_pid()").fetch_one(&mut *conn).await.doing("preparing")?;
     let old = Scratch { prefix: format!("domain_events_old_{pid}"), copied: &case.names, path, table: case.table };

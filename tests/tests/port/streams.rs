@@ -8,7 +8,8 @@ use serde_json::Value;
 use crate::Legacy;
 
 engines! { the_stream_is_a_decision, an_impossible_stream_is_refused, verify_finds_streams_that_run_together,
-verify_finds_a_time_in_the_stream, verify_finds_a_count_over_the_whole_table, versions_that_the_event_table_gives_are_compared }
+verify_finds_a_time_in_the_stream, verify_finds_a_count_over_the_whole_table, versions_that_the_event_table_gives_are_compared,
+each_tenant_writes_in_its_own_schema }
 
 /// The count goes on over the kinds of events, which are in the key.
 const KINDS: &str = "
@@ -188,4 +189,51 @@ fn versions_that_the_event_table_gives_are_compared(db: &Db) {
         "1|1|f\n1|2|f\n1|3|t\n2|1|f\n2|2|f\n2|3|t"
     );
     assert_eq!(checks(&legacy, 0)[0]["verdict"], "equal");
+}
+
+/// One function for all tenants, which finds the event table by the search path of the session.
+fn each_tenant_writes_in_its_own_schema(db: &Db) {
+    let tenant = |name: &str| {
+        format!(
+            "create schema {name};
+             create table {name}.pets (id int primary key, name text not null);
+             create table {name}.pet_events (id bigserial primary key, pet_id int not null, version int not null, event_type text not null, data jsonb, at timestamptz not null default now(), unique (pet_id, version));
+             insert into {name}.pets values (1, 'a'), (2, 'b');
+             create trigger pet_changed after insert or update on {name}.pets for each row execute function public.pet_changed();"
+        )
+    };
+    let legacy = Legacy::of(
+        db,
+        &format!(
+            "create function public.pet_changed() returns trigger language plpgsql as $$
+             begin
+               insert into pet_events (pet_id, version, event_type, data) values (new.id, 1, 'PetChanged', to_jsonb(new));
+               return new;
+             end $$;
+             {}{}",
+            tenant("north"),
+            tenant("south")
+        ),
+    );
+    let found: Vec<String> =
+        legacy.scan().iter().map(|f| format!("{} {} {}", f["table"], f["event_table"], f["strategy"])).collect();
+    assert_eq!(found, ["\"north.pets\" \"north.pet_events\" \"shim\"", "\"south.pets\" \"south.pet_events\" \"shim\""]);
+    legacy
+        .cli(&["plan", "--out", legacy.file(), "--strategy", "north.pets.pet_changed=rewrite"])
+        .expect(2)
+        .saying("another search_path");
+    legacy.plan(&[]);
+    let before = checks(&legacy, 0);
+    assert_eq!(before.as_array().map(Vec::len), Some(2), "{before}");
+    legacy.apply().expect(0);
+    let mut owner = db.owner();
+    for schema in ["north", "south", "south"] {
+        owner.run(&format!(
+            "set search_path = {schema}; update pets set name = name || 'x'; update pets set name = name || 'y'"
+        ));
+    }
+    let versions = "select string_agg(version::text, ' ' order by version) from {}.pet_events where pet_id = 1";
+    assert_eq!(owner.one(&versions.replace("{}", "north")), "1 2");
+    assert_eq!(owner.one(&versions.replace("{}", "south")), "1 2 3 4");
+    checks(&legacy, 0);
 }
