@@ -20,12 +20,11 @@ const VERBS: [&str; 14] = [
 ];
 
 fn run(args: &[&str]) -> Output {
-    Command::new(env!("CARGO_BIN_EXE_domain-events"))
-        .args(args)
-        .env("COLUMNS", "100")
-        .env_remove("DATABASE_URL")
-        .output()
-        .expect("domain-events runs")
+    let mut command = Command::new(env!("CARGO_BIN_EXE_domain-events"));
+    for name in ["DATABASE_URL", "PGHOST", "PGHOSTADDR", "PGPORT", "PGUSER", "PGDATABASE", "PGSERVICE"] {
+        command.env_remove(name);
+    }
+    command.args(args).env("COLUMNS", "100").output().expect("domain-events runs")
 }
 
 fn stdout(args: &[&str]) -> String {

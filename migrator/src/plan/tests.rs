@@ -50,8 +50,8 @@ fn only_the_version_is_replaced() {
     for version in [
         "1",
         "(1)::int",
-        "(select coalesce(max(version), 0) + 1 from events e where e.stream = new.id::text)",
-        "coalesce((select max(version) from events where stream = new.id::text), 0) + 1",
+        "(select coalesce(max(version), 0) + 1 from events e where e.kind = 'User' and e.stream = new.id::text)",
+        "coalesce((select max(version) from events where kind = 'User' and stream = new.id::text), 0) + 1",
     ] {
         let body = format!(
             "\n-- écrit\nbegin\n  insert into events (kind, stream, what, version, data) -- one, two\n  values ('User', new.id, 'Changed, (really)', {version}, to_jsonb(new));\n  return new;\nend\n"
@@ -65,7 +65,7 @@ fn only_the_version_is_replaced() {
 
 #[test]
 fn variables_into_and_several_statements() {
-    let body = "\ndeclare v int; r bigint;\nbegin\n  select coalesce(max(version), 0) + 1 into v from events where stream = new.id::text;\n  insert into events (kind, stream, version, what) values (lower('U') || 'ser', new.id::text, v, 'A') returning version into r;\n  insert into events select 'User', new.id, 7, 'B';\n  return new;\nend";
+    let body = "\ndeclare v int; r bigint;\nbegin\n  select coalesce(max(version), 0) + 1 into v from events where kind = 'User' and stream = new.id::text;\n  insert into events (kind, stream, version, what) values (lower('U') || 'ser', new.id::text, v, 'A') returning version into r;\n  insert into events select 'User', new.id, 7, 'B';\n  return new;\nend";
     let new = rewritten(body);
     assert!(new.contains("values (lower('U') || 'ser', new.id::text, domain_events.next_aggregate_version((lower('U') || 'ser')::text, (new.id::text)::text, 'public.events'::regclass), 'A') returning version into r;"), "{new}");
     assert!(new.contains("insert into events select 'User', new.id, domain_events.next_aggregate_version('User', (new.id)::text, 'public.events'::regclass), 'B';"), "{new}");
