@@ -335,6 +335,7 @@ fn a_superuser_ports_as_the_owner_does(db: &Db) {
     let before = legacy.definitions();
     let cli = |code: i32, args: &[&str]| db.cli("postgres", args).expect(code);
     for more in [vec![], vec!["--adopt"]] {
+        std::fs::remove_file(&legacy.plan).ok();
         let mut args = vec!["plan", "--out", legacy.file()];
         args.extend(&more);
         cli(3, &args);

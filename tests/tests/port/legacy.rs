@@ -47,7 +47,7 @@ impl<'a> Legacy<'a> {
 
     pub fn cli(&self, args: &[&str]) -> Run {
         // a plan is written over nothing
-        if args[0] == "plan" && !args.contains(&"--revise") {
+        if args[0] == "plan" && args.contains(&self.file()) && !args.contains(&"--revise") {
             fs::remove_file(&self.plan).ok();
         }
         self.db.cli(self.user(), args)
