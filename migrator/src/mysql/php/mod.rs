@@ -247,7 +247,7 @@ fn about(text: &str) -> Option<String> {
 }
 
 fn children(node: Node<'_>) -> Vec<Node<'_>> {
-    (0..node.child_count()).filter_map(|n| node.child(n)).collect()
+    node.children(&mut node.walk()).collect()
 }
 
 /// Visits nodes; goes into those for which `visit` says so.
