@@ -294,6 +294,26 @@ pub struct ScanArgs {
     /// Whose SQL the files hold [default: what they look like]
     #[arg(long, value_enum, value_name = "DIALECT", requires = "from")]
     pub dialect: Option<Dialect>,
+    /// Say what the rows of a table are (repeatable)
+    ///
+    /// Answers the question of a finding EV109: events, one for each change of something else, or entity, things of their own
+    /// whose number means something, such as a rank.
+    #[arg(long = "treat", value_name = "TABLE=events|entity", value_parser = parse_treat)]
+    pub treats: Vec<(String, Treat)>,
+    /// Tell every place of each finding
+    ///
+    /// Without it, what is found in many places is summed up with examples. --format json always tells all.
+    #[arg(long, short = 'v')]
+    pub verbose: bool,
+}
+
+/// What the rows of a table are.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Treat {
+    /// Each tells of a change of something else
+    Events,
+    /// Each is a thing of its own
+    Entity,
 }
 
 /// Whose SQL a file holds.
@@ -338,6 +358,12 @@ pub struct PlanArgs {
     /// TRIGGER is the trigger's name, or TABLE.TRIGGER where the name is not unique; STRATEGY is shim, rewrite or capture.
     #[arg(long = "strategy", value_name = "TRIGGER=STRATEGY", value_parser = parse_strategy)]
     pub strategies: Vec<(String, Strategy)>,
+    /// Say what the rows of a table are (repeatable)
+    ///
+    /// Answers the question of a finding EV109: events, one for each change of something else, or entity, things of their own
+    /// whose number means something. The plan keeps the answer.
+    #[arg(long = "treat", value_name = "TABLE=events|entity", value_parser = parse_treat)]
+    pub treats: Vec<(String, Treat)>,
 }
 
 /// Arguments of `apply`.
@@ -712,6 +738,14 @@ fn parse_strategy(text: &str) -> Result<(String, Strategy), String> {
         return Err("the trigger's name is empty".into());
     }
     Ok((trigger.to_owned(), Strategy::from_str(strategy, true)?))
+}
+
+fn parse_treat(text: &str) -> Result<(String, Treat), String> {
+    let (table, treat) = text.rsplit_once('=').ok_or("expected TABLE=events or TABLE=entity")?;
+    if table.is_empty() {
+        return Err("the table's name is empty".into());
+    }
+    Ok((table.to_owned(), Treat::from_str(treat, true)?))
 }
 
 fn parse_mapping(text: &str) -> Result<(String, String), String> {

@@ -1,6 +1,6 @@
--- Copies of the whole row by NEW.* and OLD.*: a history, with the row's own revision; nothing that counts by itself.
+-- Copies of the whole row by NEW.* and OLD.*: two logs without a version of their own, the row's revision among what is kept.
 -- must: ignore
--- source: none
+-- source: none none
 create table recipes (id int primary key, title text, revision int not null default 1);
 create table recipes_history (id int, title text, revision int, changed_at timestamptz, changed_by text);
 create table recipes_log (log_id bigserial primary key, operation text not null, row_data jsonb not null, at timestamptz not null default now());

@@ -1,6 +1,6 @@
 -- As it was committed: a column twice, an index inside CREATE TABLE, a comma missing. What can be read is judged all the same.
 -- must: port refuse
--- source: literal dynamic dynamic dynamic dynamic
+-- source: literal literal dynamic dynamic dynamic
 -- offline
 create table world_state (id uuid primary key, state_key varchar(100) not null, state_key varchar(100), state_value jsonb not null);
 create table world_events (

@@ -1,5 +1,6 @@
 -- about: the events go to another database
 -- must: refuse
+-- source: literal
 -- loads: yes
 
 CREATE TABLE users (

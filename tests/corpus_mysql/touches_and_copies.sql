@@ -1,5 +1,6 @@
--- about: triggers that write no event: a timestamp, a copy, a total
+-- about: triggers that write no event, a timestamp and a total, and an archive, which is a log without a version
 -- must: ignore
+-- source: none
 -- loads: yes
 
 CREATE TABLE users (

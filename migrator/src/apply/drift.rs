@@ -21,6 +21,7 @@ pub async fn check(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
 
 async fn checked(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
     let mut catalogue = source::read_in_transaction(conn).await?;
+    catalogue.treats.clone_from(&plan.treat);
     state::expect_before(conn, plan).await?;
     let report = if plan.translated.is_empty() {
         judge::judge(&catalogue)
@@ -36,7 +37,9 @@ async fn checked(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
         let name = p.trigger.as_ref().or(p.function.as_ref()).or(p.event_table.as_ref()).cloned().unwrap_or_default();
         format!("{} {name} ({})", p.code, p.version_source.name())
     };
-    let known: Vec<String> = plan.ports.iter().filter(|p| p.event_table.is_some()).map(describe).collect();
+    // a table that is not there is nobody's event table
+    let known = |p: &&plan::Port| plan.event_tables.iter().any(|t| Some(&t.table) == p.event_table.as_ref());
+    let known: Vec<String> = plan.ports.iter().filter(known).map(describe).collect();
     let found: Vec<String> = now.ports.iter().map(describe).collect();
     if let Some(new) = found.iter().find(|f| !known.contains(f)) {
         return Err(stale(format!("there is something new to port: {new}")));

@@ -3,6 +3,7 @@
 pub mod apply;
 pub mod capture;
 pub mod completions;
+mod findings;
 pub mod from;
 pub mod import;
 mod indexes;
@@ -15,5 +16,6 @@ pub mod repair;
 pub mod rollback;
 pub mod scan;
 pub mod status;
+mod treats;
 pub mod uninstall;
 pub mod verify;

@@ -37,6 +37,8 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
             .await
             .doing("asking for the time")?;
     let mut catalogue = source::read(&mut conn).await?;
+    catalogue.treats = earlier.as_ref().map(|p| p.treat.clone()).unwrap_or_default();
+    super::treats::put(&args.treats, &mut catalogue)?;
     let mut brought = match &args.from {
         Some(from) => from_mysql(from, args, &catalogue, ctx).await?,
         None => earlier.as_ref().map(|p| p.translated.clone()).unwrap_or_default(),

@@ -1,15 +1,13 @@
 //! Every write of every trigger, function and rule, with the way to it.
 
-use std::cell::RefCell;
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::rc::Rc;
 
 use serde_json::Value;
 
-use super::plpgsql::{self, Body, Kind, Statement};
+use super::bodies::{self, Read, plain, trees};
+use super::plpgsql::{Body, Kind, Statement};
 use super::sql::{self, Change, Insert};
-use super::{ast, dynamic, guards};
-use crate::limits;
+use super::{ast, dynamic, guards, missing};
 use crate::source::{Catalogue, Function, Trigger};
 
 /// Calls are followed this deep.
@@ -39,6 +37,8 @@ pub struct Write {
     pub statement: usize,
     /// The trigger that leads here; none for a function of the application.
     pub trigger: Option<u32>,
+    /// Whether it is in a trigger function that no trigger fires.
+    pub unfired: bool,
     /// The rule that holds it.
     pub rule: Option<String>,
     /// The operations of the trigger under which it runs.
@@ -81,6 +81,8 @@ pub struct Collected {
     pub changes: Vec<Change>,
     /// What could not be read.
     pub unread: Vec<Unread>,
+    /// Triggers of the store's own.
+    pub captured: Vec<u32>,
 }
 
 impl Collected {
@@ -98,111 +100,20 @@ impl Collected {
     }
 }
 
-/// Reads every function, then follows every trigger.
-pub fn collect(catalogue: &Catalogue) -> Collected {
-    let mut collector = Collector { catalogue, out: Collected::default(), errors: HashMap::new() };
-    // what the tool made for an adopted table writes the event itself
-    for function in catalogue.functions.iter().filter(|f| !f.adopts()) {
-        match read_body(function, catalogue) {
-            Ok(body) => {
-                collector.note_changes(&body, catalogue.path_of(function));
-                collector.out.bodies.insert(function.oid, body);
-            }
-            Err(reason) => {
-                collector.errors.insert(function.oid, reason);
-            }
-        }
-    }
+/// Follows every trigger, then every function that none leads to.
+pub fn collect(catalogue: &Catalogue, read: Read) -> Collected {
+    let mut collector =
+        Collector { catalogue, out: Collected { bodies: read.bodies, ..Collected::default() }, errors: read.errors };
+    collector.note_changes();
     let own = |t: &&Trigger| catalogue.function(t.function).is_some_and(Function::adopts);
     for trigger in catalogue.triggers.iter().filter(|t| t.parent.is_none() && !own(t)) {
         collector.trigger(trigger);
     }
+    collector.unfired();
     collector.functions_of_the_application();
     collector.unread_of_the_application();
     collector.rules();
     collector.out
-}
-
-fn read_body(function: &Function, catalogue: &Catalogue) -> Result<Body, String> {
-    match function.language.as_str() {
-        "plpgsql" => plpgsql::parse(function, catalogue),
-        "sql" => {
-            // a body in SQL-standard form is kept as a tree; the definition has its text
-            let texts = if function.source.is_empty() {
-                vec![function.definition.as_str()]
-            } else {
-                limits::check_body(&function.source)?;
-                pg_query::split_with_parser(&function.source).map_err(|e| e.to_string())?
-            };
-            Ok(Body { variables: vec![], statements: texts.into_iter().map(plain).collect() })
-        }
-        other => Err(format!("its language is {other}")),
-    }
-}
-
-fn plain(text: &str) -> Statement {
-    Statement {
-        kind: Kind::Sql,
-        sql: text.to_owned(),
-        parameters: vec![],
-        line: 0,
-        targets: vec![],
-        guards: vec![],
-        swallowed: false,
-        looped: false,
-    }
-}
-
-/// The trees of a statement; none if it cannot be read, which `collect` has told.
-pub fn trees(statement: &Statement) -> Rc<Vec<Value>> {
-    read(statement).unwrap_or_default()
-}
-
-type Parsed = Result<Rc<Vec<Value>>, String>;
-
-/// Trees of the statements that were asked for last: one function's are asked for again and again, all of a database's would
-/// take too much memory.
-#[derive(Default)]
-struct Recent {
-    parsed: HashMap<(Kind, String), Parsed>,
-    bytes: usize,
-}
-
-/// Bytes of SQL whose trees are kept; a tree takes about a hundred times that.
-const KEPT: usize = 256 * 1024;
-
-thread_local! {
-    static RECENT: RefCell<Recent> = RefCell::default();
-}
-
-/// The trees of a statement, expressions parsed as such, or why there are none.
-fn read(statement: &Statement) -> Parsed {
-    RECENT.with_borrow_mut(|recent| {
-        let key = (statement.kind, statement.sql.clone());
-        if let Some(parsed) = recent.parsed.get(&key) {
-            return parsed.clone();
-        }
-        if recent.bytes + statement.sql.len() > KEPT {
-            *recent = Recent::default();
-        }
-        let parsed = parse(statement).map(Rc::new);
-        recent.bytes += statement.sql.len();
-        recent.parsed.insert(key, parsed.clone());
-        parsed
-    })
-}
-
-fn parse(statement: &Statement) -> Result<Vec<Value>, String> {
-    let sql = &statement.sql;
-    match statement.kind {
-        Kind::Sql | Kind::Perform | Kind::Call => ast::parse(sql),
-        Kind::Other => ast::parse(sql).or_else(|_| ast::parse_expression(sql).map(|e| vec![e])),
-        Kind::Raise if sql.is_empty() => Ok(vec![]),
-        Kind::Raise => ast::parse(&format!("select {sql}")),
-        // RETURN without an expression
-        Kind::Return if sql.is_empty() => Ok(vec![]),
-        Kind::Assign | Kind::Return | Kind::Dynamic => ast::parse_expression(sql).map(|e| vec![e]),
-    }
 }
 
 struct Collector<'a> {
@@ -213,17 +124,23 @@ struct Collector<'a> {
 
 struct Visit<'t> {
     trigger: Option<&'t Trigger>,
+    /// A trigger function that no trigger fires.
+    unfired: bool,
     operations: Vec<String>,
     conditional: bool,
 }
 
 impl Collector<'_> {
-    fn note_changes(&mut self, body: &Body, path: &[String]) {
-        for statement in body.statements.iter().filter(|s| s.kind == Kind::Sql) {
-            for tree in trees(statement).iter() {
-                self.out.changes.extend(sql::changes(tree, self.catalogue, path));
+    fn note_changes(&mut self) {
+        let mut changes = vec![];
+        for (oid, body) in &self.out.bodies {
+            let Some(function) = self.catalogue.function(*oid) else { continue };
+            let path = self.catalogue.path_of(function);
+            for tree in body.statements.iter().filter(|s| s.kind == Kind::Sql).map(trees).collect::<Vec<_>>() {
+                changes.extend(tree.iter().flat_map(|t| sql::changes(t, self.catalogue, path)));
             }
         }
+        self.out.changes = changes;
     }
 
     fn trigger(&mut self, trigger: &Trigger) {
@@ -239,8 +156,12 @@ impl Collector<'_> {
         let home = self.catalogue.relation(trigger.relation).map(|r| r.schema.clone());
         let path = self.catalogue.path_at(function, home.as_deref());
         let scope = self.scope(Some(function.oid), HashMap::new(), None, path);
-        let visit =
-            Visit { trigger: Some(trigger), operations: trigger.events.clone(), conditional: trigger.conditional };
+        let visit = Visit {
+            trigger: Some(trigger),
+            unfired: false,
+            operations: trigger.events.clone(),
+            conditional: trigger.conditional,
+        };
         self.visit(function, scope, &visit, &mut vec![function.oid]);
     }
 
@@ -258,6 +179,10 @@ impl Collector<'_> {
         }) else {
             return;
         };
+        if schema == "domain_events" {
+            self.out.captured.push(trigger.oid);
+            return;
+        }
         let name = if schema.is_empty() { name } else { format!("{schema}.{name}") };
         self.out.unread.push(Unread {
             function: 0,
@@ -268,8 +193,32 @@ impl Collector<'_> {
         });
     }
 
+    /// A function that is called for what it does, and is not in what was read.
+    fn missing(&mut self, name: String, trigger: Option<u32>) {
+        let same = |u: &Unread| u.name.as_deref() == Some(name.as_str()) && u.trigger == trigger;
+        if !self.out.unread.iter().any(same) {
+            let reason = format!("{name}() is called, and is not in what was read");
+            self.out.unread.push(Unread { function: 0, name: Some(name), trigger, reason, foreign: true });
+        }
+    }
+
     fn unread(&mut self, function: &Function, trigger: Option<u32>, reason: String, foreign: bool) {
         self.out.unread.push(Unread { function: function.oid, name: None, trigger, reason, foreign });
+    }
+
+    /// Trigger functions that no trigger fires: they are judged as they stand, for an operation that is not known.
+    fn unfired(&mut self) {
+        let fired: BTreeSet<u32> = self.catalogue.triggers.iter().map(|t| t.function).collect();
+        let alone = |f: &&Function| f.is_trigger && !fired.contains(&f.oid) && !f.is_own();
+        for function in self.catalogue.functions.iter().filter(alone) {
+            if !self.out.bodies.contains_key(&function.oid) {
+                continue;
+            }
+            let path = self.catalogue.path_at(function, None);
+            let scope = self.scope(Some(function.oid), HashMap::new(), None, path);
+            let visit = Visit { trigger: None, unfired: true, operations: vec![], conditional: false };
+            self.visit(function, scope, &visit, &mut vec![function.oid]);
+        }
     }
 
     /// Functions that no trigger leads to. One that another calls is looked at from there, with what it is given.
@@ -286,7 +235,7 @@ impl Collector<'_> {
             }
             let path = self.catalogue.path_at(function, None);
             let scope = self.scope(Some(function.oid), HashMap::new(), None, path);
-            let visit = Visit { trigger: None, operations: vec![], conditional: false };
+            let visit = Visit { trigger: None, unfired: false, operations: vec![], conditional: false };
             self.visit(function, scope, &visit, &mut vec![function.oid]);
         }
     }
@@ -336,6 +285,7 @@ impl Collector<'_> {
                     scope,
                     statement,
                     trigger: None,
+                    unfired: false,
                     rule: Some(rule.name.clone()),
                     operations: vec![],
                     conditional: true,
@@ -363,11 +313,12 @@ impl Collector<'_> {
         let reached = self.reach(&body, visit, chain.len() == 1);
         for ((n, statement), reached) in body.statements.iter().enumerate().zip(reached) {
             let Some((operations, conditional)) = reached else { continue };
-            let mut push = |insert: Option<Insert>, dynamic: bool| {
-                self.out.writes.push(Write {
+            let push = |writes: &mut Vec<Write>, insert: Option<Insert>, dynamic: bool| {
+                writes.push(Write {
                     scope,
                     statement: n,
                     trigger: visit.trigger.map(|t| t.oid),
+                    unfired: visit.unfired,
                     rule: None,
                     operations: operations.clone(),
                     conditional,
@@ -375,7 +326,7 @@ impl Collector<'_> {
                     dynamic,
                 });
             };
-            let trees = match read(statement) {
+            let trees = match bodies::read(statement) {
                 Ok(trees) => trees,
                 Err(reason) => {
                     let known = |u: &Unread| u.function == function.oid && u.reason.ends_with(&reason);
@@ -393,22 +344,37 @@ impl Collector<'_> {
                         for tree in ast::parse(&text).unwrap_or_default() {
                             let inserts = sql::inserts(&tree, self.catalogue, &path).into_iter();
                             // a table that was put into the text is not to be seen
-                            inserts.for_each(|i| push(Some(i).filter(|i| !i.written.contains(dynamic::UNSEEN)), true));
+                            inserts.for_each(|i| {
+                                push(
+                                    &mut self.out.writes,
+                                    Some(i).filter(|i| !i.written.contains(dynamic::UNSEEN)),
+                                    true,
+                                )
+                            });
                         }
                     }
-                    Some(dynamic::Text::Unseen) | None if visit.trigger.is_some() => push(None, true),
+                    Some(dynamic::Text::Unseen) | None if visit.trigger.is_some() || visit.unfired => {
+                        push(&mut self.out.writes, None, true)
+                    }
                     _ => {}
                 }
                 continue;
             }
             // what is sent to another database is a text too
-            if visit.trigger.is_some() && trees.iter().flat_map(sql::calls).any(|c| dynamic::sends_insert(&c)) {
-                push(None, true);
+            if (visit.trigger.is_some() || visit.unfired)
+                && trees.iter().flat_map(sql::calls).any(|c| dynamic::sends_insert(&c))
+            {
+                push(&mut self.out.writes, None, true);
+            }
+            if visit.trigger.is_some() || visit.unfired {
+                for name in missing::calls(statement.kind, &trees, self.catalogue, &path) {
+                    self.missing(name, visit.trigger.map(|t| t.oid));
+                }
             }
             let mut defaults = vec![];
             for insert in trees.iter().flat_map(|t| sql::inserts(t, self.catalogue, &path)) {
                 defaults.extend(default_calls(&insert, self.catalogue));
-                push(Some(insert), false);
+                push(&mut self.out.writes, Some(insert), false);
             }
             if chain.len() >= DEPTH {
                 continue;
@@ -437,7 +403,12 @@ impl Collector<'_> {
                 let home = visit.trigger.and_then(|t| self.catalogue.relation(t.relation)).map(|r| r.schema.as_str());
                 let inner_path = self.catalogue.path_at(callee, home);
                 let inner = self.scope(Some(callee.oid), bindings, Some((scope, n)), inner_path);
-                let onward = Visit { trigger: visit.trigger, operations: operations.clone(), conditional };
+                let onward = Visit {
+                    trigger: visit.trigger,
+                    unfired: visit.unfired,
+                    operations: operations.clone(),
+                    conditional,
+                };
                 chain.push(callee.oid);
                 self.visit(callee, inner, &onward, chain);
                 chain.pop();

@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::collect::trees;
+use super::bodies::trees;
 use super::plpgsql::Kind;
 use super::version::{Tracer, mentions};
 use super::{ast, sql};

@@ -6,10 +6,10 @@ use std::collections::BTreeSet;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::collect::{Collected, Write, trees};
-use super::sql::Conflict;
+use super::bodies::trees;
+use super::collect::{Collected, Write};
 use super::stream::{self, Evidence, Stream};
-use super::{ast, sql, texts, version};
+use super::{ast, sql, texts, version, words};
 use crate::source::{Catalogue, Column, Key, RegisteredTable, Relation};
 
 /// The columns of an event table.
@@ -51,6 +51,8 @@ pub struct Target {
     pub relation: u32,
     /// Whether it holds events.
     pub is_event_table: bool,
+    /// Whether nobody can tell; the reasons end in the question.
+    pub uncertain: bool,
     /// Its columns.
     pub roles: Roles,
     /// Why.
@@ -59,89 +61,44 @@ pub struct Target {
     pub stream: Stream,
 }
 
-/// Judges one table by everything that writes it.
-pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collected) -> Target {
-    let uses: Vec<&Write> = collected
-        .writes
-        .iter()
-        .filter(|w| w.insert.as_ref().is_some_and(|i| i.relation == Some(relation.oid)))
-        .collect();
-    let read_by_max = read_by_max(&uses, catalogue, collected);
-    let looker = Looker { relation, uses, catalogue, collected, read_by_max };
-    let mut target = Target { relation: relation.oid, ..Target::default() };
-    let mut points = 0i32;
-    let mut add = |n: i32, reason: String| {
-        points += n;
-        target.reasons.push(reason);
-    };
-    if let Some(known) = catalogue.registered(relation.oid) {
-        target.is_event_table = true;
-        target.reasons.push(format!("{} is registered as an event table", relation.quoted));
-        (target.roles, target.stream) = looker.roles(Some(known));
-        return target;
-    }
-    let (roles, stream) = looker.roles(None);
-    target.stream = stream;
-    if let (Some(version), Some(key)) = (&roles.version_column, &roles.key) {
-        add(3, format!("unique key {key} ends a stream in the integer column {version}"));
-    } else if let Some(version) = &roles.version_column {
-        add(2, format!("column {version} counts within a stream, but no unique key says so"));
-    }
-    if !roles.data_columns.is_empty() {
-        add(2, format!("payload in {}", roles.data_columns.join(", ")));
-    }
-    let says_what = roles.event_type_column.is_some() || looker.mentions_operation();
-    if says_what {
-        add(1, "says what happened".into());
-    }
-    if relation.columns.iter().any(is_time) {
-        add(1, "has a time".into());
-    }
-    if roles.id_column.as_ref().is_some_and(|c| looker.fed_by_row(c)) || looker.row_reaches_a_plain_column() {
-        add(1, "names the row it tells of".into());
-    }
-    let name = relation.name.to_lowercase();
-    let hint = ["event", "audit", "log", "history", "outbox", "journal"].iter().any(|w| name.contains(w));
-    let comment = relation.comment.as_deref().unwrap_or_default().to_lowercase();
-    if hint || comment.contains("event") {
-        add(1, "its name or comment speaks of events".into());
-    }
-    if looker.uses.iter().any(|w| w.insert.as_ref().is_some_and(|i| i.conflict == Conflict::Update)) {
-        add(-4, "rows are overwritten by ON CONFLICT DO UPDATE".into());
-    }
-    let content = |c: &String| {
-        roles.data_columns.contains(c)
-            || [&roles.version_column, &roles.id_column, &roles.type_column].iter().any(|r| r.as_ref() == Some(c))
-    };
-    if collected.changes.iter().any(|c| c.relation == relation.oid && c.columns.iter().any(content)) {
-        add(-3, "its content is updated by functions".into());
-    }
-    let shape = !roles.data_columns.is_empty() || relation.columns.iter().any(is_time);
-    target.is_event_table = points >= 5 && shape && (says_what || hint);
-    target.roles = roles;
-    target
-}
-
 fn is_numbered(column: &Column) -> bool {
     !column.identity.is_empty() || column.default.as_deref().is_some_and(|d| d.contains("nextval("))
 }
 
-fn is_time(column: &Column) -> bool {
+pub(super) fn is_time(column: &Column) -> bool {
     column.data_type.starts_with("timestamp")
 }
 
-struct Looker<'a> {
-    relation: &'a Relation,
-    uses: Vec<&'a Write>,
-    catalogue: &'a Catalogue,
-    collected: &'a Collected,
-    /// Columns whose max() is read by a function that writes the table.
+/// A table and everything that writes it.
+pub(super) struct Looker<'a> {
+    pub relation: &'a Relation,
+    pub uses: Vec<&'a Write>,
+    pub catalogue: &'a Catalogue,
+    pub collected: &'a Collected,
+    /// Columns whose max() is read by a function that writes the table, or that numbers its rows.
     read_by_max: BTreeSet<String>,
 }
 
-fn read_by_max(uses: &[&Write], catalogue: &Catalogue, collected: &Collected) -> BTreeSet<String> {
+impl<'a> Looker<'a> {
+    pub fn new(relation: &'a Relation, catalogue: &'a Catalogue, collected: &'a Collected) -> Self {
+        let of_table = |w: &&Write| w.insert.as_ref().is_some_and(|i| i.relation == Some(relation.oid));
+        let uses: Vec<&Write> = collected.writes.iter().filter(of_table).collect();
+        let read_by_max = read_by_max(relation, &uses, catalogue, collected);
+        Self { relation, uses, catalogue, collected, read_by_max }
+    }
+}
+
+fn read_by_max(relation: &Relation, uses: &[&Write], catalogue: &Catalogue, collected: &Collected) -> BTreeSet<String> {
     let scopes: BTreeSet<usize> = uses.iter().map(|w| w.scope).collect();
+    let own = catalogue.triggers.iter().filter(|t| t.relation == relation.oid && t.timing == "BEFORE");
+    let own = own.filter_map(|t| collected.bodies.get(&t.function));
     let mut columns = BTreeSet::new();
+    let own = own.flat_map(|b| &b.statements);
+    for statement in own {
+        for (_, _, arguments) in trees(statement).iter().flat_map(sql::calls).filter(|(_, name, _)| name == "max") {
+            columns.extend(arguments.iter().filter_map(ast::column).filter_map(|c| c.last().cloned()));
+        }
+    }
     for (scope, statement) in scopes.into_iter().flat_map(|s| collected.body(s).statements.iter().map(move |t| (s, t)))
     {
         // the newest row by ORDER BY .. LIMIT 1 too
@@ -156,12 +113,12 @@ fn read_by_max(uses: &[&Write], catalogue: &Catalogue, collected: &Collected) ->
 }
 
 impl Looker<'_> {
-    fn values(&self, column: &str) -> Vec<&Value> {
+    pub(super) fn values(&self, column: &str) -> Vec<&Value> {
         self.uses.iter().filter_map(|w| w.insert.as_ref()).flat_map(|i| i.values(column)).flatten().collect()
     }
 
     /// Whether some insert takes it from NEW or OLD, in one way or another.
-    fn fed_by_row(&self, column: &str) -> bool {
+    pub(super) fn fed_by_row(&self, column: &str) -> bool {
         self.uses.iter().any(|w| {
             w.insert.as_ref().is_some_and(|i| {
                 i.values(column).into_iter().flatten().any(|v| self.is_of_row(v, w.scope, w.statement, 0))
@@ -199,7 +156,7 @@ impl Looker<'_> {
         })
     }
 
-    fn row_reaches_a_plain_column(&self) -> bool {
+    pub(super) fn row_reaches_a_plain_column(&self) -> bool {
         self.relation.columns.iter().filter(|c| !is_payload(c)).any(|c| self.fed_by_row(&c.name))
     }
 
@@ -212,11 +169,11 @@ impl Looker<'_> {
         !self.values(column).is_empty() && given.all(|(w, values)| values.into_iter().all(|v| constant(w, v)))
     }
 
-    fn mentions_operation(&self) -> bool {
+    pub(super) fn mentions_operation(&self) -> bool {
         self.relation.columns.iter().flat_map(|c| self.values(&c.name)).any(|v| version::mentions(v, "tg_op"))
     }
 
-    fn roles(&self, known: Option<&RegisteredTable>) -> (Roles, Stream) {
+    pub(super) fn roles(&self, known: Option<&RegisteredTable>) -> (Roles, Stream) {
         let mut roles = Roles::default();
         let stream = match known {
             Some(known) => self.registered(known, &mut roles),
@@ -325,7 +282,8 @@ impl Looker<'_> {
             let may = self.relation.columns.iter().filter(|c| self.may_count(c) && !global(c));
             let version = may.max_by_key(|c| self.counts(c));
             // without a key, a constant alone does not make a stream version: schema versions and action codes are constants too
-            roles.version_column = version.filter(|c| self.counts(c) >= 3).map(|c| c.name.clone());
+            roles.version_column =
+                version.filter(|c| self.counts(c) >= 3 || self.told_as_version(c)).map(|c| c.name.clone());
         }
         let Some(version) = roles.version_column.clone() else {
             let odd = self.relation.columns.iter().find(|c| !global(c) && self.counts_oddly(c));
@@ -374,7 +332,26 @@ impl Looker<'_> {
     fn counts_oddly(&self, column: &Column) -> bool {
         let counts = column.category == "S" || column.category == "N" && !column.is_integer();
         let keyed = || self.relation.keys.iter().any(|k| k.columns.len() > 1 && k.columns.contains(&column.name));
-        counts && column.generated.is_empty() && self.counts(column) > 0 && (keyed() || self.counts(column) >= 3)
+        let moves = || self.values(&column.name).iter().any(|v| ast::constant(v).is_none() && !ast::is_null(v));
+        counts
+            && column.generated.is_empty()
+            && self.counts(column) > 0
+            && (keyed() || self.counts(column) >= 3 || words::is_version(&column.name) && moves())
+    }
+
+    /// Whether what is written there is told as a version, though no key covers it. A constant is, where the name leaves no
+    /// other meaning; the row's own number, one that is counted up or comes by a variable is, whatever kind of version it is.
+    fn told_as_version(&self, column: &Column) -> bool {
+        let comment = column.comment.as_deref().unwrap_or_default().to_lowercase();
+        let values = self.values(&column.name);
+        if values.is_empty()
+            || !words::is_version(&column.name)
+            || comment.contains("schema")
+            || comment.contains("format")
+        {
+            return false;
+        }
+        values.iter().any(|v| ast::constant(v).is_none() && !ast::is_null(v)) || words::is_plain_version(&column.name)
     }
 
     fn may_count(&self, column: &Column) -> bool {
@@ -460,7 +437,7 @@ fn is_payload(column: &Column) -> bool {
     matches!(column.data_type.as_str(), "json" | "jsonb" | "xml" | "hstore" | "public.hstore")
 }
 
-fn builds_json(value: &Value) -> bool {
+pub(super) fn builds_json(value: &Value) -> bool {
     sql::calls(value).iter().any(|(_, name, _)| {
         matches!(
             name.as_str(),

@@ -1,12 +1,18 @@
 //! From the catalogue to findings: which statements write events, where their version comes from, what can port them.
 
+pub mod assumed;
 pub mod ast;
+mod bodies;
 pub mod codes;
 mod collect;
 mod count;
 mod dynamic;
 mod event_table;
+mod evidence;
 mod guards;
+mod missing;
+mod numbering;
+mod own;
 pub mod plpgsql;
 mod ports;
 pub mod sql;
@@ -14,20 +20,23 @@ pub mod stream;
 #[cfg(test)]
 mod tests;
 mod texts;
+mod unjudged;
 mod verdict;
 mod version;
+mod words;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 pub use collect::{Collected, Write};
-pub use event_table::{Roles, Target, is_actor, recognise};
+pub use event_table::{Roles, Target, is_actor};
+pub use evidence::recognise;
 pub use texts::constants;
 pub use version::{Origin, VersionSource};
 
-use crate::source::{Catalogue, Relation, Trigger};
+use crate::source::{Catalogue, Trigger};
 use codes::Code;
 use sql::Conflict;
 
@@ -118,35 +127,6 @@ pub struct Finding {
 }
 
 impl Finding {
-    /// A statement of a file that could not be read: nobody knows what it writes. `object` is a trigger's or function's kind and
-    /// name, where they are known.
-    pub fn unjudged(file: &str, line: u64, object: Option<&str>, reason: &str) -> Self {
-        let named = |kinds: &[&str]| {
-            let (kind, name) = object?.split_once(' ')?;
-            kinds.contains(&kind).then(|| name.to_owned())
-        };
-        let (trigger, function) = (named(&["trigger"]), named(&["function", "procedure"]));
-        let known = trigger.is_some() || function.is_some();
-        let code = if known { codes::UNPARSED } else { codes::UNJUDGED };
-        Self {
-            code: code.code.to_owned(),
-            severity: Severity::Warning,
-            trigger,
-            table: named(&["table"]),
-            function,
-            line: usize::try_from(line).ok().filter(|line| *line > 0),
-            operations: vec![],
-            event_table: None,
-            event_type: None,
-            version_source: VersionSource::Dynamic,
-            strategy: Some(Strategy::Manual),
-            allowed: vec![Strategy::Manual],
-            reasons: vec![reason.to_owned()],
-            file: Some(file.to_owned()),
-            declared: vec![],
-        }
-    }
-
     /// The statement, in words.
     pub fn place(&self) -> String {
         let line = self.line.map(|l| format!(", line {l}")).unwrap_or_default();
@@ -219,23 +199,33 @@ impl Report {
 
 /// Judges a database.
 pub fn judge(catalogue: &Catalogue) -> Report {
-    let collected = collect::collect(catalogue);
+    let read = bodies::bodies(catalogue);
+    let whole = assumed::with(catalogue, &read);
+    let catalogue = whole.as_ref();
+    let collected = collect::collect(catalogue, read);
     let mut targets = BTreeMap::new();
     for relation in
         collected.writes.iter().filter_map(|w| w.insert.as_ref()?.relation).filter_map(|oid| catalogue.relation(oid))
     {
-        targets.entry(relation.oid).or_insert_with(|| event_table::recognise(relation, catalogue, &collected));
+        targets.entry(relation.oid).or_insert_with(|| evidence::recognise(relation, catalogue, &collected));
     }
+    let numbered = numbering::tables(catalogue, &collected, &mut targets);
     let bench = Bench { catalogue, collected: &collected, targets: &targets };
     let mut judged: Vec<Judged> = collected.writes.iter().enumerate().filter_map(|(n, w)| bench.write(n, w)).collect();
     judged.extend(collected.unread.iter().map(|u| bench.unread(u)));
-    together(&mut judged);
+    let known: BTreeSet<u32> = judged.iter().filter_map(|j| j.event_table).collect();
+    judged.extend(numbered.iter().filter(|n| !known.contains(&n.relation)).filter_map(|n| bench.numbered(n)));
+    bench.by_itself(&mut judged);
+    bench.own(&mut judged);
+    together(&mut judged, catalogue);
     judged.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
+    // what was assumed is nobody's to port
+    targets.retain(|oid, _| catalogue.relation(*oid).is_some_and(|r| !r.assumed));
     Report { judged, targets, collected }
 }
 
 /// A shim serves a whole table: where one statement's own number has to stay, the shim is nobody's proposal.
-fn together(judged: &mut [Judged]) {
+fn together(judged: &mut [Judged], catalogue: &Catalogue) {
     let left: Vec<(u32, String)> = judged
         .iter()
         .filter(|j| {
@@ -250,9 +240,20 @@ fn together(judged: &mut [Judged]) {
         let place = one.finding.place();
         let other = left.iter().find(|(table, other)| Some(*table) == one.event_table && *other != place);
         if let Some((_, other)) = other {
+            let relation = one.event_table.and_then(|oid| catalogue.relation(oid));
+            let answered = relation.and_then(|r| catalogue.treat(r)).is_some();
+            let table = relation.map(|r| r.quoted.as_str()).unwrap_or_default();
             one.finding.strategy = Some(Strategy::Manual);
+            if !answered {
+                one.finding.allowed.retain(|s| *s != Strategy::Shim);
+            }
             one.finding.reasons.push(format!(
-                "a shim would also renumber what {other} writes into the same table: choose it yourself if that may be"
+                "a shim would also renumber what {other} writes into the same table: {}",
+                if answered {
+                    "choose it yourself if that may be".to_owned()
+                } else {
+                    format!("it can be chosen after --treat {table}=events")
+                }
             ));
         }
     }
@@ -338,43 +339,6 @@ impl Bench<'_> {
         (!insert.qualified && function.search_path.is_none()).then_some(home.as_str())
     }
 
-    fn unread(&self, unread: &collect::Unread) -> Judged {
-        let function = self.catalogue.function(unread.function);
-        let trigger = unread.trigger.and_then(|oid| self.trigger(oid));
-        let source = function.map(|f| f.source.as_str()).unwrap_or_default();
-        // a name in a text proves nothing; it only decides how loudly to speak
-        let inserts = source.to_ascii_lowercase().contains("insert");
-        let worth = |r: &&Relation| inserts || self.targets.get(&r.oid).is_some_and(|t| t.is_event_table);
-        let named: Vec<&Relation> =
-            self.catalogue.relations.iter().filter(|r| source.contains(&r.name)).filter(worth).collect();
-        let enabled = trigger.is_none_or(|t| t.enabled != "D");
-        // on a server such a function is an extension's; a file should hold it
-        let missing = unread.name.is_some() && self.catalogue.server_version == 0;
-        let loud = enabled && (!named.is_empty() || !unread.foreign || missing);
-        let (code, severity) = match (unread.foreign, loud) {
-            (true, true) => (codes::LANGUAGE, Severity::Warning),
-            (true, false) => (codes::LANGUAGE, Severity::Info),
-            (false, true) => (codes::UNPARSED, Severity::Warning),
-            (false, false) => (codes::UNPARSED, Severity::Info),
-        };
-        let mut finding = self.finding(None, code, severity, VersionSource::Dynamic);
-        finding.trigger = trigger.map(|t| t.name.clone());
-        finding.table = trigger.and_then(|t| self.catalogue.relation(t.relation)).map(|r| r.quoted.clone());
-        finding.function = function.map(|f| f.identity.clone()).or_else(|| unread.name.clone());
-        finding.strategy = loud.then_some(Strategy::Manual);
-        finding.event_table = named.first().map(|r| r.quoted.clone());
-        finding.reasons.push(format!("the function is not read: {}", unread.reason));
-        finding.reasons.extend(named.iter().map(|r| format!("its text names {}", r.quoted)));
-        Judged {
-            finding,
-            write: None,
-            trigger: unread.trigger,
-            function: Some(unread.function),
-            event_table: None,
-            declared: vec![],
-        }
-    }
-
     fn write(&self, n: usize, write: &Write) -> Option<Judged> {
         let function = self.collected.scopes[write.scope].function;
         let judged = |finding: Finding, event_table: Option<u32>, declared: Vec<String>| Judged {
@@ -393,25 +357,23 @@ impl Bench<'_> {
             return Some(judged(finding, None, vec![]));
         };
         let target = insert.relation.and_then(|oid| self.targets.get(&oid));
-        let Some(target) = target.filter(|t| t.is_event_table) else {
+        let Some(target) = target.filter(|t| t.is_event_table || t.uncertain) else {
             // only a trigger's inserts are worth a word: a function of the application may write what it likes
-            write.trigger?;
-            let mut finding = self.finding(Some(n), codes::LOOK_ALIKE, Severity::Info, VersionSource::NotAnEvent);
-            finding.reasons.push(match target {
-                Some(t) if !t.reasons.is_empty() => {
-                    format!("{} is no event table; seen of it: {}", insert.written, t.reasons.join("; "))
-                }
-                Some(_) => format!("{} is no event table", insert.written),
-                None => format!("{} is not a table that can be found", insert.written),
-            });
-            if target.is_none() {
-                finding.severity = Severity::Warning;
-                finding.strategy = Some(Strategy::Manual);
+            if write.trigger.is_none() && !write.unfired {
+                return None;
             }
-            return Some(judged(finding, None, vec![]));
+            // a table that the function makes for itself, or one of the store's
+            if insert.relation.is_none() && write.rule.is_none() {
+                return None;
+            }
+            return Some(judged(self.no_event(n, insert, target), None, vec![]));
         };
         let relation = self.catalogue.relation(target.relation)?;
         let mut verdict = self.verdict(write, insert, target, relation);
+        if target.uncertain {
+            let table = Some(relation.oid).filter(|_| !relation.assumed);
+            return Some(judged(self.uncertain(n, verdict.source, target, relation), table, vec![]));
+        }
         let statement = self.collected.statement(write);
         if insert.conflict == Conflict::Nothing || statement.swallowed {
             let how = if statement.swallowed { "an exception handler" } else { "ON CONFLICT DO NOTHING" };
@@ -432,9 +394,13 @@ impl Bench<'_> {
                 insert.written
             ));
         }
-        let ports = self.ports(write, insert, target, relation, &finding);
+        let ports = match self.rests_on_assumptions(write, relation) {
+            true => ports::Ports::only_manual(&finding),
+            false => self.ports(write, insert, target, relation, &finding),
+        };
         (finding.strategy, finding.allowed) = (ports.proposed, ports.allowed);
         finding.reasons.extend(ports.reasons);
-        Some(judged(finding, Some(relation.oid), ports.declared))
+        finding.reasons.push(format!("{} is taken for an event table: {}", relation.quoted, target.reasons.join("; ")));
+        Some(judged(finding, Some(relation.oid).filter(|_| !relation.assumed), ports.declared))
     }
 }

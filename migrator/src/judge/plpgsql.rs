@@ -392,6 +392,10 @@ fn row_type(words: &[(usize, usize, &str)], catalogue: &Catalogue, path: &[Strin
         return Some((words[0].0, rowtype.1));
     }
     let schema = if last >= 2 { name(last - 2) } else { String::new() };
-    catalogue.resolve_relation(&schema, &name(last), path)?;
+    // a type of a schema that is not the server's, and that files do not hold, is some table's row
+    let elsewhere = last >= 2 && schema != "pg_catalog" && catalogue.server_version == 0;
+    if !elsewhere {
+        catalogue.resolve_relation(&schema, &name(last), path)?;
+    }
     Some((words[0].0, words[last].1))
 }

@@ -17,6 +17,14 @@ pub(super) struct Ports {
     pub declared: Vec<String>,
 }
 
+impl Ports {
+    /// Nothing is proposed.
+    pub(super) fn only_manual(finding: &Finding) -> Self {
+        let work = finding.needs_work();
+        Self { proposed: work.then_some(Strategy::Manual), allowed: vec![Strategy::Manual], ..Self::default() }
+    }
+}
+
 impl Bench<'_> {
     pub(super) fn ports(
         &self,
@@ -180,7 +188,7 @@ impl Bench<'_> {
         }
         let others = insert.columns.iter().filter(|c| *c != version_column).flat_map(|c| insert.values(c)).flatten();
         let sent = self.collected.body(write.scope).statements.iter().any(|s| {
-            let trees = super::collect::trees(s);
+            let trees = super::bodies::trees(s);
             let mut calls = trees.iter().flat_map(sql::calls);
             calls.any(|(_, name, arguments)| {
                 name == "pg_notify" && arguments.iter().any(|a| in_text(a) || in_payload(a))
@@ -194,7 +202,7 @@ impl Bench<'_> {
         let body = self.collected.body(write.scope);
         let guards = &body.statements[write.statement].guards;
         for (n, later) in body.statements.iter().enumerate().skip(write.statement + 1) {
-            let trees = super::collect::trees(later);
+            let trees = super::bodies::trees(later);
             let mentioned = trees.iter().any(|t| version::mentions(t, name));
             if later.targets.iter().any(|t| t == name) {
                 // a new value, whichever way was taken to it
@@ -335,7 +343,7 @@ fn harmless(statement: &super::plpgsql::Statement) -> bool {
         Kind::Return => true,
         Kind::Assign => statement.targets.iter().all(|t| !t.starts_with("new.")) && calls_nothing(statement),
         Kind::Sql => {
-            let trees = super::collect::trees(statement);
+            let trees = super::bodies::trees(statement);
             trees.iter().all(|t| ast::kind(t) == "SelectStmt") && calls_nothing(statement)
         }
         _ => false,
@@ -343,7 +351,7 @@ fn harmless(statement: &super::plpgsql::Statement) -> bool {
 }
 
 fn calls_nothing(statement: &super::plpgsql::Statement) -> bool {
-    super::collect::trees(statement).iter().flat_map(sql::calls).all(|(_, name, _)| {
+    super::bodies::trees(statement).iter().flat_map(sql::calls).all(|(_, name, _)| {
         matches!(
             name.as_str(),
             "max"

@@ -33,6 +33,8 @@ pub struct Insert {
     pub from_query: bool,
     /// What happens on conflict.
     pub conflict: Conflict,
+    /// The columns that ON CONFLICT names.
+    pub conflict_columns: Vec<String>,
 }
 
 impl Insert {
@@ -48,6 +50,11 @@ impl Insert {
 }
 
 impl Insert {
+    /// Whether its table is written like this.
+    pub fn is_of(&self, range: &Value) -> bool {
+        self.written == written(range)
+    }
+
     /// Whether some row takes the default of a column.
     pub fn takes_default(&self, column: &str) -> bool {
         let Some(at) = self.columns.iter().position(|c| c == column) else { return true };
@@ -109,16 +116,21 @@ fn target(range: &Value, listed: &[Value], catalogue: &Catalogue, path: &[String
 }
 
 fn unfilled(range: &Value, relation: Option<u32>, columns: Vec<String>) -> Insert {
-    let (schema, name) = (ast::text(range, "schemaname"), ast::text(range, "relname"));
     Insert {
         relation,
-        written: if schema.is_empty() { name.to_owned() } else { format!("{schema}.{name}") },
-        qualified: !schema.is_empty(),
+        written: written(range),
+        qualified: !ast::text(range, "schemaname").is_empty(),
         columns,
         rows: vec![],
         from_query: false,
         conflict: Conflict::Error,
+        conflict_columns: vec![],
     }
+}
+
+fn written(range: &Value) -> String {
+    let (schema, name) = (ast::text(range, "schemaname"), ast::text(range, "relname"));
+    if schema.is_empty() { name.to_owned() } else { format!("{schema}.{name}") }
 }
 
 fn insert(node: &Value, statement: &Value, catalogue: &Catalogue, path: &[String]) -> Option<Insert> {
@@ -135,7 +147,10 @@ fn insert(node: &Value, statement: &Value, catalogue: &Catalogue, path: &[String
         Some(3) => Conflict::Update,
         _ => Conflict::Error,
     };
-    Some(Insert { rows, from_query, conflict, ..unfilled(range, relation, columns) })
+    let elements = node.pointer("/on_conflict_clause/infer").map(|i| ast::list(i, "index_elems")).unwrap_or_default();
+    let elements = elements.iter().filter_map(|e| ast::node(e, "IndexElem"));
+    let conflict_columns = elements.map(|e| ast::text(e, "name").to_owned()).collect();
+    Some(Insert { rows, from_query, conflict, conflict_columns, ..unfilled(range, relation, columns) })
 }
 
 /// `values (r.*)`: the fields of a variable of the table's row type, by name.

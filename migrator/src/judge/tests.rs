@@ -1,5 +1,8 @@
 //! Both signs: what must be found, with the right source and strategy, and what must be left alone.
 
+mod by_itself;
+mod events_or_not;
+
 use super::{Finding, judge};
 use crate::source::from_sql;
 
@@ -20,6 +23,11 @@ fn findings(sql: &str) -> Vec<Finding> {
 
 fn line(f: &Finding) -> String {
     format!("{} {} {}", f.code, f.version_source.name(), f.strategy.map_or("-", |s| s.name()))
+}
+
+/// Code, source and strategy of each.
+fn lines_of(found: &[Finding]) -> Vec<String> {
+    found.iter().map(line).collect()
 }
 
 /// A trigger function with this body on `users`.

@@ -4,7 +4,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::ast;
-use super::collect::{Collected, trees};
+use super::bodies::trees;
+use super::collect::Collected;
 use super::plpgsql::{Body, Kind, Statement};
 use super::sql;
 use crate::source::{Catalogue, Function};
@@ -241,9 +242,9 @@ impl<'a> Tracer<'a> {
             return Some(Origin::new(VersionSource::Sequence, "the version comes from a sequence"));
         }
         let function = self.followed(schema, name, arguments.len(), scope)?;
-        let Some(body) = self.collected.bodies.get(&function.oid) else {
+        if !self.collected.bodies.contains_key(&function.oid) {
             return Some(Origin::new(VersionSource::Dynamic, format!("{} cannot be read", function.identity)));
-        };
+        }
         let inner = self
             .collected
             .scopes
@@ -255,18 +256,24 @@ impl<'a> Tracer<'a> {
                 format!("{} is called in a way that was not followed", function.identity),
             ));
         };
+        let mut worst = self.returned(function, inner, depth)?;
+        worst.reason = format!("{} in {}", worst.reason, function.identity);
+        Some(worst)
+    }
+
+    /// Where what a function returns comes from.
+    pub fn returned(&self, function: &Function, scope: usize, depth: usize) -> Option<Origin> {
+        let body = self.collected.bodies.get(&function.oid)?;
         let origins = body.statements.iter().enumerate().filter(|(_, s)| s.kind == Kind::Return && !s.sql.is_empty());
         let mut origins: Vec<_> = origins
-            .filter_map(|(n, s)| Some(self.trace(&ast::parse_expression(&s.sql).ok()?, inner, n, depth + 1)))
+            .filter_map(|(n, s)| Some(self.trace(&ast::parse_expression(&s.sql).ok()?, scope, n, depth + 1)))
             .collect();
         if function.language == "sql"
             && let Some((n, last)) = body.statements.iter().enumerate().next_back()
         {
-            origins.extend(self.select_targets(last, inner, n, depth));
+            origins.extend(self.select_targets(last, scope, n, depth));
         }
-        let mut worst = Origin::worst(origins)?;
-        worst.reason = format!("{} in {}", worst.reason, function.identity);
-        Some(worst)
+        Origin::worst(origins)
     }
 
     fn select_targets(&self, statement: &Statement, scope: usize, n: usize, depth: usize) -> Vec<Origin> {

@@ -27,7 +27,7 @@ pub struct Moved {
 /// Chooses and translates for a target.
 pub fn port(source: &Source, target: &Catalogue, from: &str) -> Result<Moved, Error> {
     let schema = target.search_path.iter().find(|s| !s.starts_with("pg_")).cloned().unwrap_or_else(|| SCHEMA.into());
-    let terms = Terms { schema, relations: target.relations.clone(), ignoring: false };
+    let terms = Terms { schema, relations: target.relations.clone(), ignoring: false, treats: target.treats.clone() };
     let world = World::new(source, &terms);
     let report = judge::judge(&world.catalogue);
     let mut wanted: BTreeSet<usize> = BTreeSet::new();

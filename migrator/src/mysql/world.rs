@@ -4,15 +4,15 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::ast::{ProgramKind, Timing};
 use super::ddl;
-use super::source::{Source, Sourced};
+use super::source::{MissingKind, SEVERAL_DATABASES, Source, Sourced};
 use super::translate::context::{Flavor, Known};
 use super::translate::flow;
 use super::translate::helpers::Helper;
 use super::translate::notes::{Fate, NOT_READ, Note};
 use super::translate::program::{self, Translated};
-use crate::judge::{self, Finding, Judged, Severity, Strategy};
+use crate::judge::{self, Finding, Judged, Severity, Strategy, assumed, codes};
 use crate::limits;
-use crate::source::{Catalogue, Relation, fold_into, types::quoted};
+use crate::source::{Catalogue, Relation, Treat, fold_into, types::quoted};
 
 /// The schema that a source is judged in.
 pub const SCHEMA: &str = "public";
@@ -50,6 +50,8 @@ pub struct Terms {
     pub relations: Vec<Relation>,
     /// INSERT IGNORE is shown to the judge as what it is.
     pub ignoring: bool,
+    /// What a person says of tables, by their names in the source.
+    pub treats: BTreeMap<String, Treat>,
 }
 
 impl World {
@@ -100,6 +102,7 @@ impl World {
         }
         let mut world = Self { catalogue: Catalogue::default(), items, known };
         world.catalogue = world.judged_catalogue(source, schema);
+        world.catalogue.treats.clone_from(&terms.treats);
         world
     }
 
@@ -132,10 +135,18 @@ impl World {
             }
         }
         for item in &self.items {
-            if let Some((_, sql)) = &item.made.trigger {
-                let _ = fold_into(&mut catalogue, sql);
+            let Some((_, sql)) = &item.made.trigger else { continue };
+            // a trigger whose table is not in the source is judged by itself
+            if let Some(table) = &item.table
+                && source.schema.table(table).is_none()
+                && catalogue.resolve_relation(schema, table, &[]).is_none()
+            {
+                let made_up = assumed::bare(assumed::next_oid(&catalogue), schema.to_owned(), table.clone());
+                catalogue.relations.push(made_up);
             }
+            let _ = fold_into(&mut catalogue, sql);
         }
+        catalogue.statements = source.statements;
         catalogue
     }
 
@@ -197,9 +208,11 @@ pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
     });
     let unread: Vec<Finding> = unread.collect();
     findings.extend(unread);
-    // what could not be read may write events; what is said of the whole source is no statement
-    let unread = source.problems.iter().filter(|p| p.line > 0 || p.object.is_some());
+    // what could not be read may write events
+    let unread = source.problems.iter().filter(|p| !p.reason.starts_with(SEVERAL_DATABASES));
     findings.extend(unread.map(|p| Finding::unjudged(&p.file, p.line, p.object.as_deref(), &p.reason)));
+    let missing: Vec<Finding> = missing(source, &findings);
+    findings.extend(missing);
     findings.sort_by(|a, b| {
         let key = |f: &Finding| {
             (std::cmp::Reverse(f.severity), f.table.clone(), f.trigger.clone(), f.function.clone(), f.line)
@@ -207,6 +220,27 @@ pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
         key(a).cmp(&key(b))
     });
     findings
+}
+
+/// Programs that call what is not there: what that writes is not known.
+fn missing(source: &Source, findings: &[Finding]) -> Vec<Finding> {
+    let mut all = vec![];
+    for missing in source.missing.iter().filter(|m| m.kind != MissingKind::Table) {
+        for by in &missing.used_by {
+            let name = by.split_once(' ').map_or(by.as_str(), |(_, name)| name);
+            let told = |f: &Finding| f.trigger.as_deref() == Some(name) || f.function.as_deref() == Some(name);
+            if findings.iter().chain(&all).any(|f| told(f) && f.needs_work()) {
+                continue;
+            }
+            let place = source.programs.iter().find(|p| p.program.name.name == name);
+            let file = place.map_or("", |p| p.file.as_str());
+            let line = place.map_or(0, |p| p.program.position.line);
+            let mut finding = Finding::unjudged(file, line, Some(by), &missing.to_string());
+            codes::NO_FUNCTION.code.clone_into(&mut finding.code);
+            all.push(finding);
+        }
+    }
+    all
 }
 
 /// A finding in MySQL's names; what was refused on the way makes it a person's work.

@@ -137,6 +137,7 @@ pub fn build(catalogue: &Catalogue, report: &Report, choices: &Choices, plan_id:
         content: String::new(),
         event_tables,
         ports,
+        treat: catalogue.treats.clone(),
         translated: choices.brought.clone(),
         objects: draft.objects,
         steps,

@@ -119,6 +119,11 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
     out.push_str("# digests of the decisions, and of the objects and the SQL, in this file\n");
     field(out, "decisions", &plan.decisions)?;
     field(out, "content", &plan.content)?;
+    if !plan.treat.is_empty() {
+        let answers = plan.treat.iter().map(|(table, treat)| format!("{} = \"{}\"", quoted(table), treat.name()));
+        out.push_str("# the answers of --treat: whether the rows of a table are events\n");
+        writeln!(out, "treat = {{ {} }}", answers.collect::<Vec<_>>().join(", "))?;
+    }
     if !plan.event_tables.is_empty() {
         heading(out, "The legacy event tables");
     }
@@ -450,6 +455,7 @@ mod tests {
             adoptions: vec![legacy(text)],
             finish: vec![statement],
             clear: vec![],
+            treat: [(text.to_owned(), crate::source::Treat::Entity)].into(),
             translated: vec![Brought {
                 kind: "trigger".into(),
                 name: text.into(),

@@ -13,15 +13,19 @@ mod stream;
 #[cfg(test)]
 mod tests;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use bring::Brought;
 pub use build::{Choices, build};
 pub use file::{check_decided, check_out, read, text, write};
+pub(crate) use shim::COMMENT as SHIM_COMMENT;
 
 use crate::adopt::Legacy;
 use crate::judge::{Strategy, VersionSource};
+use crate::source::Treat;
 
 /// Version of the file's format.
 pub const FORMAT: u32 = 1;
@@ -47,6 +51,9 @@ pub struct Plan {
     /// One per event-writing statement that needs work.
     #[serde(default, rename = "port")]
     pub ports: Vec<Port>,
+    /// What a person says that the rows of tables are: the answers of --treat.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub treat: BTreeMap<String, Treat>,
     /// What was translated from another dialect; the steps create it.
     #[serde(default)]
     pub translated: Vec<Brought>,
@@ -267,7 +274,11 @@ impl Plan {
             .map(|t| (&t.table, &t.stream, t.sole_writer, t.unused_elsewhere, t.adopt))
             .collect();
         let mappings: Vec<_> = self.adoptions.iter().map(|a| (a.view_name(), &a.mapping)).collect();
-        digest(&(ports, tables, mappings))
+        if self.treat.is_empty() {
+            digest(&(ports, tables, mappings))
+        } else {
+            digest(&(ports, tables, mappings, &self.treat))
+        }
     }
 
     /// Digest of what is derived from the database and the decisions.

@@ -49,6 +49,7 @@ fn as_plan(repair: &Repair) -> Plan {
         adoptions: vec![],
         finish: vec![],
         translated: vec![],
+        treat: Default::default(),
         clear: vec![],
     };
     plan.decisions = plan.digest_of_decisions();

@@ -13,7 +13,8 @@ pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>,
     files.retain(|file| !undoes(file));
     files.sort_by(|a, b| repeatable(a).cmp(&repeatable(b)).then_with(|| natural(&key(a), &key(b))));
     if files.is_empty() {
-        return Err(Error::usage(
+        return Err(Error::refused(
+            "58P01",
             format!("{} holds no file that ends with .{}", directory.display(), extensions.join(" or .")),
             "Name a dump, or the directory of the migrations.",
         ));
@@ -24,6 +25,11 @@ pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>,
 /// Whether a file is PHP, by its name.
 pub fn is_php(file: &Path) -> bool {
     file.extension().is_some_and(|e| e.eq_ignore_ascii_case("php"))
+}
+
+/// Whether a text is PHP, whatever its file is called.
+pub fn begins_php(text: &str) -> bool {
+    text.trim_start_matches('\u{feff}').trim_start().starts_with("<?php")
 }
 
 fn collect(directory: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> Result<(), Error> {

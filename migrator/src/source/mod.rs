@@ -1,13 +1,16 @@
 //! What the judge needs to know of a database, as plain data: read once, in one READ ONLY snapshot.
 
+pub mod encoding;
 pub mod files;
 mod offline;
 mod read;
 pub(crate) mod types;
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
-pub use offline::{MISSING, Problem, fold_into, from_inputs, from_sql};
+pub use offline::{MISSING, Problem, fold_into, from_inputs, from_sql, without_included};
 pub(crate) use offline::{Statements, without_returning_aliases};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};
@@ -36,6 +39,32 @@ pub struct Catalogue {
     pub rules: Vec<Rule>,
     /// What is installed of the store; none if nothing.
     pub store: Option<Store>,
+    /// Statements of files, or functions, triggers and rules of a server, that it was read from.
+    #[serde(default)]
+    pub statements: usize,
+    /// What a person says of tables: whether they hold events.
+    #[serde(default)]
+    pub treats: BTreeMap<String, Treat>,
+}
+
+/// What the rows of a table are, as a person says.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Treat {
+    /// Each tells of a change of something else.
+    Events,
+    /// Each is a thing of its own, whose number means something.
+    Entity,
+}
+
+impl Treat {
+    /// As the command line and plans spell it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Events => "events",
+            Self::Entity => "entity",
+        }
+    }
 }
 
 /// The installed event store.
@@ -116,6 +145,9 @@ pub struct Relation {
     /// The columns that it is partitioned by.
     #[serde(default)]
     pub partition_columns: Vec<String>,
+    /// Not in what was read: known by the statements that name it alone.
+    #[serde(default)]
+    pub assumed: bool,
 }
 
 /// A column.
@@ -220,6 +252,14 @@ impl Function {
     pub fn adopts(&self) -> bool {
         self.comment.as_deref().unwrap_or_default().starts_with(crate::adopt::COMMENT)
     }
+
+    /// Whether the tool made it.
+    pub fn is_own(&self) -> bool {
+        let comment = self.comment.as_deref().unwrap_or_default();
+        // the store's reader of a registered table lives beside it
+        let reads = comment.ends_with("for domain_events.next_aggregate_version()");
+        self.adopts() || reads || comment.starts_with(crate::plan::SHIM_COMMENT)
+    }
 }
 
 /// A trigger.
@@ -289,6 +329,12 @@ impl Catalogue {
     /// The relation that a name means inside a function with this search path.
     pub fn resolve_relation(&self, schema: &str, name: &str, path: &[String]) -> Option<&Relation> {
         resolve(schema, path, |s| self.relations.iter().find(|r| r.schema == s && r.name == name))
+    }
+
+    /// What a person says of a table.
+    pub fn treat(&self, relation: &Relation) -> Option<Treat> {
+        let name = format!("{}.{}", relation.schema, relation.name);
+        [&relation.quoted, &name, &relation.name].into_iter().find_map(|n| self.treats.get(n)).copied()
     }
 
     /// The function that a call means, if its name and number of arguments leave no doubt.

@@ -67,6 +67,8 @@ pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, E
     for function in &mut functions {
         function.search_path = function.settings.iter().find_map(|s| s.strip_prefix("search_path=")).map(identifiers);
     }
+    let triggers: Vec<super::Trigger> = rows(conn, &triggers_sql(), "reading the triggers").await?;
+    let rules: Vec<super::Rule> = rows(conn, &rules_sql(), "reading the rules").await?;
     Ok(Catalogue {
         database,
         server_version,
@@ -74,10 +76,12 @@ pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, E
         role,
         time_zone,
         relations: rows(conn, &relations_sql(), "reading the tables").await?,
+        statements: functions.len() + triggers.len() + rules.len(),
         functions,
-        triggers: rows(conn, &triggers_sql(), "reading the triggers").await?,
-        rules: rows(conn, &rules_sql(), "reading the rules").await?,
+        triggers,
+        rules,
         store: the_store(conn).await?,
+        ..Catalogue::default()
     })
 }
 

@@ -97,7 +97,8 @@ pub async fn verify(
     ctx: &Context,
 ) -> Result<Vec<Check>, Error> {
     let ports: Vec<&Port> = plan.ports.iter().filter(|p| p.strategy != Strategy::Manual).collect();
-    let catalogue = source::read(conn).await?;
+    let mut catalogue = source::read(conn).await?;
+    catalogue.treats.clone_from(&plan.treat);
     let report = judge::judge(&catalogue);
     let ground = Ground { plan, catalogue: &catalogue, report: &report, real, recorded };
     let bar = ctx.out.progress(ports.len() as u64, "replaying");

@@ -5,7 +5,8 @@ use domain_events_tests::{Db, engines};
 use crate::Legacy;
 
 engines! { rewrite_changes_the_version_only, capture_takes_over_and_gives_back, decisions_are_made_in_the_file,
-a_choice_that_cannot_be_is_refused, a_different_function_is_found_by_verify }
+a_choice_that_cannot_be_is_refused, a_different_function_is_found_by_verify,
+what_may_be_no_events_is_ported_only_after_an_answer }
 
 fn rewrite_changes_the_version_only(db: &Db) {
     let legacy = Legacy::new(db);
@@ -98,4 +99,43 @@ fn a_different_function_is_found_by_verify(db: &Db) {
     std::fs::write(&legacy.plan, forged).expect("the plan");
     legacy.apply().expect(2).saying("edited by hand");
     legacy.cli(&["verify", legacy.file()]).expect(2);
+}
+
+fn what_may_be_no_events_is_ported_only_after_an_answer(db: &Db) {
+    let legacy = Legacy::of(
+        db,
+        "create table kiln (id int primary key, name text);
+         create table kiln_firing_log (id serial primary key, kiln_id int not null references kiln, firing_no int not null, at timestamptz not null default now(), unique (kiln_id, firing_no));
+         create function first_firing() returns trigger language plpgsql as $$
+         begin insert into kiln_firing_log (kiln_id, firing_no) values (new.id, 1); return new; end $$;
+         create trigger first_firing after insert on kiln for each row execute function first_firing();",
+    );
+    let plan = |more: &[&str]| legacy.cli(&[&["plan", "--out", legacy.file()], more].concat());
+    let text = || std::fs::read_to_string(&legacy.plan).expect("the plan");
+    plan(&["--strategy", "first_firing=shim"]).expect(2).saying("--treat public.kiln_firing_log=events");
+    plan(&[]).expect(3);
+    assert!(text().contains("EV109") && text().contains("strategy = \"manual\""), "{}", text());
+    // nor by a word in the file
+    std::fs::write(&legacy.plan, text().replace("strategy = \"manual\"", "strategy = \"shim\"")).expect("the plan");
+    legacy.apply().expect(2);
+    assert_eq!(plan(&["--revise", legacy.file()]).code, 2);
+    std::fs::remove_file(&legacy.plan).expect("removed");
+    plan(&["--treat", "kiln_firing_log=entity"]).expect(0);
+    legacy.plan(&["--treat", "public.kiln_firing_log=events"]);
+    assert!(text().contains("treat = { \"public.kiln_firing_log\" = \"events\" }"), "{}", text());
+    let answered = text();
+    // the answer belongs to the plan
+    std::fs::write(&legacy.plan, answered.replace("= \"events\" }", "= \"entity\" }")).expect("the plan");
+    legacy.apply().expect(2);
+    std::fs::write(&legacy.plan, answered).expect("the plan");
+    legacy.plan(&["--revise", legacy.file()]);
+    legacy.apply().expect(0);
+    legacy.cli(&["verify", legacy.file()]).expect(0);
+    db.owner().run(
+        "insert into kiln values (1, 'a'), (2, 'b'); insert into kiln_firing_log (kiln_id, firing_no) values (1, 1)",
+    );
+    let numbers =
+        "select string_agg(kiln_id || ':' || firing_no, ' ' order by kiln_id, firing_no) from kiln_firing_log";
+    assert_eq!(db.owner().one(numbers), "1:1 1:2 2:1");
+    legacy.rollback().expect(0);
 }

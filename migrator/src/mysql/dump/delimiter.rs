@@ -37,6 +37,28 @@ impl<R: Read> Dump<R> {
         Ok(false)
     }
 
+    /// A comment may set the delimiter too: `/* DELIMITER GO */`, `-- @DELIMITER %%`, Liquibase's
+    /// `--changeset a:1 endDelimiter:GO`. A block of Liquibase that does not split ends where the file or the next begins.
+    pub(super) fn delimiter_in_comment(&mut self, comment: &[u8]) {
+        let comment = String::from_utf8_lossy(comment);
+        let inner = comment.trim_start_matches(['-', '/', '*', '#', ' ', '@']).trim_end_matches(['*', '/', ' ']);
+        let mut words = inner.split_ascii_whitespace();
+        let first = words.next().unwrap_or_default();
+        let given = if first.eq_ignore_ascii_case("delimiter") && inner.split_ascii_whitespace().count() == 2 {
+            words.next()
+        } else if first.eq_ignore_ascii_case("changeset") || first.eq_ignore_ascii_case("liquibase") {
+            let key = "enddelimiter:";
+            let own = inner.split_ascii_whitespace().find(|w| w.to_ascii_lowercase().starts_with(key));
+            own.map(|w| w[key.len()..].trim_matches('"').trim_start_matches("\\n").trim_end_matches("\\n"))
+                .or(Some(";"))
+        } else {
+            None
+        };
+        if let Some(given) = given.filter(|g| !g.is_empty() && !g.contains('\\')) {
+            self.delimiter = given.as_bytes().to_vec();
+        }
+    }
+
     /// Whether a line `DELIMITER $$` follows, within a statement that should have ended before it. A column may be called
     /// so: only a delimiter that is no name counts.
     pub(super) fn resets_delimiter(&mut self) -> Result<bool> {
@@ -93,7 +115,18 @@ impl<R: Read> Dump<R> {
     /// Takes the delimiter if it is next: the one that was set (`;` is left to the caller, which counts blocks), or `$$` or
     /// `//` at the end of a line, which nothing else can be.
     pub(super) fn takes_delimiter(&mut self) -> Result<bool> {
-        if self.delimiter != b";" && self.delimiter_at(0)? {
+        // a word ends a statement on a line of its own alone: SQL Server's and Oracle's habit
+        if self.fresh {
+            let word = self.delimiter.iter().all(u8::is_ascii_alphabetic).then(|| self.delimiter.clone());
+            for alone in [&b"GO"[..], b"/"].into_iter().map(<[u8]>::to_vec).chain(word) {
+                if self.ends_line(&alone, 0)? {
+                    self.bytes.take(alone.len());
+                    return Ok(true);
+                }
+            }
+        }
+        let sign = !self.delimiter.iter().all(u8::is_ascii_alphabetic);
+        if self.delimiter != b";" && sign && self.delimiter_at(0)? {
             self.bytes.take(self.delimiter.len());
             return Ok(true);
         }
@@ -109,7 +142,7 @@ impl<R: Read> Dump<R> {
     /// Whether these bytes are `ahead` and nothing follows them on the line.
     pub(super) fn ends_line(&mut self, text: &[u8], mut ahead: usize) -> Result<bool> {
         for expected in text {
-            if self.bytes.peek(ahead)? != Some(*expected) {
+            if !self.bytes.peek(ahead)?.is_some_and(|b| b.eq_ignore_ascii_case(expected)) {
                 return Ok(false);
             }
             ahead += 1;

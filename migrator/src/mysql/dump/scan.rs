@@ -168,7 +168,7 @@ impl<R: Read> Dump<R> {
     #[allow(clippy::option_option)]
     fn word(&mut self, open: &mut Open, fresh: bool) -> Result<Option<Option<Piece>>> {
         let mut length = 0;
-        let own = self.delimiter != b";";
+        let own = self.delimiter != b";" && !self.delimiter.iter().all(u8::is_ascii_alphabetic);
         while length < WORD && self.bytes.peek(length)?.is_some_and(is_word) {
             if length > 0 && (own && self.delimiter_at(length)? || self.ends_line(b"$$", length)?) {
                 break;
@@ -275,11 +275,17 @@ impl<R: Read> Dump<R> {
         let Some(kind) = self.comment_opens()? else { return Ok(false) };
         let keep = !open.text.is_empty();
         self.fresh = fresh && kind == Comment::Block;
+        let mut head = vec![];
         self.through_comment(kind, |byte| {
             if keep && open.text.len() <= LARGEST {
                 open.text.push(byte);
+            } else if head.len() < 200 {
+                head.push(byte);
             }
         })?;
+        if !keep {
+            self.delimiter_in_comment(&head);
+        }
         Ok(true)
     }
 
@@ -318,11 +324,34 @@ impl<R: Read> Dump<R> {
             Some(b'#') => Some(Comment::Line),
             Some(b'-') if self.bytes.peek(1)? == Some(b'-') => {
                 let after = self.bytes.peek(2)?;
-                after.is_none_or(|b| b.is_ascii_whitespace() || b.is_ascii_control()).then_some(Comment::Line)
+                let plain = after.is_none_or(|b| b.is_ascii_whitespace() || b.is_ascii_control());
+                (plain || self.of_liquibase()?).then_some(Comment::Line)
             }
             Some(b'/') if self.bytes.peek(1)? == Some(b'*') => Some(Comment::Block),
             _ => None,
         })
+    }
+
+    /// Comments of Liquibase have no blank behind their signs.
+    fn of_liquibase(&mut self) -> Result<bool> {
+        for word in [
+            &b"--liquibase "[..],
+            b"--changeset ",
+            b"--rollback",
+            b"--preconditions",
+            b"--precondition-",
+            b"--comment",
+            b"--property ",
+        ] {
+            let mut same = true;
+            for (n, expected) in word.iter().enumerate() {
+                same = same && self.bytes.peek(n)?.is_some_and(|b| b.eq_ignore_ascii_case(expected));
+            }
+            if same {
+                return Ok(true);
+            }
+        }
+        Ok(false)
     }
 
     fn through_comment(&mut self, kind: Comment, mut each: impl FnMut(u8)) -> Result<()> {

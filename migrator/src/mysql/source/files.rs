@@ -9,7 +9,8 @@ use crate::cli::Format;
 use crate::error::Error;
 use crate::files::Input;
 use crate::output::Output;
-use crate::source::files::{is_php, migrations, up_section};
+use crate::source::encoding;
+use crate::source::files::{begins_php, is_php, migrations, up_section};
 
 /// A larger file is a dump: it has no sections that undo it.
 const SMALL: usize = 16 * 1024 * 1024;
@@ -31,7 +32,10 @@ pub fn from_path(root: &Path) -> Result<Source, Error> {
     let mut fold = Fold::default();
     for file in migrations(root, &["sql", "php"])? {
         let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
-        read(&mut fold, Input::open(&file, out)?, &shown)?;
+        // one that cannot be read is told, and the rest is judged
+        if let Err(error) = Input::open(&file, out).and_then(|input| read(&mut fold, input, &shown)) {
+            fold.problem(&shown, 0, None, format!("the file is not read: {error}"));
+        }
     }
     Ok(fold.finish())
 }
@@ -48,9 +52,21 @@ pub fn from_texts<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> So
 fn read(fold: &mut Fold, mut input: Input, name: &str) -> Result<(), Error> {
     let io = |e| Error::io(name, e);
     let bytes = input.peek(SMALL + 1)?;
+    if bytes.is_empty() {
+        fold.problem(name, 0, None, "the file is empty".into());
+        return Ok(());
+    }
+    if encoding::is_binary(bytes) {
+        fold.problem(name, 0, None, format!("the file is {}", encoding::what(bytes)));
+        return Ok(());
+    }
     if bytes.len() <= SMALL {
-        if let Ok(text) = std::str::from_utf8(bytes) {
-            take(fold, name, text);
+        let wide = bytes.starts_with(b"\xff\xfe") || bytes.starts_with(b"\xfe\xff");
+        // a dump names its character sets itself
+        let named = bytes.len() > 64 * 1024 || bytes.windows(9).any(|w| w.eq_ignore_ascii_case(b"set names"));
+        if wide || !named || std::str::from_utf8(bytes).is_ok() || is_php(Path::new(name)) {
+            let text = encoding::text(bytes).into_owned();
+            take(fold, name, &text);
             return Ok(());
         }
     } else if is_php(Path::new(name)) {
@@ -64,7 +80,7 @@ fn read(fold: &mut Fold, mut input: Input, name: &str) -> Result<(), Error> {
 }
 
 fn take(fold: &mut Fold, file: &str, text: &str) {
-    if is_php(Path::new(file)) {
+    if is_php(Path::new(file)) || begins_php(text) {
         return php::read(fold, file, text);
     }
     fold.header(text.get(..text.floor_char_boundary(4096)).unwrap_or_default());

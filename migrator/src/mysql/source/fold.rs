@@ -72,6 +72,9 @@ const STATEMENTS: [&str; 56] = [
     "SELECT",
 ];
 
+/// How what is said of a source with several databases begins.
+pub const SEVERAL_DATABASES: &str = "it holds several databases";
+
 /// Files that are being folded.
 #[derive(Debug, Default)]
 pub struct Fold {
@@ -84,8 +87,11 @@ impl Fold {
     pub fn read<R: std::io::Read>(&mut self, file: &str, dump: &mut Dump<R>) -> std::io::Result<()> {
         while let Some(piece) = dump.piece()? {
             match piece {
-                Piece::Statement(statement) => self.statement(file, &statement),
-                Piece::Insert(_) => {}
+                Piece::Statement(statement) => {
+                    self.source.statements += 1;
+                    self.statement(file, &statement);
+                }
+                Piece::Insert(_) => self.source.statements += 1,
                 Piece::Problem(problem) => self.problem(file, problem.line, None, problem.reason),
             }
         }
@@ -152,7 +158,7 @@ impl Fold {
     pub fn finish(mut self) -> Source {
         if let [first, second, ..] = self.databases.as_slice() {
             let reason = format!(
-                "it holds several databases, {first} and {second} among them: names that both have are taken for one; \
+                "{SEVERAL_DATABASES}, {first} and {second} among them: names that both have are taken for one; \
                  dump one database at a time"
             );
             let file = self.source.programs.first().map(|p| p.file.clone()).unwrap_or_default();

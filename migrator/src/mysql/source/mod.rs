@@ -11,7 +11,7 @@ mod tests;
 pub use builtin::is_builtin;
 pub use detect::{Dialect, detect};
 pub use files::{from_input, from_path, from_texts};
-pub use fold::Fold;
+pub use fold::{Fold, SEVERAL_DATABASES};
 
 use super::ast::{Name, Program, ProgramKind, SqlMode, Trigger};
 use super::schema::{Schema, Table};
@@ -29,6 +29,8 @@ pub struct Source {
     pub programs: Vec<Sourced>,
     /// Names of its views.
     pub views: Vec<String>,
+    /// Statements of the files, or objects of a server.
+    pub statements: usize,
     /// What could not be read.
     pub problems: Vec<Problem>,
     /// What programs use and the source does not hold.

@@ -1,25 +1,35 @@
 //! Reading SQL files instead of a server: a `pg_dump -s`, or migrations folded in order. What a file does not hold (row
 //! counts, who uses what) stays empty and is said to be missing; one broken statement is reported and does not stop the rest.
 
+mod include;
+mod later;
 mod newer;
+mod placeholders;
 mod routines;
 mod split;
 mod stream;
 mod tables;
 
+use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
+use std::path::PathBuf;
 
+use later::Later;
+use placeholders::Sure;
 use serde_json::Value;
 use stream::{Found, Stream, Taken};
 
+pub use include::without_included;
 pub(crate) use newer::without_returning_aliases;
 pub(crate) use split::Statements;
 
+use super::encoding;
 use super::types::{self, Types};
 use super::{Catalogue, Relation};
 use crate::error::Error;
 use crate::files::Input;
 use crate::judge::ast::{self, list, node, text};
+use crate::judge::sql;
 
 /// After so many statements that cannot be read a file is something else.
 const UNREAD: usize = 5_000;
@@ -46,25 +56,25 @@ pub struct Problem {
 
 /// Folds files, in the order given, into a catalogue.
 pub fn from_sql<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Catalogue, Vec<Problem>) {
-    let catalogue = Catalogue { search_path: vec!["public".into()], ..Catalogue::default() };
-    let mut fold = Fold { catalogue, path: vec!["public".into()], next: 1, types: Types::default(), sequences: vec![] };
+    let mut fold = Fold::new();
     let mut problems = vec![];
     for (file, whole) in files {
         fold.text(file, whole, &mut problems);
     }
+    fold.settle(&mut problems);
     (fold.finished(), problems)
 }
 
 /// Folds files of any size, one after the other.
 pub fn from_inputs(inputs: impl IntoIterator<Item = Result<Input, Error>>) -> Result<(Catalogue, Vec<Problem>), Error> {
-    let catalogue = Catalogue { search_path: vec!["public".into()], ..Catalogue::default() };
-    let mut fold = Fold { catalogue, path: vec!["public".into()], next: 1, types: Types::default(), sequences: vec![] };
+    let mut fold = Fold::new();
     let mut problems = vec![];
     for input in inputs {
         let input = input?;
         let name = input.name.clone();
         fold.file(&name, input, &mut problems).map_err(|e| Error::io(name, e))?;
     }
+    fold.settle(&mut problems);
     Ok((fold.finished(), problems))
 }
 
@@ -75,11 +85,12 @@ pub fn fold_into(catalogue: &mut Catalogue, sql: &str) -> Result<(), String> {
     let next = ids.max().unwrap_or(1);
     let path = catalogue.search_path.clone();
     let catalogue_so_far = std::mem::take(catalogue);
-    let mut fold = Fold { catalogue: catalogue_so_far, path, next, types: Types::default(), sequences: vec![] };
+    let mut fold = Fold { catalogue: catalogue_so_far, path, next, ..Fold::new() };
     let mut problems = vec![];
     fold.text("", sql, &mut problems);
+    let unknown = fold.unknown_table();
     *catalogue = fold.catalogue;
-    problems.into_iter().next().map_or(Ok(()), |problem| Err(problem.reason))
+    problems.into_iter().next().map(|problem| problem.reason).or(unknown).map_or(Ok(()), Err)
 }
 
 /// Whether a statement does nothing but insert rows.
@@ -96,9 +107,31 @@ struct Fold {
     types: Types,
     /// ALTER TABLE may name a sequence too.
     sequences: Vec<String>,
+    /// What names a table that may come later.
+    later: Vec<Later>,
+    /// Variables of psql.
+    variables: HashMap<String, String>,
+    /// Files that a command of psql has read.
+    included: BTreeSet<PathBuf>,
+    /// How many of them are open.
+    depth: usize,
 }
 
 impl Fold {
+    fn new() -> Self {
+        Self {
+            catalogue: Catalogue { search_path: vec!["public".into()], ..Catalogue::default() },
+            path: vec!["public".into()],
+            next: 1,
+            types: Types::default(),
+            sequences: vec![],
+            later: vec![],
+            variables: HashMap::new(),
+            included: BTreeSet::new(),
+            depth: 0,
+        }
+    }
+
     fn text(&mut self, file: &str, whole: &str, problems: &mut Vec<Problem>) {
         // memory that is read cannot fail
         let _ = self.file(file, whole.as_bytes(), problems);
@@ -106,6 +139,7 @@ impl Fold {
 
     fn file(&mut self, file: &str, reader: impl Read, problems: &mut Vec<Problem>) -> std::io::Result<()> {
         let known = problems.len();
+        let reader = encoding::Reader::new(reader)?;
         Stream::new(reader).each(|found, line| {
             let mut problem = |reason: &str, text: &str| {
                 // a name that another statement has too would tell less than the statement's own words
@@ -113,7 +147,16 @@ impl Fold {
                 let shown: String = shown.chars().take(80).collect();
                 problems.push(Problem { file: file.to_owned(), line, reason: format!("{reason}: {shown} ..") });
             };
+            self.catalogue.statements += usize::from(!matches!(found, Found::Command(_)));
             let taken = match found {
+                Found::Command(text) => {
+                    self.command(file, text, line, problems);
+                    Taken::Read
+                }
+                Found::Runs(text) => {
+                    problem("it makes statements at run time, by \\gexec: read the live database instead", text);
+                    Taken::Read
+                }
                 // rows that are inserted change nothing of what is asked, and are most of many a dump
                 Found::Statement(text) | Found::TooLong(text, _) if inserts(text) => Taken::Read,
                 Found::TooLong(text, why) | Found::Broken(text, why) => {
@@ -175,12 +218,21 @@ impl Fold {
 
     /// Folds what a text holds, in most cases one statement; gives what could not be used. An error when it cannot be read.
     fn statements(&mut self, text: &str) -> Result<Vec<String>, String> {
+        let certain = placeholders::filled(text, Sure::Certain, &self.variables);
+        let text = certain.as_deref().unwrap_or(text);
         let (trees, said) = match ast::parse(text) {
             Ok(trees) => (trees, None),
-            Err(reason) => {
-                let said = newer::in_known_words(text).ok_or_else(|| reason.clone())?;
-                (ast::parse(&said.text).map_err(|_| reason)?, Some(said))
-            }
+            Err(reason) => match newer::in_known_words(text) {
+                Some(said) => (ast::parse(&said.text).map_err(|_| reason)?, Some(said)),
+                None => {
+                    let likely = placeholders::filled(text, Sure::Likely, &self.variables);
+                    let known = likely.as_ref().and_then(|t| ast::parse(t).ok());
+                    let (Some(likely), Some(_)) = (likely, known) else {
+                        return Err(other_server(text).unwrap_or(reason));
+                    };
+                    return self.statements(&likely);
+                }
+            },
         };
         let mut reasons = vec![];
         for tree in &trees {
@@ -213,6 +265,8 @@ impl Fold {
                     if node.get("objtype").and_then(Value::as_i64) == Some(types::OBJECT_MATVIEW) { "m" } else { "r" };
                 self.view(into.and_then(|i| i.get("rel")), &[], node.get("query"), kind);
             }
+            "SelectStmt" => self.set_config(node),
+            "AlterTableStmt" | "IndexStmt" | "RuleStmt" if self.is_for_later(node) => self.put_off(tree, whole),
             "AlterTableStmt" => self.alter(node)?,
             "CreateSeqStmt" => {
                 let name = node.get("sequence").map(|s| text(s, "relname").to_owned());
@@ -221,6 +275,7 @@ impl Fold {
             "IndexStmt" => self.index(node),
             "CreateFunctionStmt" => self.function(node, whole),
             "AlterFunctionStmt" => self.alter_function(node),
+            "CreateTrigStmt" if self.is_for_later(node) => self.put_off(tree, whole),
             "CreateTrigStmt" => self.trigger(node, whole)?,
             "RuleStmt" => self.rule(node, whole),
             "CommentStmt" => self.comment(node),
@@ -285,12 +340,26 @@ impl Fold {
             options.filter(|o| text(o, "defname") == name).find_map(|o| ast::node(o.get("arg")?, "String"))
         };
         let Some(source) = option("as").map(|s| text(s, "sval").to_owned()) else { return Ok(()) };
-        for statement in routines::statements_of_block(&source)? {
+        let block = routines::statements_of_block(&source)?;
+        for statement in block.statements {
             if let Some(reason) = self.statements(&statement).unwrap_or_default().into_iter().next() {
                 return Err(reason);
             }
         }
-        Ok(())
+        block.unseen.map_or(Ok(()), Err)
+    }
+
+    /// `select set_config('search_path', 'app', false)`.
+    fn set_config(&mut self, select: &Value) {
+        for (_, name, arguments) in list(select, "target_list").iter().flat_map(sql::calls).collect::<Vec<_>>() {
+            let given: Vec<String> = arguments.iter().filter_map(ast::string_constant).collect();
+            if let ("set_config", [setting, path]) = (name.as_str(), given.as_slice())
+                && setting == "search_path"
+                && !path.is_empty()
+            {
+                self.path = path.split(',').map(|s| s.trim().trim_matches('"').to_owned()).collect();
+            }
+        }
     }
 
     fn relation(&mut self, range: &Value) -> Option<&mut Relation> {
@@ -305,6 +374,9 @@ impl Fold {
     }
 
     fn comment(&mut self, comment: &Value) {
+        if let Some(function) = comment.get("object").and_then(|o| node(o, "ObjectWithArgs")) {
+            return self.comment_on_function(function, text(comment, "comment"));
+        }
         let Some(object) = comment.get("object").and_then(|o| node(o, "List")) else { return };
         let mut name = names(list(object, "items"));
         let said = Some(text(comment, "comment").to_owned()).filter(|s| !s.is_empty());
@@ -346,6 +418,7 @@ impl Fold {
                 }
                 Some(types::OBJECT_TRIGGER | types::OBJECT_RULE) => {
                     let (table, schema) = (name.pop().unwrap_or_default(), name.pop().unwrap_or_default());
+                    self.drop_later(&last, &table);
                     let Some(on) = self.find(&range(&schema, &table)) else { continue };
                     if kind == Some(types::OBJECT_TRIGGER) {
                         self.catalogue.triggers.retain(|t| t.name != last || t.relation != on);
@@ -369,6 +442,27 @@ impl Fold {
         self.catalogue.relations.retain(|r| r.oid != oid && !(r.is_partition && r.root == oid));
         self.catalogue.triggers.retain(|t| t.relation != oid);
         self.catalogue.rules.retain(|r| r.relation != oid);
+    }
+}
+
+/// Whose program it is, where that is seen.
+fn other_server(text: &str) -> Option<String> {
+    let lower = text.to_ascii_lowercase();
+    let program = lower.starts_with("create")
+        && ["trigger", "procedure", "function", "package"].iter().any(|w| lower.contains(w));
+    let has = |signs: &[&str]| signs.iter().any(|s| lower.contains(s));
+    if lower.starts_with("<?php") {
+        Some("this is PHP: name the file .php".into())
+    } else if !program {
+        None
+    } else if has(&[":new.", ":old.", "varchar2", "referencing new as", "sysdate", " is\n", "%type"]) && !has(&["$$"]) {
+        Some("this is a program of Oracle's, which is not read: read the PostgreSQL database that it goes to".into())
+    } else if has(&["inserted", "@@rowcount", "declare @", "nvarchar", "[dbo]"]) {
+        Some("this is a program of SQL Server's, which is not read".into())
+    } else if has(&["for each row"]) && !has(&["execute function", "execute procedure"]) {
+        Some("this is a program of MySQL's, or of another server's: --dialect mysql reads MySQL's".into())
+    } else {
+        None
     }
 }
 

@@ -16,7 +16,16 @@ const INOUT: i64 = 3;
 const VARIADIC: i64 = 4;
 const TABLE: i64 = 5;
 
+/// `SET .. FROM CURRENT`.
+const VAR_SET_CURRENT: i64 = 3;
+
 impl Fold {
+    pub(super) fn comment_on_function(&mut self, function: &Value, comment: &str) {
+        let Some(oid) = self.named(Some(function)) else { return };
+        let said = Some(comment.to_owned()).filter(|s| !s.is_empty());
+        self.catalogue.functions.iter_mut().filter(|f| f.oid == oid).for_each(|f| f.comment.clone_from(&said));
+    }
+
     pub(super) fn function(&mut self, create: &Value, whole: &str) {
         let mut name = names(list(create, "funcname"));
         let (Some(function), schema) = (name.pop(), name.pop().unwrap_or_default()) else { return };
@@ -83,6 +92,11 @@ impl Fold {
                 "volatility" => made.volatility = word().chars().next().map(String::from).unwrap_or_default(),
                 "set" => {
                     if let Some(set) = node(arg, "VariableSetStmt").filter(|s| text(s, "name") == "search_path") {
+                        // FROM CURRENT: the path that is in force now
+                        if set.get("kind").and_then(serde_json::Value::as_i64) == Some(VAR_SET_CURRENT) {
+                            made.search_path = Some(self.path.clone());
+                            continue;
+                        }
                         let path = list(set, "args").iter().filter_map(ast::string_constant);
                         made.search_path = Some(path.filter(|s| !s.is_empty()).collect());
                     }
@@ -100,7 +114,7 @@ impl Fold {
         self.resolve(&schema, &function, count)
     }
 
-    fn resolve(&self, schema: &str, name: &str, arguments: usize) -> Option<u32> {
+    pub(super) fn resolve(&self, schema: &str, name: &str, arguments: usize) -> Option<u32> {
         let by = |path: &[String]| self.catalogue.resolve_function(schema, name, arguments, path).map(|f| f.oid);
         by(&self.path).or_else(|| by(&self.catalogue.search_path))
     }
@@ -173,13 +187,45 @@ impl Fold {
     }
 }
 
-/// The SQL statements of a DO block, whatever their conditions.
-pub(super) fn statements_of_block(source: &str) -> Result<Vec<String>, String> {
+/// What a DO block does.
+pub(super) struct Block {
+    /// Its SQL statements, whatever their conditions; texts that EXECUTE runs among them, where they are constants.
+    pub statements: Vec<String>,
+    /// Why something that it may make is not seen.
+    pub unseen: Option<String>,
+}
+
+/// Reads a DO block.
+pub(super) fn statements_of_block(source: &str) -> Result<Block, String> {
     let function = Function {
         definition: format!("create function block() returns void language plpgsql as {}", quote_literal(source)),
         source: source.to_owned(),
         ..Function::default()
     };
     let body = plpgsql::parse(&function, &Catalogue::default())?;
-    Ok(body.statements.into_iter().filter(|s| s.kind == Kind::Sql).map(|s| s.sql).collect())
+    let mut block = Block { statements: vec![], unseen: None };
+    for statement in body.statements {
+        match statement.kind {
+            Kind::Sql => block.statements.push(statement.sql),
+            Kind::Dynamic => {
+                let expr = ast::parse_expression(&statement.sql)?;
+                match ast::string_constant(&expr) {
+                    Some(text) => block.statements.push(text),
+                    None => {
+                        let words = statement.sql.to_ascii_lowercase();
+                        let makes = words.contains("create") || ast::find(&expr, "Sval").is_empty();
+                        let what =
+                            ["trigger", "function", "procedure", "rule", "table"].iter().any(|w| words.contains(w));
+                        // a text of variables alone may be anything
+                        if makes && (what || ast::find(&expr, "Sval").is_empty()) {
+                            block.unseen =
+                                Some("a DO block makes statements at run time: read the live database instead".into());
+                        }
+                    }
+                }
+            }
+            _ => {}
+        }
+    }
+    Ok(block)
 }

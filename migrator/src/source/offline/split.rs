@@ -10,6 +10,20 @@ pub struct Piece<'t> {
     pub text: &'t str,
     /// Why it has no end.
     pub open: Option<&'static str>,
+    /// What psql is told with it.
+    pub psql: Psql,
+}
+
+/// Whether something is for psql rather than for the server.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Psql {
+    /// A statement for the server.
+    #[default]
+    No,
+    /// A command that another file is read with, or a variable set.
+    Command,
+    /// A query whose result is run: `\gexec`.
+    Runs,
 }
 
 /// Words at the beginning of a line with which reading goes on after something broken.
@@ -19,8 +33,14 @@ const STARTS: [&str; 4] = ["create ", "alter ", "comment ", "drop "];
 const DOWN: [&str; 6] =
     ["-- +goose down", "-- +migrate down", "-- migrate:down", "-- +micrate down", "--//@undo", "-- //@undo"];
 
+/// Commands of psql that matter to what is read.
+const COMMANDS: [&str; 5] = ["\\i", "\\ir", "\\include", "\\include_relative", "\\set"];
+
 /// Bytes of the longest word that is asked for.
-const LONGEST: usize = 8;
+const LONGEST: usize = 10;
+
+/// Words that end a statement on a line of their own: SQL Server's and Oracle's scripts have them.
+const SEPARATORS: [&str; 2] = ["go", "/"];
 
 /// Reads statements one by one.
 pub struct Statements<'t> {
@@ -30,11 +50,18 @@ pub struct Statements<'t> {
     stopped: bool,
     /// The text ended within the rows of a COPY.
     in_rows: bool,
+    /// Commands of psql are given too.
+    commands: bool,
 }
 
 impl<'t> Statements<'t> {
     pub fn new(text: &'t str) -> Self {
-        Self { text, at: 0, stopped: false, in_rows: false }
+        Self { text, at: 0, stopped: false, in_rows: false, commands: false }
+    }
+
+    /// With the commands of psql that matter to what is read.
+    pub fn and_commands(text: &'t str) -> Self {
+        Self { commands: true, ..Self::new(text) }
     }
 
     /// Where the next statement is looked for.
@@ -65,6 +92,25 @@ impl<'t> Statements<'t> {
             }
             at += line.len() + 1;
         }
+    }
+
+    /// Behind a word that stands alone on its line and separates statements.
+    fn separator(&self, at: usize) -> Option<usize> {
+        let begin = self.text[..at].rfind('\n').map_or(0, |n| n + 1);
+        if !self.text[begin..at].trim().is_empty() {
+            return None;
+        }
+        let end = self.line_end(at);
+        let line = self.text[at..end].trim();
+        SEPARATORS.iter().any(|s| line.eq_ignore_ascii_case(s)).then_some(end)
+    }
+
+    /// Whether the next line that is not empty begins a statement, or nothing follows.
+    fn begins_another(&self, at: usize) -> bool {
+        let rest = self.text[at..].trim_start();
+        let begins = |word: &str| rest.get(..word.len()).is_some_and(|r| r.eq_ignore_ascii_case(word));
+        let line = self.text[at..].find('\n').is_some_and(|n| self.text[at..at + n].trim().is_empty());
+        rest.is_empty() || line && STARTS.iter().any(|s| begins(s))
     }
 
     fn line_end(&self, at: usize) -> usize {
@@ -102,15 +148,30 @@ impl<'t> Iterator for Statements<'t> {
         let (mut at, mut start) = (self.at, None);
         let (mut depth, mut atomic, mut word, mut before) = (0_i32, 0_i32, String::new(), String::new());
         let text = self.text;
-        let piece = |start: usize, end: usize, open| Piece { start, text: text[start..end].trim_end(), open };
+        let piece =
+            |start: usize, end: usize, open| Piece { start, text: text[start..end].trim_end(), open, psql: Psql::No };
+        let mut program = Program::default();
         while at < bytes.len() {
             let rest = &self.text[at..];
             let here = bytes[at];
+            if depth <= 0
+                && atomic <= 0
+                && matches!(here, b'g' | b'G' | b'/')
+                && let Some(end) = self.separator(at)
+            {
+                self.at = end;
+                if let Some(start) = start {
+                    return Some(piece(start, at, None));
+                }
+                at = end;
+                continue;
+            }
             if is_word(here) {
                 let length = rest.bytes().position(|b| !is_word(b)).unwrap_or(rest.len());
                 // those that are asked for are short
                 word = if length <= LONGEST { rest[..length].to_lowercase() } else { "a longer one".into() };
                 start.get_or_insert(at);
+                program.word(&word);
                 at += length;
                 continue;
             }
@@ -137,9 +198,15 @@ impl<'t> Iterator for Statements<'t> {
                 b'\\' => {
                     // a command of psql; \gexec and its like end the statement before it
                     let end = self.line_end(at);
+                    let line = text[at..end].trim();
+                    self.at = end;
                     if let Some(start) = start {
-                        self.at = end;
-                        return Some(piece(start, at, None));
+                        let psql = if line.starts_with("\\gexec") { Psql::Runs } else { Psql::No };
+                        return Some(Piece { psql, ..piece(start, at, None) });
+                    }
+                    let first = line.split_whitespace().next().unwrap_or_default();
+                    if self.commands && COMMANDS.contains(&first) {
+                        return Some(Piece { psql: Psql::Command, ..piece(at, end, None) });
                     }
                     at = end;
                     continue;
@@ -149,12 +216,17 @@ impl<'t> Iterator for Statements<'t> {
                     None => open = Some("a quote without end"),
                 },
                 b'$' => match dollar_end(rest) {
-                    Some(Some(length)) if word.is_empty() => next = at + length,
+                    Some(Some(length)) if word.is_empty() => {
+                        next = at + length;
+                        program.quoted();
+                    }
                     Some(None) if word.is_empty() => open = Some("a dollar quote without end"),
                     _ => {}
                 },
                 b'(' => depth += 1,
                 b')' => depth -= 1,
+                // another server's program: the semicolons within it end none of ours
+                b';' if depth <= 0 && atomic <= 0 && program.goes_on() && !self.begins_another(next) => {}
                 b';' if depth <= 0 && atomic <= 0 => {
                     self.at = next;
                     if let Some(start) = start {
@@ -181,7 +253,7 @@ impl<'t> Iterator for Statements<'t> {
                 before = std::mem::take(&mut word);
             }
             // `end;`: the semicolon was looked at before its word was
-            if here == b';' && depth <= 0 && atomic <= 0 {
+            if here == b';' && depth <= 0 && atomic <= 0 && (!program.goes_on() || self.begins_another(next)) {
                 continue;
             }
             if !here.is_ascii_whitespace() {
@@ -197,6 +269,39 @@ impl<'t> Iterator for Statements<'t> {
         }
         self.at = bytes.len();
         start.map(|start| piece(start, bytes.len().min(at), None))
+    }
+}
+
+/// Whether a statement is a program whose body is not quoted, as those of Oracle and MySQL are.
+#[derive(Default)]
+struct Program {
+    words: usize,
+    creates: bool,
+    is_program: bool,
+    begun: bool,
+    ours: bool,
+}
+
+impl Program {
+    fn word(&mut self, word: &str) {
+        self.words += 1;
+        match word {
+            "create" if self.words == 1 => self.creates = true,
+            "trigger" | "procedure" | "function" if self.creates && self.words <= 6 => self.is_program = true,
+            "package" if self.creates && self.words <= 6 => (self.is_program, self.begun) = (true, true),
+            "atomic" | "execute" if !self.begun => self.ours = true,
+            "atomic" => self.ours = true,
+            "begin" | "declare" if self.is_program => self.begun = true,
+            _ => {}
+        }
+    }
+
+    fn quoted(&mut self) {
+        self.ours = true;
+    }
+
+    fn goes_on(&self) -> bool {
+        self.is_program && self.begun && !self.ours
     }
 }
 
@@ -280,6 +385,46 @@ mod tests {
     fn what_psql_alone_understands_is_passed_over() {
         let text = "copy t (a) from stdin;\n1;'\n\\.\nselect 1;\n\\connect x\nselect 'a' \\gexec\n-- migrate:down\ndrop table t;";
         assert_eq!(texts(text), ["copy t (a) from stdin", "select 1", "select 'a'"]);
+    }
+
+    #[test]
+    fn words_on_lines_of_their_own_separate_statements() {
+        let text = "create table a (b int)\nGO\ncreate table c (d int)\n  go  \nselect go\n from x;\ncomment on table a is 'x'\n/\nselect 1 /\n2;";
+        assert_eq!(
+            texts(text),
+            [
+                "create table a (b int)",
+                "create table c (d int)",
+                "select go\n from x",
+                "comment on table a is 'x'",
+                "select 1 /\n2"
+            ]
+        );
+    }
+
+    #[test]
+    fn programs_of_other_servers_are_whole() {
+        let oracle = "create or replace trigger t after update on a for each row\nbegin\n  insert into b values (:new.id);\n  null;\nend;\n/\ncreate table x (y int);\ncreate trigger u before insert on a for each row begin set new.b = 1; end;\ncreate table z (y int);";
+        let found = texts(oracle);
+        assert_eq!(found.len(), 4, "{found:?}");
+        assert!(found[0].ends_with("end;") && found[2].ends_with("end"), "{found:?}");
+        assert_eq!(found[1], "create table x (y int)");
+    }
+
+    #[test]
+    fn commands_of_psql_that_matter_are_given() {
+        let text =
+            "\\set schema app\n\\echo hello\n\\ir tables/a.sql\nselect format('create %s', 1) \\gexec\nselect 1;";
+        let found: Vec<_> = Statements::and_commands(text).map(|p| (p.text, p.psql)).collect();
+        assert_eq!(
+            found,
+            [
+                ("\\set schema app", Psql::Command),
+                ("\\ir tables/a.sql", Psql::Command),
+                ("select format('create %s', 1)", Psql::Runs),
+                ("select 1", Psql::No)
+            ]
+        );
     }
 
     #[test]

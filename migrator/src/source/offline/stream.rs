@@ -3,7 +3,7 @@
 
 use std::io::{self, Read};
 
-use super::split::Statements;
+use super::split::{Psql, Statements};
 use crate::limits;
 
 /// Bytes that are read at once.
@@ -22,6 +22,10 @@ pub enum Found<'t> {
     TooLong(&'t str, String),
     /// One that has no end, and what may stand behind it is not read.
     Broken(&'t str, String),
+    /// A command of psql.
+    Command(&'t str),
+    /// A query whose result is run as statements.
+    Runs(&'t str),
 }
 
 /// A file that is being read.
@@ -51,7 +55,7 @@ impl<R: Read> Stream<R> {
             let size = self.text.len();
             // twice as much each time: what goes on is looked at from its beginning again
             self.more(size + size.max(CHUNK))?;
-            let mut statements = Statements::new(&self.text);
+            let mut statements = Statements::and_commands(&self.text);
             let (mut counted, mut line) = (0, self.line);
             let mut kept = None;
             loop {
@@ -70,6 +74,8 @@ impl<R: Read> Stream<R> {
                 line += newlines(&self.text[counted..piece.start]);
                 counted = piece.start;
                 let found = match piece.open {
+                    None if piece.psql == Psql::Command => Found::Command(piece.text),
+                    None if piece.psql == Psql::Runs => Found::Runs(piece.text),
                     Some(open) => Found::Broken(piece.text, open.to_owned()),
                     None if piece.text.len() > limits::STATEMENT => Found::TooLong(piece.text, too_long("")),
                     None => Found::Statement(piece.text),
@@ -370,7 +376,7 @@ mod tests {
         let mut found = vec![];
         let take = |one: Found<'_>, line| {
             found.push(match one {
-                Found::Statement(text) => (text.to_owned(), line),
+                Found::Statement(text) | Found::Command(text) | Found::Runs(text) => (text.to_owned(), line),
                 Found::TooLong(_, why) | Found::Broken(_, why) => (why, line),
             });
             Taken::Read

@@ -1,0 +1,171 @@
+//! Tables that statements write and that are not in what was read: migrations and excerpts rarely hold them. A statement is
+//! judged by itself then, by its columns, its values and the function around it.
+
+use std::borrow::Cow;
+use std::collections::{BTreeMap, BTreeSet};
+
+use serde_json::Value;
+
+use super::bodies::{Read, trees};
+use super::{ast, sql, words};
+use crate::source::types::quoted;
+use crate::source::{Catalogue, Column, Relation};
+
+/// A table as its uses show it.
+#[derive(Default)]
+struct Seen {
+    /// Columns in the order of their first use, with what is written there.
+    columns: Vec<(String, Vec<Value>)>,
+    /// Columns whose max() is read.
+    counted: BTreeSet<String>,
+}
+
+impl Seen {
+    fn column(&mut self, name: &str) -> &mut Vec<Value> {
+        let at = self.columns.iter().position(|(n, _)| n == name).unwrap_or_else(|| {
+            self.columns.push((name.to_owned(), vec![]));
+            self.columns.len() - 1
+        });
+        &mut self.columns[at].1
+    }
+}
+
+/// The catalogue with a relation for each table that a function writes, or reads the max() of, and that is not in it.
+pub(super) fn with<'c>(catalogue: &'c Catalogue, read: &Read) -> Cow<'c, Catalogue> {
+    let mut seen: BTreeMap<(String, String), Seen> = BTreeMap::new();
+    for function in &catalogue.functions {
+        let Some(body) = read.bodies.get(&function.oid) else { continue };
+        let path = catalogue.path_of(function);
+        let statements: Vec<_> = body.statements.iter().map(trees).collect();
+        let temporary: BTreeSet<String> = statements.iter().flat_map(|s| s.iter()).flat_map(made).collect();
+        let unknown = |range: &Value| {
+            let (schema, name) = (ast::text(range, "schemaname"), ast::text(range, "relname"));
+            let known = catalogue.resolve_relation(schema, name, path).is_some();
+            // tables of the server and of the store are in no file
+            let other = matches!(schema, "pg_catalog" | "information_schema" | "domain_events" | "pg_temp");
+            let first = || path.iter().find(|s| *s != "pg_catalog" && *s != "pg_temp").cloned();
+            let schema = if schema.is_empty() { first().unwrap_or_else(|| "public".into()) } else { schema.to_owned() };
+            (!known && !other && !temporary.contains(name)).then(|| (schema, name.to_owned()))
+        };
+        for tree in statements.iter().flat_map(|s| s.iter()) {
+            for insert in ast::find(tree, "InsertStmt") {
+                let Some(range) = insert.get("relation").filter(|r| r.is_object()) else { continue };
+                let Some(name) = unknown(range) else { continue };
+                let table = seen.entry(name).or_default();
+                for one in sql::inserts(tree, catalogue, path).iter().filter(|i| i.is_of(range)) {
+                    for column in &one.columns {
+                        let values = one.values(column).into_iter().flatten().cloned().collect::<Vec<_>>();
+                        table.column(column).extend(values);
+                    }
+                }
+            }
+            for select in ast::find(tree, "SelectStmt") {
+                read_by_max(select, &unknown, &mut seen);
+            }
+        }
+    }
+    if seen.is_empty() {
+        return Cow::Borrowed(catalogue);
+    }
+    let mut whole = catalogue.clone();
+    for ((schema, name), table) in seen {
+        let oid = next_oid(&whole);
+        whole.relations.push(relation(oid, schema, name, &table));
+    }
+    Cow::Owned(whole)
+}
+
+/// A number that nothing in the catalogue has.
+pub fn next_oid(catalogue: &Catalogue) -> u32 {
+    let of_relations = catalogue.relations.iter().map(|r| r.oid);
+    let of_functions = catalogue.functions.iter().map(|f| f.oid);
+    of_relations.chain(of_functions).chain(catalogue.triggers.iter().map(|t| t.oid)).max().unwrap_or(0) + 1
+}
+
+/// A table of which the name alone is known.
+pub fn bare(oid: u32, schema: String, name: String) -> Relation {
+    Relation {
+        oid,
+        root: oid,
+        quoted: format!("{}.{}", quoted(&schema), quoted(&name)),
+        schema,
+        name,
+        kind: "r".into(),
+        assumed: true,
+        ..Relation::default()
+    }
+}
+
+/// Names of the tables that a statement makes: a function's own.
+fn made(tree: &Value) -> Vec<String> {
+    let create = ast::find(tree, "CreateStmt").into_iter().filter_map(|c| c.get("relation"));
+    let query = ast::find(tree, "CreateTableAsStmt").into_iter().filter_map(|c| c.pointer("/into/rel"));
+    let into = ast::find(tree, "SelectStmt").into_iter().filter_map(|s| s.pointer("/into_clause/rel"));
+    let query_names = ast::find(tree, "CommonTableExpr").into_iter().map(|c| ast::text(c, "ctename").to_owned());
+    create.chain(query).chain(into).map(|r| ast::text(r, "relname").to_owned()).chain(query_names).collect()
+}
+
+/// `select max(version) from t where id = ..`: the table has these columns.
+fn read_by_max(
+    select: &Value,
+    unknown: &dyn Fn(&Value) -> Option<(String, String)>,
+    seen: &mut BTreeMap<(String, String), Seen>,
+) {
+    let [from] = ast::list(select, "from_clause") else { return };
+    let Some(name) = ast::node(from, "RangeVar").and_then(unknown) else { return };
+    let targets: Vec<Value> = ast::list(select, "target_list").to_vec();
+    let of = |columns: Vec<Vec<String>>| columns.into_iter().filter_map(|c| c.last().cloned()).collect::<Vec<_>>();
+    let maxima = targets.iter().flat_map(sql::calls).filter(|(_, name, _)| name == "max");
+    let counted = of(maxima.flat_map(|(_, _, arguments)| arguments.iter().filter_map(ast::column)).collect());
+    if counted.is_empty() {
+        return;
+    }
+    let table = seen.entry(name).or_default();
+    for equal in select.get("where_clause").into_iter().flat_map(|w| ast::find(w, "AExpr")) {
+        if let Some(column) = equal.get("lexpr").map(ast::without_casts).and_then(ast::column) {
+            table.column(column.last().map_or("", String::as_str));
+        }
+    }
+    for column in counted {
+        table.column(&column);
+        table.counted.insert(column);
+    }
+}
+
+fn relation(oid: u32, schema: String, name: String, seen: &Seen) -> Relation {
+    let columns = seen.columns.iter().map(|(name, values)| column(name, values, seen.counted.contains(name)));
+    Relation { columns: columns.collect(), ..bare(oid, schema, name) }
+}
+
+/// A column with the type that its name and its values speak for.
+fn column(name: &str, values: &[Value], counted: bool) -> Column {
+    let parts = words::of(name);
+    let is = |list: &[&str]| parts.iter().any(|p| list.contains(&p.as_str()));
+    let number =
+        |v: &Value| ast::constant(v).is_some_and(|c| c.parse::<i64>().is_ok()) && ast::string_constant(v).is_none();
+    let fraction = |v: &Value| ast::constant(v).is_some_and(|c| c.parse::<f64>().is_ok() && c.contains('.'));
+    let now = |v: &Value| {
+        !ast::find(v, "SqlvalueFunction").is_empty() && !super::is_actor(v)
+            || sql::calls(v)
+                .iter()
+                .any(|(_, n, _)| matches!(n.as_str(), "now" | "clock_timestamp" | "statement_timestamp"))
+    };
+    let text = |v: &Value| ast::string_constant(v).is_some();
+    let (data_type, category) =
+        if counted || values.iter().any(number) || words::counts(name) && !values.iter().any(text) {
+            if values.iter().any(fraction) { ("numeric", "N") } else { ("integer", "N") }
+        } else if values.iter().any(fraction) {
+            ("numeric", "N")
+        } else if values.iter().any(now)
+            || parts.last().is_some_and(|l| matches!(l.as_str(), "at" | "time" | "timestamp" | "stamp"))
+        {
+            ("timestamp with time zone", "D")
+        } else if values.iter().any(super::event_table::builds_json) || is(&["payload", "json", "jsonb", "metadata"]) {
+            ("jsonb", "U")
+        } else if values.iter().any(text) || is(&["type", "action", "operation", "name", "op"]) {
+            ("text", "S")
+        } else {
+            ("", "U")
+        };
+    Column { name: name.to_owned(), data_type: data_type.into(), category: category.into(), ..Column::default() }
+}

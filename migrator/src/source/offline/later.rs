@@ -1,0 +1,105 @@
+//! What names a table or a function that comes later: one file for each object, in the order of their names, or several
+//! folders. It is done once all is read; what is missing even then is known by its name alone.
+
+use serde_json::Value;
+
+use super::{Fold, Problem, inner};
+use crate::judge::assumed;
+use crate::judge::ast::{self, list, node, text};
+use crate::source::types;
+
+/// A statement that waits for its table.
+pub(super) struct Later {
+    tree: Value,
+    whole: String,
+    /// Where unqualified names were looked for.
+    path: Vec<String>,
+}
+
+impl Fold {
+    /// Whether its table is not there yet. What belongs to the store, and sequences, are not waited for.
+    pub(super) fn is_for_later(&self, statement: &Value) -> bool {
+        let Some(range) = statement.get("relation").filter(|r| r.is_object()) else { return false };
+        let name = text(range, "relname");
+        let table = statement.get("objtype").is_none_or(|o| o.as_i64() == Some(types::OBJECT_TABLE))
+            && statement.get("missing_ok") != Some(&Value::Bool(true))
+            && !self.sequences.iter().any(|s| s == name)
+            && !matches!(text(range, "schemaname"), "domain_events" | "pg_catalog");
+        table && self.find(range).is_none()
+    }
+
+    pub(super) fn put_off(&mut self, tree: &Value, whole: &str) {
+        self.later.push(Later { tree: tree.clone(), whole: whole.to_owned(), path: self.path.clone() });
+    }
+
+    /// A trigger that waits and is dropped.
+    pub(super) fn drop_later(&mut self, trigger: &str, table: &str) {
+        self.later.retain(|l| {
+            let create = inner(&l.tree);
+            let on = create.get("relation").map(|r| text(r, "relname")).unwrap_or_default();
+            text(create, "trigname") != trigger || on != table
+        });
+    }
+
+    /// Why a table that something waits for is not known.
+    pub(super) fn unknown_table(&self) -> Option<String> {
+        let range = inner(&self.later.first()?.tree).get("relation")?;
+        Some(format!("table {} is not known", text(range, "relname")))
+    }
+
+    /// Does what waits. A table that is nowhere is made up, by its name alone: whoever asks sees that.
+    pub(super) fn settle(&mut self, problems: &mut Vec<Problem>) {
+        let last = std::mem::take(&mut self.path);
+        for later in std::mem::take(&mut self.later) {
+            self.path.clone_from(&later.path);
+            let statement = inner(&later.tree).clone();
+            if self.is_for_later(&statement)
+                && let Some(range) = statement.get("relation")
+            {
+                self.make_up(range);
+            }
+            if let Err(reason) = self.statement(&later.tree, &later.whole) {
+                problems.push(Problem { file: String::new(), line: 0, reason });
+            }
+        }
+        self.path = last;
+        for n in 0..self.catalogue.triggers.len() {
+            if self.catalogue.triggers[n].function == 0 {
+                let found = self.function_of(n);
+                self.catalogue.triggers[n].function = found.unwrap_or(0);
+            }
+        }
+    }
+
+    fn make_up(&mut self, range: &Value) {
+        let name = text(range, "relname").to_owned();
+        // a path that was set elsewhere: one table of that name is the one that is meant
+        if text(range, "schemaname").is_empty() {
+            let mut same = self.catalogue.relations.iter().filter(|r| r.name == name);
+            if let (Some(only), None) = (same.next(), same.next()) {
+                let schema = only.schema.clone();
+                self.path.push(schema);
+                return;
+            }
+        }
+        let schema = self.schema(text(range, "schemaname"));
+        let oid = self.oid();
+        self.catalogue.relations.push(assumed::bare(oid, schema, name));
+    }
+
+    /// The function of a trigger that was made before it.
+    fn function_of(&self, trigger: usize) -> Option<u32> {
+        let tree = ast::parse(&self.catalogue.triggers[trigger].definition).ok()?;
+        let create = node(tree.first()?, "CreateTrigStmt")?;
+        let mut name: Vec<String> = list(create, "funcname")
+            .iter()
+            .filter_map(|n| node(n, "String"))
+            .map(|s| text(s, "sval").to_owned())
+            .collect();
+        let (function, schema) = (name.pop()?, name.pop().unwrap_or_default());
+        let by_path = self.resolve(&schema, &function, 0);
+        let mut same = self.catalogue.functions.iter().filter(|f| f.name == function && f.is_trigger);
+        let only = || same.next().filter(|_| same.next().is_none() && schema.is_empty()).map(|f| f.oid);
+        by_path.or_else(only)
+    }
+}
