@@ -1,7 +1,6 @@
 -- about: a procedure puts its INSERT together at run time
 -- must: refuse
 -- source: dynamic
--- fault: dynamic SQL of a procedure that no trigger calls is not told
 -- loads: yes
 
 CREATE TABLE users (

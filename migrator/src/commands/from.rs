@@ -1,6 +1,6 @@
 //! What `--from` names: a database, a dump, migrations, of PostgreSQL or of MySQL.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
@@ -29,6 +29,8 @@ pub enum Origin {
 const HEAD_OF_FILE: usize = 8 * 1024;
 /// A progress bar comes after so long.
 const PATIENCE: Duration = Duration::from_secs(2);
+const OTHER_LANGUAGE: &str =
+    "it makes triggers or functions in a language that is not read: scan the database that it was run on";
 /// So much of a file tells its dialect.
 const HEAD: usize = 1024 * 1024;
 
@@ -65,7 +67,7 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
                 let files = source::without_included(source::files::migrations(path, &["sql"])?);
                 let count = files.len();
                 let inputs = files.into_iter().map(|file| (file.display().to_string(), Input::open(&file, &ctx.out)));
-                of_postgres(inputs, count, ctx)
+                of_postgres(inputs, source::files::passed_over(path, &["sql"])?, count, ctx)
             }
         };
     }
@@ -78,18 +80,22 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
     };
     match dialect {
         Dialect::MySql => Ok(Origin::MySql(Box::new(mysql::from_input(input)?))),
-        Dialect::Postgres => of_postgres([(input.name.clone(), Ok(input))], 1, ctx),
+        Dialect::Postgres => of_postgres([(input.name.clone(), Ok(input))], vec![], 1, ctx),
     }
 }
 
 /// Folds files; one that cannot be read is told, and the rest is judged.
 fn of_postgres(
     inputs: impl IntoIterator<Item = (String, Result<Input, Error>)>,
+    passed_over: Vec<PathBuf>,
     count: usize,
     ctx: &Context,
 ) -> Result<Origin, Error> {
     let mut bar = Late::new(count, ctx);
-    let mut unread = vec![];
+    let mut unread: Vec<Problem> = passed_over
+        .iter()
+        .map(|file| Problem { file: file.display().to_string(), line: 0, reason: OTHER_LANGUAGE.into() })
+        .collect();
     let mut problem = |file: String, reason: String| unread.push(Problem { file, line: 0, reason });
     let readable = inputs.into_iter().filter_map(|(name, input)| {
         bar.step();

@@ -339,6 +339,11 @@ impl Collector<'_> {
                 }
             };
             if statement.kind == Kind::Dynamic {
+                // what a variable holds that is run was put together before
+                let texts: Vec<Value> = match trees.first() {
+                    Some(run) if ast::find(run, "Sval").is_empty() => assigned_before(&body, n),
+                    _ => vec![],
+                };
                 match trees.first().map(|t| dynamic::text_of(t, statement)) {
                     Some(dynamic::Text::Sql(text)) => {
                         for tree in ast::parse(&text).unwrap_or_default() {
@@ -354,6 +359,10 @@ impl Collector<'_> {
                         }
                     }
                     Some(dynamic::Text::Unseen) | None if visit.trigger.is_some() || visit.unfired => {
+                        push(&mut self.out.writes, None, true)
+                    }
+                    // a function of the application runs many texts: those count that are seen to write rows or make triggers
+                    _ if visit.trigger.is_none() && trees.iter().chain(&texts).any(dynamic::mentions_events) => {
                         push(&mut self.out.writes, None, true)
                     }
                     _ => {}
@@ -449,6 +458,12 @@ fn default_calls(insert: &Insert, catalogue: &Catalogue) -> Vec<Value> {
     let Some(relation) = insert.relation.and_then(|oid| catalogue.relation(oid)) else { return vec![] };
     let missing = relation.columns.iter().filter(|c| insert.takes_default(&c.name));
     missing.filter_map(|c| ast::parse_expression(c.default.as_deref()?).ok()).collect()
+}
+
+/// What a function's variables are given before a statement.
+fn assigned_before(body: &Body, statement: usize) -> Vec<Value> {
+    let given = body.statements[..statement].iter().filter(|s| s.kind == Kind::Assign);
+    given.flat_map(|s| trees(s).iter().cloned().collect::<Vec<_>>()).collect()
 }
 
 fn bind(callee: &Function, arguments: &[Value]) -> HashMap<String, Value> {

@@ -40,14 +40,23 @@ fn opaque(expr: &Value) -> Text {
 }
 
 fn mentions_insert(expr: &Value) -> bool {
+    mentions(expr, |word| word == "insert")
+}
+
+/// Whether constants in an expression write rows, or make a trigger that may.
+pub fn mentions_events(expr: &Value) -> bool {
+    mentions_insert(expr) || mentions(expr, |word| word == "create") && mentions(expr, |word| word == "trigger")
+}
+
+/// Whether a word, in lower case, stands in a constant.
+fn mentions(expr: &Value, wanted: fn(&str) -> bool) -> bool {
     ast::find(expr, "Sval").iter().any(|s| {
         let text = ast::text(s, "sval");
         // what cannot be read may hold anything
         limits::check_words(text).is_err()
             || pg_query::scan(text).is_ok_and(|scan| {
-                scan.tokens.iter().any(|t| {
-                    text.get(t.start as usize..t.end as usize).is_some_and(|w| w.eq_ignore_ascii_case("insert"))
-                })
+                let word = |t: &pg_query::protobuf::ScanToken| text.get(t.start as usize..t.end as usize);
+                scan.tokens.iter().filter_map(word).any(|w| wanted(&w.to_ascii_lowercase()))
             })
     })
 }

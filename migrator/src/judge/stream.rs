@@ -329,7 +329,7 @@ fn read(select: &Value, scope: usize, catalogue: &Catalogue, path: &[String]) ->
     let Some(relation) = catalogue.resolve_relation(schema, name, path) else { return read };
     read.relation = Some(relation.oid);
     let of = |value: &Value| -> Option<String> {
-        let column = ast::column(ast::without_casts(value))?;
+        let column = ast::column(as_number(ast::without_casts(value)))?;
         let (table, column) = match column.as_slice() {
             [column] => (alias, column),
             [table, column] => (table.as_str(), column),
@@ -353,6 +353,13 @@ fn read(select: &Value, scope: usize, catalogue: &Catalogue, path: &[String]) ->
         conjuncts(condition, &of, &mut read);
     }
     read
+}
+
+/// What MySQL compares with a number as one, without the call that its translation makes for that: the same stream, as long as the
+/// column holds what the statement writes there.
+fn as_number(value: &Value) -> &Value {
+    let call = ast::node(value, "FuncCall").filter(|c| ast::call_name(c).1 == "mysql_number");
+    call.and_then(|c| ast::list(c, "args").first()).map_or(value, ast::without_casts)
 }
 
 /// Equalities joined by AND; anything else that names a column of the table is not understood.

@@ -2,10 +2,13 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
+use super::bodies::trees;
 use super::codes::Code;
 use super::collect::{Unread, Write};
-use super::{Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, codes, evidence, sql};
-use crate::source::Relation;
+use super::{Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, ast, codes, evidence, sql};
+use crate::source::{Relation, Trigger};
 
 /// What a live database or a dump would tell.
 const MORE: &str = "a live database or a dump would tell its columns, keys and other writers";
@@ -136,6 +139,19 @@ impl Bench<'_> {
         finding
     }
 
+    /// Whether a trigger's function reads the greatest or newest of something: what it numbers may be the table that was not read.
+    fn counts(&self, trigger: &Trigger) -> bool {
+        let Some(body) = self.collected.bodies.get(&trigger.function) else { return false };
+        let newest = |tree: &Value| {
+            let last = |s: &&Value| {
+                !ast::list(s, "sort_clause").is_empty() && s.get("limit_count").is_some_and(Value::is_object)
+            };
+            sql::calls(tree).iter().any(|(_, name, _)| matches!(name.as_str(), "max" | "count"))
+                || ast::find(tree, "SelectStmt").iter().any(last)
+        };
+        body.statements.iter().any(|s| trees(s).iter().any(newest))
+    }
+
     /// Whether a statement is judged by itself: its table, its trigger or its trigger's table is not in what was read.
     pub(super) fn rests_on_assumptions(&self, write: &Write, relation: &Relation) -> bool {
         let trigger = write.trigger.and_then(|oid| self.trigger(oid));
@@ -173,8 +189,10 @@ impl Bench<'_> {
                 assumed.push(format!("assumed: {said}; judged as if every way through it were taken"));
                 code = Some((codes::UNFIRED, said));
             }
-            let Some((code, said)) = code.filter(|_| one.finding.code != codes::LOOK_ALIKE.code) else { continue };
-            one.finding.reasons.extend(assumed);
+            let Some((code, said)) = code else { continue };
+            if one.finding.code != codes::LOOK_ALIKE.code {
+                one.finding.reasons.extend(assumed);
+            }
             if one.finding.strategy.is_some() || one.finding.needs_work() {
                 one.finding.strategy = Some(Strategy::Manual);
             }
@@ -182,6 +200,13 @@ impl Bench<'_> {
             let key = (write.trigger, one.function);
             let entry = told.entry(key).or_insert(Rests { works: false, code, said });
             entry.works |= one.finding.needs_work();
+        }
+        for trigger in self.catalogue.triggers.iter().filter(|t| self.counts(t)) {
+            if let Some(table) = self.catalogue.relation(trigger.relation).filter(|r| r.assumed) {
+                let said = format!("the trigger's table {} is not in what was read", table.quoted);
+                let key = (Some(trigger.oid), Some(trigger.function));
+                told.entry(key).or_insert(Rests { works: false, code: codes::NO_TABLE, said });
+            }
         }
         for ((trigger, function), Rests { code, said, .. }) in told.into_iter().filter(|(_, rests)| !rests.works) {
             let mut finding = self.finding(None, code, Severity::Warning, VersionSource::Dynamic);

@@ -403,6 +403,14 @@ impl<'a> Tracer<'a> {
         Origin::new(VersionSource::CopiedFromRow, format!("the version is {record}.{field} of a row that is read"))
     }
 
+    /// Whether a trigger leads to a scope.
+    fn is_of_a_trigger(&self, scope: usize) -> bool {
+        match self.collected.scopes[scope].caller {
+            Some((caller, _)) => self.is_of_a_trigger(caller),
+            None => self.function(scope).is_some_and(|f| f.is_trigger),
+        }
+    }
+
     fn parameter(&self, name: &str, scope: usize, depth: usize) -> Origin {
         let place = &self.collected.scopes[scope];
         let by_number = self.function(scope).and_then(|f| {
@@ -411,7 +419,17 @@ impl<'a> Tracer<'a> {
         });
         let bound = place.bindings.get(name).or_else(|| by_number.and_then(|n| place.bindings.get(&n)));
         match (bound, place.caller) {
-            (Some(value), Some((caller, at))) => self.trace(value, caller, at, depth + 1),
+            (Some(value), Some((caller, at))) => {
+                let origin = self.trace(value, caller, at, depth + 1);
+                match origin.literal {
+                    // the application may call the function as its own functions do, with other numbers
+                    Some(constant) if !self.is_of_a_trigger(scope) => Origin::new(
+                        VersionSource::Dynamic,
+                        format!("the caller gives the version as {name}; one in sight gives {constant}"),
+                    ),
+                    _ => origin,
+                }
+            }
             _ if self
                 .function(scope)
                 .is_some_and(|f| f.arguments.iter().any(|a| a == name) || name.starts_with('$')) =>

@@ -2,6 +2,7 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use crate::error::Error;
@@ -19,6 +20,38 @@ pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>,
             "Name a dump, or the directory of the migrations.",
         ));
     }
+    Ok(files)
+}
+
+/// Endings of languages in which migrations are written that hold SQL.
+const LANGUAGES: [&str; 17] = [
+    "js", "cjs", "mjs", "ts", "py", "rb", "php", "go", "java", "kt", "cs", "ex", "exs", "groovy", "xml", "yaml", "yml",
+];
+/// Directories of what others wrote.
+const FOREIGN: [&str; 5] = ["node_modules", "vendor", "target", "dist", "build"];
+/// So much of such a file is looked at.
+const LOOKED_AT: u64 = 1024 * 1024;
+
+/// Files beside the migrations that are in another language and make triggers or functions: these are not judged.
+pub fn passed_over(directory: &Path, taken: &[&str]) -> Result<Vec<PathBuf>, Error> {
+    const MAKES: [&str; 2] = ["create", "replace"];
+    const WHAT: [&str; 4] = ["trigger", "function", "procedure", "rule"];
+    let others: Vec<&str> = LANGUAGES.into_iter().filter(|e| !taken.contains(e)).collect();
+    let mut files = vec![];
+    collect(directory, &others, &mut files)?;
+    files.retain(|file| {
+        let foreign = file.components().any(|c| FOREIGN.iter().any(|f| c.as_os_str() == *f));
+        let mut text = vec![];
+        let read = std::fs::File::open(file).and_then(|f| f.take(LOOKED_AT).read_to_end(&mut text));
+        let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
+        let words: Vec<&str> =
+            text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
+        !foreign
+            && read.is_ok()
+            && !undoes(file)
+            && words.windows(2).any(|w| MAKES.contains(&w[0]) && WHAT.contains(&w[1]))
+    });
+    files.sort_by(|a, b| natural(&key(a), &key(b)));
     Ok(files)
 }
 

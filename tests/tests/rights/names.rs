@@ -115,8 +115,9 @@ fn one<'a>(names: &Names<'_>, owner: &str, at: impl Fn(usize) -> &'a str) {
         extra = quoted(&format!("{}é", at(7).chars().take(40).collect::<String>())),
         body = literal(&format!(
             "begin insert into {log} (aggregate_type, {column}, aggregate_version, event_type, event_data)
-               values ({}, new.id::text, coalesce((select max(aggregate_version) from {log}), 0) + 1, 'Changed', pg_catalog.to_jsonb(new)); return new; end",
-            literal(at(0)),
+               values ({kind}, new.id::text, coalesce((select max(l.aggregate_version) from {log} l where l.aggregate_type = {kind} and l.{column} = new.id::text), 0) + 1,
+                 'Changed', pg_catalog.to_jsonb(new)); return new; end",
+            kind = literal(at(0)),
         )),
     ));
     let update = |o: &mut domain_events_tests::Session| o.run(&format!("update {users} set name = name || 'x'"));

@@ -169,6 +169,45 @@ fn what_is_made_at_run_time_is_told() {
 }
 
 #[test]
+fn functions_of_the_application_are_no_less_judged() {
+    // a text that writes rows or makes triggers, where it is run or where it was put together
+    for body in [
+        "execute 'insert into ' || kind || ' (what) values ($1)' using kind;",
+        "text := 'create trigger t after update on ' || kind || ' for each row execute function f()'; execute text;",
+    ] {
+        let sql = format!(
+            "create function run(kind text) returns void language plpgsql as $f$ declare text text; begin {body} end $f$;"
+        );
+        assert_eq!(lines_of(&read(&sql)), ["EV201 dynamic manual"], "{sql}");
+    }
+    let harmless = "create function run(kind text) returns void language plpgsql as $f$ begin execute 'drop trigger t on ' || kind; end $f$;";
+    assert_eq!(read(harmless), []);
+    // whoever calls it gives the number; one caller in sight is not all of them
+    let sql = format!(
+        "{EVENTS} create function note(id bigint, last int) returns void language plpgsql as $f$ begin
+           insert into cargo_events (cargo_id, version, event_type, payload) values (id, last + 1, 'CargoMoved', '{{}}'); end $f$;
+         create function begin_cargo() returns void language plpgsql as $f$ begin perform note(1, 0); end $f$;"
+    );
+    assert_eq!(lines_of(&read(&sql)), ["EV106 dynamic manual"]);
+}
+
+#[test]
+fn a_trigger_of_a_table_that_is_not_in_sight_is_told_though_it_inserts_nothing() {
+    let number = "create function number() returns trigger language plpgsql as $f$ begin
+        update berth set revision = (select max(b.revision) + 1 from berth b where b.dock = new.dock) where id = new.id; return new; end $f$;
+        create trigger number after insert on berth for each row execute function number();";
+    assert_eq!(lines_of(&read(number)), ["EV205 dynamic manual"]);
+    let touch = "create function touch() returns trigger language plpgsql as $f$ begin new.touched := now(); return new; end $f$;
+        create trigger touch before update on berth for each row execute function touch();";
+    assert_eq!(read(touch), []);
+    // what it writes is in sight and no event; whether its table is one is not
+    let log = "create table watchers (who text, what text); create function tell() returns trigger language plpgsql as $f$ begin
+        insert into watchers values ('a', new.id); return new; end $f$;
+        create trigger tell after insert on berth for each row execute function tell();";
+    assert_eq!(lines_of(&read(log)), ["EV205 dynamic manual", "EV100 not_an_event -"]);
+}
+
+#[test]
 fn another_servers_program_is_one_statement_that_was_not_read() {
     for (sql, word) in [
         (
