@@ -265,18 +265,17 @@ pub fn append_row(call: Call) -> Result<Datum> {
     let memory = CallMemory::enter();
     let store = Store::open()?;
     store.check_caller(&call)?;
-    let row = call.datum(0).ok_or_else(|| Error::Internal("_append() was given no event".into()))?;
+    let row = call.datum(0).ok_or(Error::NullArgument { name: "event", hint: "Give a whole event." })?;
     let columns = store.columns_of(row);
     let text = |number: usize| columns[number - 1].map(datum_text);
-    let needed =
-        |number: usize| text(number).ok_or_else(|| Error::Internal(format!("_append() was given no column {number}")));
+    let needed = |name, number| text(number).ok_or(Error::NullArgument { name, hint: "Every event has one." });
     let event = NewEvent {
         event_id: columns[2].map(crate::pg::call::uuid_column),
         stream: stream(text(4), text(5))?,
-        event_type: needed(7)?,
+        event_type: needed("event_type", 7)?,
         event_name: text(8),
-        event_data: needed(9)?.datum,
-        metadata: needed(10)?.datum,
+        event_data: needed("event_data", 9)?.datum,
+        metadata: needed("metadata", 10)?.datum,
         correlation_id: text(11),
         causation_id: text(12),
         caused_by: text(13),
@@ -284,7 +283,7 @@ pub fn append_row(call: Call) -> Result<Datum> {
         occurred_at: columns[14].map(|datum| datum.value() as i64),
         origin: Origin::Appended,
     };
-    check_size(needed(9)?, text(10), [text(8), text(11), text(12), text(13)])?;
+    check_size(needed("event_data", 9)?, text(10), [text(8), text(11), text(12), text(13)])?;
     let stored = append(&store, &event, call.i64(1))?;
     Ok(memory.outer(|| store.to_composite(stored)))
 }
