@@ -19,12 +19,7 @@ pub fn of_args(given: &[(String, cli::Treat)]) -> BTreeMap<String, Treat> {
 /// Puts the answers into a catalogue.
 pub fn put(given: &[(String, cli::Treat)], catalogue: &mut Catalogue) -> Result<(), Error> {
     catalogue.treats.extend(of_args(given));
-    let known = |name: &str| {
-        let names = |r: &crate::source::Relation| {
-            r.quoted == name || r.name == name || format!("{}.{}", r.schema, r.name) == name
-        };
-        catalogue.relations.iter().any(names)
-    };
+    let known = |name: &str| catalogue.relations.iter().any(|r| r.is_called(name, std::slice::from_ref(&r.schema)));
     given.iter().try_for_each(|(name, _)| if known(name) { Ok(()) } else { Err(unknown(name)) })
 }
 

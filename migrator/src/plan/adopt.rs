@@ -23,8 +23,8 @@ pub(super) fn chosen(draft: &Draft<'_>, choices: &Choices) -> Result<Vec<(u32, L
         if choices.only_earlier_tables && decided.is_none() {
             continue;
         }
-        let asked = choices.adopt.iter().any(|n| n == EVERY || is_name_of(n, relation, draft));
-        named.retain(|n| !is_name_of(n, relation, draft));
+        let asked = choices.adopt.iter().any(|n| n == EVERY || relation.is_called(n, &draft.catalogue.search_path));
+        named.retain(|n| !relation.is_called(n, &draft.catalogue.search_path));
         if !asked && decided != Some(true) {
             continue;
         }
@@ -40,12 +40,6 @@ pub(super) fn chosen(draft: &Draft<'_>, choices: &Choices) -> Result<Vec<(u32, L
         )),
         None => Ok(adopted),
     }
-}
-
-fn is_name_of(name: &str, relation: &Relation, draft: &Draft<'_>) -> bool {
-    name == relation.quoted
-        || name == format!("{}.{}", relation.schema, relation.name)
-        || name == relation.name && draft.catalogue.search_path.contains(&relation.schema)
 }
 
 /// Tables of versioned events: those that statements write, and those that are registered.

@@ -49,9 +49,12 @@ fn named(name: &str, wanted: &Wanted, catalogue: &Catalogue, report: &Report) ->
     if name == STORE && catalogue.store.is_some() {
         return Ok(store());
     }
-    let same = |r: &&Relation| r.quoted == name || format!("{}.{}", r.schema, r.name) == name;
+    let same = |r: &&Relation| r.is_called(name, &[]);
     let by_path = || {
-        catalogue.search_path.iter().find_map(|s| catalogue.relations.iter().find(|r| r.schema == *s && r.name == name))
+        let within = |schema: &String| {
+            catalogue.relations.iter().find(|r| r.schema == *schema && r.is_called(name, std::slice::from_ref(schema)))
+        };
+        catalogue.search_path.iter().find_map(within)
     };
     let relation = catalogue.relations.iter().find(same).or_else(by_path).ok_or_else(|| {
         Error::refused("42P01", format!("there is no table {name}"), "Name it with its schema: --table SCHEMA.TABLE")

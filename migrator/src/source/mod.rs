@@ -309,6 +309,18 @@ pub struct Rule {
 }
 
 impl Relation {
+    /// Whether a person who writes this means the relation: by its schema, or without it where `path` leads there; quoted as SQL
+    /// demands it or not, needlessly too.
+    pub fn is_called(&self, name: &str, path: &[String]) -> bool {
+        let own = [self.schema.as_str(), self.name.as_str()];
+        let parts = types::name_parts(name).unwrap_or_default();
+        let parts: Vec<&str> = parts.iter().map(String::as_str).collect();
+        name == self.quoted
+            || name == own.join(".")
+            || parts == own
+            || (name == self.name || parts == own[1..]) && path.contains(&self.schema)
+    }
+
     /// A column by name.
     pub fn column(&self, name: &str) -> Option<&Column> {
         self.columns.iter().find(|c| c.name == name)
@@ -333,8 +345,8 @@ impl Catalogue {
 
     /// What a person says of a table.
     pub fn treat(&self, relation: &Relation) -> Option<Treat> {
-        let name = format!("{}.{}", relation.schema, relation.name);
-        [&relation.quoted, &name, &relation.name].into_iter().find_map(|n| self.treats.get(n)).copied()
+        let path = std::slice::from_ref(&relation.schema);
+        self.treats.iter().find(|(name, _)| relation.is_called(name, path)).map(|(_, treat)| *treat)
     }
 
     /// The function that a call means, if its name and number of arguments leave no doubt.

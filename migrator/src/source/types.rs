@@ -182,3 +182,61 @@ pub fn quoted(name: &str) -> String {
         && pg_query::parse(&format!("select {name}.{name} from {name}")).is_ok();
     if simple { name.to_owned() } else { crate::db::quote_ident(name) }
 }
+
+/// The parts of a name as SQL reads it, quoted where that is needed or not; none where it is no name.
+pub fn name_parts(text: &str) -> Option<Vec<String>> {
+    let (mut parts, mut rest) = (vec![], text);
+    loop {
+        let (part, after) = match rest.strip_prefix('"') {
+            Some(inside) => {
+                let mut name = String::new();
+                let mut inside = inside;
+                loop {
+                    let (before, after) = inside.split_once('"')?;
+                    name.push_str(before);
+                    match after.strip_prefix('"') {
+                        Some(more) => {
+                            name.push('"');
+                            inside = more;
+                        }
+                        None => break (name, after),
+                    }
+                }
+            }
+            None => {
+                let end = rest.find('.').unwrap_or(rest.len());
+                (rest[..end].to_lowercase(), &rest[end..])
+            }
+        };
+        if part.is_empty() {
+            return None;
+        }
+        parts.push(part);
+        if after.is_empty() {
+            return Some(parts);
+        }
+        rest = after.strip_prefix('.')?;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::name_parts;
+
+    #[test]
+    fn names_are_read_as_sql_reads_them() {
+        let read = |text: &str| name_parts(text).map(|parts| parts.join("|"));
+        for (text, parts) in [
+            ("Orders", "orders"),
+            ("public.order_events", "public|order_events"),
+            ("\"v1\".\"Domain'Events\"", "v1|Domain'Events"),
+            ("\"a\"\"b\".c", "a\"b|c"),
+            ("\"a.b\"", "a.b"),
+        ] {
+            assert_eq!(read(text).as_deref(), Some(parts), "{text}");
+        }
+        for text in ["", ".a", "a.", "\"a", "\"a\"b", "\"\""] {
+            assert_eq!(read(text), None, "{text}");
+        }
+    }
+}
