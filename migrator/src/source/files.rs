@@ -86,8 +86,16 @@ fn undoes(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let flyway = name.starts_with('u') && name.contains("__") && name[1..].starts_with(|c: char| c.is_ascii_digit());
     let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+    let sibling = |word: &str| {
+        let other = stem.strip_prefix(word).map(|rest| file.with_file_name(format!("create_{rest}.sql")));
+        other.is_some_and(|other| other.exists())
+    };
     flyway
         || stem.ends_with("_down")
+        || ["uninstall", "teardown"].iter().any(|w| stem.starts_with(w) || stem.ends_with(w))
+        // of a pair create_x, remove_x
+        || sibling("remove_")
+        || sibling("drop_")
         || ["down", "undo", "rollback", "revert"].iter().any(|w| stem.split('.').any(|part| part == *w))
 }
 
@@ -171,6 +179,10 @@ mod tests {
             "R__views.sql",
             "later/V11__x.SQL",
             "000002_x.down.sql",
+            "uninstall_store.sql",
+            "store_teardown.sql",
+            "later/create_audit.sql",
+            "later/remove_audit.sql",
             "notes.txt",
             ".hidden.sql",
         ] {
@@ -182,6 +194,7 @@ mod tests {
         assert_eq!(
             names,
             [
+                "later/create_audit.sql",
                 "later/V11__x.SQL",
                 "V1__z.sql",
                 "V1_96__c.sql",
