@@ -118,7 +118,7 @@ fn legacy(o: &mut Session, random: &mut Random, owner: &str, schema: &str) -> (S
         random
             .pick(&[
                 "1",
-                "coalesce((select max(aggregate_version) from {events} where aggregate_id = new.id::text), 0) + 1"
+                "coalesce((select max(aggregate_version) from {events} where aggregate_type = 'Row' and aggregate_id = new.id::text), 0) + 1"
             ])
             .replace("{events}", &events),
         random.pick(&["update", "insert or update", "update of what"]),
