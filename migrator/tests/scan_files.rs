@@ -1,36 +1,17 @@
 //! `scan --from` as people meet it: files in any state, what was not judged, and many findings told well.
 
 use std::fs;
-use std::path::PathBuf;
 use std::process::Command;
 
 use serde_json::Value;
 
-/// A directory that is gone with the value.
-struct Place(PathBuf);
+mod place;
+
+use place::Place;
 
 impl Place {
-    fn new(name: &str) -> Self {
-        let path = std::env::temp_dir().join(format!("domain-events-scan-{name}-{}", std::process::id()));
-        fs::create_dir_all(&path).expect("a directory");
-        Self(path)
-    }
-
-    fn file(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
-        let path = self.0.join(name);
-        fs::create_dir_all(path.parent().expect("a directory")).expect("a directory");
-        fs::write(&path, bytes).expect("a file");
-        path
-    }
-
     fn scan(&self, more: &[&str]) -> Run {
         scan(&self.0, more)
-    }
-}
-
-impl Drop for Place {
-    fn drop(&mut self) {
-        fs::remove_dir_all(&self.0).ok();
     }
 }
 

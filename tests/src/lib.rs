@@ -15,6 +15,7 @@ mod guard;
 mod invariant;
 mod mariadb;
 mod pooler;
+mod random;
 mod session;
 
 pub use cli::{Run, domain_events, run};
@@ -22,6 +23,7 @@ pub use cluster::{Cluster, bin_dir, repository};
 pub use db::{Db, Engine};
 pub use mariadb::{MariaDatabase, MariaDb};
 pub use pooler::Pooler;
+pub use random::SplitMix;
 pub use session::{Failure, Rows, Session, Trouble};
 
 /// [`engines!`], and the portable engine installed by a superuser, where it has event triggers.

@@ -130,11 +130,8 @@ fn said_by_a_person(relation: &Relation, catalogue: &Catalogue, target: &mut Tar
     let Some(treat) = catalogue.treat(relation) else { return };
     target.is_event_table = treat == Treat::Events;
     target.uncertain = false;
-    let said = if treat == Treat::Events { "events" } else { "entity" };
-    target.reasons.push(format!(
-        "--treat says that its rows are {}",
-        if said == "events" { "events" } else { "things of their own" }
-    ));
+    let said = if treat == Treat::Events { "events" } else { "things of their own" };
+    target.reasons.push(format!("--treat says that its rows are {said}"));
 }
 
 /// What the numbers of a table's rows look like.

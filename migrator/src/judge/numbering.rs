@@ -62,8 +62,7 @@ pub(super) fn tables(
 }
 
 fn assigns(trigger: &Trigger) -> bool {
-    let on = trigger.timing == "BEFORE" && trigger.row && !matches!(trigger.enabled.as_str(), "D" | "R");
-    on && trigger.parent.is_none() && trigger.events.iter().any(|e| e == "INSERT")
+    trigger.changes_inserts() && trigger.parent.is_none()
 }
 
 fn field_of(column: &str) -> String {

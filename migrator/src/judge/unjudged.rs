@@ -2,12 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use serde_json::Value;
-
 use super::bodies::trees;
 use super::codes::Code;
 use super::collect::{Unread, Write};
-use super::{Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, ast, codes, evidence, sql};
+use super::{Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, codes, evidence, sql, version};
 use crate::source::{Relation, Trigger};
 
 /// What a live database or a dump would tell.
@@ -142,14 +140,7 @@ impl Bench<'_> {
     /// Whether a trigger's function reads the greatest or newest of something: what it numbers may be the table that was not read.
     fn counts(&self, trigger: &Trigger) -> bool {
         let Some(body) = self.collected.bodies.get(&trigger.function) else { return false };
-        let newest = |tree: &Value| {
-            let last = |s: &&Value| {
-                !ast::list(s, "sort_clause").is_empty() && s.get("limit_count").is_some_and(Value::is_object)
-            };
-            sql::calls(tree).iter().any(|(_, name, _)| matches!(name.as_str(), "max" | "count"))
-                || ast::find(tree, "SelectStmt").iter().any(last)
-        };
-        body.statements.iter().any(|s| trees(s).iter().any(newest))
+        body.statements.iter().any(|s| trees(s).iter().any(|tree| version::newest(tree).is_some()))
     }
 
     /// Whether a statement is judged by itself: its table, its trigger or its trigger's table is not in what was read.

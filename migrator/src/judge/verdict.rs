@@ -137,14 +137,7 @@ impl Bench<'_> {
         }
         let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
         let target = format!("new.{version}");
-        let before = |t: &&Trigger| {
-            t.relation == relation.root
-                && t.timing == "BEFORE"
-                && t.row
-                && t.enabled != "D"
-                && t.enabled != "R"
-                && t.events.iter().any(|e| e == "INSERT")
-        };
+        let before = |t: &&Trigger| t.relation == relation.root && t.changes_inserts();
         let mut triggers: Vec<&Trigger> = self.catalogue.triggers.iter().filter(before).collect();
         triggers.sort_by(|a, b| b.name.cmp(&a.name));
         triggers.into_iter().find_map(|trigger| {

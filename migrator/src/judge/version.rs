@@ -174,17 +174,7 @@ impl<'a> Tracer<'a> {
 
     /// max(), count() or the newest row by ORDER BY .. LIMIT 1.
     fn reads_newest(&self, expr: &Value, scope: usize, statement: usize) -> Option<Origin> {
-        let aggregates =
-            sql::calls(expr).into_iter().find(|(_, name, _)| name == "max" || name == "count").map(|(_, name, _)| name);
-        let newest = ast::find(expr, "SelectStmt")
-            .into_iter()
-            .any(|s| !ast::list(s, "sort_clause").is_empty() && s.get("limit_count").is_some_and(Value::is_object));
-        let how = match aggregates {
-            Some(name) if name == "count" => "count()+1",
-            Some(_) => "max()+1",
-            None if newest => "the newest version + 1",
-            None => return None,
-        };
+        let how = newest(expr)?;
         let reads = super::stream::reads(expr, scope, self.catalogue, self.path(scope));
         Some(Origin { reads, ..self.graded(how, scope, statement) })
     }
@@ -438,6 +428,18 @@ impl<'a> Tracer<'a> {
             }
             _ => Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed")),
         }
+    }
+}
+
+/// How a tree reads the greatest or the newest of something.
+pub(super) fn newest(tree: &Value) -> Option<&'static str> {
+    let aggregate = sql::calls(tree).into_iter().find(|(_, name, _)| name == "max" || name == "count");
+    let last =
+        |s: &&Value| !ast::list(s, "sort_clause").is_empty() && s.get("limit_count").is_some_and(Value::is_object);
+    match aggregate {
+        Some((_, name, _)) if name == "count" => Some("count()+1"),
+        Some(_) => Some("max()+1"),
+        None => ast::find(tree, "SelectStmt").iter().any(last).then_some("the newest version + 1"),
     }
 }
 

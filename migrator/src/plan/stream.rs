@@ -34,16 +34,13 @@ pub(super) fn decide(
     }
     let version = roles.version_column.as_deref();
     check(relation, &wanted, version)?;
-    let serves = |k: &&crate::source::Key| {
-        wanted.iter().map(String::as_str).chain(version).all(|c| k.columns.iter().any(|k| k == c))
-    };
     let same = |by: &[String]| by.len() == wanted.len() && by.iter().all(|c| wanted.contains(c));
     let legacy = read_by.map_or_else(
         || (!same(&judged.columns)).then(|| format!("{} was proposed", names(&judged.columns))),
         |by| (!same(by)).then(|| format!("the legacy code reads its newest version by {}", names(by))),
     );
     Ok(Decided {
-        keyed: relation.keys.iter().any(|k| serves(&k)),
+        keyed: relation.is_keyed_by(&wanted, version),
         declared: legacy.map(|other| format!("the stream is {}, decided in the plan; {other}", names(&wanted))),
         columns: wanted,
     })

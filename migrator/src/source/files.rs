@@ -39,17 +39,15 @@ pub fn passed_over(directory: &Path, taken: &[&str]) -> Result<Vec<PathBuf>, Err
     let others: Vec<&str> = LANGUAGES.into_iter().filter(|e| !taken.contains(e)).collect();
     let mut files = vec![];
     collect(directory, &others, &mut files)?;
+    // nothing of what others wrote is opened
+    files.retain(|file| !file.components().any(|c| FOREIGN.iter().any(|f| c.as_os_str() == *f)) && !undoes(file));
     files.retain(|file| {
-        let foreign = file.components().any(|c| FOREIGN.iter().any(|f| c.as_os_str() == *f));
         let mut text = vec![];
         let read = std::fs::File::open(file).and_then(|f| f.take(LOOKED_AT).read_to_end(&mut text));
         let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
         let words: Vec<&str> =
             text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
-        !foreign
-            && read.is_ok()
-            && !undoes(file)
-            && words.windows(2).any(|w| MAKES.contains(&w[0]) && WHAT.contains(&w[1]))
+        read.is_ok() && words.windows(2).any(|w| MAKES.contains(&w[0]) && WHAT.contains(&w[1]))
     });
     files.sort_by(|a, b| natural(&key(a), &key(b)));
     Ok(files)

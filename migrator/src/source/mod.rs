@@ -308,7 +308,23 @@ pub struct Rule {
     pub definition: String,
 }
 
+impl Trigger {
+    /// Whether an ordinary INSERT of a row passes through it before the row is stored.
+    pub fn changes_inserts(&self) -> bool {
+        self.timing == "BEFORE"
+            && self.row
+            && !matches!(self.enabled.as_str(), "D" | "R")
+            && self.events.iter().any(|e| e == "INSERT")
+    }
+}
+
 impl Relation {
+    /// Whether a unique key keeps a version of a stream from being stored twice.
+    pub fn is_keyed_by(&self, stream: &[String], version: Option<&str>) -> bool {
+        let columns = stream.iter().map(String::as_str).chain(version);
+        self.keys.iter().any(|k| columns.clone().all(|c| k.columns.iter().any(|own| own == c)))
+    }
+
     /// Whether a person who writes this means the relation: by its schema, or without it where `path` leads there; quoted as SQL
     /// demands it or not, needlessly too.
     pub fn is_called(&self, name: &str, path: &[String]) -> bool {

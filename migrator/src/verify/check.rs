@@ -178,10 +178,7 @@ impl<'a> Case<'a> {
 
     /// Whether a unique key of the event table keeps a version of a stream from being stored twice.
     pub fn is_keyed(&self) -> bool {
-        let serves = |k: &crate::source::Key| {
-            self.known.stream.iter().chain(&self.known.version_column).all(|c| k.columns.contains(c))
-        };
-        self.event_table.keys.iter().any(serves)
+        self.event_table.is_keyed_by(&self.known.stream, self.known.version_column.as_deref())
     }
 
     /// The versions, where the legacy code gave right ones as long as one session wrote alone.
@@ -256,14 +253,8 @@ impl<'a> Case<'a> {
 
 /// The BEFORE INSERT triggers of an event table that are not the tool's, and their functions.
 fn inner<'a>(catalogue: &'a Catalogue, event_table: &Relation) -> Vec<(&'a Trigger, &'a Function)> {
-    let before = catalogue.triggers.iter().filter(|t| {
-        t.relation == event_table.oid
-            && t.timing == "BEFORE"
-            && t.row
-            && !matches!(t.enabled.as_str(), "D" | "R")
-            && t.events.iter().any(|e| e == "INSERT")
-            && t.name != SHIM
-    });
+    let own = |t: &&Trigger| t.relation == event_table.oid && t.changes_inserts() && t.name != SHIM;
+    let before = catalogue.triggers.iter().filter(own);
     before.filter_map(|t| Some((t, catalogue.function(t.function)?))).collect()
 }
 

@@ -1,22 +1,20 @@
 //! Random numbers from a seed that is printed: splitmix64.
 
+use domain_events_tests::SplitMix;
+
 pub struct Random {
-    state: u64,
+    numbers: SplitMix,
     /// No empty text in columns that may not be null.
     pub no_empty: bool,
 }
 
 impl Random {
     pub fn new(seed: u64) -> Random {
-        Random { state: seed, no_empty: false }
+        Random { numbers: SplitMix(seed), no_empty: false }
     }
 
     fn next(&mut self) -> u64 {
-        self.state = self.state.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.state;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        z ^ (z >> 31)
+        self.numbers.draw()
     }
 
     /// A number below `bound`.

@@ -3,7 +3,7 @@
 
 use std::env;
 
-use domain_events_tests::{Db, engines};
+use domain_events_tests::{Db, SplitMix, engines};
 
 use crate::Legacy;
 
@@ -13,16 +13,11 @@ engines! { a_port_counts_as_the_legacy_code_did }
 const PAIRS: usize = 14;
 const WRITES: usize = 40;
 
-/// splitmix64
-struct Random(u64);
+struct Random(SplitMix);
 
 impl Random {
     fn below(&mut self, bound: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9e37_79b9_7f4a_7c15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xbf58_476d_1ce4_e5b9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94d0_49bb_1331_11eb);
-        ((z ^ (z >> 31)) % bound as u64) as usize
+        self.0.below(bound)
     }
 
     fn pick<'t>(&mut self, from: &[&'t str]) -> &'t str {
@@ -219,7 +214,7 @@ fn a_port_counts_as_the_legacy_code_did(db: &Db) {
 }
 
 fn round(db: &Db, seed: u64) {
-    let mut random = Random(seed);
+    let mut random = Random(SplitMix(seed));
     let pairs: Vec<Pair> = (0..PAIRS).map(|n| pair(n, &mut random)).collect();
     let writes: Vec<Vec<String>> = (0..PAIRS).map(|n| writes(n, &mut random)).collect();
     let schema: Vec<&str> = pairs.iter().map(|p| p.sql.as_str()).collect();

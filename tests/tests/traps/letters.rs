@@ -5,7 +5,7 @@
 
 use std::fmt::Write;
 
-use domain_events_tests::{Db, Session, engines};
+use domain_events_tests::{Db, Session, SplitMix, engines};
 
 engines! {
     t9_letters_of_any_part_of_the_events, t9_letters_of_rows_that_move_between_partitions, t9_letters_of_every_two_statements,
@@ -197,15 +197,11 @@ impl World {
     }
 }
 
-struct Random(u64);
+struct Random(SplitMix);
 
 impl Random {
     fn below(&mut self, n: usize) -> usize {
-        self.0 = self.0.wrapping_add(0x9E37_79B9_7F4A_7C15);
-        let mut z = self.0;
-        z = (z ^ (z >> 30)).wrapping_mul(0xBF58_476D_1CE4_E5B9);
-        z = (z ^ (z >> 27)).wrapping_mul(0x94D0_49BB_1331_11EB);
-        ((z ^ (z >> 31)) % n as u64) as usize
+        self.0.below(n)
     }
 
     fn one_of<T: Copy>(&mut self, list: &[T]) -> T {
@@ -251,7 +247,7 @@ fn t9_letters_of_rows_that_move_between_partitions(db: &Db) {
 fn random_cases(db: &Db, partitions: &str, default: u64, has_trigger: bool) {
     let (seed, cases) = (number("LETTERS_SEED", 1), number("LETTERS_CASES", default));
     println!("LETTERS_SEED={seed} LETTERS_CASES={cases}");
-    let mut random = Random(seed);
+    let mut random = Random(SplitMix(seed));
     let mut world = World::new(db, partitions);
     let mut wrong = vec![];
     for n in 0..cases {
