@@ -204,11 +204,13 @@ impl Looker<'_> {
         let insert_only = parent && !self.uses.is_empty() && self.uses.iter().all(for_new);
         numbers.only_for_new_parents = insert_only && constant;
         let mut against = |points: i32, reason: String| numbers.against.push((points, reason));
-        if insert_only && constant {
-            against(-3, format!("{number} is a constant, and rows are written for a new parent alone"));
-        }
         // a type that is told with each row makes them several events
         let typed = roles.event_type_column.as_ref().is_some_and(|c| words::says_what(c));
+        // type, id, version, type of event and payload: nothing but an event has them all
+        let complete = typed && roles.type_column.is_some() && !roles.data_columns.is_empty();
+        if insert_only && constant && !complete {
+            against(-3, format!("{number} is a constant, and rows are written for a new parent alone"));
+        }
         if !typed && self.several_at_once(number) {
             against(-5, format!("one parent gets several rows at once, each with its own {number}"));
         }
