@@ -1,6 +1,6 @@
 //! What is needed to replay one trigger: its old and new definitions, its tables, the terms of comparison.
 
-use super::replay::{CaptureTerms, Terms, Versions};
+use super::replay::{CaptureTerms, Numbers, Terms, Versions};
 use super::retarget::{self, Names};
 use super::scratch;
 use super::stage::SHIM;
@@ -10,7 +10,7 @@ use crate::judge::stream::is_time;
 use crate::judge::{Report, Roles, Strategy, VersionSource, ast, plpgsql, sql};
 use crate::plan::splice::{self, Cut};
 use crate::plan::{EventTable, Kind, Plan, Port, State};
-use crate::source::{Catalogue, Function, Relation, Trigger};
+use crate::source::{Catalogue, Function, Relation, Treat, Trigger};
 use sqlx::PgConnection;
 
 /// One trigger to replay.
@@ -198,6 +198,13 @@ impl<'a> Case<'a> {
         right.then_some(Versions { column, streams })
     }
 
+    /// The numbers, unless a person said that they are versions.
+    fn numbers(&self) -> Option<Numbers> {
+        let column = self.known.version_column.clone()?;
+        let said = self.catalogue.treat(self.event_table) == Some(Treat::Events);
+        (!said).then(|| Numbers { column, stream: self.known.stream.clone() })
+    }
+
     /// What of the plan's stream cannot be one, whatever was judged: events of one transaction share their time, so no replay
     /// tells that each begins a stream.
     pub fn impossible_stream(&self) -> Vec<String> {
@@ -232,8 +239,13 @@ impl<'a> Case<'a> {
     pub fn terms(&self) -> Terms {
         let mut ignored: Vec<String> = self.known.version_column.iter().cloned().collect();
         ignored.extend(self.port.not_compared.iter().cloned());
-        let mut terms =
-            Terms { ignored, moving: self.roles.time_columns.clone(), versions: self.versions(), capture: None };
+        let mut terms = Terms {
+            ignored,
+            moving: self.roles.time_columns.clone(),
+            versions: self.versions(),
+            numbers: self.numbers(),
+            capture: None,
+        };
         if self.port.strategy == Strategy::Capture {
             let pair = |legacy: &Option<String>, own: &'static str| legacy.clone().map(|l| (l, own));
             let columns = [
@@ -244,7 +256,7 @@ impl<'a> Case<'a> {
             // a type that is not constant becomes the store's own, as declared
             let constant = self.port.event_type.is_some();
             let columns = columns.into_iter().flatten().filter(|(_, own)| constant || *own == "aggregate_id").collect();
-            terms.versions = None;
+            (terms.versions, terms.numbers) = (None, None);
             terms.capture = Some(CaptureTerms { columns, operations: self.operations.clone() });
         }
         terms

@@ -2,6 +2,7 @@
 //! that is rolled back, and what they wrote is compared column by column.
 
 mod adopted;
+mod application;
 mod changes;
 mod check;
 mod lint;
@@ -189,6 +190,9 @@ async fn tried(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Res
     } else {
         stage::on_copies(conn, &case, recorded).await
     }?;
+    let written = application::compare(conn, &case).await?;
+    tried.differences.extend(written.differences);
+    tried.notes.extend(written.notes);
     // what was proven must also be what is there
     tried.differences.extend(changed.into_iter().map(|c| format!("changed since the plan was applied: {c}")));
     Ok(tried)

@@ -104,6 +104,8 @@ pub struct Terms {
     pub moving: Vec<String>,
     /// The versions, where the old ones were right.
     pub versions: Option<Versions>,
+    /// The numbers, where they cannot be compared one by one.
+    pub numbers: Option<Numbers>,
     /// Capture: the new side's events are those of the store.
     pub capture: Option<CaptureTerms>,
 }
@@ -151,6 +153,39 @@ impl Versions {
     }
 }
 
+/// Numbers whose places within one statement mean something.
+#[derive(Debug, Clone, Default)]
+pub struct Numbers {
+    /// Their column.
+    pub column: String,
+    /// The columns of the stream.
+    pub stream: Vec<String>,
+}
+
+impl Numbers {
+    /// One change that writes several rows of a stream, each with a number of its own, gives the numbers a meaning: they must
+    /// follow each other as before, from wherever the stream stands.
+    fn reordered(&self, change: &Change, old: &Outcome, new: &Outcome) -> Option<String> {
+        let streams = |side: &Outcome| {
+            let mut streams: BTreeMap<String, Vec<i64>> = BTreeMap::new();
+            for event in &side.events {
+                let stream = Value::Array(Versions::names(&self.stream, event)).to_string();
+                streams.entry(stream).or_default().extend(event.get(&self.column).and_then(Value::as_i64));
+            }
+            streams
+        };
+        let steps = |numbers: &[i64]| -> Vec<i64> { numbers.windows(2).map(|w| w[1] - w[0]).collect() };
+        let (before, after) = (streams(old), streams(new));
+        before.into_iter().find_map(|(stream, was)| {
+            let is = after.get(&stream)?;
+            let distinct = was.iter().collect::<HashSet<_>>().len() == was.len();
+            (distinct && was.len() == is.len() && steps(&was) != steps(is)).then(|| {
+                format!("{}: {} of the rows of {stream} is {is:?} instead of {was:?}", change.what, self.column)
+            })
+        })
+    }
+}
+
 /// The legacy columns that a captured event is compared by.
 #[derive(Debug, Clone, Default)]
 pub struct CaptureTerms {
@@ -165,6 +200,9 @@ pub fn compare(changes: &[Change], old: &[Outcome], new: &[Outcome], terms: &Ter
     let mut found = vec![];
     let doubled = terms.versions.as_ref().map(|v| v.doubled(old)).unwrap_or_default();
     for ((change, old), new) in changes.iter().zip(old).zip(new) {
+        if let Some(numbers) = &terms.numbers {
+            found.extend(numbers.reordered(change, old, new));
+        }
         if let Some(capture) = &terms.capture
             && (change.no_op || !capture.operations.iter().any(|o| o == change.operation))
         {
@@ -222,7 +260,13 @@ mod tests {
     #[test]
     fn what_is_declared_may_differ_and_nothing_else() {
         let change = Change { what: "x".into(), operation: "UPDATE", no_op: false, sql: String::new() };
-        let terms = Terms { ignored: vec!["version".into()], moving: vec!["at".into()], versions: None, capture: None };
+        let terms = Terms {
+            ignored: vec!["version".into()],
+            moving: vec!["at".into()],
+            versions: None,
+            numbers: None,
+            capture: None,
+        };
         let run = |a: &str, b: &str| compare(std::slice::from_ref(&change), &[outcome(a)], &[outcome(b)], &terms).len();
         assert_eq!(
             run(

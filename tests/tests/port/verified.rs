@@ -6,7 +6,7 @@ use domain_events_tests::{Db, engines};
 
 use crate::Legacy;
 
-engines! { recorded_changes_are_replayed, plpgsql_check_is_asked }
+engines! { recorded_changes_are_replayed, plpgsql_check_is_asked, what_the_application_numbers_is_looked_at, several_rows_of_one_change_keep_their_order }
 
 const SCHEMA: &str = "
     create table accounts (id int primary key, email text, plan text not null default 'free');
@@ -84,5 +84,61 @@ fn plpgsql_check_is_asked(db: &Db) {
     assert!(
         differences.contains("plpgsql_check of public.account_changed()") && differences.contains("no_such_column"),
         "{run}"
+    );
+}
+
+/// The shim would number the application's own rows too.
+fn what_the_application_numbers_is_looked_at(db: &Db) {
+    let legacy = Legacy::of(db, SCHEMA);
+    let o = db.owner();
+    let verdict = || {
+        let run = legacy.cli(&["verify", "--format", "json", legacy.file()]);
+        let check = run.json()["checks"][0].clone();
+        (check["verdict"].as_str().expect("a verdict").to_owned(), check.to_string())
+    };
+    let write = |rows: &str| {
+        db.owner().run(&format!(
+            "truncate account_events; insert into account_events (account_id, version, event_type, data) select a, v, 'Rank', '{}' from (values {rows}) r(a, v)"
+        , "{}"));
+    };
+    drop(o);
+    legacy.plan(&["--strategy", "account_changed=shim"]);
+    // as events are: from one on, from where older ones were deleted, one that was deleted between
+    write("(1, 1), (1, 2), (2, 7), (2, 8), (3, 1), (3, 3), (4, 1), (5, 9)");
+    let (verdict_of_events, told) = verdict();
+    assert_eq!(verdict_of_events, "equal", "{told}");
+    assert!(told.contains("in 1 of 3 streams"), "{told}");
+    // ranks
+    for rows in ["(1, 3), (1, 2), (1, 1), (2, 2), (2, 1)", "(1, 10), (1, 20), (1, 30), (2, 10), (2, 20)"] {
+        write(rows);
+        let (verdict, told) = verdict();
+        assert_eq!(verdict, "different", "{told}");
+        assert!(
+            told.contains("in 2 of 2 streams of public.account_events the rows do not count as the shim does"),
+            "{told}"
+        );
+    }
+    // an answer is kept in the plan
+    legacy.plan(&["--strategy", "account_changed=shim", "--treat", "account_events=events"]);
+    let (verdict, told) = verdict();
+    assert_eq!(verdict, "equal", "{told}");
+    assert!(told.contains("do not count as the shim does"), "{told}");
+}
+
+/// Whatever is taken for an event: what one statement numbers 30, 20, 10 is not numbered 1, 2, 3 unseen.
+fn several_rows_of_one_change_keep_their_order(db: &Db) {
+    let seeded = SCHEMA.replace(
+        "values (new.id, 1, 'AccountChanged', to_jsonb(new));",
+        "values (new.id, 30, 'AccountChanged', to_jsonb(new)), (new.id, 20, 'AccountChanged', to_jsonb(new));",
+    );
+    assert_ne!(seeded, SCHEMA);
+    let legacy = Legacy::of(db, &seeded);
+    // a type that is told with each row speaks for events
+    legacy.plan(&["--strategy", "account_changed=shim"]);
+    let told = legacy.cli(&["verify", "--format", "json", legacy.file()]).expect(3).stdout;
+    assert!(
+        told.contains("version of the rows of [1] is [1,2] instead of [30,20]")
+            || told.contains("is [1, 2] instead of [30, 20]"),
+        "{told}"
     );
 }

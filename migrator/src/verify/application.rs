@@ -1,0 +1,90 @@
+//! What the application wrote into an event table by itself: the shim numbers its rows too, so their versions must be such that
+//! it would give the same.
+
+use sqlx::PgConnection;
+
+use super::Tried;
+use super::check::Case;
+use crate::as_owner::{self, Owner};
+use crate::db::{self, quote_ident};
+use crate::error::Error;
+use crate::judge::{Strategy, VersionSource};
+use crate::source::{Column, Relation, Treat};
+
+/// Rows among which streams are chosen.
+const SAMPLE: u32 = 10_000;
+/// Streams that are looked at.
+const STREAMS: u32 = 200;
+
+/// Compares the rows that are there with what the shim would have made of them: in the order in which they were written the
+/// versions of a stream go on by one. A stream in which a version stands twice was wrong before.
+pub async fn compare(conn: &mut PgConnection, case: &Case<'_>) -> Result<Tried, Error> {
+    let mut tried = Tried::default();
+    let counted = matches!(
+        case.port.version_source,
+        VersionSource::Literal | VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked
+    );
+    let Some(version) = case.known.version_column.as_deref().filter(|_| counted) else { return Ok(tried) };
+    if case.port.strategy != Strategy::Shim || case.known.stream.is_empty() {
+        return Ok(tried);
+    }
+    let owner = Owner::of_table(conn, &case.event_table.quoted).await?;
+    // without an index on the stream this reads the table
+    db::execute(conn, "savepoint application; set local statement_timeout = '10s'", "reading the application's rows")
+        .await?;
+    let query = query(case.event_table, &case.known.stream, version);
+    let (columns, doing) = ("streams bigint, others bigint, example text", "reading the application's rows");
+    let read: Result<(i64, i64, Option<String>), Error> =
+        as_owner::row(conn, &owner, &query, columns, &[], doing).await;
+    db::execute(conn, "rollback to savepoint application", doing).await?;
+    let (streams, others, example) = match read {
+        Ok(read) => read,
+        Err(error) => {
+            tried.notes.push(format!("the rows that are in {} were not looked at: {error}", case.event_table.quoted));
+            return Ok(tried);
+        }
+    };
+    let Some(example) = example.filter(|_| others > 0) else { return Ok(tried) };
+    let told = format!(
+        "in {others} of {streams} streams of {} the rows do not count as the shim does: stream {example}",
+        case.event_table.quoted
+    );
+    // rows that were deleted leave gaps, in few streams
+    let said = case.catalogue.treat(case.event_table) == Some(Treat::Events);
+    if others * 2 >= streams && !said {
+        tried.differences.push(told)
+    } else {
+        tried.notes.push(told)
+    }
+    Ok(tried)
+}
+
+fn query(relation: &Relation, stream: &[String], version: &str) -> String {
+    let columns: Vec<String> = stream.iter().map(|c| quote_ident(c)).collect();
+    let names: Vec<String> = columns.iter().map(|c| format!("e.{c}")).collect();
+    let joined: Vec<String> = columns.iter().map(|c| format!("s.{c} operator(pg_catalog.=) e.{c}")).collect();
+    let (columns, names, joined) = (columns.join(", "), names.join(", "), joined.join(" and "));
+    let (quoted, version, order) = (&relation.quoted, quote_ident(version), written(relation));
+    format!(
+        "with s as (select {columns} from (select {columns} from {quoted} limit {SAMPLE}) e
+                    group by {columns} having pg_catalog.count(*) > 1 limit {STREAMS}),
+              r as (select pg_catalog.concat_ws(', ', {names}) as stream, e.{version}::bigint as version,
+                           pg_catalog.row_number() over w as place, pg_catalog.first_value(e.{version}::bigint) over w as first
+                      from {quoted} e join s on {joined} window w as (partition by {names} order by {order})),
+              g as (select stream, pg_catalog.string_agg(version::text, ', ' order by place) as versions,
+                           pg_catalog.bool_or(version - first <> place - 1) as other,
+                           pg_catalog.count(distinct version) < pg_catalog.count(*) as doubled from r group by stream)
+         select pg_catalog.count(*), pg_catalog.count(*) filter (where other),
+                pg_catalog.min(stream || ' has ' || pg_catalog.left(versions, 60)) filter (where other)
+           from g where not doubled"
+    )
+}
+
+/// The order in which rows were written, as far as the table tells.
+fn written(relation: &Relation) -> String {
+    let counts = |c: &&Column| !c.identity.is_empty() || c.default.as_deref().is_some_and(|d| d.contains("nextval("));
+    match relation.columns.iter().find(counts) {
+        Some(column) => format!("e.{}", quote_ident(&column.name)),
+        None => "e.tableoid, e.ctid".to_owned(),
+    }
+}
