@@ -160,12 +160,12 @@ async fn looked(
     let wanted = Wanted {
         tables: args.tables.clone(),
         type_column: args.type_column.clone(),
-        id_column: args.id_column.clone(),
+        id_columns: args.id_column.iter().cloned().collect(),
         version_column: args.version_column.clone(),
         order_by: args.order_by.clone(),
     };
     if args.tables.len() != 1
-        && (wanted.id_column.is_some()
+        && (!wanted.id_columns.is_empty()
             || wanted.version_column.is_some()
             || wanted.type_column.is_some()
             || !wanted.order_by.is_empty())
@@ -212,7 +212,7 @@ async fn propose(
                     ctx.out.hint(format!(
                         "Build one first: create index concurrently on {} ({});",
                         one.subject.table,
-                        quote_ident(&one.subject.id_column)
+                        one.subject.id_columns.iter().map(|(c, _)| quote_ident(c)).collect::<Vec<_>>().join(", ")
                     ));
                 }
                 tables.push(table(catalogue, &one.subject, &args.allow)?);

@@ -59,7 +59,7 @@ fn as_plan(repair: &Repair) -> Plan {
 fn event_table(subject: &Subject) -> plan::EventTable {
     plan::EventTable {
         table: subject.table.clone(),
-        stream: subject.type_column.iter().chain([&subject.id_column]).cloned().collect(),
+        stream: subject.stream_columns(),
         version_column: Some(subject.version_column.clone()),
         sole_writer: false,
         unused_elsewhere: false,
@@ -266,8 +266,13 @@ async fn batch(
 
 /// A writer that has asked for a version and not yet inserted its event must not keep a number from before.
 async fn hold_streams(conn: &mut PgConnection, plan: &Plan, subject: &Subject, number: i32) -> Result<(), Error> {
+    let stream = if subject.id_columns.len() > 1 {
+        "array(select v from pg_catalog.jsonb_array_elements_text(s.aggregate_id::jsonb) with ordinality as a(v, n) order by n)"
+    } else {
+        "coalesce(s.aggregate_type, '-'), s.aggregate_id"
+    };
     let sql = format!(
-        "select domain_events.next_aggregate_version(coalesce(s.aggregate_type, '-'), s.aggregate_id, {table}::pg_catalog.regclass)
+        "select domain_events.next_aggregate_version({stream}, {table}::pg_catalog.regclass)
            from (select distinct m.aggregate_type, m.aggregate_id from domain_events.repaired_versions m
                   where m.repair_id = {repair} and m.event_table = {table} and m.batch = {number} order by 1, 2) s",
         table = quote_literal(&subject.table),

@@ -12,8 +12,8 @@ pub struct Wanted {
     pub tables: Vec<String>,
     /// Column with the type.
     pub type_column: Option<String>,
-    /// Column with the id.
-    pub id_column: Option<String>,
+    /// Column with the id, or all columns of the stream.
+    pub id_columns: Vec<String>,
     /// Column with the version.
     pub version_column: Option<String>,
     /// Columns that order the events.
@@ -71,10 +71,11 @@ fn roles(relation: &Relation, wanted: &Wanted, catalogue: &Catalogue, report: &R
         Some(target) => target.roles.clone(),
         None => recognise(relation, catalogue, &report.collected).roles,
     };
-    if wanted.id_column.is_some() {
+    if let Some(id) = wanted.id_columns.first() {
         // whoever names the id names the whole stream
         roles.type_column.clone_from(&wanted.type_column);
-        roles.id_column.clone_from(&wanted.id_column);
+        roles.id_column = Some(id.clone());
+        roles.stream = wanted.type_column.iter().chain(&wanted.id_columns).cloned().collect();
     } else if wanted.type_column.is_some() {
         roles.type_column.clone_from(&wanted.type_column);
     }
@@ -86,13 +87,6 @@ fn roles(relation: &Relation, wanted: &Wanted, catalogue: &Catalogue, report: &R
 
 fn subject(relation: &Relation, roles: &Roles, wanted: &Wanted, catalogue: &Catalogue) -> Result<Subject, Error> {
     let table = relation.quoted.clone();
-    if roles.stream.len() > 2 && wanted.id_column.is_none() {
-        return Err(Error::refused(
-            "0A000",
-            format!("a stream of {table} is named by {} columns ({})", roles.stream.len(), roles.stream.join(", ")),
-            "repair knows streams of a type and an id. Repair the other tables by name: --table SCHEMA.TABLE",
-        ));
-    }
     let unknown = |what: &str, flag: &str| {
         Error::refused(
             "42P16",
@@ -102,8 +96,12 @@ fn subject(relation: &Relation, roles: &Roles, wanted: &Wanted, catalogue: &Cata
     };
     let id_column = roles.id_column.clone().ok_or_else(|| unknown("aggregate's id", "id-column"))?;
     let version_column = roles.version_column.clone().ok_or_else(|| unknown("version", "version-column"))?;
-    let named = [Some(&id_column), Some(&version_column), roles.type_column.as_ref()];
-    for column in named.into_iter().flatten().chain(&wanted.order_by) {
+    // a stream of a type and an id, or of all its columns alike
+    let wide = roles.stream.len() > 2;
+    let type_column = roles.type_column.clone().filter(|_| !wide);
+    let ids = if wide { roles.stream.clone() } else { vec![id_column] };
+    let named: Vec<&String> = type_column.iter().chain(&ids).chain([&version_column]).collect();
+    for column in named.iter().copied().chain(&wanted.order_by) {
         column_of(relation, column)?;
     }
     let version = column_of(relation, &version_column)?;
@@ -123,7 +121,7 @@ fn subject(relation: &Relation, roles: &Roles, wanted: &Wanted, catalogue: &Cata
     }
     // ties must fall the same way every time
     order_by.extend(key.iter().map(|(c, _)| c.clone()).filter(|c| !order_by.contains(c)).collect::<Vec<_>>());
-    let mut stream: Vec<&String> = named.into_iter().flatten().collect();
+    let mut stream = named;
     stream.sort();
     let unique_key = relation.keys.iter().find(|k| {
         let mut columns: Vec<&String> = k.columns.iter().collect();
@@ -131,13 +129,15 @@ fn subject(relation: &Relation, roles: &Roles, wanted: &Wanted, catalogue: &Cata
         columns == stream
     });
     Ok(Subject {
-        id_type: column_of(relation, &id_column)?.data_type.clone(),
+        id_columns: ids
+            .iter()
+            .map(|c| Ok((c.clone(), column_of(relation, c)?.data_type.clone())))
+            .collect::<Result<_, Error>>()?,
         version_type: version.data_type.clone(),
         unique_key: unique_key.map(|k| k.name.clone()),
         registered: catalogue.registered(relation.oid).is_some(),
-        type_column: roles.type_column.clone(),
+        type_column,
         table,
-        id_column,
         version_column,
         key,
         order_by,
@@ -191,8 +191,7 @@ fn store() -> Subject {
     Subject {
         table: STORE.into(),
         type_column: Some("aggregate_type".into()),
-        id_column: "aggregate_id".into(),
-        id_type: "text".into(),
+        id_columns: vec![("aggregate_id".into(), "text".into())],
         version_column: "aggregate_version".into(),
         version_type: "bigint".into(),
         key: vec![("global_position".into(), "bigint".into())],

@@ -305,7 +305,7 @@ fn compose(out: &mut String, header: &Header) -> std::fmt::Result {
         if let Some(column) = &subject.type_column {
             writeln!(out, "type_column = {}", json!(column))?;
         }
-        writeln!(out, "id_column = {}\nid_type = {}", json!(subject.id_column), json!(subject.id_type))?;
+        writeln!(out, "id_columns = {}", json!(subject.id_columns))?;
         writeln!(
             out,
             "version_column = {}\nversion_type = {}",

@@ -52,12 +52,8 @@ async fn concurrently(conn: &mut PgConnection, subject: &Subject, ctx: &Context)
         Some(false) => drop_index(conn, &index).await?,
         None => {}
     }
-    let columns: Vec<String> = subject
-        .type_column
-        .iter()
-        .chain([&subject.id_column, &subject.version_column])
-        .map(|c| quote_ident(c))
-        .collect();
+    let columns: Vec<String> =
+        subject.stream_columns().iter().chain([&subject.version_column]).map(|c| quote_ident(c)).collect();
     let bar = ctx.out.progress(0, format!("building {index}"));
     db::execute(conn, &format!("set lock_timeout = '{PATIENCE}'"), "setting lock_timeout").await?;
     let built = db::execute(

@@ -43,10 +43,8 @@ pub struct Subject {
     /// Column with the aggregate's type; none where the id alone names a stream.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub type_column: Option<String>,
-    /// Column with the aggregate's id.
-    pub id_column: String,
-    /// Its type.
-    pub id_type: String,
+    /// Columns with the aggregate's id, with their types: one, or all columns of a stream that has more than a type and an id.
+    pub id_columns: Vec<(String, String)>,
     /// Column with the version.
     pub version_column: String,
     /// Its type.
@@ -69,6 +67,11 @@ pub struct Subject {
 }
 
 impl Subject {
+    /// The columns that name a stream.
+    pub fn stream_columns(&self) -> Vec<String> {
+        self.type_column.iter().chain(self.id_columns.iter().map(|(column, _)| column)).cloned().collect()
+    }
+
     /// Whether it is the store itself.
     pub fn is_store(&self) -> bool {
         self.table == STORE

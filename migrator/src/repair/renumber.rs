@@ -122,14 +122,15 @@ async fn has_update_trigger(conn: &mut PgConnection, subject: &Subject) -> Resul
     .doing("reading the triggers")
 }
 
-/// Whether an index finds the events of a stream; without one, every batch reads the whole table.
+/// Whether an index finds the events of a stream, by one of the columns with its id; without one, every batch reads the whole
+/// table.
 pub async fn has_stream_index(conn: &mut PgConnection, subject: &Subject) -> Result<bool, Error> {
     sqlx::query_scalar(
-        "select exists (select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attname = $2 \
+        "select exists (select from pg_catalog.pg_index i join pg_catalog.pg_attribute a on a.attrelid = i.indrelid and a.attname = any ($2) \
            where i.indrelid = $1::regclass and i.indisvalid and i.indpred is null and a.attnum = any ((i.indkey::int2[])[0:1]))",
     )
     .bind(&subject.table)
-    .bind(&subject.id_column)
+    .bind(subject.id_columns.iter().map(|(column, _)| column.as_str()).collect::<Vec<_>>())
     .fetch_one(conn)
     .await
     .doing("reading the indexes")

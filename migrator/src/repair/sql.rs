@@ -25,14 +25,16 @@ impl Subject {
 
     /// The stream's id of the row `t`, as text.
     pub(super) fn id(&self) -> String {
-        format!("{}::text", self.column(&self.id_column))
+        match self.id_columns.as_slice() {
+            [(one, _)] => format!("{}::text", self.column(one)),
+            many => self.list(many),
+        }
     }
 
     /// Condition that the row `t` belongs to a stream at all.
     pub(super) fn has_stream(&self) -> String {
-        let type_column = self.type_column.as_deref();
-        let columns = type_column.into_iter().chain([self.id_column.as_str()]);
-        columns.map(|c| format!("{} is not null", self.column(c))).collect::<Vec<_>>().join(" and ")
+        let columns = self.stream_columns();
+        columns.iter().map(|c| format!("{} is not null", self.column(c))).collect::<Vec<_>>().join(" and ")
     }
 
     /// What names the row `t`, as text.
@@ -40,11 +42,14 @@ impl Subject {
         match self.key.as_slice() {
             [] => "null::text".into(),
             [(one, _)] => format!("{}::text", self.column(one)),
-            many => {
-                let texts: Vec<String> = many.iter().map(|(c, _)| format!("{}::text", self.column(c))).collect();
-                format!("pg_catalog.jsonb_build_array({})::text", texts.join(", "))
-            }
+            many => self.list(many),
         }
+    }
+
+    /// Columns of the row `t`, as the text of a JSON array of texts.
+    fn list(&self, columns: &[(String, String)]) -> String {
+        let texts: Vec<String> = columns.iter().map(|(c, _)| format!("{}::text", self.column(c))).collect();
+        format!("pg_catalog.jsonb_build_array({})::text", texts.join(", "))
     }
 
     /// Condition that the row `t` is the one of `m.row_key`, written so that the key's index serves it.
@@ -65,7 +70,12 @@ impl Subject {
     pub(super) fn is_in_stream(&self) -> String {
         // compared in the collation that an index of the table most likely has
         let text = |column: &str| format!("(s.{column} collate pg_catalog.\"default\")");
-        let mut condition = format!("{} = {}::{}", self.column(&self.id_column), text("aggregate_id"), self.id_type);
+        let equal = |(n, (column, data_type)): (usize, &(String, String))| {
+            let id = text("aggregate_id");
+            let value = if self.id_columns.len() == 1 { id } else { format!("({id}::jsonb ->> {n})") };
+            format!("{} = {value}::{data_type}", self.column(column))
+        };
+        let mut condition = self.id_columns.iter().enumerate().map(equal).collect::<Vec<_>>().join(" and ");
         if self.type_column.is_some() {
             condition.push_str(&format!(" and {} = {}", self.kind(), text("aggregate_type")));
         }

@@ -21,14 +21,14 @@ pub async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ct
     let report = judge::judge(&catalogue);
     let mut subjects = vec![];
     for table in plan.event_tables.iter().rev() {
-        let (kind, id) = match table.stream.as_slice() {
-            [kind, id] => (Some(kind), Some(id)),
-            stream => (None, stream.first()),
+        let (kind, ids) = match table.stream.as_slice() {
+            [kind, id] => (Some(kind), std::slice::from_ref(id)),
+            stream => (None, stream),
         };
         let wanted = Wanted {
             tables: vec![table.table.clone()],
             type_column: kind.cloned(),
-            id_column: id.cloned(),
+            id_columns: ids.to_vec(),
             version_column: table.version_column.clone(),
             order_by: vec![],
         };

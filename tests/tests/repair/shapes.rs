@@ -11,7 +11,8 @@ engines! {
     order_by_time_where_nothing_counts,
     versions_of_other_types,
     hostile_names_and_values,
-    a_partitioned_log
+    a_partitioned_log,
+    a_stream_of_three_columns
 }
 
 fn repaired(db: &Db, sql: &str, more: &[&str], check: &str, expected: &str) {
@@ -131,4 +132,53 @@ fn a_partitioned_log(db: &Db) {
     );
     db.cli("app_owner", &["repair", "--table", "log", "--id-column", "a", "--version-column", "v", "--add-key"])
         .expect_error(1, "0A000");
+}
+
+/// As the trigger reads its newest version: ported, repaired with an event that comes late, keyed, taken back.
+fn a_stream_of_three_columns(db: &Db) {
+    let legacy = Legacy::of(
+        db,
+        "create table employees (id bigserial primary key, tenant bigint not null, name text);
+         create table subject_events (id bigserial primary key, tenant bigint not null, subject_type text not null, subject_id bigint not null,
+           event_version int not null, event_type text not null, data jsonb, occurred_at timestamptz not null default clock_timestamp());
+         create index on subject_events (tenant, subject_type, subject_id);
+         create function log_employee() returns trigger language plpgsql as $$
+         declare v int;
+         begin
+           select coalesce(max(event_version), 0) + 1 into v from subject_events
+            where tenant = new.tenant and subject_type = 'Employee' and subject_id = new.id;
+           insert into subject_events (tenant, subject_type, subject_id, event_version, event_type, data)
+           values (new.tenant, 'Employee', new.id, v, 'EmployeeSaved', to_jsonb(new));
+           return new;
+         end $$;
+         create trigger log_employee after insert or update on employees for each row execute function log_employee();
+         insert into employees (tenant, name) select 1 + i % 2, 'e' || i from generate_series(1, 6) i;
+         update employees set name = name || '!';
+         update subject_events set event_version = 1 where subject_id < 4",
+    );
+    let versions = || {
+        db.owner().table("select tenant, subject_id, string_agg(event_version::text, ' ' order by id) from subject_events group by 1, 2 order by 2")
+    };
+    let broken = versions();
+    assert_eq!(broken, "2|1|1 1\n1|2|1 1\n2|3|1 1\n1|4|1 2\n2|5|1 2\n1|6|1 2");
+    let plan = format!("{}.plan", legacy.file());
+    legacy.cli(&["plan", "--out", &plan]).expect(3);
+    legacy.cli(&["apply", "--yes", &plan]).expect(0);
+    assert_eq!(legacy.findings("public.subject_events"), ["RP101:3:3", "RP108:0:0"]);
+    legacy.propose(&[]);
+    db.owner().run("update employees set name = 'late' where id = 2");
+    legacy.cli(&["repair", "--yes", "--add-key", legacy.file()]).expect(0);
+    assert_eq!(versions(), "2|1|1 2\n1|2|1 2 3\n2|3|1 2\n1|4|1 2\n2|5|1 2\n1|6|1 2");
+    let key = "select pg_get_indexdef(i.indexrelid) from pg_index i where i.indrelid = 'subject_events'::regclass and i.indisunique and not i.indisprimary";
+    assert!(
+        db.owner().one(key).ends_with("(tenant, subject_type, subject_id, event_version)"),
+        "{}",
+        db.owner().one(key)
+    );
+    legacy.cli(&["repair"]).expect(0);
+    db.owner().run("drop index uk_subject_events_version");
+    legacy.cli(&["rollback", "--yes"]).expect(0);
+    assert_eq!(versions(), broken.replace("1|2|1 1", "1|2|1 1 2"));
+    legacy.cli(&["verify", &plan]).expect(0);
+    std::fs::remove_file(&plan).ok();
 }
