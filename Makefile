@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx-$(PG_MAJOR)
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-legacy bench-import corpus soak fuzz sqlsmith
+.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-legacy bench-import bench-scan corpus soak fuzz sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -121,6 +121,10 @@ bench-legacy: install ## Measure the next version of a ported table beside a pla
 bench-import: cli-deps ## Measure an import of events beside psql's \copy of the same rows, and its memory (BENCH_EVENTS=1000000, BENCH_ROUNDS=3)
 	cargo build --release --locked -p domain-events
 	@CLI="$(TARGET)/release/domain-events" tests/benches/import.sh
+
+bench-scan: cli-deps ## Measure a scan of 1,000 migrations and of a dump of 100 MB: CPU seconds, memory (BENCH_MIGRATIONS=1000, BENCH_DUMP_MB=100)
+	cargo build --release --locked -p domain-events
+	@CLI="$(TARGET)/release/domain-events" tests/benches/scan.sh
 
 corpus: deps ## The table over the legacy schemas of tests/corpus: found, right source, strategy, verified
 	cargo test $(REST) --test port corpus
