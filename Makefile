@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx-$(PG_MAJOR)
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-legacy bench-import bench-scan corpus soak fuzz sqlsmith
+.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build release test-release cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-legacy bench-import bench-scan corpus soak fuzz sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -90,6 +90,13 @@ build: package ## Build for use: target/release/domain-events and the extension 
 
 cli: cli-deps
 	cargo build $(REST)
+
+release: build ## Make what is given out: Debian packages, a tarball, a distribution for PGXN, checksums: target/dist
+	.ci/release $(TARGET)/release/domain-events $(PACKAGE) $(PG_CONFIG) $(TARGET)/dist
+
+test-release: release ## Install the packages in a Debian of their own, try them, remove them (root; PG_MAJOR=15 in bookworm, 17 in trixie)
+	PACKAGES="postgresql-$(PG_MAJOR) procps" .ci/debian $(if $(filter 17,$(PG_MAJOR)),trixie,bookworm) $(PG_MAJOR) $(TARGET)/debian-release-$(PG_MAJOR) $(TARGET) \
+	  .ci/try-release $(TARGET)/dist $(PG_MAJOR)
 
 package: deps $(PGRX_HOME)/config.toml ## Build the extension as files to copy: target/package
 	@rm -rf $(PACKAGE)

@@ -1,11 +1,13 @@
 //! README and docs/ say what is so: the session gives the output it shows, functions, targets and linked files exist, and a
 //! person in a hurry can read the README.
 
-use std::{fs, path::PathBuf, process::Stdio};
+use std::path::{Path, PathBuf};
+use std::process::{Command, Stdio};
+use std::{env, fs};
 
 use domain_events_tests::{Db, Engine, engines, repository};
 
-engines! { the_60_second_session, every_function_they_name_exists }
+engines! { the_60_second_session, every_function_they_name_exists, the_clients_append }
 
 fn readme() -> String {
     fs::read_to_string(repository().join("README.md")).expect("README.md")
@@ -87,6 +89,52 @@ fn every_function_they_name_exists(db: &Db) {
         ));
         assert!(found > 0, "domain_events.{name}() is named, and does not exist");
     }
+}
+
+/// The programs of docs/clients.md print what it says. A language that is not installed is passed over, and told.
+fn the_clients_append(db: &Db) {
+    let page = fs::read_to_string(repository().join("docs/clients.md")).expect("docs/clients.md");
+    let block = |language: &str| {
+        let rest = page.split_once(&format!("```{language}\n")).unwrap_or_else(|| panic!("no {language}")).1;
+        rest.split_once("```").expect("an end").0
+    };
+    let expected = block("text");
+    let example = fs::read_to_string(repository().join("tests/examples/clients.rs")).expect("the example");
+    assert_eq!(
+        example.split_once("\n\n").expect("a head").1,
+        block("rust"),
+        "docs/clients.md and tests/examples/clients.rs differ"
+    );
+    // target/debug/deps/documents-..: cargo puts the examples beside deps
+    let built = env::current_exe().expect("a path").ancestors().nth(2).expect("a directory").join("examples/clients");
+    let file = |ending: &str| db.cluster().socket_dir().join(format!("{}-client.{ending}", db.name));
+    let run = |name: &str, program: &Path, source: Option<PathBuf>, present: &[&str]| {
+        let is_there = Command::new(program).args(present).stdout(Stdio::null()).stderr(Stdio::null()).status();
+        if !present.is_empty() && !is_there.is_ok_and(|s| s.success()) {
+            eprintln!("not tested: {name}, which has no driver for PostgreSQL here");
+            return;
+        }
+        // whoever may append and no more
+        let mut command = db.client_program("psql", "app_owner");
+        let settings: Vec<_> = command.get_envs().filter_map(|(k, v)| Some((k.to_owned(), v?.to_owned()))).collect();
+        command = Command::new(program);
+        let out = command.envs(settings).args(source).output().unwrap_or_else(|e| panic!("{name}: {e}"));
+        assert_eq!(String::from_utf8_lossy(&out.stdout), expected, "{name}: {}", String::from_utf8_lossy(&out.stderr));
+    };
+    for (language, ending, program, present) in [
+        ("python", "py", "python3", ["-c", "import psycopg"]),
+        ("js", "js", "node", ["-e", "require('pg')"]),
+        ("php", "php", "php", ["-r", "exit(extension_loaded('pdo_pgsql') ? 0 : 1);"]),
+    ] {
+        fs::write(file(ending), block(language)).expect("the program");
+        run(language, Path::new(program), Some(file(ending)), &present);
+    }
+    if built.exists() {
+        run("rust", &built, None, &[]);
+    } else {
+        eprintln!("not tested: rust, whose example is built where all tests are");
+    }
+    db.check_versions();
 }
 
 #[test]
