@@ -84,6 +84,7 @@ lint: deps $(PGRX_HOME)/config.toml
 	cargo fmt --all --check
 	cargo clippy $(REST) --all-targets -- -D warnings
 	cargo clippy $(EXTENSION) --locked -- -D warnings
+	RUSTDOCFLAGS='-D warnings' cargo doc $(REST) --no-deps
 
 build: package ## Build for use: target/release/domain-events and the extension in target/package
 	cargo build --release --locked -p domain-events

@@ -9,7 +9,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     println!("cargo:rerun-if-changed={}", entry.display());
     let text = fs::read_to_string(&entry).map_err(|e| format!("{}: {e}", entry.display()))?;
     let mut out = fs::File::create(Path::new(&env::var("OUT_DIR")?).join("engine_sql.rs"))?;
-    writeln!(out, "pub const FILES: &[(&str, &str)] = &[")?;
+    writeln!(
+        out,
+        "/// Names and texts, in the order in which they are installed.\npub const FILES: &[(&str, &str)] = &["
+    )?;
     let mut found = 0;
     for name in text.lines().filter_map(|line| line.trim().strip_prefix("\\ir ")) {
         let path = sql.join(name.trim()).canonicalize().map_err(|e| format!("sql/{name}: {e}"))?;

@@ -610,7 +610,7 @@ pub struct CaptureEnableArgs {
     pub on_failure: String,
     /// Rows that are there already: told with their first change, or now
     ///
-    /// now stores <Type>Baselined for each of them, in batches after the triggers are there, while writers go on. When it is
+    /// now stores an event such as OrderBaselined for each of them, in batches after the triggers are there, while writers go on. When it is
     /// interrupted, domain_events.baseline_capture() goes on.
     #[arg(long, value_name = "WHEN", value_parser = ["lazy", "now"], default_value = "lazy")]
     pub baseline: String,

@@ -32,28 +32,72 @@ impl From<Exit> for ExitCode {
 pub enum Error {
     /// The command line is wrong in a way that clap cannot see.
     #[error("{message}")]
-    Usage { message: String, hint: String },
+    Usage {
+        /// What is wrong, in words.
+        message: String,
+        /// What to do; empty where nothing helps.
+        hint: String,
+    },
     /// The tool refuses, with the SQLSTATE that the SQL surface would raise.
     #[error("{message}")]
-    Refused { message: String, sqlstate: &'static str, hint: String },
+    Refused {
+        /// What is wrong, in words.
+        message: String,
+        /// As the SQL surface would raise it.
+        sqlstate: &'static str,
+        /// What to do; empty where nothing helps.
+        hint: String,
+    },
     /// The database is not what the plan was made from.
     #[error("{message}")]
-    Drift { message: String, hint: String },
+    Drift {
+        /// What is wrong, in words.
+        message: String,
+        /// What to do; empty where nothing helps.
+        hint: String,
+    },
     /// Another session holds what we need.
     #[error("{message}")]
-    Locked { message: String, hint: String },
+    Locked {
+        /// What is wrong, in words.
+        message: String,
+        /// What to do; empty where nothing helps.
+        hint: String,
+    },
     /// No connection.
     #[error("cannot connect to {target}: {reason}")]
-    Connect { target: String, reason: String, hint: String },
+    Connect {
+        /// Host and database, without the password.
+        target: String,
+        /// What the driver or the server said.
+        reason: String,
+        /// What to do; empty where nothing helps.
+        hint: String,
+    },
     /// The server refused a statement, or the connection broke.
     #[error("{doing}: {}", server_message(.source))]
-    Database { doing: String, source: sqlx::Error },
+    Database {
+        /// What was being done.
+        doing: String,
+        /// The cause.
+        source: sqlx::Error,
+    },
     /// A file that could not be read or written.
     #[error("{what}: {source}")]
-    Io { what: String, source: std::io::Error },
+    Io {
+        /// Which file or row.
+        what: String,
+        /// The cause.
+        source: std::io::Error,
+    },
     /// A file or a row that is not the JSON it should be.
     #[error("{what}: {source}")]
-    Json { what: String, source: serde_json::Error },
+    Json {
+        /// Which file or row.
+        what: String,
+        /// The cause.
+        source: serde_json::Error,
+    },
     /// Writing to stdout failed.
     #[error("stdout: {0}")]
     Output(std::io::Error),

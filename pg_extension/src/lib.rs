@@ -27,6 +27,7 @@ mod uuid;
 pgrx::pg_module_magic!();
 
 #[allow(non_snake_case)]
+/// Called by the server when it loads the library.
 #[pgrx::pg_guard]
 pub extern "C-unwind" fn _PG_init() {
     pg::entry::register();

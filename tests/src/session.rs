@@ -15,10 +15,15 @@ pub type Rows = Vec<Vec<Option<String>>>;
 /// What the server said when it refused.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub struct Failure {
+    /// SQLSTATE.
     pub code: String,
+    /// MESSAGE.
     pub message: String,
+    /// DETAIL; empty if there is none.
     pub detail: String,
+    /// HINT; empty if there is none.
     pub hint: String,
+    /// CONTEXT; empty if there is none.
     pub context: String,
 }
 

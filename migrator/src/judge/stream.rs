@@ -29,10 +29,15 @@ pub struct Stream {
 
 /// What is known of the table, its keys and its writers.
 pub struct Evidence<'a> {
+    /// The table.
     pub relation: &'a Relation,
+    /// Everything else that was read.
     pub catalogue: &'a Catalogue,
+    /// The statements of its functions.
     pub collected: &'a Collected,
+    /// Those of them that write the table.
     pub uses: &'a [&'a Write],
+    /// The column with the version.
     pub version: &'a str,
 }
 

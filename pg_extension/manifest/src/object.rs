@@ -24,16 +24,20 @@ struct Row {
     definition: String,
 }
 
+/// What sql/ makes, as rows to compare a schema with.
 #[derive(Default)]
 pub struct Manifest {
     rows: Vec<Row>,
+    /// The functions among it.
     pub functions: Vec<Function>,
 }
 
 /// Which engine the schema has to hold.
 #[derive(Clone, Copy)]
 pub enum Engine {
+    /// PL/pgSQL alone.
     Portable,
+    /// With the library.
     Native,
     /// What the extension says; while it is updated it says what it will be.
     Installed,

@@ -58,6 +58,7 @@ pub fn waits(db: &Db, mut session: Session, sql: &str) -> Waiting {
 }
 
 impl Waiting {
+    /// The session again, and what came of its statement.
     pub fn result(self) -> (Session, Result<Rows, Failure>) {
         self.0.join().expect("the waiting session")
     }
