@@ -14,7 +14,9 @@ use domain_events::judge::judge;
 use domain_events::mysql::dump::{Dump, Next, Piece, Row};
 use domain_events::mysql::source::from_texts;
 use domain_events::mysql::world::{self, Terms, World};
-use domain_events::source::from_sql;
+use domain_events::source::folder::Folder;
+use domain_events::source::languages::Language;
+use domain_events::source::{Taken, from_files, from_sql};
 use domain_events::{limits, plan, text, url};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
@@ -320,6 +322,88 @@ fn migrations_in_php() {
     fuzz("php", make, |bytes| {
         let source = from_texts([("a.php", String::from_utf8_lossy(bytes).as_ref())]);
         world::findings(&source, &World::new(&source, &Terms::default()));
+    });
+}
+
+const CODE: &[&str] = &[
+    "def up",
+    "def upgrade():\n  ",
+    "end\n",
+    "exports.up = async (knex) => {",
+    "};",
+    "class A",
+    "execute <<~SQL\n",
+    "\nSQL\n",
+    "op.execute(\"\"\"",
+    "\"\"\")",
+    "knex.raw(`",
+    "`)",
+    "${x}",
+    "#{x}",
+    "f'{x}'",
+    "do |t|",
+    "t.integer :version",
+    "create_table :a",
+    "sa.Column('a', sa.Integer())",
+    "op.create_table('a',",
+    "knex.schema.createTable('a', (t) => {",
+    "migrations.RunSQL(",
+    "for x in ['a', 'b']:\n    ",
+    ".each do |x|",
+    "forEach((x) =>",
+    "x += x\n",
+    "up()",
+    "model A {\n",
+    "@@unique([a, b])\n",
+    "@map(\"a\")",
+    "@id",
+    "reversible do |dir|",
+    "dir.down {",
+    "if x ==",
+    "return",
+    "await",
+    "new Table({",
+    "'%s' % (",
+    "'{}'.format(",
+    "sprintf('%s',",
+    "Schema::create('a', function ($t) {",
+];
+
+/// Code with SQL in it, of each language.
+fn code(rng: &mut StdRng) -> String {
+    let mut text = String::from("create ");
+    for _ in 0..rng.random_range(1..60) {
+        let word = CODE.choose(rng).copied().unwrap_or_default();
+        let times = if rng.random_ratio(1, 40) { rng.random_range(1..800) } else { 1 };
+        for _ in 0..times {
+            text.push_str(word);
+            text.push_str(if rng.random_ratio(1, 3) { "\n" } else { " " });
+        }
+        if rng.random_ratio(1, 4) {
+            text.push_str(&soup(rng));
+        }
+    }
+    text.truncate(text.floor_char_boundary(32 * 1024));
+    text
+}
+
+#[test]
+fn files_in_other_languages() {
+    let make = |rng: &mut StdRng| {
+        let ending = ["rb", "py", "js", "ts", "tsx", "php", "prisma"].choose(rng).copied().unwrap_or_default();
+        let begin = if ending == "php" { "<?php " } else { "" };
+        format!("{ending}\n{begin}{}", code(rng)).into_bytes()
+    };
+    fuzz("languages", make, |bytes| {
+        let text = String::from_utf8_lossy(bytes);
+        let (ending, text) = text.split_once('\n').expect("an ending");
+        let name = format!("app/migrations/a.{ending}");
+        let language = Language::of(Path::new(&name)).expect("a language");
+        let folder = Folder::of_text(Path::new(&name), language, text);
+        folder.dialect();
+        let taken = folder.files.into_iter().filter_map(|(_, given)| Some(Taken::Given(name.clone(), given?)));
+        let (catalogue, _) = from_files(taken).expect("no file is opened");
+        judge(&catalogue);
     });
 }
 

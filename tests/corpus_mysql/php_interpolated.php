@@ -1,5 +1,5 @@
 <?php
-// about: Laravel: names put together in a loop, which no reader of files can know
+// about: Laravel: names put together in a loop over a list that no reader of files can know
 // must: refuse
 // source: dynamic
 // loads: no: PHP
@@ -11,7 +11,7 @@ return new class extends Migration
 {
     public function up(): void
     {
-        foreach (['users', 'orders'] as $table) {
+        foreach (config('audit.tables') as $table) {
             DB::unprepared("
                 CREATE TRIGGER {$table}_audit AFTER UPDATE ON {$table} FOR EACH ROW
                 INSERT INTO audit_events (table_name, row_id, version) VALUES ('{$table}', NEW.id, 1)

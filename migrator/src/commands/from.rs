@@ -13,8 +13,9 @@ use crate::error::Error;
 use crate::files::Input;
 use crate::mysql::server;
 use crate::mysql::source::{self as mysql, Dialect};
-use crate::output::Output;
-use crate::source::{self, Catalogue, Problem, encoding};
+use crate::source::folder::Folder;
+use crate::source::languages::Language;
+use crate::source::{self, Catalogue, Problem, Taken, encoding};
 use crate::url;
 
 /// A source that was read.
@@ -29,8 +30,8 @@ pub enum Origin {
 const HEAD_OF_FILE: usize = 8 * 1024;
 /// A progress bar comes after so long.
 const PATIENCE: Duration = Duration::from_secs(2);
-const OTHER_LANGUAGE: &str =
-    "it makes triggers or functions in a language that is not read: scan the database that it was run on";
+/// A larger file in another language is not read.
+const LARGEST: usize = 16 * 1024 * 1024;
 /// So much of a file tells its dialect.
 const HEAD: usize = 1024 * 1024;
 
@@ -60,63 +61,118 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
         cli::Dialect::Postgres => Dialect::Postgres,
         cli::Dialect::Mysql => Dialect::MySql,
     });
+    let mut bar = Late::new(ctx);
     if path.is_dir() {
-        return match given.map_or_else(|| detect(path, &ctx.out), Ok)? {
-            Dialect::MySql => Ok(Origin::MySql(Box::new(mysql::from_path(path)?))),
-            Dialect::Postgres => {
-                let files = source::without_included(source::files::migrations(path, &["sql"])?);
-                let count = files.len();
-                let inputs = files.into_iter().map(|file| (file.display().to_string(), Input::open(&file, &ctx.out)));
-                of_postgres(inputs, source::files::passed_over(path, &["sql"])?, count, ctx)
-            }
-        };
+        let mut folder = Folder::open(path, &mut |count| bar.step(count, "looking through files"))?;
+        let dialect = given.unwrap_or_else(|| folder.dialect());
+        bar = Late::new(ctx);
+        if dialect == Dialect::MySql {
+            return Ok(Origin::MySql(Box::new(mysql::from_folder(path, folder, &mut |count| {
+                bar.step(count, "reading")
+            }))));
+        }
+        let kept = source::without_included(folder.files.iter().map(|(file, _)| file.clone()).collect());
+        folder.files.retain(|(file, _)| kept.contains(file));
+        return of_postgres(folder, ctx);
     }
     // a pipe can be read but once
     let mut input = Input::open(path, &ctx.out)?;
+    let language = Language::of(path).or_else(|| {
+        source::files::begins_php(&encoding::text(input.peek(HEAD_OF_FILE).ok()?)).then_some(Language::Php)
+    });
+    if let Some(language) = language {
+        return of_language(path, language, &mut input, given, ctx);
+    }
     let dialect = match given {
         Some(dialect) => dialect,
-        None if source::files::is_php(path) => Dialect::MySql,
         None => mysql::detect(&encoding::text(input.peek(HEAD)?)).unwrap_or(Dialect::Postgres),
     };
     match dialect {
         Dialect::MySql => Ok(Origin::MySql(Box::new(mysql::from_input(input)?))),
-        Dialect::Postgres => of_postgres([(input.name.clone(), Ok(input))], vec![], 1, ctx),
+        Dialect::Postgres => {
+            let name = input.name.clone();
+            fold(vec![(name, Ok(Taken::Sql(input)))].into_iter(), vec![], &mut bar, 1)
+        }
     }
 }
 
-/// Folds files; one that cannot be read is told, and the rest is judged.
-fn of_postgres(
-    inputs: impl IntoIterator<Item = (String, Result<Input, Error>)>,
-    passed_over: Vec<PathBuf>,
-    count: usize,
+/// One file in another language.
+fn of_language(
+    path: &Path,
+    language: Language,
+    input: &mut Input,
+    given: Option<Dialect>,
     ctx: &Context,
 ) -> Result<Origin, Error> {
-    let mut bar = Late::new(count, ctx);
-    let mut unread: Vec<Problem> = passed_over
-        .iter()
-        .map(|file| Problem { file: file.display().to_string(), line: 0, reason: OTHER_LANGUAGE.into() })
-        .collect();
+    let bytes = input.peek(LARGEST + 1)?;
+    if bytes.len() > LARGEST {
+        return Err(Error::usage(
+            format!("{} is a {} file of more than {LARGEST} bytes", path.display(), language.name()),
+            "A migration is smaller than 16 MB: name the right file.",
+        ));
+    }
+    let folder = Folder::of_text(path, language, &encoding::text(bytes));
+    if folder.files.iter().all(|(_, given)| given.as_ref().is_none_or(Vec::is_empty)) {
+        return Err(Error::refused(
+            "58P01",
+            format!("{} is {} and holds no SQL that is read, and no tables", path.display(), language.name()),
+            "Name the migrations, a dump, or the live database.",
+        ));
+    }
+    match given.unwrap_or_else(|| folder.dialect()) {
+        Dialect::MySql => Ok(Origin::MySql(Box::new(mysql::from_folder(Path::new(""), folder, &mut |_| {})))),
+        Dialect::Postgres => of_postgres(folder, ctx),
+    }
+}
+
+/// Folds the files of a folder.
+fn of_postgres(folder: Folder, ctx: &Context) -> Result<Origin, Error> {
+    let problem = |(file, reason): (PathBuf, String)| Problem { file: file.display().to_string(), line: 0, reason };
+    let unread = folder.unread.into_iter().map(problem).collect();
+    let count = folder.files.len();
+    let files = folder.files.into_iter().map(|(file, given)| {
+        let name = file.display().to_string();
+        let taken = match given {
+            Some(given) => Ok(Taken::Given(name.clone(), given)),
+            None => Input::open(&file, &ctx.out).map(Taken::Sql),
+        };
+        (name, taken)
+    });
+    fold(files, unread, &mut Late::new(ctx), count)
+}
+
+/// Folds files; one that cannot be read is told, and the rest is judged.
+fn fold(
+    files: impl Iterator<Item = (String, Result<Taken, Error>)>,
+    mut unread: Vec<Problem>,
+    bar: &mut Late<'_>,
+    count: usize,
+) -> Result<Origin, Error> {
     let mut problem = |file: String, reason: String| unread.push(Problem { file, line: 0, reason });
-    let readable = inputs.into_iter().filter_map(|(name, input)| {
-        bar.step();
-        let looked = input.and_then(|mut input| input.peek(HEAD_OF_FILE).map(<[u8]>::to_vec).map(|head| (input, head)));
-        match looked {
+    let readable = files.filter_map(|(name, taken)| {
+        bar.step(count, "reading");
+        let mut input = match taken {
+            Ok(Taken::Sql(input)) => input,
+            Ok(given) => return Some(given),
+            Err(error) => {
+                problem(name, format!("the file is not read: {error}"));
+                return None;
+            }
+        };
+        match input.peek(HEAD_OF_FILE).map(<[u8]>::to_vec) {
             Err(error) => problem(name, format!("the file is not read: {error}")),
-            Ok((_, head)) if head.iter().all(u8::is_ascii_whitespace) => problem(name, "the file is empty".into()),
-            Ok((_, head)) if encoding::is_binary(&head) => {
+            Ok(head) if head.iter().all(u8::is_ascii_whitespace) => problem(name, "the file is empty".into()),
+            Ok(head) if encoding::is_binary(&head) => {
                 problem(name, format!("the file is {}", encoding::what(&head)));
             }
-            Ok((_, head)) if source::files::begins_php(&String::from_utf8_lossy(&head)) => {
-                problem(
-                    name,
-                    "this is PHP: name the file .php, and give --dialect mysql where its SQL is MySQL's".into(),
-                );
+            Ok(head) if source::files::begins_php(&String::from_utf8_lossy(&head)) => {
+                problem(name, "this is PHP: name the file .php".into());
             }
-            Ok((input, _)) => return Some(Ok(input)),
+            Ok(_) => return Some(Taken::Sql(input)),
         }
         None
     });
-    let (mut catalogue, mut problems) = source::from_inputs(readable)?;
+    let (mut catalogue, mut problems) = source::from_files(readable)?;
     catalogue.statements += unread.len();
     problems.extend(unread);
     Ok(Origin::Postgres(Box::new(catalogue), problems))
@@ -126,20 +182,19 @@ fn of_postgres(
 struct Late<'c> {
     ctx: &'c Context,
     begun: Instant,
-    count: usize,
     done: u64,
     bar: Option<ProgressBar>,
 }
 
 impl<'c> Late<'c> {
-    fn new(count: usize, ctx: &'c Context) -> Self {
-        Self { ctx, begun: Instant::now(), count, done: 0, bar: None }
+    fn new(ctx: &'c Context) -> Self {
+        Self { ctx, begun: Instant::now(), done: 0, bar: None }
     }
 
-    fn step(&mut self) {
+    fn step(&mut self, count: usize, doing: &'static str) {
         self.done += 1;
         if self.bar.is_none() && self.begun.elapsed() > PATIENCE {
-            self.bar = Some(self.ctx.out.progress(self.count as u64, "reading"));
+            self.bar = Some(self.ctx.out.progress(count as u64, doing));
         }
         if let Some(bar) = &self.bar {
             bar.set_position(self.done);
@@ -153,24 +208,4 @@ impl Drop for Late<'_> {
             bar.finish_and_clear();
         }
     }
-}
-
-/// The dialect that most of a directory's texts speak; PostgreSQL's where nothing tells.
-fn detect(directory: &Path, out: &Output) -> Result<Dialect, Error> {
-    let files = source::files::migrations(directory, &["sql", "php"])?;
-    if files.iter().any(|file| source::files::is_php(file)) {
-        return Ok(Dialect::MySql);
-    }
-    let mut text = String::new();
-    for file in files {
-        // one that cannot be opened is told when it is read
-        if let Ok(mut input) = Input::open(&file, out) {
-            text.push_str(&String::from_utf8_lossy(input.peek(HEAD).unwrap_or_default()));
-        }
-        text.push('\n');
-        if text.len() > 16 * HEAD {
-            break;
-        }
-    }
-    Ok(mysql::detect(&text).unwrap_or(Dialect::Postgres))
 }

@@ -9,7 +9,6 @@ pub mod dump;
 pub mod leaf;
 pub mod lexer;
 pub mod parser;
-pub mod php;
 pub mod port;
 pub mod portable;
 pub mod schema;

@@ -7,19 +7,12 @@ use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 
-/// Files below a directory with one of the extensions, in the order in which they are run; those that undo are left out.
+/// Files below a directory with one of the extensions, if any, in the order in which they are run; those that undo are left out.
 pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Error> {
     let mut files = vec![];
     collect(directory, extensions, &mut files)?;
     files.retain(|file| !undoes(file));
     files.sort_by(|a, b| repeatable(a).cmp(&repeatable(b)).then_with(|| natural(&key(a), &key(b))));
-    if files.is_empty() {
-        return Err(Error::refused(
-            "58P01",
-            format!("{} holds no file that ends with .{}", directory.display(), extensions.join(" or .")),
-            "Name a dump, or the directory of the migrations.",
-        ));
-    }
     Ok(files)
 }
 
@@ -28,7 +21,7 @@ const LANGUAGES: [&str; 17] = [
     "js", "cjs", "mjs", "ts", "py", "rb", "php", "go", "java", "kt", "cs", "ex", "exs", "groovy", "xml", "yaml", "yml",
 ];
 /// Directories of what others wrote.
-const FOREIGN: [&str; 5] = ["node_modules", "vendor", "target", "dist", "build"];
+pub const FOREIGN: [&str; 5] = ["node_modules", "vendor", "target", "dist", "build"];
 /// So much of such a file is looked at.
 const LOOKED_AT: u64 = 1024 * 1024;
 
@@ -85,7 +78,8 @@ fn undoes(file: &Path) -> bool {
     let flyway = name.starts_with('u') && name.contains("__") && name[1..].starts_with(|c: char| c.is_ascii_digit());
     let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
     let sibling = |word: &str| {
-        let other = stem.strip_prefix(word).map(|rest| file.with_file_name(format!("create_{rest}.sql")));
+        let ending = file.extension().unwrap_or_default().to_string_lossy();
+        let other = stem.strip_prefix(word).map(|rest| file.with_file_name(format!("create_{rest}.{ending}")));
         other.is_some_and(|other| other.exists())
     };
     flyway
@@ -202,7 +196,7 @@ mod tests {
                 "R__views.sql"
             ]
         );
-        assert!(migrations(&directory.join("later/deep"), &["sql"]).is_err());
+        assert!(migrations(&directory.join("later/deep"), &["sql"]).expect("no file").is_empty());
         std::fs::remove_dir_all(&directory).expect("removed");
     }
 

@@ -2,6 +2,8 @@
 
 pub mod encoding;
 pub mod files;
+pub mod folder;
+pub mod languages;
 mod offline;
 mod read;
 pub(crate) mod types;
@@ -10,7 +12,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-pub use offline::{MISSING, Problem, fold_into, from_inputs, from_sql, without_included};
+pub use offline::{MISSING, Problem, Taken, fold_into, from_files, from_sql, without_included};
 pub(crate) use offline::{Statements, without_returning_aliases};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};

@@ -3,14 +3,15 @@
 use std::path::Path;
 
 use super::super::dump::Dump;
-use super::super::php;
-use super::{Fold, Source};
+use super::{Dialect, Fold, Source};
 use crate::cli::Format;
 use crate::error::Error;
 use crate::files::Input;
 use crate::output::Output;
 use crate::source::encoding;
-use crate::source::files::{begins_php, is_php, migrations, up_section};
+use crate::source::files::{begins_php, is_php, up_section};
+use crate::source::folder::Folder;
+use crate::source::languages::{self, Common, Given, Language, What};
 
 /// A larger file is a dump: it has no sections that undo it.
 const SMALL: usize = 16 * 1024 * 1024;
@@ -25,19 +26,34 @@ pub fn from_input(input: Input) -> Result<Source, Error> {
 
 /// Reads a dump, a migration or a directory of migrations.
 pub fn from_path(root: &Path) -> Result<Source, Error> {
-    let out = &Output::new(Format::Human);
     if !root.is_dir() {
-        return from_input(Input::open(root, out)?);
+        return from_input(Input::open(root, &Output::new(Format::Human))?);
     }
+    Ok(from_folder(root, Folder::open(root, &mut |_| {})?, &mut |_| {}))
+}
+
+/// Reads what was looked through already; `step` is called for each file.
+pub fn from_folder(root: &Path, folder: Folder, step: &mut dyn FnMut(usize)) -> Source {
+    let out = &Output::new(Format::Human);
+    let shown = |file: &Path| file.strip_prefix(root).unwrap_or(file).display().to_string();
+    let count = folder.files.len();
     let mut fold = Fold::default();
-    for file in migrations(root, &["sql", "php"])? {
-        let shown = file.strip_prefix(root).unwrap_or(&file).display().to_string();
+    for (file, given) in folder.files {
+        step(count);
+        let name = shown(&file);
+        if let Some(given) = given {
+            take_given(&mut fold, &name, &given);
+            continue;
+        }
         // one that cannot be read is told, and the rest is judged
-        if let Err(error) = Input::open(&file, out).and_then(|input| read(&mut fold, input, &shown)) {
-            fold.problem(&shown, 0, None, format!("the file is not read: {error}"));
+        if let Err(error) = Input::open(&file, out).and_then(|input| read(&mut fold, input, &name)) {
+            fold.problem(&name, 0, None, format!("the file is not read: {error}"));
         }
     }
-    Ok(fold.finish())
+    for (file, reason) in folder.unread {
+        fold.problem(&shown(&file), 0, None, reason);
+    }
+    fold.finish()
 }
 
 /// Reads texts by the names of their files, in the order given.
@@ -81,11 +97,50 @@ fn read(fold: &mut Fold, mut input: Input, name: &str) -> Result<(), Error> {
 
 fn take(fold: &mut Fold, file: &str, text: &str) {
     if is_php(Path::new(file)) || begins_php(text) {
-        return php::read(fold, file, text);
+        let given = languages::read(&mut Common::default(), Language::Php, Path::new(file), text);
+        return take_given(fold, file, &given);
     }
     fold.header(text.get(..text.floor_char_boundary(4096)).unwrap_or_default());
     let text = up_section(text);
     if let Err(error) = fold.read(file, &mut Dump::new(text.as_bytes())) {
         fold.problem(file, 0, None, error.to_string());
     }
+}
+
+/// What a file in another language gives.
+fn take_given(fold: &mut Fold, file: &str, given: &[Given]) {
+    for one in given.iter().filter(|g| g.only.counts(Dialect::MySql)) {
+        let line = one.row as u64 + 1;
+        match &one.what {
+            What::Problem { about, reason } => fold.problem(file, line, about.clone(), reason.clone()),
+            What::Sql(text) => match text.whole() {
+                Some(whole) => statements(fold, file, one.row, &whole),
+                // MySQL has no names that could stand for what is not known
+                None => {
+                    let unknown = text.first_unknown().unwrap_or_default();
+                    let reason =
+                        format!("its SQL is put together at run time, from {unknown}: read the live database instead");
+                    fold.problem(file, line, about(&text.known_parts()), reason);
+                }
+            },
+            tables => tables.of_tables(Dialect::MySql).iter().for_each(|sql| statements(fold, file, one.row, sql)),
+        }
+    }
+}
+
+/// Lines stay those of the file.
+fn statements(fold: &mut Fold, file: &str, row: usize, sql: &str) {
+    let padded = format!("{}{sql}", "\n".repeat(row));
+    if let Err(error) = fold.read(file, &mut Dump::new(padded.as_bytes())) {
+        fold.problem(file, row as u64 + 1, None, error.to_string());
+    }
+}
+
+/// What a half-known text is about, for the person who reads the problem; its name is not known.
+fn about(text: &str) -> Option<String> {
+    let upper = text.to_ascii_uppercase();
+    let words: Vec<&str> = upper.split(|c: char| !c.is_ascii_alphanumeric() && c != '_').collect();
+    let makes = words.iter().any(|w| matches!(*w, "CREATE" | "ALTER"));
+    let kinds = ["TRIGGER", "FUNCTION", "PROCEDURE", "EVENT", "VIEW", "TABLE"];
+    kinds.iter().find(|k| makes && words.contains(k)).map(|k| format!("{} (named at run time)", k.to_ascii_lowercase()))
 }

@@ -65,7 +65,8 @@ impl Fold {
         self.path = last;
         for n in 0..self.catalogue.triggers.len() {
             if self.catalogue.triggers[n].function == 0 {
-                let found = self.function_of(n);
+                // one that is fired was not dropped before: a script that makes all anew comes too early by its name
+                let found = self.function_of(n).or_else(|| self.back_from_the_gone(n));
                 self.catalogue.triggers[n].function = found.unwrap_or(0);
             }
         }
@@ -87,8 +88,17 @@ impl Fold {
         self.catalogue.relations.push(assumed::bare(oid, schema, name));
     }
 
-    /// The function of a trigger that was made before it.
-    fn function_of(&self, trigger: usize) -> Option<u32> {
+    fn back_from_the_gone(&mut self, trigger: usize) -> Option<u32> {
+        let (schema, function) = self.function_name(trigger)?;
+        let at = self.gone.iter().rposition(|f| f.schema == schema && f.name == function)?;
+        let found = self.gone.swap_remove(at);
+        let oid = found.oid;
+        self.catalogue.functions.push(found);
+        Some(oid)
+    }
+
+    /// The schema and the name of the function that a trigger names.
+    fn function_name(&self, trigger: usize) -> Option<(String, String)> {
         let tree = ast::parse(&self.catalogue.triggers[trigger].definition).ok()?;
         let create = node(tree.first()?, "CreateTrigStmt")?;
         let mut name: Vec<String> = list(create, "funcname")
@@ -96,7 +106,13 @@ impl Fold {
             .filter_map(|n| node(n, "String"))
             .map(|s| text(s, "sval").to_owned())
             .collect();
-        let (function, schema) = (name.pop()?, name.pop().unwrap_or_default());
+        let function = name.pop()?;
+        Some((name.pop().unwrap_or_default(), function))
+    }
+
+    /// The function of a trigger that was made before it.
+    fn function_of(&self, trigger: usize) -> Option<u32> {
+        let (schema, function) = self.function_name(trigger)?;
         let by_path = self.resolve(&schema, &function, 0);
         let mut same = self.catalogue.functions.iter().filter(|f| f.name == function && f.is_trigger);
         let only = || same.next().filter(|_| same.next().is_none() && schema.is_empty()).map(|f| f.oid);

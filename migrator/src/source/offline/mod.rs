@@ -1,6 +1,7 @@
 //! Reading SQL files instead of a server: a `pg_dump -s`, or migrations folded in order. What a file does not hold (row
 //! counts, who uses what) stays empty and is said to be missing; one broken statement is reported and does not stop the rest.
 
+mod given;
 mod include;
 mod later;
 mod newer;
@@ -17,15 +18,16 @@ use std::path::PathBuf;
 use later::Later;
 use placeholders::Sure;
 use serde_json::Value;
-use stream::{Found, Stream, Taken};
+use stream::{Found, Stream};
 
 pub use include::without_included;
 pub(crate) use newer::without_returning_aliases;
 pub(crate) use split::Statements;
 
 use super::encoding;
+use super::languages::Given;
 use super::types::{self, Types};
-use super::{Catalogue, Relation};
+use super::{Catalogue, Function, Relation};
 use crate::error::Error;
 use crate::files::Input;
 use crate::judge::ast::{self, list, node, text};
@@ -65,14 +67,27 @@ pub fn from_sql<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Cat
     (fold.finished(), problems)
 }
 
-/// Folds files of any size, one after the other.
-pub fn from_inputs(inputs: impl IntoIterator<Item = Result<Input, Error>>) -> Result<(Catalogue, Vec<Problem>), Error> {
+/// A file that is read.
+#[derive(Debug)]
+pub enum Taken {
+    /// One of SQL, of any size.
+    Sql(Input),
+    /// One in another language: its name, and what it gives.
+    Given(String, Vec<Given>),
+}
+
+/// Folds files, one after the other.
+pub fn from_files(files: impl IntoIterator<Item = Taken>) -> Result<(Catalogue, Vec<Problem>), Error> {
     let mut fold = Fold::new();
     let mut problems = vec![];
-    for input in inputs {
-        let input = input?;
-        let name = input.name.clone();
-        fold.file(&name, input, &mut problems).map_err(|e| Error::io(name, e))?;
+    for file in files {
+        match file {
+            Taken::Sql(input) => {
+                let name = input.name.clone();
+                fold.file(&name, input, &mut problems).map_err(|e| Error::io(name, e))?;
+            }
+            Taken::Given(name, given) => fold.given(&name, &given, &mut problems),
+        }
     }
     fold.settle(&mut problems);
     Ok((fold.finished(), problems))
@@ -109,6 +124,8 @@ struct Fold {
     sequences: Vec<String>,
     /// What names a table that may come later.
     later: Vec<Later>,
+    /// Functions that went with their schema.
+    gone: Vec<Function>,
     /// Variables of psql.
     variables: HashMap<String, String>,
     /// Files that a command of psql has read.
@@ -126,6 +143,7 @@ impl Fold {
             types: Types::default(),
             sequences: vec![],
             later: vec![],
+            gone: vec![],
             variables: HashMap::new(),
             included: BTreeSet::new(),
             depth: 0,
@@ -151,35 +169,35 @@ impl Fold {
             let taken = match found {
                 Found::Command(text) => {
                     self.command(file, text, line, problems);
-                    Taken::Read
+                    stream::Taken::Read
                 }
                 Found::Runs(text) => {
                     problem("it makes statements at run time, by \\gexec: read the live database instead", text);
-                    Taken::Read
+                    stream::Taken::Read
                 }
                 // rows that are inserted change nothing of what is asked, and are most of many a dump
-                Found::Statement(text) | Found::TooLong(text, _) if inserts(text) => Taken::Read,
+                Found::Statement(text) | Found::TooLong(text, _) if inserts(text) => stream::Taken::Read,
                 Found::TooLong(text, why) | Found::Broken(text, why) => {
                     problem(&why, text);
-                    Taken::Read
+                    stream::Taken::Read
                 }
                 Found::Statement(text) => match self.statements(text) {
                     Ok(reasons) => {
                         for reason in reasons {
                             problem(&reason, text);
                         }
-                        Taken::Read
+                        stream::Taken::Read
                     }
                     Err(reason) => {
                         problem(&reason, text);
-                        Taken::Unread
+                        stream::Taken::Unread
                     }
                 },
             };
             if problems.len() - known > UNREAD {
                 let reason = format!("more than {UNREAD} statements cannot be read: the rest of the file is not read");
                 problems.push(Problem { file: file.to_owned(), line, reason });
-                return Taken::Enough;
+                return stream::Taken::Enough;
             }
             taken
         })
@@ -430,7 +448,10 @@ impl Fold {
                     let gone: Vec<u32> =
                         self.catalogue.relations.iter().filter(|r| r.schema == last).map(|r| r.oid).collect();
                     gone.into_iter().for_each(|oid| self.forget(oid));
-                    self.catalogue.functions.retain(|f| f.schema != last);
+                    let (kept, gone) =
+                        std::mem::take(&mut self.catalogue.functions).into_iter().partition(|f| f.schema != last);
+                    self.catalogue.functions = kept;
+                    self.gone.extend::<Vec<Function>>(gone);
                 }
                 _ => {}
             }
