@@ -73,7 +73,12 @@ pub enum What {
     /// A table that gets another name.
     Renamed(Name, String),
     /// Something that was not understood.
-    Problem { about: Option<String>, reason: String },
+    Problem {
+        /// Its kind and name, where they are known.
+        about: Option<String>,
+        /// Why.
+        reason: String,
+    },
 }
 
 /// A table's name.
