@@ -185,12 +185,13 @@ async fn tried(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Res
     let case = check::Case::new(catalogue, report, plan, port, real)?;
     let recorded: Vec<_> = recorded.iter().filter_map(|r| r.change(case.table, catalogue)).collect();
     let changed = if applied && !real { apply::changed_since(conn, plan).await? } else { vec![] };
+    // before a replay on the tables themselves empties them
+    let written = application::compare(conn, &case).await?;
     let mut tried = if real {
         stage::on_real_tables(conn, &case, recorded).await
     } else {
         stage::on_copies(conn, &case, recorded).await
     }?;
-    let written = application::compare(conn, &case).await?;
     tried.differences.extend(written.differences);
     tried.notes.extend(written.notes);
     // what was proven must also be what is there
