@@ -6,7 +6,7 @@ use serde::Serialize;
 
 use crate::Context;
 use crate::error::Error;
-use crate::judge::{Finding, Severity};
+use crate::judge::{Finding, Severity, codes};
 
 /// So many places are named where one thing is found in many.
 const EXAMPLES: usize = 3;
@@ -83,6 +83,17 @@ pub fn print(findings: &[Finding], tally: &Tally, all: bool, ctx: &Context) -> R
         ctx.out.hint("Every place of each finding: --verbose, or --format json");
     }
     Ok(())
+}
+
+/// What was not judged, by code; empty if there is nothing of the kind.
+pub fn open(findings: &[Finding]) -> String {
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for finding in findings.iter().filter(|f| f.is_unjudged()) {
+        *counts.entry(finding.code.as_str()).or_default() += 1;
+    }
+    let meaning = |code: &str| codes::ALL.iter().find(|c| c.code == code).map_or("", |c| c.meaning);
+    let told: Vec<String> = counts.iter().map(|(code, n)| format!("{n} x {code} ({})", meaning(code))).collect();
+    if told.is_empty() { String::new() } else { format!("; still open: {}", told.join(", ")) }
 }
 
 /// Findings of one kind together, in the order of the first.

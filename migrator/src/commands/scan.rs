@@ -56,12 +56,14 @@ pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
         ctx.out.note(format!("files do not tell: {}", source::MISSING.join("; ")));
     }
     let work = findings.iter().filter(|f| f.needs_work()).count();
-    let writing = findings.iter().filter(|f| !f.is_unjudged()).count();
-    let of_them = findings.iter().filter(|f| f.needs_work() && !f.is_unjudged()).count();
+    let writing = findings.iter().filter(|f| f.writes_events()).count();
+    let of_them = findings.iter().filter(|f| f.writes_events() && f.needs_work()).count();
+    let open = findings::open(&findings);
+    let judged = if open.is_empty() { "" } else { " of those judged" };
     if of_them == 0 {
-        ctx.out.note(format!("{writing} event-writing statements, none needs work"));
+        ctx.out.note(format!("{writing} event-writing statements, none{judged} needs work{open}"));
     } else {
-        ctx.out.note(format!("{of_them} of {writing} event-writing statements need work"));
+        ctx.out.note(format!("{of_them} of {writing} event-writing statements{judged} need work{open}"));
         ctx.out.hint(match &args.from {
             Some(from) if document_is_mysql(&findings) => {
                 format!(

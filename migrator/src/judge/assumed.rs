@@ -33,9 +33,14 @@ impl Seen {
 /// The catalogue with a relation for each table that a function writes, or reads the max() of, and that is not in it.
 pub(super) fn with<'c>(catalogue: &'c Catalogue, read: &Read) -> Cow<'c, Catalogue> {
     let mut seen: BTreeMap<(String, String), Seen> = BTreeMap::new();
+    // a table of the session is made by one function and used by others
+    let texts = || read.bodies.values().flat_map(|b| &b.statements).filter(|s| s.sql.to_lowercase().contains("temp"));
+    let of_session: BTreeSet<String> =
+        texts().flat_map(|s| trees(s).iter().flat_map(temporary).collect::<Vec<_>>()).collect();
     for function in &catalogue.functions {
         let Some(body) = read.bodies.get(&function.oid) else { continue };
-        let path = catalogue.path_of(function);
+        let path = catalogue.path_at(function, None);
+        let path = path.as_slice();
         let statements: Vec<_> = body.statements.iter().map(trees).collect();
         let temporary: BTreeSet<String> = statements.iter().flat_map(|s| s.iter()).flat_map(made).collect();
         let unknown = |range: &Value| {
@@ -45,7 +50,8 @@ pub(super) fn with<'c>(catalogue: &'c Catalogue, read: &Read) -> Cow<'c, Catalog
             let other = matches!(schema, "pg_catalog" | "information_schema" | "domain_events" | "pg_temp");
             let first = || path.iter().find(|s| *s != "pg_catalog" && *s != "pg_temp").cloned();
             let schema = if schema.is_empty() { first().unwrap_or_else(|| "public".into()) } else { schema.to_owned() };
-            (!known && !other && !temporary.contains(name)).then(|| (schema, name.to_owned()))
+            let made = temporary.contains(name) || schema.is_empty() && of_session.contains(name);
+            (!known && !other && !made).then(|| (schema, name.to_owned()))
         };
         for tree in statements.iter().flat_map(|s| s.iter()) {
             for insert in ast::find(tree, "InsertStmt") {
@@ -103,6 +109,20 @@ fn made(tree: &Value) -> Vec<String> {
     let into = ast::find(tree, "SelectStmt").into_iter().filter_map(|s| s.pointer("/into_clause/rel"));
     let query_names = ast::find(tree, "CommonTableExpr").into_iter().map(|c| ast::text(c, "ctename").to_owned());
     create.chain(query).chain(into).map(|r| ast::text(r, "relname").to_owned()).chain(query_names).collect()
+}
+
+/// Names of the tables of the session that a statement makes, one that is made at run time too.
+fn temporary(tree: &Value) -> Vec<String> {
+    let is_one = |range: &&Value| ast::text(range, "relpersistence") == "t";
+    let tables = |tree: &Value| -> Vec<String> {
+        let plain = ast::find(tree, "CreateStmt").into_iter().filter_map(|c| c.get("relation"));
+        let query = ast::find(tree, "CreateTableAsStmt").into_iter().filter_map(|c| c.pointer("/into/rel"));
+        plain.chain(query).filter(is_one).map(|r| ast::text(r, "relname").to_owned()).collect()
+    };
+    let texts = ast::find(tree, "Sval").into_iter().map(|s| ast::text(s, "sval").to_owned());
+    let texts = texts.filter(|t| t.to_lowercase().contains("temp"));
+    let at_run_time = texts.flat_map(|t| ast::parse(&t).unwrap_or_default()).flat_map(|t| tables(&t));
+    tables(tree).into_iter().chain(at_run_time.collect::<Vec<_>>()).collect()
 }
 
 /// `select max(version) from t where id = ..`: the table has these columns.

@@ -83,6 +83,14 @@ pub struct Collected {
     pub unread: Vec<Unread>,
     /// Triggers of the store's own.
     pub captured: Vec<u32>,
+    /// With which scope the way to each begins.
+    pub roots: Vec<usize>,
+    /// Which scopes begin with one.
+    pub ways: BTreeMap<usize, Vec<usize>>,
+    /// The text of each body, in lower case.
+    pub texts: BTreeMap<u32, String>,
+    /// The settings of the session that a body makes, each with its value and statement.
+    pub settings: BTreeMap<u32, Vec<(String, Value, usize)>>,
 }
 
 impl Collected {
@@ -113,6 +121,7 @@ pub fn collect(catalogue: &Catalogue, read: Read) -> Collected {
     collector.functions_of_the_application();
     collector.unread_of_the_application();
     collector.rules();
+    collector.ways();
     collector.out
 }
 
@@ -135,9 +144,10 @@ impl Collector<'_> {
         let mut changes = vec![];
         for (oid, body) in &self.out.bodies {
             let Some(function) = self.catalogue.function(*oid) else { continue };
-            let path = self.catalogue.path_of(function);
+            let path = self.catalogue.path_at(function, None);
             for tree in body.statements.iter().filter(|s| s.kind == Kind::Sql).map(trees).collect::<Vec<_>>() {
-                changes.extend(tree.iter().flat_map(|t| sql::changes(t, self.catalogue, path)));
+                let made = tree.iter().flat_map(|t| sql::changes(t, self.catalogue, &path));
+                changes.extend(made.map(|c| Change { function: *oid, ..c }));
             }
         }
         self.out.changes = changes;
@@ -254,15 +264,33 @@ impl Collector<'_> {
     /// The functions that a function calls, itself left out.
     fn calls_of(&self, function: &Function) -> Vec<u32> {
         let Some(body) = self.out.bodies.get(&function.oid) else { return vec![] };
-        let path = self.catalogue.path_of(function);
+        let path = self.catalogue.path_at(function, None);
         let mut called = vec![];
         for statement in &body.statements {
             called.extend(trees(statement).iter().flat_map(sql::calls).filter_map(|(schema, name, arguments)| {
-                self.catalogue.resolve_function(&schema, &name, arguments.len(), path).map(|f| f.oid)
+                self.catalogue.resolve_function(&schema, &name, arguments.len(), &path).map(|f| f.oid)
             }));
         }
         called.retain(|oid| *oid != function.oid);
         called
+    }
+
+    fn ways(&mut self) {
+        let out = &mut self.out;
+        for scope in 0..out.scopes.len() {
+            // a caller stands before what it calls
+            let root = out.scopes[scope].caller.map_or(scope, |(caller, _)| out.roots[caller]);
+            out.roots.push(root);
+            out.ways.entry(root).or_default().push(scope);
+        }
+        for (oid, body) in &out.bodies {
+            let texts: Vec<String> = body.statements.iter().map(|s| s.sql.to_lowercase()).collect();
+            let text = texts.join("\n");
+            if text.contains("set_config") {
+                out.settings.insert(*oid, settings(body));
+            }
+            out.texts.insert(*oid, text);
+        }
     }
 
     fn rules(&mut self) {
@@ -458,6 +486,23 @@ fn default_calls(insert: &Insert, catalogue: &Catalogue) -> Vec<Value> {
     let Some(relation) = insert.relation.and_then(|oid| catalogue.relation(oid)) else { return vec![] };
     let missing = relation.columns.iter().filter(|c| insert.takes_default(&c.name));
     missing.filter_map(|c| ast::parse_expression(c.default.as_deref()?).ok()).collect()
+}
+
+/// `set_config('app.who', value, ..)`
+fn settings(body: &Body) -> Vec<(String, Value, usize)> {
+    let mut found = vec![];
+    for (n, statement) in
+        body.statements.iter().enumerate().filter(|(_, s)| s.sql.to_lowercase().contains("set_config"))
+    {
+        for (_, name, arguments) in trees(statement).iter().flat_map(sql::calls) {
+            if let (true, [setting, value, ..]) = (name == "set_config", arguments)
+                && let Some(setting) = ast::string_constant(setting)
+            {
+                found.push((setting, value.clone(), n));
+            }
+        }
+    }
+    found
 }
 
 /// What a function's variables are given before a statement.

@@ -153,6 +153,10 @@ impl Tracer<'_> {
                     scope = caller;
                     Some(bound.clone())
                 }
+                (None, ..) => {
+                    let declared = body.variables.iter().find(|v| v.name == name);
+                    declared.and_then(|v| ast::parse_expression(v.default.as_deref()?).ok())
+                }
                 _ => None,
             };
             let Some(next) = next.filter(|n| !mentions(n, &name)) else { break };

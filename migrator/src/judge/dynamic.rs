@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::ast;
-use super::plpgsql::Statement;
+use super::plpgsql::{Kind, Statement};
 use crate::limits;
 
 /// What EXECUTE runs, as far as can be told.
@@ -31,6 +31,33 @@ pub fn text_of(expr: &Value, statement: &Statement) -> Text {
         Ok(_) => Text::Harmless,
         Err(_) if mentions_insert(expr) => Text::Unseen,
         Err(_) => Text::Harmless,
+    }
+}
+
+/// The query that EXECUTE runs, as far as its constants tell; none where it cannot be read, or is no query.
+pub fn query_of(statement: &Statement) -> Vec<Value> {
+    if statement.kind != Kind::Dynamic {
+        return vec![];
+    }
+    let Ok(expr) = ast::parse_expression(&statement.sql) else { return vec![] };
+    let text = match (ast::string_constant(&expr), format_pattern(&expr)) {
+        (Some(text), _) => text,
+        (None, Some((pattern, arguments))) => fill(&pattern, &arguments),
+        (None, None) => joined(&expr),
+    };
+    let trees = ast::parse(&with_parameters(text, statement)).unwrap_or_default();
+    trees.into_iter().filter(|t| ast::node(t, "SelectStmt").is_some()).collect()
+}
+
+/// A text that is put together by `||`, with something that lets it parse in the place of what is no constant.
+fn joined(expr: &Value) -> String {
+    let expr = ast::without_casts(expr);
+    if let Some(text) = ast::string_constant(expr) {
+        return text;
+    }
+    match ast::node(expr, "AExpr").filter(|e| ast::operator(e) == "||") {
+        Some(both) => ["lexpr", "rexpr"].iter().filter_map(|s| both.get(*s)).map(joined).collect(),
+        None => UNSEEN.into(),
     }
 }
 

@@ -1,16 +1,13 @@
 //! Which tables hold events, and which of their columns are what. Keys, types, comments and use decide; a name only tips
 //! the scale.
 
-use std::collections::BTreeSet;
-
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::bodies::trees;
-use super::collect::{Collected, Write};
+use super::looker::Looker;
 use super::stream::{self, Evidence, Stream};
-use super::{ast, sql, texts, version, words};
-use crate::source::{Catalogue, Column, Key, RegisteredTable, Relation};
+use super::{ast, sql, version, words};
+use crate::source::{Column, Key, RegisteredTable};
 
 /// The columns of an event table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -61,118 +58,23 @@ pub struct Target {
     pub stream: Stream,
 }
 
+impl Roles {
+    /// What counts its rows, of whatever type.
+    pub fn number(&self) -> Option<&String> {
+        self.version_column.as_ref().or(self.odd_version_column.as_ref())
+    }
+}
+
 fn is_numbered(column: &Column) -> bool {
     !column.identity.is_empty() || column.default.as_deref().is_some_and(|d| d.contains("nextval("))
 }
 
 pub(super) fn is_time(column: &Column) -> bool {
-    column.data_type.starts_with("timestamp")
-}
-
-/// A table and everything that writes it.
-pub(super) struct Looker<'a> {
-    pub relation: &'a Relation,
-    pub uses: Vec<&'a Write>,
-    pub catalogue: &'a Catalogue,
-    pub collected: &'a Collected,
-    /// Columns whose max() is read by a function that writes the table, or that numbers its rows.
-    read_by_max: BTreeSet<String>,
-}
-
-impl<'a> Looker<'a> {
-    pub fn new(relation: &'a Relation, catalogue: &'a Catalogue, collected: &'a Collected) -> Self {
-        let of_table = |w: &&Write| w.insert.as_ref().is_some_and(|i| i.relation == Some(relation.oid));
-        let uses: Vec<&Write> = collected.writes.iter().filter(of_table).collect();
-        let read_by_max = read_by_max(relation, &uses, catalogue, collected);
-        Self { relation, uses, catalogue, collected, read_by_max }
-    }
-}
-
-fn read_by_max(relation: &Relation, uses: &[&Write], catalogue: &Catalogue, collected: &Collected) -> BTreeSet<String> {
-    let scopes: BTreeSet<usize> = uses.iter().map(|w| w.scope).collect();
-    let own = catalogue.triggers.iter().filter(|t| t.relation == relation.oid && t.timing == "BEFORE");
-    let own = own.filter_map(|t| collected.bodies.get(&t.function));
-    let mut columns = BTreeSet::new();
-    let own = own.flat_map(|b| &b.statements);
-    for statement in own {
-        for (_, _, arguments) in trees(statement).iter().flat_map(sql::calls).filter(|(_, name, _)| name == "max") {
-            columns.extend(arguments.iter().filter_map(ast::column).filter_map(|c| c.last().cloned()));
-        }
-    }
-    for (scope, statement) in scopes.into_iter().flat_map(|s| collected.body(s).statements.iter().map(move |t| (s, t)))
-    {
-        // the newest row by ORDER BY .. LIMIT 1 too
-        let trees = trees(statement);
-        let path = &collected.scopes[scope].path;
-        columns.extend(trees.iter().flat_map(|t| stream::reads(t, scope, catalogue, path)).filter_map(|r| r.column));
-        for (_, _, arguments) in trees.iter().flat_map(sql::calls).filter(|(_, name, _)| name == "max") {
-            columns.extend(arguments.iter().filter_map(ast::column).filter_map(|c| c.last().cloned()));
-        }
-    }
-    columns
+    // a domain over one too
+    std::iter::once(&column.data_type).chain(&column.base).any(|t| t.starts_with("timestamp"))
 }
 
 impl Looker<'_> {
-    pub(super) fn values(&self, column: &str) -> Vec<&Value> {
-        self.uses.iter().filter_map(|w| w.insert.as_ref()).flat_map(|i| i.values(column)).flatten().collect()
-    }
-
-    /// Whether some insert takes it from NEW or OLD, in one way or another.
-    pub(super) fn fed_by_row(&self, column: &str) -> bool {
-        self.uses.iter().any(|w| {
-            w.insert.as_ref().is_some_and(|i| {
-                i.values(column).into_iter().flatten().any(|v| self.is_of_row(v, w.scope, w.statement, 0))
-            })
-        })
-    }
-
-    fn is_of_row(&self, expr: &Value, scope: usize, statement: usize, depth: usize) -> bool {
-        if depth > 5 {
-            return false;
-        }
-        ast::find(expr, "ColumnRef").into_iter().any(|c| {
-            let fields: Vec<_> = ast::list(c, "fields")
-                .iter()
-                .filter_map(|f| ast::node(f, "String"))
-                .map(|s| ast::text(s, "sval"))
-                .collect();
-            match fields.as_slice() {
-                ["new" | "old", ..] => true,
-                [name] => {
-                    let body = self.collected.body(scope);
-                    let given = body.statements[..statement].iter().filter(|s| s.targets.iter().any(|t| t == name));
-                    let assigned = given
-                        .filter_map(|s| ast::parse_expression(&s.sql).ok())
-                        .any(|e| !version::mentions(&e, name) && self.is_of_row(&e, scope, 0, depth + 1));
-                    let place = &self.collected.scopes[scope];
-                    let bound = match (place.bindings.get(*name), place.caller) {
-                        (Some(value), Some((caller, at))) => self.is_of_row(value, caller, at, depth + 1),
-                        _ => false,
-                    };
-                    assigned || bound
-                }
-                _ => false,
-            }
-        })
-    }
-
-    pub(super) fn row_reaches_a_plain_column(&self) -> bool {
-        self.relation.columns.iter().filter(|c| !is_payload(c)).any(|c| self.fed_by_row(&c.name))
-    }
-
-    /// Whether a column is always a text constant, or one of several.
-    fn fed_by_constants(&self, column: &str) -> bool {
-        let mut given = self.uses.iter().filter_map(|w| Some((w, w.insert.as_ref()?.values(column))));
-        let constant = |w: &Write, v: Option<&Value>| {
-            v.is_some_and(|v| !texts::of_write(self.catalogue, self.collected, w, v).is_empty())
-        };
-        !self.values(column).is_empty() && given.all(|(w, values)| values.into_iter().all(|v| constant(w, v)))
-    }
-
-    pub(super) fn mentions_operation(&self) -> bool {
-        self.relation.columns.iter().flat_map(|c| self.values(&c.name)).any(|v| version::mentions(v, "tg_op"))
-    }
-
     pub(super) fn roles(&self, known: Option<&RegisteredTable>) -> (Roles, Stream) {
         let mut roles = Roles::default();
         let stream = match known {
@@ -190,13 +92,18 @@ impl Looker<'_> {
         for column in self.relation.columns.iter().filter(|c| !taken.contains(&c.name)) {
             let name = column.name.to_lowercase();
             let fed = self.values(&column.name);
-            if is_payload(column) || fed.iter().any(|v| builds_json(v)) {
+            // a text that holds a document, if it is not one of a few
+            let document = column.category == "S"
+                && words::is_document(&column.name)
+                && !fed.is_empty()
+                && !self.fed_by_constants(&column.name);
+            if is_payload(column) || document || fed.iter().any(|v| builds_json(v)) {
                 roles.data_columns.push(column.name.clone());
             } else if is_time(column)
                 || (column.data_type == "uuid" || is_made_up(column, &fed)) && !self.fed_by_row(&column.name)
             {
                 roles.time_columns.push(column.name.clone());
-            } else if fed.iter().any(|v| is_actor(v))
+            } else if fed.iter().any(|v| is_actor(v)) && !self.is_set_on_the_way(&column.name)
                 || ["user", "actor", "caused_by", "changed_by", "performed_by"].iter().any(|w| name.contains(w))
             {
                 roles.actor_columns.push(column.name.clone());
@@ -207,8 +114,9 @@ impl Looker<'_> {
             .columns
             .iter()
             .filter(|c| matches!(c.category.as_str(), "S" | "E") && !taken.contains(&c.name));
-        let mut said: Vec<&Column> =
-            texts.filter(|c| self.fed_by_constants(&c.name) || self.is_operation(&c.name)).collect();
+        let mut said: Vec<&Column> = texts
+            .filter(|c| self.fed_by_constants(&c.name) || self.is_operation(&c.name) || self.is_told_by_a_caller(c))
+            .collect();
         // among several, the one whose name speaks of a type comes first, a label last
         said.sort_by_key(|c| {
             let name = c.name.to_lowercase();
@@ -220,10 +128,6 @@ impl Looker<'_> {
         roles.event_type_column = said.first().map(|c| c.name.clone());
         roles.event_name_column = said.get(1).map(|c| c.name.clone());
         (roles, stream)
-    }
-
-    fn is_operation(&self, column: &str) -> bool {
-        self.values(column).iter().any(|v| version::mentions(v, "tg_op"))
     }
 
     fn evidence<'e>(&'e self, version: &'e str) -> Evidence<'e> {
@@ -238,7 +142,7 @@ impl Looker<'_> {
         let read = self.evidence(&known.version_column).stream().unwrap_or_default();
         let wanted = |k: &&Key| columns.iter().chain([&known.version_column]).all(|c| k.columns.contains(c));
         let key = self.relation.keys.iter().filter(wanted).min_by_key(|k| k.columns.len()).cloned();
-        let mut stream = Stream { columns, key, read_by: read.read_by, doubts: vec![] };
+        let mut stream = Stream { columns, key, read_by: read.read_by, ..Stream::default() };
         if let Some(by) = stream
             .read_by
             .as_ref()
@@ -268,7 +172,11 @@ impl Looker<'_> {
     fn stream(&self, roles: &mut Roles) -> Stream {
         for key in self.relation.keys.iter().filter(|k| k.columns.len() >= 2) {
             let candidates = key.columns.iter().filter_map(|c| self.relation.column(c));
-            let candidates = candidates.filter(|c| self.may_count_in_key(c));
+            // with nothing before it but a time it counts no stream, unless it is called so
+            let times =
+                key.columns.iter().filter_map(|c| self.relation.column(c)).filter(|c| stream::is_time(c)).count();
+            let stream = key.columns.len() > times + 1;
+            let candidates = candidates.filter(|c| self.may_count_in_key(c) && (stream || self.counts(c) > 0));
             let best = candidates.enumerate().max_by_key(|(n, c)| (self.counts(c), *n)).map(|(_, c)| c);
             let Some(version) = best.filter(|c| self.counts(c) >= 0) else { continue };
             roles.version_column = Some(version.name.clone());
@@ -291,6 +199,11 @@ impl Looker<'_> {
             return Stream::default();
         };
         let mut stream = self.evidence(&version).stream().unwrap_or_default();
+        // one count over all rows that is not called a version: a place in the log
+        if stream.key.is_none() && stream.whole && !words::is_version(&version) {
+            roles.version_column = None;
+            return Stream::default();
+        }
         match stream.columns.as_slice() {
             [] => self.by_use(roles, &mut stream),
             [id] => roles.id_column = Some(id.clone()),
@@ -351,11 +264,36 @@ impl Looker<'_> {
         {
             return false;
         }
+        // revision_id names a revision, unless it is counted or is the row's own
+        let counted = |v: &&Value| {
+            ast::find(v, "AExpr").iter().any(|e| ast::operator(e) == "+")
+                || ast::column(ast::without_casts(v)).is_some_and(|c| c.last().is_some_and(|c| *c == column.name))
+        };
+        if column.name.to_lowercase().ends_with("_id") && !values.iter().any(counted) {
+            return false;
+        }
         values.iter().any(|v| ast::constant(v).is_none() && !ast::is_null(v)) || words::is_plain_version(&column.name)
     }
 
     fn may_count(&self, column: &Column) -> bool {
-        column.is_integer() && !column.references && !is_numbered(column) && column.generated.is_empty()
+        // another row is meant, not a place
+        let other = words::of(&column.name)
+            .iter()
+            .any(|w| matches!(w.as_str(), "previous" | "prev" | "parent" | "predecessor"));
+        self.may_be_whole(column)
+            && !other
+            && !column.references
+            && !is_numbered(column)
+            && column.generated.is_empty()
+            && !self.is_id_of_something(&column.name)
+    }
+
+    /// An integer, or of a type that files do not hold and called a version.
+    pub(super) fn may_be_whole(&self, column: &Column) -> bool {
+        column.is_integer()
+            || self.catalogue.server_version == 0
+                && column.is_of_unknown_type()
+                && (words::is_version(&column.name) || self.read_by_max.contains(&column.name))
     }
 
     /// A version may come from a sequence, if it is called one: most numbered columns are ids.
@@ -429,11 +367,11 @@ fn is_made_up(column: &Column, fed: &[&Value]) -> bool {
     given || column.default.as_deref().is_some_and(|d| d.contains("gen_random_uuid(") || d.contains("uuid_generate_"))
 }
 
-fn is_actor_name(name: &str) -> bool {
+pub(super) fn is_actor_name(name: &str) -> bool {
     ["user", "actor", "caused_by", "changed_by", "performed_by"].iter().any(|w| name.to_lowercase().contains(w))
 }
 
-fn is_payload(column: &Column) -> bool {
+pub(super) fn is_payload(column: &Column) -> bool {
     matches!(column.data_type.as_str(), "json" | "jsonb" | "xml" | "hstore" | "public.hstore")
 }
 

@@ -1,11 +1,11 @@
 //! Whether a table holds events. Keys, types, comments and use are weighed, for and against, and all of it is told.
 
-use std::collections::BTreeSet;
-
 use serde_json::Value;
 
 use super::collect::{Collected, Write};
-use super::event_table::{Looker, Roles, Target, is_time};
+use super::event_table::{Roles, Target, is_time};
+use super::looker::Looker;
+use super::row::{self, Row};
 use super::sql::{self, Conflict, Insert};
 use super::{ast, version, words};
 use crate::source::{Catalogue, Relation, Treat};
@@ -42,14 +42,17 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     (target.roles, target.stream) = looker.roles(registered);
     let roles = &target.roles;
     let mut scale = Scale::default();
+    let odd_key = || looker.key_with(roles.odd_version_column.as_deref()?);
     if let (Some(version), Some(key)) = (&roles.version_column, &roles.key) {
         scale.add(3, format!("unique key {key} ends a stream in the integer column {version}"));
-    } else if let Some(version) = &roles.version_column {
+    } else if let (Some(odd), Some(key)) = (&roles.odd_version_column, odd_key()) {
+        scale.add(3, format!("unique key {key} ends a stream in column {odd}"));
+    } else if let Some(number) = roles.number() {
         // what is not in the source may have the key
         if relation.assumed {
-            scale.add(3, format!("column {version} is called as a stream's version is"));
+            scale.add(3, format!("column {number} is called as a stream's version is"));
         } else {
-            scale.add(2, format!("column {version} counts within a stream, but no unique key says so"));
+            scale.add(2, format!("column {number} counts within a stream, but no unique key says so"));
         }
     }
     if !roles.data_columns.is_empty() {
@@ -75,46 +78,89 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     if hint || comment.contains("event") {
         scale.add(1, "its name or comment speaks of events");
     }
-    let copies = looker.copies(roles);
+    let on_change = looker.on_change();
+    // a new row that is written elsewhere too is no change of it
+    let copies = looker.copies(roles) && (on_change || hint || roles.number().is_some());
     if copies {
         scale.add(1, "keeps the row as it was or became");
     }
-    let on_change = looker.on_change();
     if on_change {
         scale.add(1, "is written when a row changes or goes");
     }
-    let overwritten = looker.inserts().any(|i| i.conflict == Conflict::Update);
+    let of_table = looker.names_the_table();
+    let pairs = words::tell_before_and_after(relation.columns.iter().map(|c| c.name.as_str()));
+    let kept = looker.keeps_what_a_function_copies();
+    for (seen, reason) in [
+        (of_table, "names the table it tells of"),
+        (pairs, "has what was and what is side by side"),
+        (kept, "a function copies rows of the table that it is called after"),
+    ] {
+        if seen && hint {
+            scale.reasons.push(reason.to_owned());
+        }
+    }
+    // who did what in one transaction, once for all of its changes
+    let of_transaction = timed && on_change && looker.is_told_once_per_transaction();
+    if of_transaction {
+        scale.add(1, "is written once for each transaction that changes something");
+    }
+    let overwritten = looker.inserts_with_rows().any(|(i, w)| i.conflict == Conflict::Update && !looker.merges(i, w));
     if overwritten {
         scale.add(-6, "rows are overwritten by ON CONFLICT DO UPDATE");
     }
     let content = |c: &String| {
-        roles.data_columns.contains(c)
-            || [&roles.version_column, &roles.id_column, &roles.type_column].iter().any(|r| r.as_ref() == Some(c))
+        roles.data_columns.contains(c) && looker.is_told(c)
+            || [roles.number(), roles.id_column.as_ref(), roles.type_column.as_ref()].contains(&Some(c))
     };
-    let updated = collected.changes.iter().any(|c| c.relation == relation.oid && c.columns.iter().any(content));
+    let own = |function: u32| {
+        let on_itself =
+            |t: &crate::source::Trigger| t.relation == relation.oid && t.events.iter().any(|e| e == "INSERT");
+        catalogue.triggers.iter().any(|t| t.function == function && on_itself(t))
+    };
+    // a number that the row's own trigger gives it afterwards is the row's first
+    let mut changes = collected.changes.iter().filter(|c| c.relation == relation.oid && !own(c.function));
+    let updated = changes.any(|c| c.columns.iter().any(content));
     if updated {
         scale.add(-3, "its content is updated by functions");
     }
+    let seeds = !hint && looker.seeds_for_new_parents(roles);
+    if seeds {
+        scale.add(-5, "a new parent gets the same rows each time");
+    }
     numbers.against.iter().for_each(|(points, reason)| scale.add(*points, reason.as_str()));
     let shape = !roles.data_columns.is_empty() || timed || relation.assumed;
-    let tells = says_what || hint || copies && on_change && roles.version_column.is_some();
+    // a number that goes on with each row, by its name or since it is the greatest one + 1
+    let goes_on = roles.number().is_some_and(|n| numbers.by_maximum || words::counts(n) && !words::is_ordinal(n));
+    let again = on_change || numbers.by_maximum && looker.uses.iter().any(|w| w.unfired);
+    let kept_whole = || roles.data_columns.iter().any(|c| looker.holds_the_row(c));
+    let tells = says_what || hint || again && goes_on && (copies || kept_whole());
     let enough = if relation.assumed { ENOUGH - 1 } else { ENOUGH };
     // a log without a version, of plain columns
-    let log = roles.version_column.is_none()
-        && hint
-        && (on_change || says_what || looker.uses.iter().any(|w| w.unfired))
-        && (of_row || copies || !roles.data_columns.is_empty())
-        && (shape || says_what)
+    let written = on_change || says_what || kept || of_table || looker.uses.iter().any(|w| w.unfired);
+    // each new row is noted, which is what a log is there for
+    let noted = words::is_called_log(&relation.name)
+        && timed
+        && of_row
+        && looker.uses.iter().any(|w| w.trigger.is_some())
+        && !numbers.only_for_new_parents
+        && !seeds;
+    let told_of = of_row || copies || kept || of_table || pairs || !roles.data_columns.is_empty();
+    // operation and table are there: whoever touches such a row later works on the log
+    let audits = hint && of_table && looker.mentions_operation();
+    let log = roles.number().is_none()
+        && (hint && (written || noted) && told_of && (shape || says_what || copies) || of_transaction)
         && !overwritten
-        && !updated;
+        && (!updated || audits);
     target.is_event_table = log || scale.total() >= enough && shape && tells;
-    let counted = roles.version_column.is_some() && (roles.key.is_some() || relation.assumed);
+    let counted = roles.version_column.is_some() && (roles.key.is_some() || relation.assumed) || odd_key().is_some();
     let torn = scale.gained >= enough && tells && scale.total() >= DOUBT;
     let renumbers = numbers.by_maximum && on_change && scale.lost == 0 && scale.total() >= enough - 1;
     target.uncertain = !target.is_event_table && counted && shape && !overwritten && (torn || renumbers);
     // much speaks for events, but the number may be what the row is called by, or right for the first row of a parent
     let plain_log = words::is_log(&relation.name) || says_what && !roles.data_columns.is_empty();
-    let named = roles.version_column.as_deref().is_some_and(words::is_ordinal) && !hint;
+    // a place in a stream is what event stores call it, beside what happened, when, and with what
+    let in_store = says_what && timed && !roles.data_columns.is_empty() && roles.key.is_some();
+    let named = roles.number().is_some_and(|n| words::is_ordinal(n)) && !hint && !in_store;
     if target.is_event_table && counted && (named || numbers.only_for_new_parents && !plain_log) {
         (target.is_event_table, target.uncertain) = (false, true);
     }
@@ -134,19 +180,8 @@ fn said_by_a_person(relation: &Relation, catalogue: &Catalogue, target: &mut Tar
     target.reasons.push(format!("--treat says that its rows are {said}"));
 }
 
-/// What the numbers of a table's rows look like.
-#[derive(Debug, Default)]
-struct Numbers {
-    /// Constants alone, and for the rows of a new parent alone.
-    only_for_new_parents: bool,
-    /// By max() + 1.
-    by_maximum: bool,
-    /// What speaks against a version.
-    against: Vec<(i32, String)>,
-}
-
 impl Looker<'_> {
-    fn inserts(&self) -> impl Iterator<Item = &Insert> {
+    pub(super) fn inserts(&self) -> impl Iterator<Item = &Insert> {
         self.uses.iter().filter_map(|w| w.insert.as_ref())
     }
 
@@ -166,133 +201,89 @@ impl Looker<'_> {
             .any(|s| s.sql.to_ascii_lowercase().contains("old") || s.sql.to_ascii_lowercase().contains("tg_op"))
     }
 
+    pub(super) fn inserts_with_rows(&self) -> impl Iterator<Item = (&Insert, &Write)> {
+        self.uses.iter().filter_map(|w| Some((w.insert.as_ref()?, *w)))
+    }
+
     /// Whether columns take the values that columns of the same names have in the row, or all of them.
     fn copies(&self, roles: &Roles) -> bool {
         let of_stream = [&roles.type_column, &roles.id_column, &roles.version_column];
         let plain = |c: &&String| !of_stream.iter().any(|r| r.as_ref() == Some(c)) && *c != "id";
-        let same = |value: Option<&Value>, column: &str| match value.map(ast::without_casts).and_then(ast::column) {
-            Some(parts) => matches!(parts.as_slice(), [row, c] if c == column && (row == "new" || row == "old")),
-            None => false,
-        };
-        self.inserts().any(|i| {
-            let star = i.rows.iter().any(|row| row.len() > 1 && row.iter().any(Option::is_none));
+        self.uses.iter().zip(&self.rows).any(|(w, row)| {
+            let Some(i) = &w.insert else { return false };
+            let same =
+                |value: Option<&Value>, column: &str| value.and_then(|v| row.column(v)).is_some_and(|c| c == column);
+            let star = row.whole || i.rows.iter().any(|row| row.len() > 1 && row.iter().any(Option::is_none));
             star || i.columns.iter().filter(plain).any(|c| i.values(c).into_iter().any(|v| same(v, c)))
         })
     }
 
-    fn numbers(&self, roles: &Roles) -> Numbers {
-        let mut numbers = Numbers::default();
-        let Some(number) = &roles.version_column else { return numbers };
+    /// Whether a document is made of all of the row: `to_jsonb(new)`.
+    fn holds_the_row(&self, column: &str) -> bool {
+        let whole = |value: &&Value| {
+            sql::calls(value).iter().any(|(_, _, arguments)| {
+                let all = |a: &Value| ast::column(ast::without_casts(a)).is_some_and(|c| c == ["new"] || c == ["old"]);
+                arguments.iter().any(all)
+            })
+        };
+        self.values(column).iter().any(whole)
+    }
+
+    /// Whether a function of the application copies rows of another table, column by column, into one that is called after it.
+    fn keeps_what_a_function_copies(&self) -> bool {
+        self.uses.iter().filter(|w| w.trigger.is_none() && !w.unfired).any(|w| {
+            let row = Row::copied_from(w, self.relation, self.catalogue, self.collected);
+            let Some(insert) = w.insert.as_ref().filter(|i| i.from_query && !row.is_nowhere()) else { return false };
+            let same = |c: &&String| insert.values(c).into_iter().flatten().any(|v| row.column(v).as_ref() == Some(*c));
+            row.whole || insert.columns.iter().filter(same).count() >= 2
+        })
+    }
+
+    /// Whether ON CONFLICT DO UPDATE brings together what one transaction does to a row: no other transaction's row is touched.
+    fn merges(&self, insert: &Insert, write: &Write) -> bool {
+        let of_transaction = |value: &Value| {
+            let value =
+                version::Tracer { catalogue: self.catalogue, collected: self.collected }.resolved(value, write.scope);
+            row::is_transaction(&value)
+                || sql::calls(&value).iter().any(|(_, n, _)| matches!(n.as_str(), "now" | "transaction_timestamp"))
+                || !super::is_actor(&value) && !ast::find(&value, "SqlvalueFunction").is_empty()
+        };
+        insert.conflict_columns.iter().any(|c| insert.values(c).into_iter().flatten().any(of_transaction))
+    }
+
+    /// Whether some column holds the number of the transaction.
+    fn is_told_once_per_transaction(&self) -> bool {
+        let keyed = |c: &str| self.relation.keys.iter().any(|k| k.columns.iter().any(|k| k == c));
         let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
-        let mut constant = !self.uses.is_empty();
-        for write in &self.uses {
-            let Some(insert) = &write.insert else { continue };
-            let origins: Vec<_> = insert
-                .values(number)
-                .into_iter()
-                .map(|v| v.map(|v| tracer.origin(v, write.scope, write.statement)))
-                .collect();
-            constant &= !origins.is_empty() && origins.iter().flatten().all(|o| o.literal.is_some());
-            let maximum = |o: &version::Origin| {
-                matches!(o.source, version::VersionSource::MaxPlusOne | version::VersionSource::MaxPlusOneLocked)
-            };
-            numbers.by_maximum |= origins.iter().flatten().any(maximum);
-        }
-        let for_new = |w: &&Write| w.trigger.is_some() && w.operations == ["INSERT"];
-        // an event that is a stream of its own has no parent
-        let parent = roles.id_column.as_ref().is_some_and(|id| self.fed_by_row(id));
-        let insert_only = parent && !self.uses.is_empty() && self.uses.iter().all(for_new);
-        numbers.only_for_new_parents = insert_only && constant;
-        let mut against = |points: i32, reason: String| numbers.against.push((points, reason));
-        // a type that is told with each row makes them several events
-        let typed = roles.event_type_column.as_ref().is_some_and(|c| words::says_what(c));
-        // type, id, version, type of event and payload: nothing but an event has them all
-        let complete = typed && roles.type_column.is_some() && !roles.data_columns.is_empty();
-        if insert_only && constant && !complete {
-            against(-3, format!("{number} is a constant, and rows are written for a new parent alone"));
-        }
-        if !typed && self.several_at_once(number) {
-            against(-5, format!("one parent gets several rows at once, each with its own {number}"));
-        }
-        if self.uses.iter().any(|w| self.numbered_by_a_query(w, number)) {
-            against(-3, format!("{number} is taken from the rows of a query"));
-        }
-        if constant && self.inserts().any(|i| i.conflict == Conflict::Nothing && i.conflict_columns.contains(number)) {
-            against(-6, format!("ON CONFLICT ({number}, ..) DO NOTHING: the row is there once"));
-        }
-        if constant && self.uses.iter().any(|w| self.only_if_absent(w)) {
-            against(-6, "the row is written only where there is none yet".into());
-        }
-        if words::is_ordinal(number) {
-            against(-2, format!("{number} is a name for a place among others"));
-        }
-        numbers
+        let of_transaction = |(i, w): (&Insert, &Write), column: &str| {
+            let values = i.values(column);
+            !values.is_empty()
+                && values.into_iter().all(|v| v.is_some_and(|v| row::is_transaction(&tracer.resolved(v, w.scope))))
+        };
+        let columns = self.relation.columns.iter().filter(|c| keyed(&c.name));
+        !self.uses.is_empty()
+            && columns.into_iter().any(|c| self.inserts_with_rows().all(|pair| of_transaction(pair, &c.name)))
     }
 
-    /// `values (.., 3), (.., 2), (.., 1)`, or as many statements on the same way.
-    fn several_at_once(&self, number: &str) -> bool {
-        let constants = |w: &Write| -> Vec<String> {
-            let values = w.insert.as_ref().map(|i| i.values(number)).unwrap_or_default();
-            values.into_iter().flatten().filter_map(ast::constant).collect()
-        };
-        self.uses.iter().any(|w| {
-            let way = &self.collected.statement(w).guards;
-            let same = self.uses.iter().filter(|o| o.scope == w.scope && self.collected.statement(o).guards == *way);
-            let all: BTreeSet<String> = same.flat_map(|o| constants(o)).collect();
-            all.len() > 1
+    /// Whether some write gives a column something that is not the same for every row: what only others set is no content.
+    fn is_told(&self, column: &str) -> bool {
+        self.uses.iter().enumerate().any(|(n, w)| {
+            let whole = w.insert.as_ref().is_some_and(|i| i.rows.iter().any(|row| row.iter().any(Option::is_none)));
+            let values = self.given(n, column).into_iter().flatten();
+            whole || values.into_iter().any(|v| ast::constant(v).is_none() && !ast::is_null(v))
         })
     }
 
-    /// `select new.id, s.place from steps s`, `generate_series`, `row_number()`.
-    fn numbered_by_a_query(&self, write: &Write, number: &str) -> bool {
-        let row_level =
-            write.trigger.and_then(|oid| self.catalogue.triggers.iter().find(|t| t.oid == oid)).is_some_and(|t| t.row);
-        let Some(insert) = write.insert.as_ref().filter(|i| i.from_query && row_level) else { return false };
-        insert.values(number).into_iter().flatten().any(|value| {
-            let calls = sql::calls(value);
-            if calls.iter().any(|(_, n, _)| n == "max" || n == "count") {
-                return false;
-            }
-            let body = self.collected.body(write.scope);
-            let variable = |name: &str| body.variables.iter().any(|v| v.name == name);
-            let of_query = match ast::column(ast::without_casts(value)).as_deref() {
-                Some([row, _]) => row != "new" && row != "old" && !variable(row),
-                Some([name]) => !variable(name),
-                _ => false,
-            };
-            of_query || calls.iter().any(|(_, n, _)| n == "row_number" || n == "generate_series")
-        })
-    }
-
-    /// `if not exists (select .. from the table)`, or the same in the statement itself.
-    fn only_if_absent(&self, write: &Write) -> bool {
-        let named = |tree: &Value| {
-            let ranges = ast::find(tree, "RangeVar");
-            ranges.iter().any(|r| ast::text(r, "relname") == self.relation.name)
-        };
-        let absent = |tree: &Value| {
-            ast::find(tree, "BoolExpr").into_iter().any(|b| {
-                b.get("boolop").and_then(Value::as_i64) == Some(3)
-                    && ast::find(b, "SubLink").into_iter().any(|s| {
-                        // EXISTS_SUBLINK
-                        s.get("sub_link_type").and_then(Value::as_i64) == Some(1) && named(s)
-                    })
-            })
-        };
-        let statement = self.collected.statement(write);
-        let guarded = statement.guards.iter().any(|g| {
-            ast::parse_expression(&g.condition).is_ok_and(|c| {
-                let exists = |tree: &Value| !ast::find(tree, "SubLink").is_empty() && named(tree);
-                if g.negated { ast::kind(&c) == "SubLink" && exists(&c) } else { absent(&c) }
-            })
-        });
-        guarded || super::bodies::trees(statement).iter().any(absent)
+    /// The smallest unique key that a column is in, with something else.
+    fn key_with(&self, column: &str) -> Option<String> {
+        let keys = self.relation.keys.iter().filter(|k| k.columns.len() > 1 && k.columns.iter().any(|c| c == column));
+        keys.min_by_key(|k| k.columns.len()).map(|k| k.name.clone())
     }
 }
 
 /// The question that nobody but a person can answer.
 pub(super) fn question(relation: &Relation, roles: &Roles) -> String {
-    let number = roles.version_column.as_deref().unwrap_or("its number");
+    let number = roles.number().map_or("its number", String::as_str);
     let id = roles.id_column.as_deref().unwrap_or("its parent");
     format!(
         "question: does {} get a row for each change of what {id} names, or is {number} a number that its rows have for themselves? \

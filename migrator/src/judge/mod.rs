@@ -1,5 +1,6 @@
 //! From the catalogue to findings: which statements write events, where their version comes from, what can port them.
 
+mod against;
 pub mod assumed;
 pub mod ast;
 mod bodies;
@@ -10,11 +11,13 @@ mod dynamic;
 mod event_table;
 mod evidence;
 mod guards;
+mod looker;
 mod missing;
 mod numbering;
 mod own;
 pub mod plpgsql;
 mod ports;
+mod row;
 pub mod sql;
 pub mod stream;
 #[cfg(test)]
@@ -214,7 +217,9 @@ pub fn judge(catalogue: &Catalogue) -> Report {
     let mut judged: Vec<Judged> = collected.writes.iter().enumerate().filter_map(|(n, w)| bench.write(n, w)).collect();
     judged.extend(collected.unread.iter().map(|u| bench.unread(u)));
     let known: BTreeSet<u32> = judged.iter().filter_map(|j| j.event_table).collect();
-    judged.extend(numbered.iter().filter(|n| !known.contains(&n.relation)).filter_map(|n| bench.numbered(n)));
+    let unsaid = numbered.iter().filter(|n| !known.contains(&n.relation) || n.is_besides(&targets));
+    judged.extend(unsaid.filter_map(|n| bench.numbered(n)));
+    once(&mut judged, &collected);
     bench.by_itself(&mut judged);
     bench.own(&mut judged);
     together(&mut judged, catalogue);
@@ -222,6 +227,34 @@ pub fn judge(catalogue: &Catalogue) -> Report {
     // what was assumed is nobody's to port
     targets.retain(|oid, _| catalogue.relation(*oid).is_some_and(|r| !r.assumed));
     Report { judged, targets, collected }
+}
+
+/// A function of the application that runs texts of which nothing is seen is named once, with all the lines where it does.
+fn once(judged: &mut Vec<Judged>, collected: &Collected) {
+    let unseen = |j: &Judged| j.trigger.is_none() && j.write.is_some_and(|n| collected.writes[n].insert.is_none());
+    let mut first: BTreeMap<Option<u32>, usize> = BTreeMap::new();
+    let mut more: BTreeMap<usize, Vec<usize>> = BTreeMap::new();
+    let mut kept: Vec<Judged> = vec![];
+    for one in std::mem::take(judged) {
+        if !unseen(&one) {
+            kept.push(one);
+            continue;
+        }
+        match first.get(&one.function) {
+            Some(at) => more.entry(*at).or_default().extend(one.finding.line),
+            None => {
+                first.insert(one.function, kept.len());
+                kept.push(one);
+            }
+        }
+    }
+    for (at, mut lines) in more {
+        lines.sort_unstable();
+        lines.dedup();
+        let lines: Vec<String> = lines.iter().map(usize::to_string).collect();
+        kept[at].finding.reasons.push(format!("the same in line {}", lines.join(", ")));
+    }
+    *judged = kept;
 }
 
 /// A shim serves a whole table: where one statement's own number has to stay, the shim is nobody's proposal.
@@ -331,12 +364,13 @@ impl Bench<'_> {
         }
     }
 
-    /// The schema of a tenant in which an unqualified event table was found.
+    /// The schema in which an unqualified event table was found, though it is not in the search path.
     fn found_at_home(&self, write: &Write, insert: &sql::Insert) -> Option<&str> {
         let scope = &self.collected.scopes[write.scope];
-        let home = scope.path.first().filter(|s| !self.catalogue.search_path.contains(s))?;
+        let home = insert.relation.and_then(|oid| self.catalogue.relation(oid)).map(|r| r.schema.as_str());
+        let home = home.filter(|s| !self.catalogue.search_path.iter().any(|p| p == s))?;
         let function = scope.function.and_then(|oid| self.catalogue.function(oid))?;
-        (!insert.qualified && function.search_path.is_none()).then_some(home.as_str())
+        (!insert.qualified && function.search_path.is_none()).then_some(home)
     }
 
     fn write(&self, n: usize, write: &Write) -> Option<Judged> {
@@ -389,9 +423,12 @@ impl Bench<'_> {
         let mut finding = self.finding(Some(n), verdict.code, verdict.severity, verdict.source);
         finding.reasons = verdict.reasons;
         if let Some(home) = self.found_at_home(write, insert) {
+            let trigger = write.trigger.and_then(|oid| self.trigger(oid));
+            let of_table = trigger.and_then(|t| self.catalogue.relation(t.relation)).is_some_and(|r| r.schema == home);
             finding.reasons.push(format!(
-                "{} is the one of schema {home}, that of the trigger's table: the function has no search_path, and finds it by the session's",
-                insert.written
+                "{} is the one of schema {home}, that of the {}: the function has no search_path, and finds it by the session's",
+                insert.written,
+                if of_table { "trigger's table" } else { "function" }
             ));
         }
         let ports = match self.rests_on_assumptions(write, relation) {

@@ -9,8 +9,8 @@ use super::bodies::trees;
 use super::collect::Collected;
 use super::verdict::Verdict;
 use super::version::{Origin, Tracer, VersionSource};
-use super::{Bench, Judged, Severity, Strategy, Target, ast, codes, evidence, sql};
-use crate::source::{Catalogue, Function, Relation, Trigger};
+use super::{Bench, Judged, Roles, Severity, Strategy, Target, ast, codes, evidence, sql, words};
+use crate::source::{Catalogue, Column, Function, Relation, Trigger};
 
 /// Something that numbers the rows of a table.
 #[derive(Debug)]
@@ -20,6 +20,18 @@ pub(super) struct Numbered {
     trigger: Option<u32>,
     function: u32,
     origin: Origin,
+    /// The column that is numbered.
+    column: String,
+    /// Whether the row gets its number afterwards, by an UPDATE.
+    afterwards: bool,
+}
+
+impl Numbered {
+    /// Whether nothing else that is said of the table can have said this.
+    pub fn is_besides(&self, targets: &BTreeMap<u32, Target>) -> bool {
+        let target = targets.get(&self.relation);
+        target.is_some_and(|t| t.roles.version_column.as_deref() != Some(&self.column))
+    }
 }
 
 /// All of them; the tables are recognised on the way.
@@ -35,17 +47,22 @@ pub(super) fn tables(
         let Some(body) = collected.bodies.get(&trigger.function) else { continue };
         let scope = collected.scopes.iter().position(|s| s.function == Some(trigger.function) && s.caller.is_none());
         let Some(scope) = scope else { continue };
-        for column in relation.columns.iter().filter(|c| c.is_integer()) {
+        for column in relation.columns.iter().filter(|c| may_be_whole(c, catalogue)) {
             let field = format!("new.{}", column.name);
             let Some(n) = body.statements.iter().rposition(|s| s.targets.contains(&field)) else { continue };
             let Ok(read) = ast::parse_expression(&field_of(&column.name)) else { continue };
             let origin = tracer.origin(&read, scope, n + 1);
-            if is_counted(&origin) && is_events(relation, &column.name, catalogue, collected, targets) {
-                let (trigger, function) = (Some(trigger.oid), trigger.function);
-                found.push(Numbered { relation: relation.oid, trigger, function, origin });
-            }
+            let (trigger, function) = (Some(trigger.oid), trigger.function);
+            let (relation, column) = (relation.oid, column.name.clone());
+            found.push(Numbered { relation, trigger, function, origin, column, afterwards: false });
         }
     }
+    for trigger in catalogue.triggers.iter().filter(|t| t.row && t.enabled != "D" && t.parent.is_none()) {
+        if trigger.events.iter().any(|e| e == "INSERT") {
+            found.extend(afterwards(trigger, catalogue, collected, &tracer));
+        }
+    }
+    found.retain(|one| is_counted(&one.origin) && is_worth_a_word(one, catalogue, collected, targets));
     for (scope, place) in collected.scopes.iter().enumerate().filter(|(_, s)| s.caller.is_none()) {
         let Some(function) =
             place.function.and_then(|oid| catalogue.function(oid)).filter(|f| !f.is_trigger && !f.is_own())
@@ -54,8 +71,10 @@ pub(super) fn tables(
         };
         let Some((relation, column)) = counted(function, catalogue, collected) else { continue };
         let Some(origin) = tracer.returned(function, scope, 0).filter(is_counted) else { continue };
-        if is_events(relation, &column, catalogue, collected, targets) {
-            found.push(Numbered { relation: relation.oid, trigger: None, function: function.oid, origin });
+        let target = targets.entry(relation.oid).or_insert_with(|| evidence::recognise(relation, catalogue, collected));
+        if target.is_event_table && target.roles.version_column.as_deref() == Some(&column) {
+            let (relation, function) = (relation.oid, function.oid);
+            found.push(Numbered { relation, trigger: None, function, origin, column, afterwards: false });
         }
     }
     found
@@ -63,6 +82,11 @@ pub(super) fn tables(
 
 fn assigns(trigger: &Trigger) -> bool {
     trigger.changes_inserts() && trigger.parent.is_none()
+}
+
+/// An integer, or of a type that is not in what was read.
+fn may_be_whole(column: &Column, catalogue: &Catalogue) -> bool {
+    column.is_integer() || catalogue.server_version == 0 && column.is_of_unknown_type()
 }
 
 fn field_of(column: &str) -> String {
@@ -73,21 +97,67 @@ fn is_counted(origin: &Origin) -> bool {
     !origin.ported && matches!(origin.source, VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked)
 }
 
-fn is_events(
-    relation: &Relation,
-    column: &str,
+/// `update the_table set version = n where id = new.id`, in a trigger of that table.
+fn afterwards(trigger: &Trigger, catalogue: &Catalogue, collected: &Collected, tracer: &Tracer<'_>) -> Vec<Numbered> {
+    let mut found = vec![];
+    let Some(relation) = catalogue.relation(trigger.relation) else { return found };
+    let scopes = collected.scopes.iter().enumerate();
+    let Some((scope, place)) =
+        scopes.into_iter().find(|(_, s)| s.function == Some(trigger.function) && s.caller.is_none())
+    else {
+        return found;
+    };
+    for (n, statement) in collected.body(scope).statements.iter().enumerate() {
+        for update in trees(statement).iter().filter_map(|t| ast::node(t, "UpdateStmt")) {
+            let range = update.get("relation").cloned().unwrap_or_default();
+            let (schema, name) = (ast::text(&range, "schemaname"), ast::text(&range, "relname"));
+            let own = catalogue.resolve_relation(schema, name, &place.path).is_some_and(|r| r.oid == relation.oid);
+            let of_new = update.get("where_clause").is_some_and(|w| {
+                ast::find(w, "ColumnRef").iter().any(|c| {
+                    let first = ast::list(c, "fields").first().and_then(|f| ast::node(f, "String"));
+                    first.is_some_and(|f| ast::text(f, "sval") == "new")
+                })
+            });
+            if !own || !of_new {
+                continue;
+            }
+            for set in ast::list(update, "target_list").iter().filter_map(|t| ast::node(t, "ResTarget")) {
+                let Some(column) = relation.column(ast::text(set, "name")).filter(|c| may_be_whole(c, catalogue))
+                else {
+                    continue;
+                };
+                let Some(value) = set.get("val") else { continue };
+                let (relation, column) = (relation.oid, column.name.clone());
+                let (trigger, function) = (Some(trigger.oid), trigger.function);
+                let origin = tracer.origin(value, scope, n);
+                found.push(Numbered { relation, trigger, function, origin, column, afterwards: true });
+            }
+        }
+    }
+    found
+}
+
+/// A stream's version, or one count of all events; or else what is called a version, of which nobody can tell.
+fn is_worth_a_word(
+    one: &Numbered,
     catalogue: &Catalogue,
     collected: &Collected,
     targets: &mut BTreeMap<u32, Target>,
 ) -> bool {
+    let Some(relation) = catalogue.relation(one.relation) else { return false };
     let target = targets.entry(relation.oid).or_insert_with(|| evidence::recognise(relation, catalogue, collected));
-    target.is_event_table && target.roles.version_column.as_deref() == Some(column)
+    let version = target.roles.version_column.as_deref() == Some(&one.column);
+    let unlocked = one.origin.source == VersionSource::MaxPlusOne;
+    let whole = one.origin.reads.iter().all(|r| r.by.is_empty() && r.unclear.is_none());
+    let besides = target.is_event_table && !version && (whole || !words::is_ordinal(&one.column));
+    let asked = unlocked && !target.is_event_table && words::is_plain_version(&one.column);
+    target.is_event_table && version || besides || asked
 }
 
 /// The table and the column of which a function reads the newest.
 fn counted<'c>(function: &Function, catalogue: &'c Catalogue, collected: &Collected) -> Option<(&'c Relation, String)> {
     let body = collected.bodies.get(&function.oid)?;
-    let path = catalogue.path_of(function);
+    let path = &catalogue.path_at(function, None);
     let all: Vec<_> = body.statements.iter().map(trees).collect();
     let selects = all.iter().flat_map(|t| t.iter()).flat_map(|t| ast::find(t, "SelectStmt"));
     selects.into_iter().find_map(|select| {
@@ -111,6 +181,9 @@ impl Bench<'_> {
         let relation = self.catalogue.relation(one.relation)?;
         let target = self.targets.get(&one.relation)?;
         let function = self.catalogue.function(one.function)?;
+        if !target.is_event_table {
+            return self.numbered_thing(one, relation, target);
+        }
         let locked = one.origin.source == VersionSource::MaxPlusOneLocked;
         let severity = if locked { Severity::Info } else { Severity::Error };
         let trigger = one.trigger.and_then(|oid| self.trigger(oid));
@@ -129,7 +202,17 @@ impl Bench<'_> {
                 one.origin.reason, function.identity, relation.quoted
             ),
         });
-        verdict.reasons.push(format!("nothing in sight writes {}: the application does", relation.quoted));
+        let besides = target.roles.version_column.as_deref() != Some(&one.column);
+        if besides {
+            let all = one.origin.reads.iter().all(|r| r.by.is_empty() && r.unclear.is_none());
+            let whole = if all { "over the whole table, " } else { "" };
+            verdict.reasons.push(format!("{} is counted {whole}and is no stream's version", one.column));
+        } else {
+            verdict.reasons.push(format!("nothing in sight writes {}: the application does", relation.quoted));
+        }
+        if one.afterwards {
+            verdict.reasons.push("the number is given after the row is there, by an UPDATE".into());
+        }
         let mut finding = self.finding(None, verdict.code, verdict.severity, verdict.source);
         finding.trigger = trigger.map(|t| t.name.clone());
         finding.table = trigger.map(|_| relation.quoted.clone());
@@ -137,7 +220,10 @@ impl Bench<'_> {
         finding.event_table = Some(relation.quoted.clone());
         finding.reasons = verdict.reasons;
         finding.reasons.push(format!("{} is taken for an event table: {}", relation.quoted, target.reasons.join("; ")));
-        let served = target.roles.key.is_some() && !relation.assumed;
+        let doubts = &target.stream.doubts;
+        finding.reasons.extend(doubts.iter().filter(|_| !besides).cloned());
+        let served =
+            target.roles.key.is_some() && !relation.assumed && !one.afterwards && !besides && doubts.is_empty();
         finding.allowed = if served { vec![Strategy::Shim, Strategy::Manual] } else { vec![Strategy::Manual] };
         finding.strategy = (!locked).then_some(if served { Strategy::Shim } else { Strategy::Manual });
         if relation.assumed {
@@ -145,8 +231,29 @@ impl Bench<'_> {
             finding.strategy = Some(Strategy::Manual);
             finding.reasons.push(format!("assumed: {} is what the function makes of it", relation.quoted));
         }
-        let event_table = Some(relation.oid).filter(|_| !relation.assumed);
+        let event_table = Some(relation.oid).filter(|_| !relation.assumed && !besides);
         let declared = vec![];
         Some(Judged { finding, write: None, trigger: one.trigger, function: Some(one.function), event_table, declared })
+    }
+
+    /// A version that the table's own trigger counts, where nothing else speaks for events.
+    fn numbered_thing(&self, one: &Numbered, relation: &Relation, target: &Target) -> Option<Judged> {
+        let trigger = one.trigger.and_then(|oid| self.trigger(oid))?;
+        let mut finding = self.finding(None, codes::UNCERTAIN, Severity::Warning, VersionSource::AssignedOnEventTable);
+        finding.trigger = Some(trigger.name.clone());
+        finding.table = Some(relation.quoted.clone());
+        finding.function = self.catalogue.function(one.function).map(|f| f.identity.clone());
+        finding.event_table = Some(relation.quoted.clone());
+        finding.strategy = Some(Strategy::Manual);
+        finding.allowed = vec![Strategy::Manual];
+        let roles = Roles { version_column: Some(one.column.clone()), ..target.roles.clone() };
+        finding.reasons.push(evidence::question(relation, &roles));
+        finding.reasons.push(format!("trigger {} assigns it: {}", trigger.name, one.origin.reason));
+        if one.afterwards {
+            finding.reasons.push("the number is given after the row is there, by an UPDATE".into());
+        }
+        finding.reasons.push(format!("seen of it: {}", target.reasons.join("; ")));
+        let (trigger, function) = (one.trigger, Some(one.function));
+        Some(Judged { finding, write: None, trigger, function, event_table: None, declared: vec![] })
     }
 }

@@ -76,6 +76,8 @@ fn is_default(value: &Value) -> bool {
 pub struct Change {
     /// OID of the table.
     pub relation: u32,
+    /// The function that does it.
+    pub function: u32,
     /// Columns set by an UPDATE; empty for DELETE and TRUNCATE.
     pub columns: Vec<String>,
 }
@@ -234,6 +236,7 @@ pub fn changes(statement: &Value, catalogue: &Catalogue, path: &[String]) -> Vec
             found.extend(
                 target.map(|relation| Change {
                     relation: relation.oid,
+                    function: 0,
                     columns: columns
                         .filter_map(|t| ast::node(t, "ResTarget"))
                         .map(|t| ast::text(t, "name").to_owned())

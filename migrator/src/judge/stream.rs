@@ -23,6 +23,8 @@ pub struct Stream {
     pub key: Option<Key>,
     /// The columns by which the code reads the newest version; none if it reads none.
     pub read_by: Option<Vec<String>>,
+    /// Whether the newest version is read over the whole table.
+    pub whole: bool,
     /// Why another number than the legacy one could come out.
     pub doubts: Vec<String>,
 }
@@ -48,6 +50,8 @@ impl Evidence<'_> {
         let reads = self.reads(&mut stream.doubts);
         let sets: BTreeSet<BTreeSet<&str>> =
             reads.iter().map(|r| r.by.iter().map(|(c, _)| c.as_str()).collect()).collect();
+        let of_all = |r: &Read| r.relation == Some(self.relation.oid) && r.by.is_empty() && r.unclear.is_none();
+        stream.whole = !reads.is_empty() && reads.iter().all(of_all);
         let understood = !reads.is_empty() && stream.doubts.is_empty();
         match (sets.len(), reads.first()) {
             (1, Some(read)) if understood && read.by.is_empty() => {
@@ -213,6 +217,10 @@ impl Evidence<'_> {
         let mut reads: Vec<Read> = vec![];
         for (origin, write) in origins {
             for read in origin.reads {
+                // a number of the table itself that is no maximum does not say what the stream is
+                if read.kept && read.relation == Some(self.relation.oid) {
+                    continue;
+                }
                 self.examine(&tracer, &read, write, doubts);
                 reads.push(read);
             }
@@ -320,8 +328,27 @@ pub(super) fn reads(expr: &Value, scope: usize, catalogue: &Catalogue, path: &[S
     innermost.map(|s| read(s, scope, catalogue, path)).collect()
 }
 
+/// The tables in which a query finds a number that is kept there.
+pub(super) fn kept(tree: &Value, scope: usize, catalogue: &Catalogue, path: &[String]) -> Vec<Read> {
+    let ranges = ast::node(tree, "SelectStmt").map(|s| ast::list(s, "from_clause")).unwrap_or_default();
+    let only = ranges.first().filter(|_| ranges.len() == 1).and_then(|r| ast::node(r, "RangeVar"));
+    let found =
+        only.and_then(|r| catalogue.resolve_relation(ast::text(r, "schemaname"), ast::text(r, "relname"), path));
+    let read = |r: &Relation| Read {
+        relation: Some(r.oid),
+        written: r.name.clone(),
+        column: None,
+        by: vec![],
+        unclear: None,
+        scope,
+        kept: true,
+    };
+    found.map(read).into_iter().collect()
+}
+
 fn read(select: &Value, scope: usize, catalogue: &Catalogue, path: &[String]) -> Read {
-    let mut read = Read { relation: None, written: "a query".into(), column: None, by: vec![], unclear: None, scope };
+    let (written, by) = ("a query".into(), vec![]);
+    let mut read = Read { relation: None, written, column: None, by, unclear: None, scope, kept: false };
     let [from] = ast::list(select, "from_clause") else {
         return Read { unclear: Some("from several tables".into()), ..read };
     };

@@ -2,6 +2,7 @@
 
 mod by_itself;
 mod events_or_not;
+mod logs_and_numbers;
 
 use super::{Finding, judge};
 use crate::source::from_sql;

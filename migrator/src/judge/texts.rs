@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::ast;
 use super::collect::{Collected, Write};
 use super::plpgsql::Kind;
+use super::{ast, row};
 use crate::source::Catalogue;
 
 /// The constants of an expression of a write; empty if one of its ways cannot be followed.
@@ -36,6 +36,10 @@ impl Follow<'_> {
         if let Some(argument) = self.argument(value) {
             found.extend(Some(argument).filter(|a| !found.contains(a)));
             return Some(());
+        }
+        let set = row::settings(value, scope, usize::MAX, self.collected);
+        if !set.is_empty() {
+            return set.iter().try_for_each(|(value, scope, _)| self.all(value, *scope, depth + 1, found));
         }
         let name = ast::column(value)?.join(".");
         let place = &self.collected.scopes[scope];

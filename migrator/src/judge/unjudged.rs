@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use super::bodies::trees;
 use super::codes::Code;
 use super::collect::{Unread, Write};
-use super::{Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, codes, evidence, sql, version};
+use super::{
+    Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
+};
 use crate::source::{Relation, Trigger};
 
 /// What a live database or a dump would tell.
@@ -49,6 +51,12 @@ impl Finding {
         }
     }
 
+    /// Whether it is of a statement that writes an event, as far as that was judged.
+    pub fn writes_events(&self) -> bool {
+        const OTHERS: [Code; 2] = [codes::LOOK_ALIKE, codes::CAPTURED];
+        !self.is_unjudged() && OTHERS.iter().all(|c| c.code != self.code)
+    }
+
     /// Whether it says that something was not judged.
     pub fn is_unjudged(&self) -> bool {
         const CODES: [Code; 8] = [
@@ -78,7 +86,9 @@ impl Bench<'_> {
         let enabled = trigger.is_none_or(|t| t.enabled != "D");
         // on a server such a function is an extension's; a file should hold it
         let missing = unread.name.is_some() && self.catalogue.server_version == 0;
-        let loud = enabled && (!named.is_empty() || !unread.foreign || missing);
+        // so does what it is called: one that inserts or logs may write events
+        let called = function.is_some_and(|f| f.volatility == "v" && words::writes(&f.name));
+        let loud = enabled && (!named.is_empty() || !unread.foreign || missing || called);
         let (code, severity) = match (unread.foreign, loud) {
             (true, true) if missing => (codes::NO_FUNCTION, Severity::Warning),
             (true, true) => (codes::LANGUAGE, Severity::Warning),
@@ -137,10 +147,10 @@ impl Bench<'_> {
         finding
     }
 
-    /// Whether a trigger's function reads the greatest or newest of something: what it numbers may be the table that was not read.
-    fn counts(&self, trigger: &Trigger) -> bool {
-        let Some(body) = self.collected.bodies.get(&trigger.function) else { return false };
-        body.statements.iter().any(|s| trees(s).iter().any(|tree| version::newest(tree).is_some()))
+    /// How a trigger's function reads the greatest or newest of something: what it numbers may be the table that was not read.
+    fn counts(&self, trigger: &Trigger) -> Option<&'static str> {
+        let body = self.collected.bodies.get(&trigger.function)?;
+        body.statements.iter().find_map(|s| trees(s).iter().chain(&dynamic::query_of(s)).find_map(version::newest))
     }
 
     /// Whether a statement is judged by itself: its table, its trigger or its trigger's table is not in what was read.
@@ -192,9 +202,14 @@ impl Bench<'_> {
             let entry = told.entry(key).or_insert(Rests { works: false, code, said });
             entry.works |= one.finding.needs_work();
         }
-        for trigger in self.catalogue.triggers.iter().filter(|t| self.counts(t)) {
-            if let Some(table) = self.catalogue.relation(trigger.relation).filter(|r| r.assumed) {
-                let said = format!("the trigger's table {} is not in what was read", table.quoted);
+        for trigger in &self.catalogue.triggers {
+            if let Some(table) = self.catalogue.relation(trigger.relation).filter(|r| r.assumed)
+                && let Some(how) = self.counts(trigger)
+            {
+                let said = format!(
+                    "the trigger's table {} is not in what was read; its function makes a number by {how}, maybe the version of that table's rows",
+                    table.quoted
+                );
                 let key = (Some(trigger.oid), Some(trigger.function));
                 told.entry(key).or_insert(Rests { works: false, code: codes::NO_TABLE, said });
             }

@@ -81,6 +81,8 @@ pub struct Read {
     pub unclear: Option<String>,
     /// Where it stands.
     pub scope: usize,
+    /// Whether it is a number that is kept, rather than the newest of many.
+    pub kept: bool,
 }
 
 impl Origin {
@@ -192,13 +194,25 @@ impl<'a> Tracer<'a> {
     /// not count: that statement's snapshot is older than the lock.
     fn lock_before(&self, scope: usize, statement: usize) -> Option<&'static str> {
         let body = self.collected.body(scope);
-        let own = body.statements[..statement].iter().find_map(|s| trees(s).iter().find_map(lock_in));
+        let own = body.statements[..statement].iter().find_map(|s| self.lock_of(s, scope, 0));
         let volatile = self.function(scope).is_none_or(|f| f.volatility == "v");
         let own = own.filter(|_| volatile);
         own.or_else(|| {
             let (caller, at) = self.collected.scopes[scope].caller?;
             // a function that is not volatile reads with its caller's snapshot
             self.lock_before(caller, at).filter(|_| volatile)
+        })
+    }
+
+    /// What a statement locks until the transaction ends, itself or by a function that it calls for that.
+    fn lock_of(&self, statement: &Statement, scope: usize, depth: usize) -> Option<&'static str> {
+        let trees = trees(statement);
+        trees.iter().find_map(lock_in).or_else(|| {
+            let calls = trees.iter().flat_map(sql::calls).filter(|_| depth < 4);
+            calls.filter_map(|(schema, name, a)| self.followed(&schema, &name, a.len(), scope)).find_map(|callee| {
+                let body = self.collected.bodies.get(&callee.oid)?;
+                body.statements.iter().filter(|s| s.guards.is_empty()).find_map(|s| self.lock_of(s, scope, depth + 1))
+            })
         })
     }
 
@@ -320,13 +334,31 @@ impl<'a> Tracer<'a> {
                         origins.push(self.trace(&expr, scope, n, depth + 1));
                     }
                 }
-                Kind::Dynamic => {
-                    origins.push(Origin::new(VersionSource::Dynamic, format!("{name} comes from EXECUTE")))
-                }
+                Kind::Dynamic => origins.push(self.by_execute(earlier, name, scope, n)),
                 _ => origins.push(self.target_of(earlier, at, name, scope, n, depth)),
             }
         }
         origins
+    }
+
+    /// What EXECUTE puts into a variable: its text may show that it counts, though not what.
+    fn by_execute(&self, statement: &Statement, name: &str, scope: usize, n: usize) -> Origin {
+        let queries = super::dynamic::query_of(statement);
+        let Some(how) = queries.iter().find_map(newest) else {
+            return Origin::new(VersionSource::Dynamic, format!("{name} comes from EXECUTE"));
+        };
+        let mut origin = self.graded(how, scope, n);
+        origin.reason.push_str(", in a text that is made at run time");
+        origin.reads.push(Read {
+            relation: None,
+            written: "a table that is named at run time".into(),
+            column: None,
+            by: vec![],
+            unclear: Some("by a text that is made at run time".into()),
+            scope,
+            kept: false,
+        });
+        origin
     }
 
     fn target_of(&self, statement: &Statement, at: usize, name: &str, scope: usize, n: usize, depth: usize) -> Origin {
@@ -346,12 +378,19 @@ impl<'a> Tracer<'a> {
                 return Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed"));
             };
             if self.reads_a_column(target, select, scope) {
-                return from_a_table(tree, name);
+                return self.kept_in_a_table(tree, name, scope);
             }
             return self.trace(target, scope, n, depth + 1);
         }
         // UPDATE counters SET n = n + 1 .. RETURNING n, or the same with INSERT .. ON CONFLICT: the row is held until commit
         Origin::new(VersionSource::MaxPlusOneLocked, format!("{name} is counted up in a row that stays locked"))
+    }
+
+    /// A number that a table holds: a row that is locked by the reading statement holds its own counter.
+    fn kept_in_a_table(&self, tree: &Value, name: &str, scope: usize) -> Origin {
+        let source = if lock_in(tree).is_some() { VersionSource::MaxPlusOneLocked } else { VersionSource::MaxPlusOne };
+        let reads = super::stream::kept(tree, scope, self.catalogue, self.path(scope));
+        Origin { reads, ..Origin::new(source, format!("the version is read from a table into {name}")) }
     }
 
     /// Whether an expression has a column of the tables it is selected from, and not only variables.
@@ -388,7 +427,7 @@ impl<'a> Tracer<'a> {
             }
         }
         if let Some(tree) = trees(statement).first().filter(|_| statement.kind == Kind::Sql) {
-            return from_a_table(tree, &format!("{record}.{field}"));
+            return self.kept_in_a_table(tree, &format!("{record}.{field}"), scope);
         }
         Origin::new(VersionSource::CopiedFromRow, format!("the version is {record}.{field} of a row that is read"))
     }
@@ -441,12 +480,6 @@ pub(super) fn newest(tree: &Value) -> Option<&'static str> {
         Some(_) => Some("max()+1"),
         None => ast::find(tree, "SelectStmt").iter().any(last).then_some("the newest version + 1"),
     }
-}
-
-/// A number that a table holds: a row that is locked by the reading statement holds its own counter.
-fn from_a_table(tree: &Value, name: &str) -> Origin {
-    let source = if lock_in(tree).is_some() { VersionSource::MaxPlusOneLocked } else { VersionSource::MaxPlusOne };
-    Origin::new(source, format!("the version is read from a table into {name}"))
 }
 
 /// Functions of the server whose result is as good as their arguments.

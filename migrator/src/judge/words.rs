@@ -31,6 +31,20 @@ pub fn is_log(name: &str) -> bool {
     ["event", "audit", "outbox", "journal"].iter().any(|w| lower.contains(w)) || of(name).iter().any(of_log)
 }
 
+/// Whether a table's name ends in a word for a log: an event may be an entity, a log is none.
+pub fn is_called_log(name: &str) -> bool {
+    const WORDS: [&str; 8] = ["audit", "audits", "audited", "journal", "journals", "history", "trail", "trails"];
+    let last = of(name).pop().unwrap_or_default();
+    WORDS.contains(&last.as_str()) || is_log(&last) && !last.contains("event") && last != "outbox"
+}
+
+/// Whether a function's name says that it writes events.
+pub fn writes(name: &str) -> bool {
+    const WORDS: [&str; 10] =
+        ["insert", "append", "log", "audit", "journal", "publish", "enqueue", "emit", "history", "versioning"];
+    of(name).iter().any(|p| WORDS.contains(&p.as_str()))
+}
+
 /// Whether a table's name says that its rows tell of changes.
 pub fn tells_of_changes(name: &str) -> bool {
     const WORDS: [&str; 24] = [
@@ -69,10 +83,80 @@ pub fn tells_of_changes(name: &str) -> bool {
     is_log(name) || abroad || told
 }
 
+/// Whether a table is called as one that keeps the rows of another: order, orders_history; orders, old_orders.
+pub fn keeps_rows_of(name: &str, other: &str) -> bool {
+    let stem = |name: &str| -> Vec<String> {
+        let plain = |w: &String| w.strip_suffix('s').filter(|s| s.len() > 2).unwrap_or(w).to_owned();
+        of(name).iter().map(plain).collect()
+    };
+    let (name_stem, other_stem) = (stem(name), stem(other));
+    let mut rest = other_stem.iter().peekable();
+    let mut more = vec![];
+    for word in &name_stem {
+        match rest.next_if(|w| *w == word) {
+            Some(_) => {}
+            None => more.push(word.clone()),
+        }
+    }
+    rest.peek().is_none() && !other_stem.is_empty() && !more.is_empty() && tells_of_changes(&more.join("_"))
+}
+
+/// Whether columns come in pairs, one for what was and one for what is: old_price and new_price, value_before and value_after.
+pub fn tell_before_and_after<'n>(names: impl Iterator<Item = &'n str> + Clone) -> bool {
+    const BEFORE: [&str; 7] = ["old", "previous", "prev", "before", "former", "original", "from"];
+    const AFTER: [&str; 6] = ["new", "after", "next", "current", "now", "to"];
+    let without = |name: &str, words: &[&str]| -> Option<Vec<String>> {
+        let all = of(name);
+        let rest: Vec<String> = all.iter().filter(|w| !words.contains(&w.as_str())).cloned().collect();
+        (rest.len() < all.len()).then_some(rest)
+    };
+    let after: Vec<Vec<String>> = names.clone().filter_map(|n| without(n, &AFTER)).collect();
+    names.filter_map(|n| without(n, &BEFORE)).any(|rest| after.contains(&rest))
+}
+
+/// Whether a column's name is that of a table: what an audit log says of where something happened.
+pub fn is_of_table(name: &str) -> bool {
+    let parts = of(name);
+    parts.iter().any(|p| matches!(p.as_str(), "table" | "relation" | "tabla" | "tbl" | "tablename" | "relname"))
+}
+
+/// Whether a column's name is that of a text that holds a document.
+pub fn is_document(name: &str) -> bool {
+    let parts = of(name);
+    parts.iter().any(|p| matches!(p.as_str(), "json" | "jsonb" | "payload" | "xml"))
+        || parts.last().is_some_and(|p| p == "data") && parts.len() > 1
+}
+
 /// Whether a column's name is that of a version.
 pub fn is_version(name: &str) -> bool {
+    // when, by whom, why: what is said of a version
+    const OF_ONE: [&str; 22] = [
+        "time",
+        "timestamp",
+        "date",
+        "at",
+        "on",
+        "by",
+        "user",
+        "author",
+        "comment",
+        "comments",
+        "note",
+        "notes",
+        "name",
+        "title",
+        "label",
+        "reason",
+        "status",
+        "state",
+        "hash",
+        "url",
+        "description",
+        "count",
+    ];
     let parts = of(name);
     parts.iter().any(|p| matches!(p.as_str(), "version" | "revision" | "rev" | "ver" | "versionno" | "revno"))
+        && parts.last().is_none_or(|p| !OF_ONE.contains(&p.as_str()))
         && !of_schema(&parts)
 }
 
@@ -115,7 +199,11 @@ pub fn counts(name: &str) -> bool {
 
 /// Whether a column's name is that of a place among others: the row's number means something by itself.
 pub fn is_ordinal(name: &str) -> bool {
-    const WORDS: [&str; 40] = [
+    const WORDS: [&str; 44] = [
+        "retry",
+        "retries",
+        "try",
+        "tries",
         "rank",
         "position",
         "pos",
@@ -213,11 +301,39 @@ mod tests {
     }
 
     #[test]
+    fn tables_that_keep_the_rows_of_another() {
+        for (name, other) in [
+            ("article_history", "article"),
+            ("articles_history", "article"),
+            ("old_orders_archive", "orders"),
+            ("OrderRevisions", "orders"),
+            ("hist_order_line", "order_lines"),
+        ] {
+            assert!(keeps_rows_of(name, other), "{name} of {other}");
+        }
+        for (name, other) in [("history", "article"), ("order_lines", "orders"), ("article_history", "order")] {
+            assert!(!keeps_rows_of(name, other), "{name} of {other}");
+        }
+    }
+
+    #[test]
+    fn columns_that_tell_before_and_after() {
+        for pair in [["old_price", "new_price"], ["previous_value", "new_value"], ["state_before", "state_after"]] {
+            assert!(tell_before_and_after(pair.into_iter()), "{pair:?}");
+        }
+        for pair in [["old_price", "new_state"], ["price", "new_price"], ["before_id", "label"]] {
+            assert!(!tell_before_and_after(pair.into_iter()), "{pair:?}");
+        }
+    }
+
+    #[test]
     fn versions_and_ordinals() {
         for name in ["version", "revision_number", "aggregate_version", "rev", "RecordVersion", "event_version"] {
             assert!(is_version(name), "{name}");
         }
-        for name in ["schema_version", "api_version", "conversion", "payload_version"] {
+        for name in
+            ["schema_version", "api_version", "conversion", "payload_version", "revision_time", "version_comment"]
+        {
             assert!(!is_version(name), "{name}");
         }
         assert!(is_plain_version("version_no") && !is_plain_version("event_version"));

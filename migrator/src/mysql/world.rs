@@ -193,7 +193,13 @@ impl World {
 /// What is found in a source, in MySQL's names.
 pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
     let report = judge::judge(&world.catalogue);
-    let mut findings: Vec<Finding> = report.judged.iter().map(|j| told(world, j)).collect();
+    // of a program that was not read to its end nobody knows that it writes no event
+    let unread = |j: &&Judged| {
+        let function =
+            j.function.and_then(|oid| world.catalogue.function(oid)).and_then(|f| world.of_function(&f.name));
+        j.finding.code == codes::LOOK_ALIKE.code && function.is_some_and(|i| i.made.notes.iter().any(Note::is_unread))
+    };
+    let mut findings: Vec<Finding> = report.judged.iter().filter(|j| !unread(j)).map(|j| told(world, j)).collect();
     // a part that could not be read ends the translation there, and what stands behind it is not judged either
     let unread = world.items.iter().filter_map(|item| {
         let note = item.made.notes.iter().find(|n| n.is_unread())?;
@@ -266,6 +272,11 @@ pub fn told(world: &World, judged: &Judged) -> Finding {
     finding.declared =
         notes.iter().filter(|n| n.fate == Fate::Declared).map(|n| format!("{}: {}", n.construct, n.text)).collect();
     let refused: Vec<&Note> = notes.iter().filter(|n| n.fate == Fate::Refused).collect();
+    // a trigger on a table that is not there is told by itself; its log is as good as any
+    let refused: Vec<&Note> = match finding.severity {
+        Severity::Info => refused.into_iter().filter(|n| n.text != program::NO_TABLE).collect(),
+        _ => refused,
+    };
     let writes_events = judged.event_table.is_some() || finding.needs_work();
     if !refused.is_empty() && writes_events {
         finding.strategy = Some(Strategy::Manual);

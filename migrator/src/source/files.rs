@@ -77,6 +77,7 @@ fn undoes(file: &Path) -> bool {
     let name = file.file_name().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
     let flyway = name.starts_with('u') && name.contains("__") && name[1..].starts_with(|c: char| c.is_ascii_digit());
     let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
+    let letters: String = stem.chars().filter(char::is_ascii_alphanumeric).collect();
     let sibling = |word: &str| {
         let ending = file.extension().unwrap_or_default().to_string_lossy();
         let other = stem.strip_prefix(word).map(|rest| file.with_file_name(format!("create_{rest}.{ending}")));
@@ -84,6 +85,7 @@ fn undoes(file: &Path) -> bool {
     };
     flyway
         || stem.ends_with("_down")
+        || ["drop", "dropall", "dropeverything", "droptables", "dropschema", "destroy", "cleandatabase"].contains(&letters.as_str())
         || ["uninstall", "teardown"].iter().any(|w| stem.starts_with(w) || stem.ends_with(w))
         // of a pair create_x, remove_x
         || sibling("remove_")
@@ -173,6 +175,7 @@ mod tests {
             "000002_x.down.sql",
             "uninstall_store.sql",
             "store_teardown.sql",
+            "later/Drop-All.sql",
             "later/create_audit.sql",
             "later/remove_audit.sql",
             "notes.txt",

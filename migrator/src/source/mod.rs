@@ -188,6 +188,33 @@ impl Column {
         matches!(self.plain_type(), "smallint" | "integer" | "bigint")
     }
 
+    /// Whether its type is made in a file that was not read. What is assumed of a column has none.
+    pub fn is_of_unknown_type(&self) -> bool {
+        self.category == "U"
+            && self.base.is_none()
+            && !self.data_type.is_empty()
+            && !matches!(
+                self.data_type.rsplit('.').next().unwrap_or_default(),
+                "json"
+                    | "jsonb"
+                    | "uuid"
+                    | "xml"
+                    | "xid8"
+                    | "xid"
+                    | "bytea"
+                    | "trigger"
+                    | "void"
+                    | "hstore"
+                    | "ltree"
+                    | "geometry"
+                    | "geography"
+                    | "tsvector"
+                    | "point"
+                    | "polygon"
+            )
+            && !self.data_type.ends_with("[]")
+    }
+
     /// Whether numbers are stored here that may be versions already.
     pub fn is_number(&self) -> bool {
         self.is_integer() || self.plain_type().starts_with("numeric")
@@ -391,11 +418,15 @@ impl Catalogue {
     }
 
     /// The search path in which a function's body is run for a trigger of a table in this schema. Whoever writes a table of a tenant,
-    /// whose schema is not in the role's own path, has it first in theirs.
+    /// whose schema is not in the role's own path, has it first in theirs; whoever calls a library that lies in a schema of its own has
+    /// that in theirs, behind all others.
     pub fn path_at(&self, function: &Function, home: Option<&str>) -> Vec<String> {
         let own = self.path_of(function);
-        let home = home.filter(|h| function.search_path.is_none() && !own.iter().any(|s| s == h));
-        home.map(str::to_owned).into_iter().chain(own.iter().cloned()).collect()
+        let missing = |schema: &&str| function.search_path.is_none() && !own.iter().any(|s| s == schema);
+        let home = home.filter(missing);
+        let library = Some(function.schema.as_str()).filter(missing).filter(|s| Some(*s) != home && *s != "pg_catalog");
+        let (home, library) = (home.map(str::to_owned), library.map(str::to_owned));
+        home.into_iter().chain(own.iter().cloned()).chain(library).collect()
     }
 
     /// The tool's own INSTEAD OF INSERT trigger, if the relation is the view of an adopted event table.

@@ -138,6 +138,11 @@ impl Lexer<'_> {
                 self.at += 1;
                 return Ok(None);
             }
+            // a line that goes on in the next, as in a shell
+            b'\\' if matches!(self.byte(1), Some(b'\n' | b'\r')) => {
+                self.at += 1;
+                return Ok(None);
+            }
             b'#' => {
                 self.at = end_of_line(bytes, self.at);
                 return Ok(None);

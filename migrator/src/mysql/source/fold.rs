@@ -6,7 +6,7 @@ use super::super::ast::{Name, Position, ProgramKind, SqlMode};
 use super::super::dump::{Dump, Piece, Session, Statement};
 use super::super::lexer::{Lexeme, Source as Lexed};
 use super::super::parser::{self, Text};
-use super::super::schema::Table;
+use super::super::schema::{Column, Schema, Table, Type};
 use super::{Problem, Server, Source, Sourced, kind_of, missing};
 
 /// Schemas of the server itself.
@@ -126,6 +126,7 @@ impl Fold {
                 }
                 self.view(&statement.text, position, mode);
                 self.like(&statement.text, position, mode);
+                self.of_query(&statement.text, position, mode);
             }
             [first, ..] if STATEMENTS.contains(first) => {}
             _ if is_blank(&statement.text, position, mode) => return,
@@ -316,6 +317,38 @@ impl Fold {
         }
     }
 
+    /// `CREATE TABLE a AS SELECT .. FROM b`: the columns that the query gives, those of b as they are there, without keys.
+    fn of_query(&mut self, text: &str, position: Position, mode: SqlMode) {
+        // the words of a table are read once more only where there may be a query
+        if !text.to_ascii_uppercase().contains("SELECT") {
+            return;
+        }
+        let lexed = Lexed::new(text, position, mode);
+        let mut tokens = lexed.tokens.get(1..).unwrap_or_default();
+        if !tokens.first().is_some_and(|l| l.is("TABLE")) {
+            return;
+        }
+        tokens = &tokens[1..];
+        if tokens.len() > 3 && tokens[0].is("IF") {
+            tokens = &tokens[3..];
+        }
+        let Some(new) = names(tokens).into_iter().next() else { return };
+        let Some(at) = tokens.iter().position(|l| l.is("SELECT")) else { return };
+        // columns that are given come first: the definition is read as any
+        let given = tokens.iter().take(at).position(|l| l.token == Token::LParen).is_some_and(|p| p + 1 < at);
+        if given {
+            return;
+        }
+        if self.source.schema.tables.iter().any(|t| t.name == new.name) {
+            return;
+        }
+        let columns = of_query(&tokens[at + 1..], &self.source.schema);
+        if !columns.is_empty() {
+            let (name, database, line) = (new.name, new.database, position.line);
+            self.source.schema.tables.push(Table { name, database, line, columns, ..Table::default() });
+        }
+    }
+
     /// Takes a view by name.
     pub fn view_named(&mut self, name: String) {
         if !self.source.views.contains(&name) {
@@ -339,6 +372,71 @@ impl Fold {
     pub fn came_from(&mut self, server: Server, database: String) {
         self.source.server = Some(server);
         self.source.database = Some(database);
+    }
+}
+
+/// The columns of a query, as far as they can be told: none where a star is of a table that is not known.
+fn of_query(tokens: &[Lexeme], schema: &Schema) -> Vec<Column> {
+    let mut depth = 0_usize;
+    let mut level = |token: &Token| {
+        match token {
+            Token::LParen => depth += 1,
+            Token::RParen => depth = depth.saturating_sub(1),
+            _ => {}
+        }
+        depth
+    };
+    let levels: Vec<usize> = tokens.iter().map(|l| level(&l.token)).collect();
+    let ends = |from: usize, words: &[&str]| {
+        (from..tokens.len()).find(|n| levels[*n] == 0 && words.iter().any(|w| tokens[*n].is(w)))
+    };
+    let from = ends(0, &["FROM"]).unwrap_or(tokens.len());
+    let end = ends(from, &["WHERE", "GROUP", "HAVING", "ORDER", "LIMIT", "UNION"]).unwrap_or(tokens.len());
+    let sources = &tokens[(from + 1).min(end)..end];
+    let tables: Vec<&Table> = sources.iter().filter_map(|l| named(&l.token)).filter_map(|n| schema.table(n)).collect();
+    let mut columns: Vec<Column> = vec![];
+    let mut item = vec![];
+    let plain = |column: &Column| Column { auto_increment: false, generated: None, ..column.clone() };
+    for n in 0..=from {
+        let ends = n == from || levels[n] == 0 && tokens[n].token == Token::Comma;
+        if !ends {
+            item.push(&tokens[n]);
+            continue;
+        }
+        let words = std::mem::take(&mut item);
+        let skip = usize::from(words.first().is_some_and(|l| l.is("DISTINCT") || l.is("ALL")));
+        let words = words.get(skip..).unwrap_or_default();
+        match words {
+            [star] if star.token == Token::Mul => {
+                if tables.is_empty() {
+                    return vec![];
+                }
+                columns.extend(tables.iter().flat_map(|t| &t.columns).map(plain));
+            }
+            [.., dot, star] if star.token == Token::Mul && dot.token == Token::Period => {
+                let of = words.first().and_then(|l| named(&l.token)).unwrap_or_default();
+                let Some(table) = schema.table(of).or(tables.first().copied()) else { return vec![] };
+                columns.extend(table.columns.iter().map(plain));
+            }
+            [.., last] => {
+                let Some(name) = named(&last.token) else { continue };
+                // the column itself, or what it is called here
+                let own = words.iter().filter(|l| !l.is("AS")).filter_map(|l| named(&l.token));
+                let found = own.filter_map(|n| tables.iter().find_map(|t| t.column(n))).next().map(plain);
+                let kind = Type { name: "text".into(), ..Type::default() };
+                let made = Column { kind, nullable: true, ..Column::default() };
+                columns.push(Column { name: name.to_owned(), ..found.unwrap_or(made) });
+            }
+            [] => {}
+        }
+    }
+    columns
+}
+
+fn named(token: &Token) -> Option<&str> {
+    match token {
+        Token::Word(word) => Some(word.value.as_str()),
+        _ => None,
     }
 }
 

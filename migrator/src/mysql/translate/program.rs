@@ -14,6 +14,9 @@ use crate::db::quote_body;
 use crate::mysql::ast::{Definer, ParameterMode, Program, ProgramKind, Routine, Timing, Trigger, TriggerEvent};
 use crate::source::types::quoted;
 
+/// What is said of a trigger whose table nobody knows.
+pub const NO_TABLE: &str = "the trigger's table is not in the source";
+
 /// A translated program.
 #[derive(Debug, Clone, Default)]
 pub struct Translated {
@@ -140,7 +143,7 @@ fn trigger(program: &Program, trigger: &Trigger, known: &Known, trigger_name: &s
         made.notes.push(Note {
             fate: Fate::Refused,
             construct: trigger.table.to_string(),
-            text: "the trigger's table is not in the source".into(),
+            text: NO_TABLE.into(),
             line: program.position.line,
         });
     }

@@ -122,6 +122,8 @@ struct Fold {
     types: Types,
     /// ALTER TABLE may name a sequence too.
     sequences: Vec<String>,
+    /// Functions that a query of the files calls.
+    called: BTreeSet<String>,
     /// What names a table that may come later.
     later: Vec<Later>,
     /// Functions that went with their schema.
@@ -142,6 +144,7 @@ impl Fold {
             next: 1,
             types: Types::default(),
             sequences: vec![],
+            called: BTreeSet::new(),
             later: vec![],
             gone: vec![],
             variables: HashMap::new(),
@@ -283,7 +286,10 @@ impl Fold {
                     if node.get("objtype").and_then(Value::as_i64) == Some(types::OBJECT_MATVIEW) { "m" } else { "r" };
                 self.view(into.and_then(|i| i.get("rel")), &[], node.get("query"), kind);
             }
-            "SelectStmt" => self.set_config(node),
+            "SelectStmt" => {
+                self.set_config(node);
+                self.called.extend(sql::calls(tree).into_iter().map(|(_, name, _)| name));
+            }
             "AlterTableStmt" | "IndexStmt" | "RuleStmt" if self.is_for_later(node) => self.put_off(tree, whole),
             "AlterTableStmt" => self.alter(node)?,
             "CreateSeqStmt" => {
@@ -299,7 +305,11 @@ impl Fold {
             "CommentStmt" => self.comment(node),
             "RenameStmt" => self.rename(node),
             "AlterObjectSchemaStmt" => self.set_schema(node),
-            "DropStmt" => self.drop(node),
+            "DropStmt" => {
+                let made = self.made_at_run_time(node);
+                self.drop(node);
+                made.map_or(Ok(()), Err)?;
+            }
             "CreateEnumStmt" => self.new_type(list(node, "type_name"), "E", None),
             "CreateDomainStmt" => {
                 let base = node.get("type_name").map(|t| self.types.of(Some(t)));
@@ -411,6 +421,25 @@ impl Fold {
             }
             None => relation.comment = said,
         }
+    }
+
+    /// What a function made that the files call and then drop: triggers that nothing else tells of.
+    fn made_at_run_time(&self, drop: &Value) -> Option<String> {
+        let kind = drop.get("remove_type").and_then(Value::as_i64);
+        if !matches!(kind, Some(types::OBJECT_FUNCTION | types::OBJECT_PROCEDURE | types::OBJECT_ROUTINE)) {
+            return None;
+        }
+        let dropped = list(drop, "objects").iter().filter_map(|o| node(o, "ObjectWithArgs"));
+        let dropped = dropped.filter_map(|o| names(list(o, "objname")).pop()).filter(|n| self.called.contains(n));
+        let makes = |name: &String| {
+            self.catalogue.functions.iter().filter(|f| f.name == *name).any(|f| {
+                let text = f.source.to_lowercase();
+                ["execute", "create", "trigger"].iter().all(|word| text.contains(word))
+            })
+        };
+        dropped.into_iter().find(makes).map(|name| {
+            format!("{name}() was called, made triggers at run time and is gone: read the live database instead")
+        })
     }
 
     fn drop(&mut self, drop: &Value) {
