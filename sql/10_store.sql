@@ -1,5 +1,6 @@
 -- The append-only table of events, what protects it, and the list of streams.
 
+-- One by one and without a cache: positions rise with the versions of a stream, and native guesses the next one.
 create sequence domain_events.events_global_position_seq as bigint;
 
 comment on sequence domain_events.events_global_position_seq is

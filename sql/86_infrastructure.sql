@@ -82,6 +82,14 @@ as $$
    where not exists (select from pg_constraint k join pg_index i on i.indexrelid = k.conindid
                       where k.conrelid = 'domain_events.events'::regclass and k.conname = wanted and i.indisvalid)
   union all
+  -- A session that draws positions in advance gives later events lower ones; native guesses the next one.
+  select 'sequence_altered', 'error', 'domain_events.events_global_position_seq',
+         format('it counts by %s with a cache of %s%s: positions do not rise with the versions of a stream any more; '
+                'the store''s owner runs: alter sequence domain_events.events_global_position_seq increment 1 cache 1 no cycle',
+                s.seqincrement, s.seqcache, case when s.seqcycle then ' and begins again at its end' else '' end)
+    from pg_sequence s
+   where s.seqrelid = to_regclass('domain_events.events_global_position_seq') and (s.seqincrement, s.seqcache, s.seqcycle) <> (1, 1, false)
+  union all
   select 'event_trigger_missing', 'warning', e.object,
          'the event trigger is missing or disabled: what it refuses or records passes in silence'
          || coalesce((select format('; a superuser runs: alter event trigger %I enable', t.evtname) from pg_event_trigger t where t.evtname = e.object), '')
@@ -93,7 +101,7 @@ as $$
      and not exists (select from pg_event_trigger t where t.evtname = e.object and t.evtenabled in ('O', 'A'))
 $$;
 
-comment on function domain_events._object_findings() is 'Functions, triggers and keys of the store that are not as they were installed';
+comment on function domain_events._object_findings() is 'Functions, triggers, keys and the sequence of the store that are not as they were installed';
 
 create function domain_events._engine_findings(
   out code text, out severity text, out object text, out detail text

@@ -23,6 +23,7 @@ const INFRASTRUCTURE: &[(&str, &[&str])] = &[
             "append_only_disabled",
             "trigger_unknown",
             "unique_key_missing",
+            "sequence_altered",
             "event_trigger_missing",
         ],
     ),

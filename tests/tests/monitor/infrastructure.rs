@@ -18,7 +18,7 @@ fn mend(db: &Db, expected: &str) {
 
 engines! {
     a_healthy_store_gives_none, a_swapped_function, a_missing_function, a_function_of_another_owner, append_only_switched_off,
-    an_append_only_trigger_swapped, a_foreign_trigger, a_missing_key, engines_that_disagree, rights_too_many, rights_missing,
+    an_append_only_trigger_swapped, a_foreign_trigger, a_missing_key, a_sequence_with_a_cache, engines_that_disagree, rights_too_many, rights_missing,
     what_is_told_mends_it, what_is_told_mends_a_restore_of_data,
 }
 
@@ -201,6 +201,15 @@ fn a_missing_key(db: &Db) {
             "unique_key_missing",
             &format!("alter table domain_events.events add constraint {key} unique ({columns})"),
         );
+    }
+}
+
+/// As somebody tunes a sequence that is drawn from often.
+fn a_sequence_with_a_cache(db: &Db) {
+    let sequence = "alter sequence domain_events.events_global_position_seq";
+    for altered in ["cache 32", "increment 10", "maxvalue 1000000 cycle"] {
+        let back = format!("{sequence} increment 1 cache 1 no maxvalue no cycle");
+        provoke(db, infrastructure, &format!("{sequence} {altered}"), "sequence_altered", &back);
     }
 }
 
