@@ -22,7 +22,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     writeln!(out, "];")?;
     if found == 0 {
-        return Err("sql/install.sql includes no file (expected lines such as `\\ir 00_schema.sql`)".into());
+        return Err("sql/install.sql includes no file (expected lines such as `\\ir store/00_schema.sql`)".into());
     }
     let native = sql.join("../pg_extension/sql/pg_domain_events--portable--0.1.0.sql");
     println!("cargo:rerun-if-changed={}", native.display());

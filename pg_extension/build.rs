@@ -33,8 +33,8 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("sql_files.rs"), list)?;
-    fs::write(out.join("propagates.rs"), propagates(&fs::read_to_string(portable.join("55_capture_write.sql"))?)?)?;
-    fs::write(out.join("events_columns.rs"), events_columns(&fs::read_to_string(portable.join("10_store.sql"))?)?)?;
+    fs::write(out.join("propagates.rs"), propagates(&fs::read_to_string(portable.join("capture/56_write.sql"))?)?)?;
+    fs::write(out.join("events_columns.rs"), events_columns(&fs::read_to_string(portable.join("store/10_events.sql"))?)?)?;
     Ok(())
 }
 
@@ -51,7 +51,7 @@ fn propagates(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
 /// The columns of domain_events.events, one a line in the statement that creates it.
 fn events_columns(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
     let table =
-        sql.split_once("create table domain_events.events (\n").ok_or("10_store.sql creates no table of events")?.1;
+        sql.split_once("create table domain_events.events (\n").ok_or("store/10_events.sql creates no table of events")?.1;
     let mut columns = Vec::new();
     for line in table.lines().map(str::trim).take_while(|line| !line.starts_with("constraint ")) {
         let mut words = line.trim_end_matches(',').split_whitespace();

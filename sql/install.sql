@@ -1,48 +1,56 @@
 -- The portable engine, by psql alone:  psql -f sql/install.sql
--- One transaction: it is installed whole or not at all. "domain-events install" runs the same files in the same order.
+-- One transaction: it is installed whole or not at all. "domain-events install" runs the same files in the same order, and the
+-- extension is made of them. The numbers are the order; a folder holds one capability.
 \set ON_ERROR_STOP on
 begin;
 set local client_min_messages = notice;
-\ir 00_schema.sql
-\ir 10_store.sql
-\ir 20_context.sql
-\ir 22_commands.sql
-\ir 30_versions.sql
-\ir 31_legacy_tables.sql
-\ir 32_legacy_versions.sql
-\ir 40_append.sql
-\ir 41_append_batch.sql
-\ir 50_capture_tables.sql
-\ir 51_capture_expressions.sql
-\ir 52_capture_plan.sql
-\ir 52_capture_places.sql
-\ir 53_capture_pieces.sql
-\ir 54_capture_function.sql
-\ir 55_capture_write.sql
-\ir 56_capture_arguments.sql
-\ir 56_capture_triggers.sql
-\ir 57_capture_admin.sql
-\ir 58_capture_baseline.sql
-\ir 59_capture_partitions.sql
-\ir 60_fold.sql
-\ir 61_check_rows.sql
-\ir 62_tell_rows.sql
-\ir 70_read.sql
-\ir 78_adoptions.sql
-\ir 79_imports.sql
-\ir 80_thresholds.sql
-\ir 81_integrity.sql
-\ir 82_integrity_incremental.sql
-\ir 83_performance.sql
-\ir 84_alerts.sql
-\ir 85_migrations.sql
-\ir 86_infrastructure.sql
-\ir 86_privileges.sql
-\ir 86_repair.sql
-\ir 87_capture_checks.sql
-\ir 87_stats.sql
-\ir 88_guard.sql
-\ir 89_alerts.sql
-\ir 90_privileges.sql
-\ir 95_fingerprints.sql
+-- The schema, the events, the context that they take, and the versions that they get
+\ir store/00_schema.sql
+\ir store/10_events.sql
+\ir store/20_context.sql
+\ir store/22_commands.sql
+\ir store/30_versions.sql
+-- Versions for legacy event tables
+\ir migration/31_legacy_tables.sql
+\ir migration/32_legacy_versions.sql
+-- Appending
+\ir store/40_append.sql
+\ir store/41_append_batch.sql
+-- Capture: what of a row becomes an event, the trigger functions, turning it on and off
+\ir capture/50_tables.sql
+\ir capture/51_expressions.sql
+\ir capture/52_plan.sql
+\ir capture/53_places.sql
+\ir capture/54_pieces.sql
+\ir capture/55_function.sql
+\ir capture/56_write.sql
+\ir capture/57_arguments.sql
+\ir capture/58_triggers.sql
+\ir capture/59_admin.sql
+\ir capture/60_baseline.sql
+\ir capture/61_partitions.sql
+-- Reading: streams, and rows from their events
+\ir reading/65_fold.sql
+\ir reading/66_check_rows.sql
+\ir reading/67_tell_rows.sql
+\ir reading/70_read.sql
+-- What the command line keeps here: adoptions, imports, plans, repairs; and what watches over the store
+\ir migration/75_adoptions.sql
+\ir migration/76_imports.sql
+\ir monitoring/80_thresholds.sql
+\ir monitoring/81_integrity.sql
+\ir monitoring/82_integrity_incremental.sql
+\ir monitoring/83_performance.sql
+\ir monitoring/84_alerts.sql
+\ir migration/85_plans.sql
+\ir monitoring/86_infrastructure.sql
+\ir monitoring/87_privileges.sql
+\ir migration/88_repair.sql
+\ir monitoring/89_captures.sql
+\ir monitoring/90_stats.sql
+-- What protects the store, and who may do what
+\ir store/91_guard.sql
+\ir monitoring/92_raise_alerts.sql
+\ir store/93_privileges.sql
+\ir store/95_fingerprints.sql
 commit;

@@ -85,7 +85,7 @@ pub fn settle(store: &Store, stream: &Stream, lock: &mut StreamLock) -> Result<H
     let mut adopted = 0;
     loop {
         match store.newest(stream) {
-            // A stream that is being adopted is not empty: see sql/78_adoptions.sql.
+            // A stream that is being adopted is not empty: see sql/migration/75_adoptions.sql.
             Found::Settled(head) if head.version == 0 && !store.is_plain() && delegate::adopt_head(stream)? => {
                 adopted += 1;
                 if adopted == ATTEMPTS {

@@ -1,6 +1,6 @@
 //! How large a document is as text. 1e131071 takes 16 bytes of jsonb and 131,072 of text, and COPY writes seven for a control
 //! character: what no line of COPY could hold could be dumped by nobody. Counted, never built; the limits are those of
-//! sql/51_capture_expressions.sql and of domain_events._check_size().
+//! sql/capture/51_expressions.sql and of domain_events._check_size().
 
 use crate::bytes;
 use crate::error::{Error, Result};

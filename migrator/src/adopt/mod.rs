@@ -5,7 +5,7 @@
 //! and until `apply --finish` it holds every event whole, which is what makes the way back one short step. An import makes
 //! such a table of its own, without the columns that the store holds exactly.
 //!
-//! The pieces, for whoever moves events in (`sql/78_adoptions.sql` is their other half):
+//! The pieces, for whoever moves events in (`sql/migration/75_adoptions.sql` is their other half):
 //!
 //! | piece | what |
 //! |---|---|

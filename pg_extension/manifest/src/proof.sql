@@ -119,7 +119,7 @@ with ours as materialized (
   select 'constraint ' || k.conname || ' on ' || r.relname
     from own r join pg_catalog.pg_constraint k on k.conrelid = r.oid where k.contype = 'u'
   union all
-  -- The store's own while a legacy table is adopted: see 78_adoptions.sql.
+  -- The store's own while a legacy table is adopted: see migration/75_adoptions.sql.
   select 'trigger events_adopt_first on events'
     from own r
     join pg_catalog.pg_trigger g on g.tgrelid = r.oid and g.tgname = 'events_adopt_first' and g.tgtype = 7

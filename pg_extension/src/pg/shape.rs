@@ -19,7 +19,7 @@ pub struct Expected {
     required: bool,
 }
 
-// From sql/10_store.sql.
+// From sql/store/10_events.sql.
 include!(concat!(env!("OUT_DIR"), "/events_columns.rs"));
 
 /// A unique key that is scanned: the columns by number, and what they are compared by.

@@ -426,7 +426,7 @@ begin
       end if;
       return next_version;
     elsif next_version = 1 then
-      perform domain_events._adopt_head(_next_own_version.aggregate_type, _next_own_version.aggregate_id);  -- see 78_adoptions.sql
+      perform domain_events._adopt_head(_next_own_version.aggregate_type, _next_own_version.aggregate_id);  -- see migration/75_adoptions.sql
     end if;
   end loop;
   perform domain_events._raise_contended(aggregate_type, aggregate_id);

@@ -1,5 +1,5 @@
 -- Turning capture on, off, and holding it for a while. The public functions run as their caller, who owns the table; what
--- writes the store is behind the view domain_events.commands (22_commands.sql) and runs as the store's owner. It believes that
+-- writes the store is behind the view domain_events.commands (store/22_commands.sql) and runs as the store's owner. It believes that
 -- the target is the caller's, and nothing else.
 
 create function domain_events._register_capture(

@@ -1,4 +1,4 @@
--- The next version of a stream in a legacy event table: see the head of 31_legacy_tables.sql.
+-- The next version of a stream in a legacy event table: see the head of migration/31_legacy_tables.sql.
 
 create function domain_events.legacy_reader(
   event_table regclass, given int, out source oid, out reader text, out step int, out columns int, out last_version bigint,

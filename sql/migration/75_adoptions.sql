@@ -306,7 +306,7 @@ begin
       comment on trigger events_adopt_first on domain_events.events is 'Counts old events that are not moved yet; enabled while a legacy table is being moved';
     end if;
   end if;
-  -- Its transaction has a number before the positions are drawn: see 82_integrity_incremental.sql.
+  -- Its transaction has a number before the positions are drawn: see monitoring/82_integrity_incremental.sql.
   insert into domain_events.adoptions as a (source, event_table, plan_id, first_position, last_position, first_place, head_function)
   select _begin_adoption.source, _begin_adoption.event_table, _begin_adoption.plan_id, p.last + 1,
          p.last + coalesce(_begin_adoption.last_place - _begin_adoption.first_place + 1, 0), coalesce(_begin_adoption.first_place, 1),

@@ -50,7 +50,7 @@ $$;
 comment on function domain_events._watched_relations(oid) is 'The table and its composite types: when their columns change, the trigger function is written anew';
 
 -- Names and types of the columns in their order, dropped ones under the name that Postgres gives them. Some trigger functions
--- carry the same expression inline: this and 54_capture_function.sql agree.
+-- carry the same expression inline: this and capture/55_function.sql agree.
 create function domain_events._columns_signature(relations oid[]) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp
 as $$

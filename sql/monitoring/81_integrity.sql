@@ -1,5 +1,5 @@
 -- Whether the stored events are what the store promises: versions 1, 2, 3 ..., positions and times that rise with them, nothing
--- lost and nothing slipped in. This file looks at everything; 82_integrity_incremental.sql at what is new.
+-- lost and nothing slipped in. This file looks at everything; monitoring/82_integrity_incremental.sql at what is new.
 
 -- Events are counted once in blocks of positions. A later count that differs tells that events were removed, or added where
 -- no writer adds any: the only trace that deleting a stream's newest event leaves.

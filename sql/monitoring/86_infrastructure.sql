@@ -1,6 +1,6 @@
 -- Whether the store is as it was installed, and its captures and ported triggers as they were left.
 
--- What the installation put here, as text of its own: 95_fingerprints.sql writes the function anew at its end. Not a table, so
+-- What the installation put here, as text of its own: store/95_fingerprints.sql writes the function anew at its end. Not a table, so
 -- that a dump restores it once.
 create function domain_events._expected_objects(out kind text, out object text, out fingerprint text) returns setof record
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -55,7 +55,7 @@ as $$
     join pg_proc f on f.oid = p.function and f.prosecdef
     join pg_class store on store.oid = 'domain_events.events'::regclass
     join pg_roles r on r.oid = f.proowner
-   where f.proowner <> store.relowner and not r.rolsuper and f.proname <> '_ask_as_guest'  -- see 78_adoptions.sql
+   where f.proowner <> store.relowner and not r.rolsuper and f.proname <> '_ask_as_guest'  -- see migration/75_adoptions.sql
   union all
   -- What mends it is told: "pg_restore --disable-triggers" leaves the triggers enabled, and no longer ALWAYS.
   select 'append_only_disabled', 'error', 'domain_events.events',

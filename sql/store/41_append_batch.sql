@@ -189,7 +189,7 @@ begin
     elsif domain_events._is_stored(batch) then
       return null;
     elsif actual = 0 and domain_events._adopt_head(part[1].aggregate_type, part[1].aggregate_id) then
-      continue;  -- see 78_adoptions.sql
+      continue;  -- see migration/75_adoptions.sql
     elsif expected_version <> actual then
       perform domain_events._raise_version(part[1].aggregate_type, part[1].aggregate_id, expected_version, actual);
     end if;

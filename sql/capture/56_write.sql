@@ -385,7 +385,7 @@ $$;
 comment on function domain_events._check_snapshot(oid[]) is
   'Raises 40001 when the columns of these relations changed after the transaction''s fixed snapshot';
 
--- Once the transaction keeps its share of locks: the stream is held while the event is inserted. see the head of 30_versions.sql.
+-- Once the transaction keeps its share of locks: the stream is held while the event is inserted. see the head of store/30_versions.sql.
 create function domain_events._write_briefly_held(
   aggregate_type text, aggregate_id text, event_type text, event_name text, event_data jsonb, metadata jsonb,
   operation text, whole_row_after bigint, occurred_at timestamptz, caused_by text, correlation_id text, causation_id text,

@@ -164,7 +164,7 @@ begin
       end if;
     end if;
     if mismatch then
-      -- A stream that is being adopted is not empty: see 78_adoptions.sql.
+      -- A stream that is being adopted is not empty: see migration/75_adoptions.sql.
       continue when head.aggregate_version is null and domain_events._adopt_head(event.aggregate_type, event.aggregate_id);
       perform domain_events._raise_version(event.aggregate_type, event.aggregate_id, expected_version, coalesce(head.aggregate_version, 0));
     end if;
@@ -239,7 +239,7 @@ $$;
 comment on function domain_events._check_event(text, text, text, jsonb, jsonb, int) is
   'Raises 22004, 22023 or 25006 unless the arguments of an append make an event';
 
--- What no line of COPY could hold could be dumped by nobody: see 51_capture_expressions.sql. Callers need not ask for an event of up to
+-- What no line of COPY could hold could be dumped by nobody: see capture/51_expressions.sql. Callers need not ask for an event of up to
 -- 20,000 bytes, whose text never has more than 190 MB: pg_column_size() of the document itself, which #> gives decompressed.
 create function domain_events._check_size(event_data jsonb, metadata jsonb, text_bytes int) returns void
 language plpgsql stable
