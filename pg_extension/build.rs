@@ -34,7 +34,10 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("sql_files.rs"), list)?;
     fs::write(out.join("propagates.rs"), propagates(&fs::read_to_string(portable.join("capture/56_write.sql"))?)?)?;
-    fs::write(out.join("events_columns.rs"), events_columns(&fs::read_to_string(portable.join("store/10_events.sql"))?)?)?;
+    fs::write(
+        out.join("events_columns.rs"),
+        events_columns(&fs::read_to_string(portable.join("store/10_events.sql"))?)?,
+    )?;
     Ok(())
 }
 
@@ -50,8 +53,10 @@ fn propagates(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
 
 /// The columns of domain_events.events, one a line in the statement that creates it.
 fn events_columns(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
-    let table =
-        sql.split_once("create table domain_events.events (\n").ok_or("store/10_events.sql creates no table of events")?.1;
+    let table = sql
+        .split_once("create table domain_events.events (\n")
+        .ok_or("store/10_events.sql creates no table of events")?
+        .1;
     let mut columns = Vec::new();
     for line in table.lines().map(str::trim).take_while(|line| !line.starts_with("constraint ")) {
         let mut words = line.trim_end_matches(',').split_whitespace();

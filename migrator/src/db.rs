@@ -8,9 +8,9 @@ use rand::Rng;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
-use crate::Context;
 use crate::blockers::{self, Blocker, Mode};
 use crate::conninfo::{self, Session, Surroundings};
+use crate::context::Context;
 use crate::error::{Doing, Error, server_error};
 use crate::judge::ast;
 use crate::pooler::{self, Between};
@@ -22,6 +22,10 @@ const LOCK_CLASS: i32 = 0x7067_6465;
 const LOCK_CHANGE: i32 = 1;
 /// Tries of a transaction that could not get its locks.
 const LOCK_TRIES: u32 = 10;
+
+/// What the text of a value depends on.
+const RENDERING: &str = "set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'postgres'; \
+     set local extra_float_digits = 1; set local bytea_output = 'hex'";
 
 /// Where names are looked for: only in the catalogue. An empty path would find types and tables of `pg_temp` first.
 pub const PATH: &str = "pg_catalog, pg_temp";
@@ -257,6 +261,11 @@ pub async fn begin_read_only(conn: &mut PgConnection) -> Result<(), Error> {
 pub async fn pin_settings(conn: &mut PgConnection) -> Result<(), Error> {
     let pin = format!("set local search_path = {PATH}; set local standard_conforming_strings = on");
     execute(conn, &pin, "pinning the settings").await
+}
+
+/// Pins what the text of a value depends on, so that a key reads the same in every session.
+pub async fn pin_rendering(conn: &mut PgConnection) -> Result<(), Error> {
+    execute(conn, RENDERING, "pinning the settings").await
 }
 
 /// Ends the current transaction without keeping anything.

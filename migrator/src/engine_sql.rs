@@ -11,6 +11,8 @@ pub const VERSION: &str = env!("CARGO_PKG_VERSION");
 pub const EXTENSION: &str = "pg_domain_events";
 /// The one schema of both engines.
 pub const SCHEMA: &str = "domain_events";
+/// Its table of events, which is examined like any other and never renumbered.
+pub const EVENTS: &str = "domain_events.events";
 
 /// Waits for those who write captured tables, and keeps them out until the transaction ends.
 pub const WRITERS: &str = include_str!(concat!(env!("OUT_DIR"), "/writers.sql"));

@@ -7,6 +7,7 @@ mod blockers;
 pub mod cli;
 pub mod commands;
 mod conninfo;
+mod context;
 pub mod db;
 pub mod dependents;
 pub mod engine_sql;
@@ -15,6 +16,7 @@ pub mod files;
 pub mod import;
 pub mod judge;
 pub mod limits;
+mod marks;
 pub mod monitor;
 pub mod mysql;
 pub mod output;
@@ -33,17 +35,9 @@ use std::process::ExitCode;
 
 use clap::Parser;
 use cli::{Cli, Format, Verb};
+pub use context::Context;
 use error::{Error, Exit};
 use output::Output;
-
-/// What every verb gets: where the database is and how to speak.
-#[derive(Debug)]
-pub struct Context {
-    /// `--database-url` or `DATABASE_URL`.
-    pub database_url: Option<String>,
-    /// Data goes to stdout, everything else to stderr.
-    pub out: Output,
-}
 
 /// Reads the command line and runs its verb on a stack that is large enough for all that is parsed.
 pub fn main() -> ExitCode {

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::Context;
 use crate::as_owner::{self, Owner};
+use crate::context::Context;
 use crate::db;
 use crate::error::Error;
 

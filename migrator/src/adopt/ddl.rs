@@ -2,11 +2,9 @@
 
 use super::Legacy;
 use crate::db::{quote_body, quote_ident, quote_literal};
+use crate::marks::ADOPTION;
 use crate::source::Column;
 use crate::source::types::quoted;
-
-/// First words of the comments by which the tool knows its own objects.
-pub const COMMENT: &str = "Adopted by the event store:";
 
 /// Triggers on the side table; they sort behind every name of letters and so have the last word.
 const HELD: &str = "~domain_events_held";
@@ -67,7 +65,7 @@ impl Legacy {
             columns.join(",\n"),
             key.join(", "),
             quote_literal(&format!(
-                "{COMMENT} the columns of {} that the store lacks, one row per event",
+                "{ADOPTION} the columns of {} that the store lacks, one row per event",
                 self.view_name()
             )),
             self.owned("table", &side),
@@ -174,7 +172,7 @@ impl Legacy {
              revoke all on function {name}() from public;\n\
              comment on function {name}() is {};{}",
             quote_body("adopted", &body),
-            quote_literal(&format!("{COMMENT} stores what is inserted into {}", self.view_name())),
+            quote_literal(&format!("{ADOPTION} stores what is inserted into {}", self.view_name())),
             self.owned("function", &format!("{name}()")),
         )
     }
@@ -236,7 +234,7 @@ impl Legacy {
              create trigger {} before delete on {side}\n  for each row execute function {name}();\n\
              create trigger {} before truncate on {side}\n  for each statement execute function {name}();",
             quote_body("adopted", &body),
-            quote_literal(&format!("{COMMENT} keeps what the store holds of {}", self.view_name())),
+            quote_literal(&format!("{ADOPTION} keeps what the store holds of {}", self.view_name())),
             self.owned("function", &format!("{name}()")),
             quote_ident(WRITTEN),
             self.held_trigger(),
@@ -353,7 +351,7 @@ impl Legacy {
              comment on function {identity} is {};{}\n\
              grant execute on function {identity} to {};",
             quote_body("adopted", &body),
-            quote_literal(&format!("{COMMENT} tells the newest old event of a stream of {}", self.view_name())),
+            quote_literal(&format!("{ADOPTION} tells the newest old event of a stream of {}", self.view_name())),
             self.owned("function", &identity),
             quoted(store_owner),
         )

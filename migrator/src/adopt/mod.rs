@@ -28,7 +28,6 @@ mod legacy;
 mod mapping;
 mod moving;
 
-pub use ddl::COMMENT;
 pub use legacy::Legacy;
 pub use mapping::Mapping;
 pub(crate) use moving::RESERVED;

@@ -7,13 +7,12 @@ use std::time::{Duration, Instant};
 use sqlx::PgConnection;
 
 use super::{journal, prepare};
-use crate::Context;
 use crate::adopt::{self, Adoption, Legacy};
 use crate::as_owner::{self, Owner};
+use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::plan::Plan;
-use crate::repair::RENDERING;
 
 /// How long a batch may take: so long a writer may wait for an event that is just being moved.
 const BATCH: Duration = Duration::from_millis(100);
@@ -187,7 +186,7 @@ async fn batch(
     db::execute(conn, &format!("begin; set local lock_timeout = {WAIT_MS}"), "beginning a transaction").await?;
     let done = async {
         prepare(conn).await?;
-        db::execute(conn, RENDERING, "pinning the settings").await?;
+        db::pin_rendering(conn).await?;
         let moved = legacy.move_batch(conn, adoption, table, Some(places), before, size).await?;
         db::execute(conn, "commit", "committing").await?;
         Ok(moved.down_to.map(|down_to| (moved.stored, down_to)))

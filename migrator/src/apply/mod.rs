@@ -15,8 +15,8 @@ use sqlx::PgConnection;
 pub use drift::check as check_drift;
 pub use rollback::{changed_since, leave_whole, rollback};
 
-use crate::Context;
 use crate::blockers::Mode;
+use crate::context::Context;
 use crate::db;
 use crate::error::Error;
 use crate::plan::{Kind, Plan, Statement};

@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::{adoption, journal, prepare, run_statement, state, take_locks, wanted};
-use crate::Context;
 use crate::blockers::Mode;
+use crate::context::Context;
 use crate::db;
 use crate::error::Error;
 use crate::plan::{Kind, Plan, Statement};

@@ -3,10 +3,10 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::Context;
 use crate::apply::{self, journal};
 use crate::as_owner;
 use crate::cli::ApplyArgs;
+use crate::context::Context;
 use crate::db;
 use crate::error::{Error, Exit};
 use crate::plan::{self, Plan};

@@ -2,8 +2,8 @@
 
 use clap::CommandFactory;
 
-use crate::Context;
 use crate::cli::{Cli, CompletionsArgs};
+use crate::context::Context;
 use crate::error::{Error, Exit};
 
 /// Prints the script.

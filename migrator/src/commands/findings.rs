@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::Serialize;
 
-use crate::Context;
+use crate::context::Context;
 use crate::error::Error;
 use crate::judge::{Finding, Severity, codes};
 

@@ -5,9 +5,9 @@ use std::time::{Duration, Instant};
 
 use indicatif::ProgressBar;
 
-use crate::Context;
 use crate::cli;
 use crate::conninfo;
+use crate::context::Context;
 use crate::db;
 use crate::error::Error;
 use crate::files::Input;

@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::Context;
 use crate::as_owner;
 use crate::cli::ImportArgs;
+use crate::context::Context;
 use crate::db;
 use crate::error::{Error, Exit};
 use crate::import::rejects::Rejects;

@@ -2,9 +2,9 @@
 
 use sqlx::PgConnection;
 
-use crate::Context;
 use crate::apply;
 use crate::cli::Index;
+use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::script::Step;

@@ -3,9 +3,9 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::Context;
 use crate::cli::{Engine, InstallArgs};
 use crate::commands::{indexes, kept};
+use crate::context::Context;
 use crate::db;
 use crate::engine_sql::{EXTENSION, FILES, VERSION, WRITERS};
 use crate::error::{Error, Exit};

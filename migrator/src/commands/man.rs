@@ -5,8 +5,8 @@ use std::io::Write;
 
 use clap::CommandFactory;
 
-use crate::Context;
 use crate::cli::{Cli, ManArgs};
+use crate::context::Context;
 use crate::error::{Error, Exit};
 use crate::files::{Fresh, Readers};
 

@@ -1,7 +1,7 @@
 //! `monitor`.
 
-use crate::Context;
 use crate::cli::{Format, MonitorArgs};
+use crate::context::Context;
 use crate::error::{Error, Exit};
 use crate::monitor::{prometheus, read, screen, watch};
 use crate::{as_owner, db, store};

@@ -4,10 +4,10 @@ use rand::Rng;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::Context;
 use crate::apply::{adoption, journal};
 use crate::cli::{PlanArgs, Strategy as Chosen};
 use crate::commands::from::Origin;
+use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error, Exit};
 use crate::judge::{self, Strategy};

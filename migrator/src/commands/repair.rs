@@ -6,11 +6,12 @@ use rand::Rng;
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::Context;
 use crate::apply::journal;
 use crate::as_owner;
 use crate::cli::RepairArgs;
+use crate::context::Context;
 use crate::db::{self, quote_ident};
+use crate::engine_sql::EVENTS;
 use crate::error::{Doing, Error, Exit};
 use crate::judge::{self, Severity};
 use crate::plan;
@@ -108,7 +109,7 @@ fn tell_sequences(found: Option<&Behind>, counters: &[String], ctx: &Context) ->
 fn tell_sequence(found: &Behind, ctx: &Context) -> Result<(), Error> {
     ctx.out.line(format!(
         "sequence_behind {}: the sequence of positions stands at {}, and events have positions up to {}: writes fail or become dead letters until it is set to {}",
-        repair::STORE, found.stands_at, found.events_up_to, found.events_up_to
+        EVENTS, found.stands_at, found.events_up_to, found.events_up_to
     ))
 }
 
@@ -178,7 +179,7 @@ async fn looked(
     let tables: Vec<&str> = subjects.iter().map(|s| s.table.as_str()).collect();
     as_owner::begin_read_only(conn, &tables).await?;
     db::pin_settings(conn).await?;
-    db::execute(conn, repair::RENDERING, "pinning the settings").await?;
+    db::pin_rendering(conn).await?;
     let mut examined = vec![];
     let bar = ctx.out.progress(subjects.len() as u64, "examining");
     for subject in &subjects {

@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::Context;
 use crate::apply::{self, journal};
 use crate::cli::RollbackArgs;
 use crate::commands::repair::is_repair;
+use crate::context::Context;
 use crate::error::{Error, Exit};
 use crate::{as_owner, db, repair};
 

@@ -4,10 +4,10 @@ use serde::Serialize;
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection, Row};
 
-use crate::Context;
 use crate::as_owner;
 use crate::cli::StatusArgs;
 use crate::commands::indexes;
+use crate::context::Context;
 use crate::db;
 use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};

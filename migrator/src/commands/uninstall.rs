@@ -3,15 +3,16 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::Context;
 use crate::apply::{journal, state};
 use crate::as_owner::{self, Owner};
 use crate::blockers::Mode;
 use crate::cli::UninstallArgs;
 use crate::commands::install::native_to_portable;
+use crate::context::Context;
 use crate::dependents::{self, Dependents};
 use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
+use crate::marks;
 use crate::plan::{Kind, calls, shim};
 use crate::script::{self, Step};
 use crate::store::{self, Found, ROLES};
@@ -213,7 +214,7 @@ async fn leftovers(conn: &mut PgConnection, dependents: &mut Dependents) -> Resu
           order by 1",
     )
     .bind(shim::TRIGGER)
-    .bind(shim::COMMENT)
+    .bind(marks::SHIM)
     .fetch_all(&mut *conn)
     .await
     .doing("looking for what is left of plans")?;

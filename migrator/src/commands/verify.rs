@@ -2,10 +2,10 @@
 
 use serde_json::json;
 
-use crate::Context;
 use crate::apply::journal;
 use crate::as_owner;
 use crate::cli::VerifyArgs;
+use crate::context::Context;
 use crate::db;
 use crate::error::{Error, Exit};
 use crate::plan::{self, Plan};

@@ -15,15 +15,14 @@ use super::source::{Source, Step};
 use super::table::{check_same, expect_free};
 use super::versions::Versions;
 use super::{Options, Outcome, store};
-use crate::Context;
 use crate::adopt::{self, Adoption, Legacy};
+use crate::context::Context;
 use crate::db::{self, quote_ident, quote_literal};
+use crate::engine_sql::EVENTS;
 use crate::error::{Doing, Error};
 use crate::mysql::ddl;
 use crate::mysql::schema::{KeyKind, Table};
 
-/// The name of the store's table in the journal.
-pub const STORE: &str = "domain_events.events";
 /// Streams named in a message.
 const EXAMPLES: usize = 10;
 
@@ -39,10 +38,10 @@ pub async fn import(
     let owner: String =
         sqlx::query_scalar("select current_user::text").fetch_one(&mut *conn).await.doing("reading the role")?;
     let legacy = legacy::legacy(table, options, &owner)?;
-    let mut outcome = Outcome { source: table.name.clone(), target: STORE.into(), ..Outcome::default() };
+    let mut outcome = Outcome { source: table.name.clone(), target: EVENTS.into(), ..Outcome::default() };
     outcome.notes = notes(table, &legacy, options);
     let how = how(&legacy, options)?;
-    let import = match journal::find(conn, &source.name(), &table.name, STORE).await? {
+    let import = match journal::find(conn, &source.name(), &table.name, EVENTS).await? {
         Some(found) if found.state == "finished" && found.fingerprint == source.fingerprint()? => {
             (outcome.already, outcome.verified) = (true, true);
             outcome.rows = found.rows_read.unsigned_abs();
@@ -51,7 +50,7 @@ pub async fn import(
             return Ok(outcome);
         }
         Some(found) if found.state != "finished" => {
-            check_same(&found, &source.fingerprint()?, &how, STORE)?;
+            check_same(&found, &source.fingerprint()?, &how, EVENTS)?;
             ctx.out.note(format!("import of the events of {} goes on after row {}", table.name, found.rows_read));
             *rejects = Rejects::open(rejects.path(), found.rejects_bytes.unsigned_abs(), found.rejected.len() as u64);
             found
@@ -207,7 +206,7 @@ async fn begin(
         }
         let event_table = options.view.then_some(side.as_str());
         let adoption = adopt::reserve(conn, &name, event_table, 1, rows as i64, None, None).await?;
-        journal::begin(conn, (&name, &table.name, STORE), &fingerprint, Some(adoption.adoption_id), how).await
+        journal::begin(conn, (&name, &table.name, EVENTS), &fingerprint, Some(adoption.adoption_id), how).await
     })
     .await
 }
@@ -281,7 +280,7 @@ async fn complete(
     .await;
     bar.finish_and_clear();
     done?;
-    db::execute(conn, &format!("analyze {STORE}"), "analysing the store").await?;
+    db::execute(conn, &format!("analyze {EVENTS}"), "analysing the store").await?;
     if options.view {
         db::execute(conn, &format!("analyze {}", legacy.side_name()), "analysing the legacy columns").await?;
     }

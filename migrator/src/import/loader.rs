@@ -11,15 +11,15 @@ use super::batch::{self, Batch, Running};
 use super::checksum::{self, SEPARATOR, Sums};
 use super::encode::{self, Field};
 use super::event::{self, Maker};
-use super::events::STORE;
 use super::journal::{self, Import};
 use super::rejects::Rejects;
 use super::source::{Record, Rows, Step};
 use super::table::{Reject, shown};
 use super::versions::{self, Versions};
-use crate::Context;
 use crate::adopt::{Adoption, Legacy};
+use crate::context::Context;
 use crate::db::{self, quote_ident};
+use crate::engine_sql::EVENTS;
 use crate::error::{Doing, Error};
 use crate::mysql::schema::Table;
 
@@ -82,7 +82,7 @@ impl Loader {
         adoption: Adoption,
     ) -> Self {
         let mut side_table = None;
-        let mut targets = vec![format!("copy {STORE} ({}) from stdin", event::COLUMNS)];
+        let mut targets = vec![format!("copy {EVENTS} ({}) from stdin", event::COLUMNS)];
         let mut side = vec![];
         if options.view {
             for column in legacy.side_columns() {

@@ -7,9 +7,9 @@ use sqlx::PgConnection;
 
 use super::screen::{Paint, grouped};
 use super::{Finding, Metric, exit, read};
-use crate::Context;
 use crate::as_owner;
 use crate::cli::MonitorArgs;
+use crate::context::Context;
 use crate::error::{Error, Exit};
 use crate::text::in_line;
 

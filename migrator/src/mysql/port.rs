@@ -70,7 +70,7 @@ pub fn port(source: &Source, target: &Catalogue, from: &str) -> Result<Moved, Er
     for helper in World::helpers(items.iter().copied()) {
         match target.functions.iter().find(|f| f.schema == terms.schema && f.name == helper.name()) {
             None => moved.brought.push(of_helper(helper, &terms.schema)),
-            Some(there) if there.comment.as_deref().unwrap_or_default().ends_with(Helper::COMMENT) => {}
+            Some(there) if there.comment.as_deref().unwrap_or_default().ends_with(crate::marks::HELPER) => {}
             Some(there) => {
                 return Err(Error::refused(
                     "42723",

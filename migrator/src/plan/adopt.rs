@@ -1,12 +1,13 @@
 //! Adoption: an event table's rows move into the store, and its name becomes a view that works as the table did.
 
-use super::build::{Choice, Choices, Draft, function_object, lockless, table_object, trigger_object};
-use super::shim::{self, plain};
+use super::draft::{Choice, Choices, Draft, function_object, lockless, plain, table_object, trigger_object};
+use super::shim;
 use super::{Kind, Object, ObjectName, Port, Statement, Step};
-use crate::adopt::{COMMENT, Legacy, Mapping, reserve_sql};
+use crate::adopt::{Legacy, Mapping, reserve_sql};
 use crate::db::{quote_body, quote_ident, quote_literal};
 use crate::error::Error;
 use crate::judge::{Roles, Strategy, recognise, sql::Conflict};
+use crate::marks;
 use crate::source::Relation;
 
 /// Every table, where none is named.
@@ -207,7 +208,7 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, legacy: &Legacy, plan_id: &st
     let head = format!("{}(aggregate_type text, aggregate_id text, last_place bigint)", legacy.head_function_name());
     for identity in [&insert, &guard, &head] {
         let known = draft.catalogue.functions.iter().find(|f| f.identity == *identity);
-        if known.is_some_and(|f| !f.comment.as_deref().unwrap_or_default().starts_with(COMMENT)) {
+        if known.is_some_and(|f| !f.comment.as_deref().unwrap_or_default().starts_with(marks::ADOPTION)) {
             return Err(Error::usage(
                 format!("function {identity} exists already and is not the tool's"),
                 "Rename it, then plan again.",

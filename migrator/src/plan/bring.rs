@@ -4,12 +4,12 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::build::{Choice, Draft, locking, lockless, table_object};
+use super::draft::{Choice, Draft, locking, lockless, table_object};
 use super::{Kind, Object, Statement};
-use crate::adopt;
 use crate::db::quote_ident;
 use crate::error::Error;
 use crate::judge::{Report, Severity, Strategy};
+use crate::marks;
 use crate::source::{Catalogue, fold_into};
 
 /// A translated program.
@@ -169,7 +169,7 @@ fn view(catalogue: &Catalogue, oid: u32) -> Option<View> {
         t.relation == oid
             && t.timing == "INSTEAD OF"
             && t.events.iter().any(|e| e == "INSERT")
-            && function.and_then(|f| f.comment.as_deref()).is_some_and(|c| c.starts_with(adopt::COMMENT))
+            && function.and_then(|f| f.comment.as_deref()).is_some_and(|c| c.starts_with(marks::ADOPTION))
     });
     Some(if stores { View::OfTheStore } else { View::Other })
 }

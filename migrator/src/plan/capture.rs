@@ -2,7 +2,7 @@
 
 use serde_json::json;
 
-use super::build::{Choice, Draft, locking};
+use super::draft::{Choice, Draft, locking};
 use super::{Kind, Object, Statement};
 use crate::db::{quote_ident, quote_literal};
 use crate::error::Error;

@@ -5,6 +5,7 @@ pub mod bring;
 mod build;
 pub(crate) mod calls;
 mod capture;
+mod draft;
 mod file;
 mod rewrite;
 pub(crate) mod shim;
@@ -19,9 +20,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use bring::Brought;
-pub use build::{Choices, build};
+pub use build::build;
+pub use draft::Choices;
 pub use file::{check_decided, check_out, read, text, write};
-pub(crate) use shim::COMMENT as SHIM_COMMENT;
 
 use crate::adopt::Legacy;
 use crate::judge::{Strategy, VersionSource};

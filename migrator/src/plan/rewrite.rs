@@ -2,9 +2,9 @@
 
 use std::collections::BTreeMap;
 
-use super::build::{Choice, Draft, lockless};
+use super::draft::{Choice, Draft, asked, lockless, may_ask, plain};
 use super::splice::{self, Cut};
-use super::{Kind, calls, shim};
+use super::{Kind, shim};
 use crate::db::quote_literal;
 use crate::error::Error;
 use crate::judge::ast;
@@ -37,7 +37,7 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, choices: &[&Choice<'_>]) -> R
             if let Some(relation) = draft.catalogue.relation(trigger.relation) {
                 // a session in the middle of the old function holds this table
                 draft.source_locks.insert(relation.quoted.clone());
-                draft.objects.push(super::build::trigger_object(trigger, relation));
+                draft.objects.push(super::draft::trigger_object(trigger, relation));
             }
         }
         grants(draft, &table, definer.then_some(owner))?;
@@ -79,7 +79,7 @@ fn cut(draft: &Draft<'_>, choice: &Choice<'_>, table: &Relation) -> Result<Cut, 
     };
     let stream = choice.judged.event_table.and_then(|oid| draft.streams.get(&oid)).ok_or("the stream is not known")?;
     let values = stream.columns.iter().map(|c| text(&Some(c.clone()))).collect::<Result<Vec<_>, _>>()?;
-    let named = shim::asked(table, &values);
+    let named = asked(table, &values);
     let range = splice::item(&statement.sql, &value(&roles.version_column)?)?;
     let at = splice::locate(source, statement)?;
     let call = format!("domain_events.next_aggregate_version({named}, {}::regclass)", quote_literal(&table.quoted));
@@ -89,26 +89,8 @@ fn cut(draft: &Draft<'_>, choice: &Choice<'_>, table: &Relation) -> Result<Cut, 
 /// Whoever may insert must be able to ask for the version, unless the function runs with its owner's rights.
 fn grants(draft: &mut Draft<'_>, table: &Relation, definer: Option<String>) -> Result<(), Error> {
     let wanted = match definer {
-        Some(owner) => vec![shim::plain(&owner)],
-        None => table.inserters.iter().cloned().chain([shim::plain(&table.owner)]).collect(),
+        Some(owner) => vec![plain(&owner)],
+        None => table.inserters.iter().cloned().chain([plain(&table.owner)]).collect(),
     };
     wanted.into_iter().try_for_each(|role| may_ask(draft, table, &role))
-}
-
-/// Lets a role, given quoted, ask for versions if it may not do so yet.
-pub(super) fn may_ask(draft: &mut Draft<'_>, table: &Relation, role: &str) -> Result<(), Error> {
-    let Some(store) = draft.catalogue.store.as_ref() else { return Ok(()) };
-    let grant = format!("{};", calls::may_ask("grant", role));
-    if store.executors.iter().any(|r| r == role) || draft.statements.iter().any(|s| s.sql == grant) {
-        return Ok(());
-    }
-    if !store.may_grant {
-        return Err(Error::usage(
-            format!("role {role} writes {} and may not ask for a version", table.quoted),
-            format!("Let the owner of the event store run: grant domain_events_writer to {role};"),
-        ));
-    }
-    let revoke = format!("{};", calls::may_ask("revoke", role));
-    draft.statements.push(lockless(Kind::EventTable, &table.quoted, grant, Some(revoke)));
-    Ok(())
 }

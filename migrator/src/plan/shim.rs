@@ -1,16 +1,14 @@
 //! Strategy `shim`: the event table itself assigns the version, whoever inserts.
 
-use super::build::{Draft, locking, lockless};
-use super::{Kind, Object, rewrite};
+use super::draft::{Draft, asked, locking, lockless, may_ask, plain};
+use super::{Kind, Object};
 use crate::db::{quote_body, quote_ident, quote_literal};
 use crate::error::Error;
+use crate::marks;
 use crate::source::{Function, Relation};
 
 /// Sorts behind every name of letters: BEFORE triggers fire by name, and the last one has the last word.
 pub const TRIGGER: &str = "~domain_events_version";
-
-/// First words of the comment by which the tool knows its own functions.
-pub const COMMENT: &str = "Assigns the version of every event of";
 
 /// Adds the shim of an event table to the plan.
 pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
@@ -27,13 +25,13 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
     }
     register(draft, oid, &table)?;
     draft.event_locks.insert(table.quoted.clone());
-    rewrite::may_ask(draft, &table, &plain(&table.owner))?;
+    may_ask(draft, &table, &plain(&table.owner))?;
     let name = function_name(draft, &table);
     let identity = format!("{}.{}()", plain(&table.schema), plain(&name));
     let create = function(draft, oid, &table, &identity);
     let ours = existing(draft, &identity);
     if let Some(function) = ours {
-        draft.objects.push(super::build::function_object(function));
+        draft.objects.push(super::draft::function_object(function));
     } else {
         draft.objects.push(Object { kind: Kind::Function, name: identity.clone(), table: None, before: None });
     }
@@ -45,7 +43,7 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
         // left disabled by a rollback
         Some(trigger) => (
             format!("alter table {} enable trigger {};", table.quoted, quote_ident(TRIGGER)),
-            super::build::trigger_object(trigger, &table),
+            super::draft::trigger_object(trigger, &table),
         ),
         None => (
             format!(
@@ -131,7 +129,9 @@ fn function_name(draft: &Draft<'_>, table: &Relation) -> String {
     let base = format!("{}_assign_version", &table.name[..end]);
     let taken = |name: &str| {
         draft.catalogue.functions.iter().any(|f| {
-            f.schema == table.schema && f.name == name && !f.comment.as_deref().unwrap_or_default().starts_with(COMMENT)
+            f.schema == table.schema
+                && f.name == name
+                && !f.comment.as_deref().unwrap_or_default().starts_with(marks::SHIM)
         })
     };
     if !taken(&base) {
@@ -174,21 +174,6 @@ fn function(draft: &Draft<'_>, oid: u32, table: &Relation, identity: &str) -> St
          revoke all on function {identity} from public;\n\
          comment on function {identity} is {};{owner}",
         quote_body("shim", &body),
-        quote_literal(&format!("{COMMENT} {}; made by domain-events", table.quoted)),
+        quote_literal(&format!("{} {}{}", marks::SHIM, table.quoted, marks::HELPER)),
     )
-}
-
-/// What `next_aggregate_version` is given for the stream: type and id, or a list of all values.
-pub(super) fn asked(table: &Relation, values: &[String]) -> String {
-    match values {
-        // a table whose key has no type has one kind of stream
-        [id] => format!("{}, {id}", quote_literal(&table.name)),
-        [kind, id] => format!("{kind}, {id}"),
-        many => format!("array[{}]", many.join(", ")),
-    }
-}
-
-/// An identifier, quoted only where it must be.
-pub(super) fn plain(name: &str) -> String {
-    crate::source::types::quoted(name)
 }

@@ -6,11 +6,10 @@ use sqlx::PgConnection;
 use super::file::{Repair, Table};
 use super::map::Entry;
 use super::renumber::{MAP, own_map, renumber};
-use super::sql::RENDERING;
 use super::{Subject, obstacles};
-use crate::Context;
 use crate::apply::{self, journal, state};
 use crate::as_owner::{self, Owner};
+use crate::context::Context;
 use crate::db::{self, quote_literal};
 use crate::error::{Doing, Error};
 use crate::plan::{self, Kind, Object, Plan, State, Statement};
@@ -84,7 +83,7 @@ pub async fn check(conn: &mut PgConnection, repair: &Repair) -> Result<(), Error
 
 async fn checked(conn: &mut PgConnection, repair: &Repair) -> Result<(), Error> {
     db::pin_settings(conn).await?;
-    db::execute(conn, RENDERING, "pinning the settings").await?;
+    db::pin_rendering(conn).await?;
     state::expect_before(conn, &as_plan(repair)).await?;
     for table in &repair.header.tables {
         obstacles::expect_none(conn, &table.subject, &table.allow).await?;
@@ -224,7 +223,7 @@ async fn batch(
     let subject = &table.subject;
     let doing = || format!("renumbering batch {number} of {}", subject.table);
     apply::prepare(conn).await?;
-    db::execute(conn, RENDERING, "pinning the settings").await?;
+    db::pin_rendering(conn).await?;
     apply::take_locks(conn, &[&subject.table], crate::blockers::Mode::ShareRowExclusive, lock_timeout_ms).await?;
     state::expect_before(conn, plan).await?;
     obstacles::expect_none(conn, subject, &table.allow).await?;

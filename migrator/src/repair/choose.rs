@@ -1,6 +1,7 @@
 //! Which tables are examined, and what their columns are: as scan finds them, or as the command line says.
 
-use super::{STORE, Subject};
+use super::Subject;
+use crate::engine_sql::EVENTS;
 use crate::error::Error;
 use crate::judge::{Report, Roles, recognise};
 use crate::source::{Catalogue, Relation};
@@ -46,7 +47,7 @@ pub fn choose(wanted: &Wanted, catalogue: &Catalogue, report: &Report) -> Result
 }
 
 fn named(name: &str, wanted: &Wanted, catalogue: &Catalogue, report: &Report) -> Result<Subject, Error> {
-    if name == STORE && catalogue.store.is_some() {
+    if name == EVENTS && catalogue.store.is_some() {
         return Ok(store());
     }
     let same = |r: &&Relation| r.is_called(name, &[]);
@@ -189,7 +190,7 @@ fn time_column(relation: &Relation) -> Option<String> {
 
 fn store() -> Subject {
     Subject {
-        table: STORE.into(),
+        table: EVENTS.into(),
         type_column: Some("aggregate_type".into()),
         id_columns: vec![("aggregate_id".into(), "text".into())],
         version_column: "aggregate_version".into(),

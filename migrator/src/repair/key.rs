@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::Subject;
-use crate::Context;
 use crate::apply;
+use crate::context::Context;
 use crate::db::{self, quote_ident};
 use crate::error::{Doing, Error};
 

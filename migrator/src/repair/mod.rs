@@ -18,6 +18,8 @@ mod undo;
 
 use serde::{Deserialize, Serialize};
 
+use crate::engine_sql::EVENTS;
+
 pub use carry::{Done, carry_out, check};
 pub use choose::{Wanted, choose};
 pub use examine::{Examined, Finding, examine};
@@ -26,14 +28,10 @@ pub use key::add as add_key;
 pub use obstacles::{Obstacle, refusal};
 pub use renumber::has_stream_index;
 pub use sequence::{Behind, advance, advance_counters, behind, counters_behind};
-pub use sql::RENDERING;
 pub use undo::undo;
 
 /// What the id of a repair begins with: it is a plan of the journal like any other, but taken back by the map.
 pub const PREFIX: &str = "repair-";
-
-/// The store's own table, which is examined like any other and never renumbered.
-pub const STORE: &str = "domain_events.events";
 
 /// A table of events, and how its rows are told apart and ordered.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -74,6 +72,6 @@ impl Subject {
 
     /// Whether it is the store itself.
     pub fn is_store(&self) -> bool {
-        self.table == STORE
+        self.table == EVENTS
     }
 }

@@ -7,7 +7,7 @@
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use crate::Context;
+use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
 

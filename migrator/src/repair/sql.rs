@@ -3,10 +3,6 @@
 use super::Subject;
 use crate::db::quote_ident;
 
-/// Pins what the text of a value depends on, so that a key reads the same in every session.
-pub const RENDERING: &str = "set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'postgres'; \
-     set local extra_float_digits = 1; set local bytea_output = 'hex'";
-
 impl Subject {
     /// A column of the row `t`.
     fn column(&self, name: &str) -> String {

@@ -4,11 +4,10 @@ use sqlx::PgConnection;
 
 use super::choose::{Wanted, choose};
 use super::renumber::{MAP, own_map, renumber};
-use super::sql::RENDERING;
 use super::{Subject, carry};
-use crate::Context;
 use crate::apply::{self, journal};
 use crate::as_owner::{self, Owner};
+use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::plan::Plan;
@@ -78,7 +77,7 @@ async fn batch(
     lock_timeout_ms: u32,
 ) -> Result<i64, Error> {
     apply::prepare(conn).await?;
-    db::execute(conn, RENDERING, "pinning the settings").await?;
+    db::pin_rendering(conn).await?;
     apply::take_locks(conn, &[&subject.table], crate::blockers::Mode::ShareRowExclusive, lock_timeout_ms).await?;
     let owner = Owner::of_table(conn, &subject.table).await?;
     own_map(conn, &owner, plan, subject, number).await?;

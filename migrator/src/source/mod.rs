@@ -279,7 +279,7 @@ pub struct Function {
 impl Function {
     /// Whether it is one of the tool's own that serve an adopted event table.
     pub fn adopts(&self) -> bool {
-        self.comment.as_deref().unwrap_or_default().starts_with(crate::adopt::COMMENT)
+        self.comment.as_deref().unwrap_or_default().starts_with(crate::marks::ADOPTION)
     }
 
     /// Whether the tool made it.
@@ -287,7 +287,7 @@ impl Function {
         let comment = self.comment.as_deref().unwrap_or_default();
         // the store's reader of a registered table lives beside it
         let reads = comment.ends_with("for domain_events.next_aggregate_version()");
-        self.adopts() || reads || comment.starts_with(crate::plan::SHIM_COMMENT)
+        self.adopts() || reads || comment.starts_with(crate::marks::SHIM)
     }
 }
 

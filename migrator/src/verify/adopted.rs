@@ -9,7 +9,6 @@ use crate::db;
 use crate::error::{Doing, Error};
 use crate::judge::{Strategy, VersionSource, codes};
 use crate::plan::Port;
-use crate::repair::RENDERING;
 
 /// Differences that are told one by one.
 const SHOWN: i64 = 20;
@@ -36,7 +35,7 @@ pub fn port(table: &str) -> Port {
 /// Compares the rows of the legacy columns with the events of the store. For a transaction of the caller's.
 pub async fn compare(conn: &mut PgConnection, legacy: &Legacy) -> Result<Tried, Error> {
     db::pin_settings(conn).await?;
-    db::execute(conn, RENDERING, "pinning the settings").await?;
+    db::pin_rendering(conn).await?;
     let view: bool = sqlx::query_scalar(
         "select exists (select from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1) and c.relkind = 'v')",
     )

@@ -17,8 +17,8 @@ use sqlx::PgConnection;
 
 use recorded::Recorded;
 
-use crate::Context;
 use crate::apply::{self, journal};
+use crate::context::Context;
 use crate::db;
 use crate::error::Error;
 use crate::judge::{self, Report, Strategy};

@@ -4,9 +4,9 @@ use serde_json::json;
 use sqlx::PgConnection;
 
 use super::Target;
-use crate::Context;
 use crate::blockers::Mode;
 use crate::cli::CaptureDisableArgs;
+use crate::context::Context;
 use crate::error::{Error, Exit};
 
 pub async fn run(args: &CaptureDisableArgs, conn: &mut PgConnection, ctx: &Context) -> Result<Exit, Error> {

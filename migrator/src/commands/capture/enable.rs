@@ -3,10 +3,10 @@
 use sqlx::PgConnection;
 
 use super::Target;
-use crate::Context;
 use crate::as_owner::Owner;
 use crate::blockers::Mode;
 use crate::cli::CaptureEnableArgs;
+use crate::context::Context;
 use crate::db::quote_literal;
 use crate::error::{Doing, Error, Exit};
 

@@ -4,9 +4,9 @@ use serde_json::{Value, json};
 use sqlx::PgConnection;
 
 use super::Target;
-use crate::Context;
 use crate::as_owner;
 use crate::cli::CaptureListArgs;
+use crate::context::Context;
 use crate::db;
 use crate::error::{Error, Exit};
 use crate::store;

@@ -9,11 +9,11 @@ mod resume;
 use serde_json::Value;
 use sqlx::PgConnection;
 
-use crate::Context;
 use crate::apply;
 use crate::as_owner::{self, Owner};
 use crate::blockers::Mode;
 use crate::cli::{CaptureAction, CaptureArgs};
+use crate::context::Context;
 use crate::db::{self, quote_literal};
 use crate::error::{Doing, Error, Exit};
 use crate::store;

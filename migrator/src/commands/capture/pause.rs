@@ -3,8 +3,8 @@
 use sqlx::PgConnection;
 
 use super::Target;
-use crate::Context;
 use crate::cli::CaptureTableArgs;
+use crate::context::Context;
 use crate::error::{Error, Exit};
 
 pub async fn run(args: &CaptureTableArgs, conn: &mut PgConnection, ctx: &Context) -> Result<Exit, Error> {

@@ -3,9 +3,9 @@
 use sqlx::PgConnection;
 
 use super::Target;
-use crate::Context;
 use crate::blockers::Mode;
 use crate::cli::CaptureTableArgs;
+use crate::context::Context;
 use crate::error::{Error, Exit};
 
 pub async fn run(args: &CaptureTableArgs, conn: &mut PgConnection, ctx: &Context) -> Result<Exit, Error> {

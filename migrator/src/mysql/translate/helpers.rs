@@ -1,6 +1,7 @@
 //! Functions that PostgreSQL lacks. A plan creates those that its ports call, in the schema of the tables, and no other.
 
 use crate::db::quote_body;
+use crate::marks;
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -24,9 +25,6 @@ pub enum Helper {
 }
 
 impl Helper {
-    /// Last words of the comment by which the tool knows its own.
-    pub const COMMENT: &str = "; made by domain-events";
-
     /// All of them.
     pub const ALL: &[Helper] = &[
         Helper::Number,
@@ -130,7 +128,7 @@ impl Helper {
                 return format!(
                     "create or replace function {name}({arguments}) returns integer\nlanguage plpgsql immutable strict set search_path = pg_catalog, pg_temp\nas {body};\ncomment on function {name}({types}) is 'JSON_VALID of MySQL{comment}';",
                     body = quote_body("helper", "\nbegin\n  perform value::json;\n  return 1;\nexception when invalid_text_representation or untranslatable_character then\n  return 0;\nend\n"),
-                    comment = Self::COMMENT,
+                    comment = marks::HELPER,
                     types = self.types(),
                 );
             }
@@ -147,7 +145,7 @@ impl Helper {
             "create or replace function {name}({arguments}) returns {returns}\nlanguage {language} immutable set search_path = pg_catalog, pg_temp\nas {body};\ncomment on function {name}({types}) is {comment};",
             body = quote_body("helper", &format!("\n {body}\n")),
             types = self.types(),
-            comment = super::value::literal(&format!("{comment}{}", Self::COMMENT)),
+            comment = super::value::literal(&format!("{comment}{}", marks::HELPER)),
         )
     }
 
