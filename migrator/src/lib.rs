@@ -13,6 +13,7 @@ pub mod dependents;
 pub mod engine_sql;
 pub mod error;
 pub mod files;
+pub mod from_mysql;
 pub mod import;
 pub mod judge;
 pub mod limits;

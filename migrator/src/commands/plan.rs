@@ -10,8 +10,8 @@ use crate::commands::from::Origin;
 use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error, Exit};
+use crate::from_mysql;
 use crate::judge::{self, Strategy};
-use crate::mysql;
 use crate::plan::{self, Brought, Choices, Plan, bring};
 use crate::source::{self, Catalogue};
 
@@ -106,7 +106,7 @@ async fn from_mysql(from: &str, args: &PlanArgs, target: &Catalogue, ctx: &Conte
     for missing in &source.missing {
         ctx.out.warn(missing.to_string());
     }
-    let moved = mysql::port::port(&source, target, from)?;
+    let moved = from_mysql::port::port(&source, target, from)?;
     for note in &moved.left_out {
         ctx.out.note(note);
     }

@@ -9,9 +9,9 @@ use crate::cli::ScanArgs;
 use crate::context::Context;
 use crate::db;
 use crate::error::{Error, Exit};
+use crate::from_mysql::catalogue::{self as world, Terms, World};
 use crate::judge::{self, Finding};
 use crate::mysql::source::Source;
-use crate::mysql::world::{self, Terms, World};
 use crate::source;
 use crate::url::redacted;
 

@@ -96,14 +96,14 @@ create table child (id int not null primary key, parent_id int, name varchar(20)
   constraint child_parent foreign key (parent_id) references parent (id) on delete cascade);
 create table log (id bigint not null auto_increment primary key, what varchar(50), actor varchar(50));";
 
-fn world(programs: &str) -> crate::mysql::world::World {
+fn world(programs: &str) -> crate::from_mysql::catalogue::World {
     let script = format!("{WORLD}\ndelimiter $$\n{programs}\ndelimiter ;\n");
     let source = crate::mysql::source::from_texts([("world.sql", script.as_str())]);
     assert!(source.problems.is_empty(), "{:?}", source.problems);
-    crate::mysql::world::World::new(&source, &crate::mysql::world::Terms::default())
+    crate::from_mysql::catalogue::World::new(&source, &crate::from_mysql::catalogue::Terms::default())
 }
 
-fn notes(world: &crate::mysql::world::World, name: &str) -> String {
+fn notes(world: &crate::from_mysql::catalogue::World, name: &str) -> String {
     let item = world.items.iter().find(|i| i.made.name == name).expect("an item");
     item.made.notes.iter().map(|n| format!("{} {n}\n", n.fate.name())).collect()
 }

@@ -3,12 +3,12 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::source::Source;
-use super::translate::helpers::Helper;
-use super::translate::notes::{Fate, Note};
-use super::world::{Item, SCHEMA, Terms, World};
+use super::catalogue::{Item, SCHEMA, Terms, World};
 use crate::error::Error;
 use crate::judge;
+use crate::mysql::source::Source;
+use crate::mysql::translate::helpers::Helper;
+use crate::mysql::translate::notes::{Fate, Note};
 use crate::plan::Brought;
 use crate::source::{Catalogue, types::quoted};
 use crate::url::redacted;

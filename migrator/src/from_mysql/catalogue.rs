@@ -2,16 +2,16 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::ast::{ProgramKind, Timing};
-use super::ddl;
-use super::source::{MissingKind, SEVERAL_DATABASES, Source, Sourced};
-use super::translate::context::{Flavor, Known};
-use super::translate::flow;
-use super::translate::helpers::Helper;
-use super::translate::notes::{Fate, NOT_READ, Note};
-use super::translate::program::{self, Translated};
 use crate::judge::{self, Finding, Judged, Severity, Strategy, assumed, codes};
 use crate::limits;
+use crate::mysql::ast::{ProgramKind, Timing};
+use crate::mysql::ddl;
+use crate::mysql::source::{MissingKind, SEVERAL_DATABASES, Source, Sourced};
+use crate::mysql::translate::context::{Flavor, Known};
+use crate::mysql::translate::flow;
+use crate::mysql::translate::helpers::Helper;
+use crate::mysql::translate::notes::{Fate, NOT_READ, Note};
+use crate::mysql::translate::program::{self, Translated};
 use crate::source::{Catalogue, Relation, Treat, fold_into, types::quoted};
 
 /// The schema that a source is judged in.
@@ -379,7 +379,7 @@ fn trigger_names(source: &Source) -> BTreeMap<usize, String> {
 
 /// FOLLOWS and PRECEDES move a trigger beside the one they name.
 fn in_order(group: Vec<usize>, source: &Source) -> Vec<usize> {
-    use super::ast::TriggerOrder;
+    use crate::mysql::ast::TriggerOrder;
     let mut ordered: Vec<usize> = vec![];
     for n in group {
         let ProgramKind::Trigger(trigger) = &source.programs[n].program.kind else { continue };
@@ -408,7 +408,7 @@ fn shortened(name: &str) -> String {
 
 /// Foreign keys whose actions change rows of the trigger's table: in PostgreSQL they fire it, in MySQL they do not.
 fn cascades(source: &Source, sourced: &Sourced) -> Vec<Note> {
-    use super::ast::TriggerEvent;
+    use crate::mysql::ast::TriggerEvent;
     let ProgramKind::Trigger(trigger) = &sourced.program.kind else { return vec![] };
     let Some(table) = source.schema.table(&trigger.table.name) else { return vec![] };
     let mut notes = vec![];
