@@ -20,6 +20,24 @@ fn native() {
     run(Engine::Native);
 }
 
+/// The specs that a file holds, by their names: one, or one for each level that stands in the place of LEVEL.
+fn specifications(path: &Path) -> Vec<(String, String)> {
+    let read = || fs::read_to_string(path).expect("a spec");
+    let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
+    match path.extension().and_then(|e| e.to_str()) {
+        Some("spec") => vec![(name, read())],
+        Some("levels") => ["read committed", "repeatable read", "serializable"]
+            .iter()
+            .map(|level| {
+                let named = level.replace(' ', "_");
+                let spec = read().replace("_LEVEL", &format!("_{named}")).replace("LEVEL", level);
+                (format!("{name}_{named}"), spec)
+            })
+            .collect(),
+        _ => vec![],
+    }
+}
+
 fn run(engine: Engine) {
     let db = Db::on(Cluster::start(&[("max_prepared_transactions", "8")]), engine);
     let specs = repository().join("tests/specs");
@@ -32,11 +50,11 @@ fn run(engine: Engine) {
     let mut names = Vec::new();
     let own_specs = fs::read_dir(specs.join(engine.name())).into_iter().flatten();
     for entry in fs::read_dir(&specs).expect("tests/specs").chain(own_specs) {
-        let path = entry.expect("an entry").path();
-        let name = path.file_stem().expect("a name").to_string_lossy().into_owned();
-        let wanted = env::var("SPECS").map_or(true, |wanted| wanted.split(',').any(|w| w == name));
-        if path.extension().is_some_and(|e| e == "spec") && wanted {
-            fs::copy(&path, work.join("specs").join(format!("{name}.spec"))).expect("copy");
+        for (name, spec) in specifications(&entry.expect("an entry").path()) {
+            if env::var("SPECS").is_ok_and(|wanted| wanted.split(',').all(|w| w != name)) {
+                continue;
+            }
+            fs::write(work.join("specs").join(format!("{name}.spec")), spec).expect("a spec");
             let own = expected.join(engine.name()).join(format!("{name}.out"));
             let common = expected.join(format!("{name}.out"));
             let answer = work.join("expected").join(format!("{name}.out"));
