@@ -246,3 +246,223 @@ fn a_person_answers_what_nobody_else_can() {
         assert_eq!(with(&["--treat", wrong]).code, Some(2), "{wrong}");
     }
 }
+
+/// A table of events, and a trigger that numbers with a constant, for each language: tables made by its code, SQL beside it.
+const LANGUAGES: [(&str, &str); 6] = [
+    (
+        "db/migrate/20240101_make.rb",
+        r#"class Make < ActiveRecord::Migration[7.0]
+  def up
+    create_table(:lamp) { |t| t.boolean :lit }
+    create_table :lamp_events do |t|
+      t.references :lamp, null: false
+      t.integer :version, null: false
+      t.string :event_type
+      t.jsonb :payload
+      t.datetime :at
+      t.index [:lamp_id, :version], unique: true
+    end
+    execute <<~SQL
+      create function lamp_changed() returns trigger language plpgsql as $$ begin
+        insert into lamp_events (lamp_id, version, event_type, payload) values (new.id, 1, 'LampChanged', to_jsonb(new)); return new; end $$;
+      create trigger lamp_changed after update on lamp for each row execute function lamp_changed();
+    SQL
+  end
+
+  def down
+    execute "drop trigger lamp_changed on lamp"
+  end
+end
+"#,
+    ),
+    (
+        "lamp/migrations/0001_make.py",
+        r#"from django.db import migrations, models
+FUNCTION = """create function lamp_changed() returns trigger language plpgsql as $$ begin
+  insert into lamp_events (lamp_id, version, event_type, payload) values (new.id, 1, 'LampChanged', to_jsonb(new)); return new; end $$"""
+class Migration(migrations.Migration):
+    operations = [
+        migrations.CreateModel(name="Lamp", fields=[("id", models.AutoField(primary_key=True)), ("lit", models.BooleanField())], options={"db_table": "lamp"}),
+        migrations.CreateModel(
+            name="Event",
+            fields=[("id", models.AutoField(primary_key=True)), ("lamp", models.ForeignKey("Lamp", models.CASCADE)), ("version", models.IntegerField()),
+                    ("event_type", models.TextField()), ("payload", models.JSONField()), ("at", models.DateTimeField(null=True))],
+            options={"db_table": "lamp_events", "unique_together": {("lamp", "version")}},
+        ),
+        migrations.RunSQL([FUNCTION, "create trigger lamp_changed after update on lamp for each row execute function lamp_changed()"],
+                          reverse_sql="drop trigger lamp_changed on lamp"),
+    ]
+"#,
+    ),
+    (
+        "versions/1a_make.py",
+        r#"def upgrade():
+    op.create_table("lamp", sa.Column("id", sa.Integer, primary_key=True), sa.Column("lit", sa.Boolean))
+    op.create_table("lamp_events", sa.Column("lamp_id", sa.Integer, nullable=False), sa.Column("version", sa.Integer, nullable=False),
+        sa.Column("event_type", sa.Text), sa.Column("payload", JSONB), sa.Column("at", sa.DateTime(timezone=True)), sa.UniqueConstraint("lamp_id", "version"))
+    op.execute("""create function lamp_changed() returns trigger language plpgsql as $$ begin
+      insert into lamp_events (lamp_id, version, event_type, payload) values (new.id, 1, 'LampChanged', to_jsonb(new)); return new; end $$""")
+    for table in ["lamp"]:
+        op.execute(f"create trigger {table}_changed after update on {table} for each row execute function lamp_changed()")
+"#,
+    ),
+    (
+        "migrations/1_make.js",
+        r#"exports.up = async (knex) => {
+  await knex.schema.createTable('lamp', (t) => { t.increments(); t.boolean('lit'); });
+  await knex.schema.createTable('lamp_events', (t) => {
+    t.integer('lamp_id').notNullable(); t.integer('version').notNullable(); t.text('event_type'); t.jsonb('payload'); t.timestamp('at');
+    t.unique(['lamp_id', 'version']);
+  });
+  await knex.raw(`create function lamp_changed() returns trigger language plpgsql as $$ begin
+    insert into ${schema}.lamp_events (lamp_id, version, event_type, payload) values (new.id, 1, 'LampChanged', to_jsonb(new)); return new; end $$`);
+  await knex.raw(`create trigger lamp_changed after update on lamp for each row execute function lamp_changed()`);
+};
+exports.down = (knex) => knex.raw('drop trigger lamp_changed on lamp');
+"#,
+    ),
+    (
+        "src/1-make.ts",
+        r#"export class Make1 implements MigrationInterface {
+  public async up(queryRunner: QueryRunner): Promise<void> {
+    await queryRunner.createTable(new Table({ name: 'lamp', columns: [{ name: 'id', type: 'int', isPrimary: true }, { name: 'lit', type: 'boolean' }] }));
+    await queryRunner.createTable(new Table({ name: 'lamp_events', columns: [
+      { name: 'lamp_id', type: 'int' }, { name: 'version', type: 'int' }, { name: 'event_type', type: 'text' },
+      { name: 'payload', type: 'jsonb' }, { name: 'at', type: 'timestamptz', isNullable: true } ], uniques: [{ columnNames: ['lamp_id', 'version'] }] }));
+    await queryRunner.query(`create function lamp_changed() returns trigger language plpgsql as $$ begin
+      insert into lamp_events (lamp_id, version, event_type, payload) values (new.id, 1, 'LampChanged', to_jsonb(new)); return new; end $$`);
+    await queryRunner.query('create trigger lamp_changed after update on lamp for each row execute function lamp_changed()');
+  }
+  public async down(queryRunner: QueryRunner): Promise<void> { await queryRunner.query('drop trigger lamp_changed on lamp'); }
+}
+"#,
+    ),
+    (
+        "database/migrations/1_make.php",
+        r#"<?php
+return new class extends Migration {
+  public function up() {
+    Schema::create('lamp', function (Blueprint $t) { $t->id(); $t->boolean('lit'); });
+    Schema::create('lamp_events', function (Blueprint $t) {
+      $t->foreignId('lamp_id'); $t->integer('version'); $t->text('event_type'); $t->json('payload'); $t->timestamps(); $t->unique(['lamp_id', 'version']);
+    });
+    DB::unprepared('create function lamp_changed() returns trigger language plpgsql as $$ begin
+      insert into lamp_events (lamp_id, version, event_type, payload) values (new.id, 1, \'LampChanged\', to_jsonb(new)); return new; end $$;
+      create trigger lamp_changed after update on lamp for each row execute function lamp_changed()');
+  }
+  public function down() { DB::unprepared('drop trigger lamp_changed on lamp'); }
+};
+"#,
+    ),
+];
+
+#[test]
+fn migrations_in_other_languages_are_read_with_their_tables() {
+    for (name, text) in LANGUAGES {
+        let place = Place::new("languages");
+        let file = place.file(name, text);
+        for run in [place.scan(&["--format", "json"]), scan(&file, &["--format", "json"])] {
+            let json = run.json();
+            assert_eq!(run.codes(), ["EV101"], "{name}: {run:?}");
+            assert_eq!(json["findings"][0]["strategy"], "shim", "{name}: {run:?}");
+            assert_eq!(json["findings"][0]["event_table"], "public.lamp_events", "{name}: {run:?}");
+        }
+    }
+}
+
+#[test]
+fn folders_of_several_languages_are_read_in_the_order_of_their_names() {
+    let place = Place::new("mixed");
+    place.file("1_tables.sql", "create table lamp (id int primary key, lit bool);");
+    place.file(
+        "2_events.js",
+        "exports.up = (pgm) => {\n  pgm.createTable('lamp_events', { lamp_id: 'int', version: 'int', event_type: 'text', payload: 'jsonb' }, { constraints: { unique: ['lamp_id', 'version'] } });\n};\n",
+    );
+    let body = "insert into lamp_events (lamp_id, version, event_type, payload) values (new.id, {}, 'X', to_jsonb(new)); return new;";
+    let function = |value: &str| {
+        format!(
+            "create or replace function told() returns trigger language plpgsql as $$ begin {} end $$",
+            body.replace("{}", value)
+        )
+    };
+    place.file("9_first.py", format!("def upgrade():\n  op.execute('''{}''')\n", function("7")));
+    place.file(
+        "10_second.rb",
+        format!("Sequel.migration do\n up do\n  run <<~SQL\n  {};\n  create trigger told after update on lamp for each row execute function told();\n  SQL\n end\nend\n",
+            function("(select coalesce(max(version), 0) + 1 from lamp_events where lamp_id = new.id)")),
+    );
+    place.file(
+        "node_modules/x/index.js",
+        "exports.up = (k) => k.raw('create trigger x after update on lamp for each row execute function told()');",
+    );
+    place.file("app/service.rb", "def a\n  connection.execute(sql)\nend\n");
+    let run = place.scan(&["--format", "json"]);
+    assert_eq!(run.codes(), ["EV102"], "{run:?}");
+    assert_eq!(run.json()["problems"].as_array().map(Vec::len), Some(0), "{run:?}");
+}
+
+#[test]
+fn a_file_of_sql_that_a_migration_runs_comes_in_its_place() {
+    let place = Place::new("included");
+    place.file("sql/old.sql", LAMP.replace("1, 'LampChanged'", "2, 'LampChanged'"));
+    place.file(
+        "1_a.ts",
+        "export async function up(knex: Knex) {\n  const ddl = fs.readFileSync(path.join(__dirname, 'sql', 'old.sql'));\n  await knex.raw(`set search_path = public;\n ${ddl}`);\n}\n",
+    );
+    let newer = "create or replace function lamp_changed() returns trigger language plpgsql as $$ begin insert into lamp_events (lamp_id, version, event_type, payload) values (new.id, 1, 'LampChanged', to_jsonb(new)); return new; end $$;";
+    place.file("2_b.sql", newer);
+    let run = place.scan(&["--format", "json"]);
+    assert_eq!(run.codes(), ["EV101"], "{run:?}");
+    assert!(run.stdout.contains("the version is the constant 1"), "{run:?}");
+}
+
+#[test]
+fn migrations_of_alembic_come_in_the_order_of_their_revisions() {
+    let place = Place::new("revisions");
+    let file = |own: &str, before: &str, sql: &str| {
+        format!("revision = '{own}'\ndown_revision = {before}\ndef upgrade():\n    op.execute(\"\"\"{sql}\"\"\")\n")
+    };
+    place.file("versions/ff_first.py", file("ff", "None", LAMP));
+    let newer = LAMP.lines().skip(2).take(2).collect::<Vec<_>>().join("\n");
+    let newer = newer.replace("create function", "create or replace function");
+    place.file("versions/bb_second.py", file("bb", "'ff'", &newer.replace("new.id, 1", "new.id, 2")));
+    place.file("versions/aa_third.py", file("aa", "'bb'", &newer.replace("new.id, 1", "new.id, 3")));
+    let run = place.scan(&["--format", "json"]);
+    assert!(run.codes() == ["EV101"] && run.stdout.contains("the constant 3"), "{run:?}");
+}
+
+#[test]
+fn whose_sql_it_is_is_seen_in_the_sql_or_in_the_settings() {
+    let place = Place::new("dialects");
+    let mysql = "exports.up = (knex) => knex.raw(`CREATE TRIGGER lamp_au AFTER UPDATE ON lamp FOR EACH ROW INSERT INTO lamp_events (lamp_id, version) VALUES (NEW.id, 1)`);\n";
+    place.file("a/1_a.js", mysql);
+    place.file("a/notes.go", "// create trigger x\nvar sql = \"create trigger x\"");
+    let run = scan(&place.0.join("a"), &["--format", "json"]);
+    assert!(run.codes().contains(&"EV204".to_owned()) && run.stdout.contains("program of MySQL's"), "{run:?}");
+    place.file("a/knexfile.js", "module.exports = { client: 'mysql2' };\n");
+    let run = scan(&place.0.join("a"), &["--format", "json"]);
+    assert_eq!(run.codes(), ["EV101", "EV204"], "{run:?}");
+    assert!(run.stdout.contains("notes.go") && run.stdout.contains("a language that is not read"), "{run:?}");
+    // a test of the server decides, whichever it is
+    let both = "exports.up = (knex) => {\n  if (knex.client.config.client === 'pg') {\n    return knex.raw('create table a (b jsonb); create function f() returns trigger language plpgsql as $$ begin return new; end $$; create trigger t before insert on a for each row execute function f()');\n  } else {\n    return knex.raw('CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.b = 1');\n  }\n};\n";
+    place.file("b/1_a.js", both);
+    for dialect in ["postgres", "mysql"] {
+        let run = scan(&place.0.join("b"), &["--dialect", dialect, "--format", "json"]);
+        assert_eq!(run.json()["problems"].as_array().map(Vec::len), Some(0), "{dialect}: {run:?}");
+    }
+}
+
+#[test]
+fn what_code_puts_together_is_told_and_code_without_sql_is_an_error() {
+    let place = Place::new("dynamic");
+    place.file("1_a.rb", "class A < ActiveRecord::Migration[7.0]\n  def up\n    execute triggers_of(:lamp)\n    create_table(name_of) { |t| t.integer :a }\n  end\nend\n");
+    place.file("2_b.py", "def upgrade():\n    op.create_entity(PGTrigger(definition='after insert'))\n");
+    let run = place.scan(&["--format", "json"]);
+    assert_eq!((run.code, run.codes().len()), (Some(3), 3), "{run:?}");
+    assert!(run.codes().iter().all(|c| c == "EV204") && run.stdout.contains("\"unjudged\": 3"), "{run:?}");
+    let place = Place::new("none");
+    let file = place.file("app.rb", "class A\n  def create\n  end\nend\n");
+    for run in [place.scan(&[]), scan(&file, &[])] {
+        assert!(run.code == Some(1) && run.stderr.contains("holds no"), "{run:?}");
+    }
+}

@@ -22,7 +22,7 @@ pub enum Strategy {
 pub struct ScanArgs {
     /// Read this instead of the database
     ///
-    /// A file, such as the output of pg_dump --schema-only, mysqldump or mariadb-dump; a directory of migrations, .sql or .php,
+    /// A file, such as the output of pg_dump --schema-only, mysqldump or mariadb-dump; a directory of migrations, .sql, or in Ruby, Python, JavaScript, TypeScript, PHP or Prisma,
     /// folded in the order in which their tool runs them, without what takes migrations back; or the URL of a database:
     /// postgres://.. or mysql://USER@HOST/DATABASE (?socket=PATH too). A statement that cannot be read is reported with its line
     /// and does not stop the rest; what files do not tell is said. Triggers of MySQL and MariaDB are judged as they would be in

@@ -1,5 +1,7 @@
 //! Calls that take SQL, by what they are called, and functions that change nothing of a text.
 
+use std::rc::Rc;
+
 use super::Language;
 use super::given::What;
 use super::value::{Called, Text, Value, plain, shown};
@@ -212,7 +214,13 @@ pub fn text<'t>(called: &Called<'t>) -> Option<Value<'t>> {
                 || !changes(&text.known_parts()))
             .then_some(first)
         }
-        ("split" | "tosql" | "toquery", Some(on @ Value::Text(_))) => Some(on.clone()),
+        // what runs all its parts runs the whole
+        ("split", Some(on @ Value::Text(_))) => Some(Value::List(Rc::new(vec![on.clone()]))),
+        ("pregsplit" | "explode", _) => match called.at(1) {
+            Some(text @ Value::Text(_)) => Some(Value::List(Rc::new(vec![text.clone()]))),
+            _ => None,
+        },
+        ("tosql" | "toquery", Some(on @ Value::Text(_))) => Some(on.clone()),
         // a file that is opened gives its text when it is read
         ("read" | "decode", Some(on @ Value::Text(_))) => Some(on.clone()),
         _ => None,
@@ -250,7 +258,7 @@ pub fn sql<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>) -> bool {
 
 fn run<'t>(walk: &mut Walk<'_, 't>, given: &Value<'t>, called: &Called<'t>, sure: bool) {
     match given {
-        Value::Text(text) => statement(walk, text, called.row),
+        Value::Text(text) => statement(walk, text, called.row, sure),
         // RunSQL takes a list of texts, or of pairs of a text and its parameters
         Value::List(items) => {
             for item in items.iter() {
@@ -303,27 +311,30 @@ fn unknown(walk: &mut Walk<'_, '_>, written: &str, row: usize) {
     walk.give(row, What::Problem { about: None, reason });
 }
 
-fn statement(walk: &mut Walk<'_, '_>, text: &Text, row: usize) {
+fn statement(walk: &mut Walk<'_, '_>, text: &Text, row: usize, sure: bool) {
     walk.taken.extend(&text.literals);
     let known = text.known_parts();
     let row = text.row.unwrap_or(row);
     if known.trim().is_empty() {
-        if let Some(unknown_part) = text.first_unknown().map(str::to_owned) {
-            unknown(walk, &unknown_part, row);
+        if let Some(part) = text.first_unknown().map(str::to_owned).filter(|_| sure) {
+            unknown(walk, &part, row);
         }
         return;
     }
     if text.first_unknown().is_some() && !words(&known).next().is_some_and(|w| w.chars().any(char::is_alphabetic)) {
-        let part = text.first_unknown().unwrap_or_default().to_owned();
-        return unknown(walk, &part, row);
+        let part = text.first_unknown().map(str::to_owned).filter(|_| sure);
+        return part.iter().for_each(|part| unknown(walk, part, row));
     }
-    if changes(&known) && !(is_rows(&known) && text.first_unknown().is_some()) || is_whole_file(text) {
-        walk.give(row, What::Sql(text.clone()));
+    let part = text.first_unknown().map(str::to_owned);
+    let several = known.trim_end().trim_end_matches(';').contains(';');
+    let rows = is_rows(&known) && !several;
+    match part {
+        _ if text.file.is_some() => walk.give(row, What::Sql(text.clone())),
+        None if changes(&known) => walk.give(row, What::Sql(text.clone())),
+        Some(_) if changes(&known) && !rows => walk.give(row, What::Sql(text.clone())),
+        Some(part) if sure && !rows => unknown(walk, &part, row),
+        _ => {}
     }
-}
-
-fn is_whole_file(text: &Text) -> bool {
-    text.file.is_some()
 }
 
 /// Calls that make triggers or functions without SQL in sight.

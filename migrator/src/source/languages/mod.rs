@@ -6,8 +6,12 @@
 
 mod calls;
 mod code;
+mod common;
+mod follow;
 mod forms;
 mod given;
+mod hoist;
+mod include;
 mod javascript;
 mod order;
 mod php;
@@ -24,14 +28,18 @@ mod php_tests;
 mod tests;
 
 use std::path::Path;
+use std::time::{Duration, Instant};
 
+pub use common::Common;
 pub use given::{Given, What};
 pub use order::in_order_of_revisions;
-pub use walk::Common;
 
 use code::File;
 use given::Only;
 use walk::Walk;
+
+/// A file that takes longer to parse is no code.
+const PATIENCE: Duration = Duration::from_secs(5);
 
 /// A language that is read.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,7 +50,7 @@ pub enum Language {
     Ruby,
     /// Python.
     Python,
-    /// JavaScript, and TypeScript with tags.
+    /// JavaScript.
     JavaScript,
     /// TypeScript.
     TypeScript,
@@ -51,7 +59,7 @@ pub enum Language {
 }
 
 /// Endings of files that are read.
-pub const ENDINGS: [&str; 12] = ["php", "rb", "py", "js", "cjs", "mjs", "jsx", "ts", "cts", "mts", "tsx", "prisma"];
+pub const ENDINGS: [&str; 10] = ["php", "rb", "py", "js", "cjs", "mjs", "ts", "cts", "mts", "prisma"];
 
 impl Language {
     /// By the name of a file.
@@ -61,7 +69,7 @@ impl Language {
             "php" => Self::Php,
             "rb" => Self::Ruby,
             "py" => Self::Python,
-            "js" | "cjs" | "mjs" | "jsx" | "tsx" => Self::JavaScript,
+            "js" | "cjs" | "mjs" => Self::JavaScript,
             "ts" | "cts" | "mts" => Self::TypeScript,
             "prisma" => Self::Prisma,
             _ => return None,
@@ -85,8 +93,8 @@ impl Language {
             Self::Php => tree_sitter_php::LANGUAGE_PHP.into(),
             Self::Ruby => tree_sitter_ruby::LANGUAGE.into(),
             Self::Python => tree_sitter_python::LANGUAGE.into(),
-            Self::JavaScript => tree_sitter_typescript::LANGUAGE_TSX.into(),
-            Self::TypeScript => tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into(),
+            // the one grammar reads both; the one with tags goes round for ever on some texts
+            Self::JavaScript | Self::TypeScript => tree_sitter_typescript::LANGUAGE_TYPESCRIPT.into(),
             Self::Prisma => return None,
         })
     }
@@ -96,7 +104,10 @@ impl Language {
 pub fn may_hold(text: &str) -> bool {
     let bytes = text.as_bytes();
     let has = |word: &[u8]| bytes.windows(word.len()).any(|w| w.eq_ignore_ascii_case(word));
-    [&b"create"[..], b"alter", b"trigger", b"model", b"rename", b"drop", b"column", b"schema"].iter().any(|w| has(w))
+    // SQL may stand in another file, too
+    [&b"create"[..], b"alter", b"trigger", b"rename", b"drop", b"column", b"schema", b".sql", b"model "]
+        .iter()
+        .any(|w| has(w))
 }
 
 /// Reads one file.
@@ -107,12 +118,9 @@ pub fn read(common: &mut Common, language: Language, file: &Path, text: &str) ->
     }
     let problem = |reason: String| vec![Given { row: 0, only: Only::ALL, what: What::Problem { about: None, reason } }];
     let Some(grammar) = language.grammar() else { return prisma::read(text) };
-    let mut parser = tree_sitter::Parser::new();
-    let tree = match parser.set_language(&grammar) {
-        Ok(()) => parser.parse(text, None),
-        Err(_) => None,
+    let Some(tree) = parse(&grammar, text) else {
+        return problem(format!("the {} of this file cannot be read", language.name()));
     };
-    let Some(tree) = tree else { return problem(format!("the {} of this file cannot be read", language.name())) };
     let root = tree.root_node();
     if code::deeper_than(&tree, code::NESTING) {
         let (name, limit) = (language.name(), code::NESTING);
@@ -128,4 +136,15 @@ pub fn read(common: &mut Common, language: Language, file: &Path, text: &str) ->
     let whole = File { text, lower, elsewhere: &elsewhere };
     let root = lower(whole, root);
     Walk::new(common, file, language, text).file(&root)
+}
+
+/// Parses a text, unless that takes so long that it is no code.
+fn parse(grammar: &tree_sitter::Language, text: &str) -> Option<tree_sitter::Tree> {
+    let mut parser = tree_sitter::Parser::new();
+    parser.set_language(grammar).ok()?;
+    let begun = Instant::now();
+    let mut patient = |_: &tree_sitter::ParseState| begun.elapsed() > PATIENCE;
+    let options = tree_sitter::ParseOptions::new().progress_callback(&mut patient);
+    let bytes = text.as_bytes();
+    parser.parse_with_options(&mut |at, _| bytes.get(at..).unwrap_or_default(), None, Some(options))
 }

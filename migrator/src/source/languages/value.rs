@@ -143,6 +143,7 @@ impl Text {
             filled.pieces.push(Piece::Known(rest[..at].into()));
             rest = &rest[at + 1..];
             let doubled = rest.starts_with(open);
+            let mut width = 0;
             let (name, length) = if doubled {
                 (None, 1)
             } else if !percent || rest.starts_with(['(', '{', '<']) {
@@ -154,10 +155,12 @@ impl Text {
                     }
                     None => (None, 0),
                 }
-            } else if rest.starts_with(['s', 'd', 'i', 'I', 'L']) {
-                (Some(String::new()), 1)
             } else {
-                (None, 0)
+                width = rest.find(|c: char| !c.is_ascii_digit() && c != '-').unwrap_or(0);
+                match rest[width..].starts_with(['s', 'd', 'i', 'I', 'L']) {
+                    true => (Some(String::new()), width + 1),
+                    false => (None, 0),
+                }
             };
             let length = length.min(rest.len());
             match name {
@@ -172,7 +175,10 @@ impl Text {
                     let found = by_name.or_else(|| by_place.filter(|_| by_name.is_none()));
                     match found.map(|(_, value)| value.to_text()) {
                         Some(mut text) => {
-                            text.row = None;
+                            let digits = rest[..width].strip_prefix('0').and_then(|w| w.parse::<usize>().ok());
+                            if let (Some(digits), Some(known)) = (digits.filter(|d| *d < 20), text.whole()) {
+                                text.pieces = vec![Piece::Known(format!("{known:0>digits$}").into())];
+                            }
                             filled.pieces.extend(text.pieces);
                             filled.literals.extend(text.literals);
                         }

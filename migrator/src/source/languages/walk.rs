@@ -2,23 +2,19 @@
 //! Nothing is run. Lists that stand in the file are gone through item by item.
 
 use std::collections::{HashMap, HashSet};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::rc::Rc;
 
 use super::Language;
-use super::code::{Call, Code, Function, Kind, Part};
-use super::given::{Given, Made, Name, Only, What};
-use super::value::{Called, Piece, Text, Value, plain, shown};
-use super::{calls, forms};
+use super::code::{Code, Function, Kind, Part};
+use super::common::Common;
+use super::forms;
+use super::given::{Given, Made, Only, What};
+use super::hoist::{Hoisted, hoist, place};
+use super::value::{Piece, Text, Value, plain, shown};
 
-/// Functions that call themselves are followed so far.
-const DEPTH: usize = 20;
 /// So many expressions of a file are looked at, and one more for each of its bytes; loops count again.
 const STEPS: usize = 50_000;
-/// A longer list is not gone through.
-const ITEMS: usize = 1_000;
-/// A larger file is not put into a text.
-const LARGEST: u64 = 4 * 1024 * 1024;
 /// Functions that go forward.
 const FORWARD: [&str; 9] =
     ["up", "safeup", "change", "migrateup", "upgrade", "forwards", "forward", "upgradedatabase", "dataupgrades"];
@@ -36,32 +32,11 @@ fn goes_forward(name: &str) -> bool {
     FORWARD.contains(&plain(name).as_str())
 }
 
-/// What all files of a source have in common.
-#[derive(Debug, Default)]
-pub struct Common {
-    /// Django's models, by application and name.
-    pub models: HashMap<(String, String), Model>,
-    /// Tables that code made.
-    pub tables: HashSet<Name>,
-    /// Files whose text was taken into another's.
-    pub included: HashSet<PathBuf>,
-    /// Files that are read on their own.
-    pub own_turn: HashSet<PathBuf>,
-}
-
-/// A model of Django.
-#[derive(Debug, Clone, Default)]
-pub struct Model {
-    /// Its table.
-    pub table: String,
-    /// Its columns, by their fields.
-    pub columns: HashMap<String, String>,
-}
-
-struct Scope<'t> {
-    names: HashMap<String, Value<'t>>,
+/// Names and what they are worth.
+pub(super) struct Scope<'t> {
+    pub(super) names: HashMap<String, Value<'t>>,
     /// A function sees its own names and the file's.
-    barrier: bool,
+    pub(super) barrier: bool,
 }
 
 /// A walk through one file.
@@ -70,9 +45,9 @@ pub struct Walk<'r, 't> {
     pub file: &'r Path,
     pub language: Language,
     text: &'t str,
-    functions: HashMap<String, Rc<Function<'t>>>,
+    pub(super) functions: HashMap<String, Rc<Function<'t>>>,
     roots: Vec<(String, Rc<Function<'t>>)>,
-    scopes: Vec<Scope<'t>>,
+    pub(super) scopes: Vec<Scope<'t>>,
     /// Tables that are being made.
     pub tables: Vec<Made>,
     /// Those whose block is being walked.
@@ -81,13 +56,13 @@ pub struct Walk<'r, 't> {
     pub only: Only,
     /// Inside a function that goes forward.
     pub forward: bool,
-    called: HashSet<String>,
+    pub(super) called: HashSet<String>,
     /// Literals that were taken, or that are no SQL.
     pub taken: HashSet<usize>,
-    depth: usize,
+    pub(super) depth: usize,
     steps: usize,
     most: usize,
-    returned: Option<Value<'t>>,
+    pub(super) returned: Option<Value<'t>>,
 }
 
 impl<'r, 't> Walk<'r, 't> {
@@ -177,47 +152,13 @@ impl<'r, 't> Walk<'r, 't> {
         }
     }
 
-    /// Runs a function; what it gives.
-    pub fn run(
-        &mut self,
-        function: &Rc<Function<'t>>,
-        arguments: &[(Option<String>, Value<'t>)],
-        barrier: bool,
-    ) -> Value<'t> {
-        if self.depth >= DEPTH {
-            return Value::nothing();
-        }
-        self.depth += 1;
-        let mut names = HashMap::new();
-        let plain = arguments.iter().filter(|(name, _)| name.is_none()).map(|(_, v)| v);
-        for (parameter, value) in function.parameters.iter().zip(plain) {
-            names.insert(parameter.clone(), value.clone());
-        }
-        for (name, value) in arguments {
-            if let Some(name) = name {
-                let own = function.parameters.iter().find(|p| p.trim_start_matches('$') == name);
-                names.insert(own.unwrap_or(name).clone(), value.clone());
-            }
-        }
-        for parameter in function.parameters.iter().filter(|p| !p.is_empty()) {
-            names.entry(parameter.clone()).or_insert_with(|| Value::Word(parameter.clone()));
-        }
-        self.scopes.push(Scope { names, barrier });
-        let before = self.returned.take();
-        let last = self.value(&function.body);
-        let given = std::mem::replace(&mut self.returned, before);
-        self.scopes.pop();
-        self.depth -= 1;
-        given.unwrap_or(last)
-    }
-
-    fn look_up(&self, name: &str) -> Option<&Value<'t>> {
+    pub(super) fn look_up(&self, name: &str) -> Option<&Value<'t>> {
         let barrier = self.scopes.iter().rposition(|s| s.barrier).unwrap_or(0);
         let own = self.scopes[barrier..].iter().rev().find_map(|s| s.names.get(name));
         own.or_else(|| self.scopes[0].names.get(name))
     }
 
-    fn set(&mut self, name: &str, value: Value<'t>) {
+    pub(super) fn set(&mut self, name: &str, value: Value<'t>) {
         let barrier = self.scopes.iter().rposition(|s| s.barrier).unwrap_or(0);
         let own = self.scopes[barrier..].iter().rposition(|s| s.names.contains_key(name)).map(|n| n + barrier);
         let file = self.scopes[0].names.contains_key(name).then_some(0);
@@ -247,7 +188,7 @@ impl<'r, 't> Walk<'r, 't> {
     }
 
     /// What an expression is worth; what it does is done.
-    pub fn value(&mut self, code: &Code<'t>) -> Value<'t> {
+    pub(super) fn value(&mut self, code: &Code<'t>) -> Value<'t> {
         self.steps += 1;
         if self.steps >= self.most {
             return Value::nothing();
@@ -369,263 +310,5 @@ impl<'r, 't> Walk<'r, 't> {
         }
         text.file = None;
         Value::Text(text)
-    }
-
-    /// Does something for each item of a list that stands in the file, or once for what is not known.
-    fn each(&mut self, names: &[String], over: &Value<'t>, body: &mut dyn FnMut(&mut Self)) {
-        let items: Vec<Vec<Value<'t>>> = match over {
-            Value::List(items) if items.len() <= ITEMS => items
-                .iter()
-                .enumerate()
-                .map(|(n, item)| match (names.len(), item) {
-                    (2.., Value::List(inner)) => inner.to_vec(),
-                    (2.., item) if self.language == Language::Php => vec![Value::Word(n.to_string()), item.clone()],
-                    (_, item) => vec![item.clone()],
-                })
-                .collect(),
-            Value::Map(entries) if entries.len() <= ITEMS => entries
-                .iter()
-                .map(|(key, value)| {
-                    let key = key.as_ref().map_or_else(Value::nothing, |k| Value::Text(Text::known(k)));
-                    match names.len() {
-                        2.. => vec![key, value.clone()],
-                        _ if self.language == Language::Php => vec![value.clone()],
-                        _ => vec![key],
-                    }
-                })
-                .collect(),
-            _ => vec![],
-        };
-        let unknown = !matches!(over, Value::List(_) | Value::Map(_)) || over.items().len() > ITEMS;
-        for name in names.iter().filter(|_| unknown) {
-            self.set(name, Value::Word(name.clone()));
-        }
-        if unknown {
-            return body(self);
-        }
-        for item in items {
-            for (name, value) in names.iter().zip(item) {
-                self.set(name, value);
-            }
-            body(self);
-        }
-    }
-
-    fn call(&mut self, call: &Call<'t>, code: &Code<'t>) -> Value<'t> {
-        let has_block = call.arguments.iter().any(|(_, a)| matches!(a.kind, Kind::Function(_)));
-        if goes_back(&call.name) && has_block {
-            return Value::nothing();
-        }
-        let on = call.on.as_ref().map(|on| self.value(on));
-        let own = call.on.as_ref().is_none_or(|on| {
-            matches!(on.written, "this" | "self" | "$this" | "static" | "cls" | "exports" | "module.exports")
-        });
-        let mut arguments = vec![];
-        for (n, (name, argument)) in call.arguments.iter().enumerate() {
-            // what Django does not do in the database
-            let state = name.as_deref() == Some("state_operations")
-                || call.name == "SeparateDatabaseAndState" && name.is_none() && n == 1;
-            if !state {
-                arguments.push((name.clone(), self.value(argument)));
-            }
-        }
-        let known = match &on {
-            Some(Value::Function(function)) if call.name.is_empty() => Some(function.clone()),
-            _ if own => match self.look_up(&call.name) {
-                Some(Value::Function(function)) => Some(function.clone()),
-                _ => self.functions.get(&call.name).cloned(),
-            },
-            _ => None,
-        };
-        if let Some(function) = known.filter(|_| !goes_back(&call.name)) {
-            self.called.insert(call.name.clone());
-            return self.run(&function, &arguments, true);
-        }
-        let called = Called { on, name: call.name.clone(), arguments, row: code.row, written: code.written };
-        if let Some(value) = self.included(&called) {
-            return value;
-        }
-        if let Some(value) = calls::text(&called) {
-            return value;
-        }
-        if let Some(value) = forms::made(self, &called) {
-            return value;
-        }
-        if calls::sql(self, &called) {
-            return Value::Call(Rc::new(called));
-        }
-        self.blocks(&called);
-        Value::Call(Rc::new(called))
-    }
-
-    /// What functions that are handed over do.
-    pub fn blocks(&mut self, called: &Called<'t>) {
-        let over = called.on.clone().filter(|_| calls::goes_through(&called.name));
-        let reverse = called.arguments.iter().position(|(name, _)| name.as_deref().is_some_and(goes_back));
-        for (n, (_, argument)) in called.arguments.iter().enumerate() {
-            let Value::Function(function) = argument else { continue };
-            if Some(n) == reverse || called.name == "RunPython" && n > 0 {
-                continue;
-            }
-            let named = self.functions.iter().find(|(_, f)| Rc::ptr_eq(f, function)).map(|(name, _)| name.clone());
-            if named.as_deref().is_some_and(goes_back) {
-                continue;
-            }
-            self.called.extend(named);
-            match &over {
-                Some(over @ (Value::List(_) | Value::Map(_))) => {
-                    let names = function.parameters.clone();
-                    let function = function.clone();
-                    self.scopes.push(Scope { names: HashMap::new(), barrier: false });
-                    for name in &names {
-                        let top = self.scopes.len() - 1;
-                        self.scopes[top].names.insert(name.clone(), Value::nothing());
-                    }
-                    let body = function.clone();
-                    self.each(&names, over, &mut |walk| {
-                        walk.value(&body.body);
-                    });
-                    self.scopes.pop();
-                }
-                _ => {
-                    self.run(&function.clone(), &[], false);
-                }
-            }
-        }
-    }
-
-    /// The text of a file of SQL that is read beside this one.
-    fn included(&mut self, called: &Called<'t>) -> Option<Value<'t>> {
-        let name = plain(&called.name);
-        let reads = calls::READS.contains(&name.as_str());
-        if !reads {
-            return None;
-        }
-        let mut parts = vec![];
-        called.plain().for_each(|v| words(v, &mut parts));
-        called.on.iter().for_each(|v| words(v, &mut parts));
-        let last = parts.iter().rposition(|p| p.to_ascii_lowercase().ends_with(".sql"))?;
-        let folder = self.file.parent()?;
-        let candidates = (0..=last).map(|from| parts[from..=last].concat_path());
-        let path = candidates.flat_map(|c| [folder.join(&c), c]).find(|p| p.is_file())?;
-        let known = path.canonicalize().unwrap_or_else(|_| path.clone());
-        let size = std::fs::metadata(&path).map(|m| m.len()).ok()?;
-        if size > LARGEST {
-            return None;
-        }
-        let bytes = std::fs::read(&path).ok()?;
-        self.common.included.insert(known);
-        let text = crate::source::encoding::text(&bytes);
-        Some(Value::Text(Text { file: Some(path), ..Text::known(&text) }))
-    }
-}
-
-trait Joined {
-    fn concat_path(&self) -> PathBuf;
-}
-
-impl Joined for [String] {
-    fn concat_path(&self) -> PathBuf {
-        self.iter().map(|p| p.trim_start_matches('/')).collect()
-    }
-}
-
-/// Texts anywhere in a value.
-fn words(value: &Value<'_>, found: &mut Vec<String>) {
-    match value {
-        Value::Text(text) => found.push(text.known_parts()),
-        Value::List(items) => items.iter().for_each(|i| words(i, found)),
-        Value::Call(call) => {
-            call.on.iter().for_each(|v| words(v, found));
-            call.plain().for_each(|v| words(v, found));
-        }
-        _ => {}
-    }
-}
-
-fn place(text: &str, code: &Code<'_>) -> usize {
-    (code.written.as_ptr() as usize).wrapping_sub(text.as_ptr() as usize)
-}
-
-/// What a file defines, wherever it stands.
-#[derive(Default)]
-struct Hoisted<'t> {
-    functions: Vec<(String, Rc<Function<'t>>)>,
-    /// Texts that make triggers or functions: where, and their rows.
-    literals: Vec<(usize, usize)>,
-    /// Whether it is a migration, though no function of it says so.
-    migrates: bool,
-}
-
-fn hoist<'t>(code: &Code<'t>, text: &str, into: &mut Hoisted<'t>) {
-    match &code.kind {
-        Kind::Define(name, function) => {
-            into.functions.push((name.clone(), function.clone()));
-            if !goes_back(name) {
-                hoist(&function.body, text, into);
-            }
-        }
-        Kind::Function(function) => hoist(&function.body, text, into),
-        Kind::Map(entries) => {
-            for (key, value) in entries {
-                match (key, &value.kind) {
-                    (Some(key), Kind::Function(function)) => {
-                        into.functions.push((key.clone(), function.clone()));
-                        if !goes_back(key) {
-                            hoist(&function.body, text, into);
-                        }
-                    }
-                    (Some(key), _) if goes_back(key) => {}
-                    _ => hoist(value, text, into),
-                }
-            }
-        }
-        Kind::Text(parts) => {
-            let known: String = parts
-                .iter()
-                .filter_map(|p| if let Part::Known(known) = p { Some(known.as_str()) } else { None })
-                .collect();
-            if calls::makes_programs(&known) {
-                into.literals.push((place(text, code), code.row));
-            }
-            for part in parts {
-                if let Part::Put(inner) = part {
-                    hoist(inner, text, into);
-                }
-            }
-        }
-        Kind::Join(inside) | Kind::List(inside) | Kind::Other(inside) => {
-            inside.iter().for_each(|c| hoist(c, text, into));
-        }
-        // a text that stands alone describes something
-        Kind::Block(inside) | Kind::Class(inside) => {
-            for one in inside.iter().filter(|c| !matches!(c.kind, Kind::Text(_))) {
-                hoist(one, text, into);
-            }
-        }
-        Kind::Call(call) => {
-            into.migrates |= matches!(call.name.as_str(), "RunSQL" | "RunPython" | "up" | "change");
-            into.migrates |= call.on.as_ref().is_some_and(|on| on.written == "Sequel") && call.name == "migration";
-            call.on.iter().for_each(|on| hoist(on, text, into));
-            let back = goes_back(&call.name);
-            for (n, (name, argument)) in call.arguments.iter().enumerate() {
-                let reverse =
-                    name.as_deref().is_some_and(goes_back) || call.name == "RunSQL" && name.is_none() && n > 0;
-                let block = back && matches!(argument.kind, Kind::Function(_));
-                if !reverse && !block {
-                    hoist(argument, text, into);
-                }
-            }
-        }
-        Kind::Assign { value, .. } | Kind::Return(value) => hoist(value, text, into),
-        Kind::If { then, otherwise, .. } => {
-            hoist(then, text, into);
-            otherwise.iter().for_each(|o| hoist(o, text, into));
-        }
-        Kind::Each { over, body, .. } => {
-            over.iter().for_each(|o| hoist(o, text, into));
-            hoist(body, text, into);
-        }
-        Kind::Name(_) => {}
     }
 }

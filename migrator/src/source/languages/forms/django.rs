@@ -1,9 +1,10 @@
 //! Django's operations. Models are known by application and name over all files.
 
+use super::super::common::Model;
 use super::super::given::{Column, Name, What};
 use super::super::types;
 use super::super::value::{Called, Value};
-use super::super::walk::{Model, Walk};
+use super::super::walk::Walk;
 use super::{begin, change, end, unique};
 
 /// Takes a call.
