@@ -22,11 +22,11 @@ pub enum Strategy {
 pub struct ScanArgs {
     /// Read this instead of the database
     ///
-    /// A file, such as the output of pg_dump --schema-only, mysqldump or mariadb-dump; a directory of migrations, .sql, or in Ruby, Python, JavaScript, TypeScript, PHP or Prisma,
-    /// folded in the order in which their tool runs them, without what takes migrations back; or the URL of a database:
-    /// postgres://.. or mysql://USER@HOST/DATABASE (?socket=PATH too). A statement that cannot be read is reported with its line
-    /// and does not stop the rest; what files do not tell is said. Triggers of MySQL and MariaDB are judged as they would be in
-    /// PostgreSQL.
+    /// A file, such as the output of pg_dump --schema-only, mysqldump or mariadb-dump; a directory of migrations, .sql, Ruby,
+    /// Python, JavaScript, TypeScript, PHP or Prisma, folded in the order in which their tool runs them, without what takes
+    /// migrations back; or the URL of a database: postgres://.. or mysql://USER@HOST/DATABASE (?socket=PATH too). A statement
+    /// that cannot be read is reported with its line and does not stop the rest; what files do not tell is said. Triggers of
+    /// MySQL and MariaDB are judged as they would be in PostgreSQL.
     #[arg(long, value_name = "FILE|DIR|URL")]
     pub from: Option<String>,
     /// Whose SQL the files hold [default: what they look like]

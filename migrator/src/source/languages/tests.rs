@@ -422,7 +422,7 @@ fn broken_and_hostile_files_do_no_harm() {
         given(&file, &format!("create = {}", "'a' + ".repeat(600)));
     }
     // what grows without end
-    let grows = format!("s = 'create table a'\n{}op.execute(s)\n", "s = s + s\n".repeat(60));
+    let grows = format!("def upgrade():\n s = 'create table a'\n{} op.execute(s)\n", " s = s + s\n".repeat(60));
     assert_eq!(told("a.py", &grows).len(), 1);
     let nested = (0..12).fold("op.execute('create table a')".to_owned(), |inner, n| {
         format!("for a{n} in [1,2,3,4,5,6,7,8]:\n{}", inner.lines().map(|l| format!(" {l}\n")).collect::<String>())
