@@ -48,9 +48,9 @@ pub(super) fn with<'c>(catalogue: &'c Catalogue, read: &Read) -> Cow<'c, Catalog
             let known = catalogue.resolve_relation(schema, name, path).is_some();
             // tables of the server and of the store are in no file
             let other = matches!(schema, "pg_catalog" | "information_schema" | "domain_events" | "pg_temp");
+            let made = temporary.contains(name) || schema.is_empty() && of_session.contains(name);
             let first = || path.iter().find(|s| *s != "pg_catalog" && *s != "pg_temp").cloned();
             let schema = if schema.is_empty() { first().unwrap_or_else(|| "public".into()) } else { schema.to_owned() };
-            let made = temporary.contains(name) || schema.is_empty() && of_session.contains(name);
             (!known && !other && !made).then(|| (schema, name.to_owned()))
         };
         for tree in statements.iter().flat_map(|s| s.iter()) {

@@ -147,6 +147,9 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     let told_of = of_row || copies || kept || of_table || pairs || !roles.data_columns.is_empty();
     // operation and table are there: whoever touches such a row later works on the log
     let audits = hint && of_table && looker.mentions_operation();
+    // an event says what happened
+    let says = says_what || copies || pairs || of_table || kept || !roles.data_columns.is_empty();
+    let told_of = told_of && (says || !words::may_be_an_entity(&relation.name));
     let log = roles.number().is_none()
         && (hint && (written || noted) && told_of && (shape || says_what || copies) || of_transaction)
         && !overwritten

@@ -22,6 +22,12 @@ pub fn of(name: &str) -> Vec<String> {
     words
 }
 
+/// Whether nothing but "event" in a table's name speaks of changes: it may be an entity, such as one of a calendar.
+pub fn may_be_an_entity(name: &str) -> bool {
+    let rest: Vec<String> = of(name).into_iter().filter(|w| !w.contains("event")).collect();
+    tells_of_changes(name) && !tells_of_changes(&rest.join("_"))
+}
+
 /// Whether a table's name is that of a log and of nothing else.
 pub fn is_log(name: &str) -> bool {
     // words that end in "log" and hold none
@@ -47,7 +53,12 @@ pub fn writes(name: &str) -> bool {
 
 /// Whether a table's name says that its rows tell of changes.
 pub fn tells_of_changes(name: &str) -> bool {
-    const WORDS: [&str; 24] = [
+    const WORDS: [&str; 29] = [
+        "deleted",
+        "removed",
+        "old",
+        "backup",
+        "trash",
         "hist",
         "historic",
         "revision",

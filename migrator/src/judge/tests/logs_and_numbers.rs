@@ -83,6 +83,11 @@ fn a_log_says_which_table_or_what_changed() {
             "insert into ship_archive (id, name) select s.id, s.name from ship s where old.id = s.id",
         ),
         ("ship_archive (like ship)", "before delete", "insert into ship_archive select * from ship where id = old.id"),
+        (
+            "deleted_ships (id int, name text, gone_at timestamp default now())",
+            "before delete",
+            "insert into deleted_ships (id, name) select s.id, s.name from ship s where s.id = old.id",
+        ),
         // what was and what is
         (
             "ship_changes (field text, old_value text, new_value text, at timestamp)",
@@ -233,6 +238,12 @@ fn what_a_new_parent_gets_each_time_is_no_event() {
     ] {
         is_no_log(&format!("{SHIP} {table}").replace(SHIP, ""), "after insert", insert);
     }
+    // an entry of a calendar
+    is_no_log(
+        "create table events (id serial primary key, place int, day date, starts_at timestamp)",
+        "after insert or update",
+        "insert into events (place, starts_at) values (new.berth, now())",
+    );
     // a work queue and a copy for reports
     is_no_log(
         "create table queue_item (ship_id int, at timestamp, retry_count int, label jsonb, unique (ship_id, at, retry_count))",
@@ -406,13 +417,13 @@ fn functions_that_append_for_the_application_are_judged() {
 #[test]
 fn what_is_of_the_session_alone_is_no_event_table() {
     for make in [
-        "create temp table _open (revision int primary key);",
-        "execute 'create temporary table _open (revision int)';",
+        "create temp table _open_revision (revision int primary key);",
+        "execute 'create temporary table _open_revision (revision int)';",
     ] {
         let sql = format!(
-            "create function open_it() returns void language plpgsql as $f$ declare r int; begin {make} update counter set n = n + 1 returning n into r; insert into _open (revision) values (r); end $f$;
-             create function look() returns int language sql as $f$ select max(revision) from _open $f$;
-             create function more() returns void language plpgsql as $f$ begin insert into _open (revision) values (1); end $f$;
+            "create function open_it() returns void language plpgsql as $f$ declare r int; begin {make} update counter set n = n + 1 returning n into r; insert into _open_revision (revision) values (r); end $f$;
+             create function look() returns int language sql as $f$ select max(revision) from _open_revision $f$;
+             create function more() returns void language plpgsql as $f$ begin insert into _open_revision (revision) values (1); end $f$;
              create table counter (n int);"
         );
         expect(&sql, &[]);
