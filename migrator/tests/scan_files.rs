@@ -417,6 +417,80 @@ fn a_file_of_sql_that_a_migration_runs_comes_in_its_place() {
 }
 
 #[test]
+fn a_file_of_sql_that_a_program_reads_for_something_unknown_is_read_by_itself() {
+    for runs in [
+        "await helper(knex, ddl)",
+        "await knex.raw(ddl.replace('a', 'b'))",
+        "for (const one of cut(ddl)) { await knex.raw(one); }",
+    ] {
+        let place = Place::new("elsewhere");
+        place.file("1_a.sql", LAMP);
+        place.file(
+            "1_a.js",
+            format!("exports.up = async (knex) => {{\n  await knex.raw('create schema x');\n  const ddl = fs.readFileSync(path.join(__dirname, '1_a.sql'), 'utf8');\n  {runs};\n}};\n"),
+        );
+        let run = place.scan(&["--format", "json"]);
+        assert!(run.codes().contains(&"EV101".to_owned()), "{runs}: {run:?}");
+    }
+}
+
+#[test]
+fn files_that_undo_others_are_left_out_and_named() {
+    let place = Place::new("undo");
+    place.file("Create-lamp.sql", LAMP);
+    let undo = "drop trigger lamp_changed on lamp;\ndrop function lamp_changed();\ndrop table lamp_events;\n";
+    for name in ["Rollback-create-lamp.sql", "Drop-lamp.sql", "zz_undo_lamp.sql", "lamp_rollback.sql"] {
+        let file = place.file(name, undo);
+        let run = place.scan(&["--format", "json"]);
+        assert_eq!(run.codes(), ["EV101"], "{name}: {run:?}");
+        assert!(run.stderr.contains(&format!("as what undoes others: 1 ({name})")), "{run:?}");
+        fs::remove_file(file).expect("removed");
+    }
+    assert!(!place.scan(&[]).stderr.contains("undoes"));
+}
+
+#[test]
+fn sql_is_sql_whatever_its_ending_and_templates_of_it_are_told() {
+    let (tables, triggers) = LAMP.split_at(LAMP.find("create function").expect("a function"));
+    for ending in ["ddl", "pgsql", "psql", "plpgsql", "trigger", "trg", "fnc", "TRG"] {
+        let place = Place::new("endings");
+        place.file("tables.sql", tables);
+        place.file(&format!("triggers.{ending}"), triggers);
+        assert_eq!(place.scan(&["--format", "json"]).codes(), ["EV101"], "{ending}");
+    }
+    for ending in ["tpl", "j2", "sqlt", "sql.j2", "sql.tpl", "sql.erb"] {
+        let place = Place::new("templates");
+        place.file("tables.sql", tables);
+        place.file(&format!("triggers.{ending}"), triggers);
+        place.file(&format!("page.{ending}"), "<p>{{ title }}</p>");
+        place.file("triggers.sql.bak", triggers);
+        let run = place.scan(&["--format", "json"]);
+        assert_eq!((run.code, run.codes()), (Some(3), vec!["EV204".to_owned()]), "{ending}: {run:?}");
+        assert!(run.stdout.contains(&format!("triggers.{ending}")), "{run:?}");
+    }
+}
+
+#[test]
+fn a_function_that_is_dropped_with_all_takes_its_triggers_along() {
+    let place = Place::new("cascade");
+    let text = |drop: &str| format!("{LAMP}{drop}\n");
+    let run = scan(&place.file("a.sql", text("drop function if exists lamp_changed() cascade;")), &[]);
+    assert!(run.code == Some(0) && run.stdout.contains("No trigger"), "{run:?}");
+    // one with other arguments is another function
+    let run =
+        scan(&place.file("b.sql", text("drop function if exists lamp_changed(int) cascade;")), &["--format", "json"]);
+    assert_eq!(run.codes(), ["EV101"], "{run:?}");
+}
+
+#[test]
+fn a_star_behind_the_table_of_a_mysql_delete_means_nothing() {
+    let place = Place::new("star");
+    let text = "create table item (id int primary key, ref int);\ndelimiter $$\ncreate procedure clean() begin\n  delete i.* from item as i where i.ref is null;\nend$$\n";
+    let run = scan(&place.file("a.sql", text), &["--dialect", "mysql"]);
+    assert!(run.code == Some(0), "{run:?}");
+}
+
+#[test]
 fn migrations_of_alembic_come_in_the_order_of_their_revisions() {
     let place = Place::new("revisions");
     let file = |own: &str, before: &str, sql: &str| {

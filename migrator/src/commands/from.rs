@@ -66,6 +66,9 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
         let mut folder = Folder::open(path, &mut |count| bar.step(count, "looking through files"))?;
         let dialect = given.unwrap_or_else(|| folder.dialect());
         bar = Late::new(ctx);
+        if let Some(said) = folder.left_out() {
+            ctx.out.note(said);
+        }
         if dialect == Dialect::MySql {
             return Ok(Origin::MySql(Box::new(mysql::from_folder(path, folder, &mut |count| {
                 bar.step(count, "reading")

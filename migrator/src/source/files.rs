@@ -2,24 +2,36 @@
 
 use std::borrow::Cow;
 use std::cmp::Ordering;
+use std::collections::HashSet;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
+use super::languages::makes_programs;
 use crate::error::Error;
 
-/// Files below a directory with one of the extensions, if any, in the order in which they are run; those that undo are left out.
-pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<Vec<PathBuf>, Error> {
+/// Endings of files that are SQL as they stand.
+pub const PLAIN: [&str; 9] = ["sql", "ddl", "pgsql", "psql", "plpgsql", "trigger", "trg", "fnc", "mysql"];
+
+/// Files below a directory with one of the extensions, if any, in the order in which they are run, and those that undo others.
+pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
     let mut files = vec![];
-    collect(directory, extensions, &mut files)?;
-    files.retain(|file| !undoes(file));
-    files.sort_by(|a, b| repeatable(a).cmp(&repeatable(b)).then_with(|| natural(&key(a), &key(b))));
-    Ok(files)
+    collect(directory, &|file| ends_with(file, extensions), &mut files)?;
+    let names: HashSet<(PathBuf, Vec<String>)> = files.iter().filter(|f| is_sql(f)).map(|f| place(f)).collect();
+    let in_order = |a: &PathBuf, b: &PathBuf| repeatable(a).cmp(&repeatable(b)).then_with(|| of_paths(a, b));
+    let (mut undoing, mut files): (Vec<_>, Vec<_>) = files.into_iter().partition(|f| undoes(f) || pairs(f, &names));
+    files.sort_by(in_order);
+    undoing.sort_by(in_order);
+    Ok((files, undoing))
 }
 
 /// Endings of languages in which migrations are written that hold SQL.
 const LANGUAGES: [&str; 17] = [
     "js", "cjs", "mjs", "ts", "py", "rb", "php", "go", "java", "kt", "cs", "ex", "exs", "groovy", "xml", "yaml", "yml",
 ];
+/// Endings of templates that SQL is made of; so is `x.sql.y`, whatever y is.
+const TEMPLATES: [&str; 9] = ["tpl", "j2", "sqlt", "jinja", "jinja2", "tmpl", "template", "mustache", "dump"];
+/// Endings of what an editor or a person puts aside.
+const ASIDE: [&str; 5] = ["bak", "orig", "old", "swp", "rej"];
 /// Directories of what others wrote.
 pub const FOREIGN: [&str; 5] = ["node_modules", "vendor", "target", "dist", "build"];
 /// So much of such a file is looked at.
@@ -31,7 +43,11 @@ pub fn passed_over(directory: &Path, taken: &[&str]) -> Result<Vec<PathBuf>, Err
     const WHAT: [&str; 4] = ["trigger", "function", "procedure", "rule"];
     let others: Vec<&str> = LANGUAGES.into_iter().filter(|e| !taken.contains(e)).collect();
     let mut files = vec![];
-    collect(directory, &others, &mut files)?;
+    let of_sql = |file: &Path| {
+        let stem = file.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+        ends_with(file, &TEMPLATES) || stem.ends_with(".sql") && !ends_with(file, &ASIDE) && !ends_with(file, taken)
+    };
+    collect(directory, &|file| ends_with(file, &others) || of_sql(file), &mut files)?;
     // nothing of what others wrote is opened
     files.retain(|file| !file.components().any(|c| FOREIGN.iter().any(|f| c.as_os_str() == *f)) && !undoes(file));
     files.retain(|file| {
@@ -40,9 +56,10 @@ pub fn passed_over(directory: &Path, taken: &[&str]) -> Result<Vec<PathBuf>, Err
         let text = String::from_utf8_lossy(&text).to_ascii_lowercase();
         let words: Vec<&str> =
             text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty()).collect();
-        read.is_ok() && words.windows(2).any(|w| MAKES.contains(&w[0]) && WHAT.contains(&w[1]))
+        let makes = |w: &[&str]| MAKES.contains(&w[0]) && WHAT.contains(&w[1]);
+        read.is_ok() && (words.windows(2).any(makes) || of_sql(file) && makes_programs(&text))
     });
-    files.sort_by(|a, b| natural(&key(a), &key(b)));
+    files.sort_by(|a, b| of_paths(a, b));
     Ok(files)
 }
 
@@ -56,7 +73,15 @@ pub fn begins_php(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_start().starts_with("<?php")
 }
 
-fn collect(directory: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> Result<(), Error> {
+fn ends_with(file: &Path, extensions: &[&str]) -> bool {
+    file.extension().is_some_and(|e| extensions.iter().any(|x| e.eq_ignore_ascii_case(x)))
+}
+
+fn is_sql(file: &Path) -> bool {
+    ends_with(file, &PLAIN)
+}
+
+fn collect(directory: &Path, wanted: &dyn Fn(&Path) -> bool, files: &mut Vec<PathBuf>) -> Result<(), Error> {
     let io = |e| Error::io(directory.display().to_string(), e);
     for entry in std::fs::read_dir(directory).map_err(io)? {
         let entry = entry.map_err(io)?;
@@ -64,8 +89,8 @@ fn collect(directory: &Path, extensions: &[&str], files: &mut Vec<PathBuf>) -> R
         let hidden = entry.file_name().to_string_lossy().starts_with('.');
         let kind = entry.file_type().map_err(io)?;
         if kind.is_dir() && !hidden {
-            collect(&path, extensions, files)?;
-        } else if !hidden && path.extension().is_some_and(|e| extensions.iter().any(|x| e.eq_ignore_ascii_case(x))) {
+            collect(&path, wanted, files)?;
+        } else if !hidden && wanted(&path) {
             files.push(path);
         }
     }
@@ -78,6 +103,7 @@ fn undoes(file: &Path) -> bool {
     let flyway = name.starts_with('u') && name.contains("__") && name[1..].starts_with(|c: char| c.is_ascii_digit());
     let stem = name.rsplit_once('.').map_or(name.as_str(), |(stem, _)| stem);
     let letters: String = stem.chars().filter(char::is_ascii_alphanumeric).collect();
+    // of a pair create_x, remove_x
     let sibling = |word: &str| {
         let ending = file.extension().unwrap_or_default().to_string_lossy();
         let other = stem.strip_prefix(word).map(|rest| file.with_file_name(format!("create_{rest}.{ending}")));
@@ -85,12 +111,73 @@ fn undoes(file: &Path) -> bool {
     };
     flyway
         || stem.ends_with("_down")
-        || ["drop", "dropall", "dropeverything", "droptables", "dropschema", "destroy", "cleandatabase"].contains(&letters.as_str())
+        || ["drop", "dropall", "dropeverything", "droptables", "dropschema", "destroy", "cleandatabase"]
+            .contains(&letters.as_str())
         || ["uninstall", "teardown"].iter().any(|w| stem.starts_with(w) || stem.ends_with(w))
-        // of a pair create_x, remove_x
         || sibling("remove_")
         || sibling("drop_")
         || ["down", "undo", "rollback", "revert"].iter().any(|w| stem.split('.').any(|part| part == *w))
+}
+
+/// Where a file is, and the words of its name.
+fn place(file: &Path) -> (PathBuf, Vec<String>) {
+    let stem = file.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
+    let words = stem.split(|c: char| !c.is_alphanumeric()).filter(|w| !w.is_empty()).map(str::to_owned).collect();
+    (file.parent().unwrap_or(Path::new("")).to_owned(), words)
+}
+
+/// Whether a file of SQL undoes another one, by the words of its name: `Rollback-create-x`, `undo_x` and `x_rollback` beside `x` or
+/// `create_x`, and `Drop-x` beside it that does nothing but drop. A table may be called undo_log, and a later migration may undo an
+/// earlier one: without the other file, a name alone says so where it names what is undone by its verb, or where nothing is made.
+fn pairs(file: &Path, names: &HashSet<(PathBuf, Vec<String>)>) -> bool {
+    const UNDOES: [&str; 3] = ["rollback", "revert", "undo"];
+    const DROPS: [&str; 3] = ["drop", "remove", "delete"];
+    const MAKES: [&str; 10] =
+        ["create", "add", "make", "alter", "update", "insert", "set", "modify", "install", "apply"];
+    const FORWARD: [&str; 5] = ["up", "forward", "deploy", "migrate", "apply"];
+    if !is_sql(file) {
+        return false;
+    }
+    let (folder, words) = place(file);
+    let known = |words: Vec<String>| !words.is_empty() && names.contains(&(folder.clone(), words));
+    let beside = |rest: &[String]| {
+        let with = |before: Option<&str>, after: Option<&str>| {
+            let words = before.map(str::to_owned).into_iter().chain(rest.iter().cloned());
+            known(words.chain(after.map(str::to_owned)).collect())
+        };
+        with(None, None) || MAKES.iter().any(|m| with(Some(m), None)) || FORWARD.iter().any(|f| with(None, Some(f)))
+    };
+    let text = || {
+        let bytes = std::fs::metadata(file).ok().filter(|m| m.is_file() && m.len() < LOOKED_AT);
+        let text =
+            bytes.and_then(|_| std::fs::read(file).ok()).map(|b| String::from_utf8_lossy(&b).to_ascii_lowercase());
+        text.map(|t| t.lines().filter(|l| !l.trim_start().starts_with("--")).collect::<Vec<_>>().join("\n"))
+    };
+    let makes_nothing = || text().is_some_and(|t| !words_of(&t).any(|w| matches!(w, "create" | "insert" | "replace")));
+    let Some(at) = words.iter().position(|w| UNDOES.contains(&w.as_str())) else {
+        let [verb, rest @ ..] = &words[..] else { return false };
+        return DROPS.contains(&verb.as_str()) && beside(rest) && text().is_some_and(|t| only_drops(&t));
+    };
+    let (before, rest) = (&words[..at], &words[at + 1..]);
+    if rest.is_empty() {
+        return beside(before) || !before.is_empty() && makes_nothing();
+    }
+    // V2__undo_x comes after V1__x and goes forward
+    if before.iter().any(|w| w.contains(|c: char| c.is_ascii_digit())) {
+        return false;
+    }
+    let verb = |w: &str| MAKES.contains(&w) || DROPS.contains(&w);
+    beside(rest) || at == 0 && rest.len() > 1 && verb(&rest[0]) || makes_nothing()
+}
+
+fn words_of(text: &str) -> impl Iterator<Item = &str> {
+    text.split(|c: char| !c.is_alphanumeric() && c != '_').filter(|w| !w.is_empty())
+}
+
+/// Whether the statements of a text are nothing but drops.
+fn only_drops(text: &str) -> bool {
+    let mut statements = text.split(';').filter_map(|s| words_of(s).next()).peekable();
+    statements.peek().is_some() && statements.all(|s| matches!(s, "drop" | "begin" | "commit" | "set" | "start"))
 }
 
 /// Flyway's `R__x.sql` run after all others.
@@ -98,8 +185,21 @@ fn repeatable(file: &Path) -> bool {
     file.file_name().is_some_and(|n| n.to_string_lossy().starts_with("R__"))
 }
 
-fn key(file: &Path) -> String {
-    file.to_string_lossy().to_ascii_lowercase()
+/// Compares folder by folder, a name before longer ones that begin with it, and a file before the folder of its name.
+fn of_paths(a: &Path, b: &Path) -> Ordering {
+    let parts = |path: &Path| {
+        let mut parts: Vec<(String, bool)> = path
+            .parent()
+            .into_iter()
+            .flat_map(Path::components)
+            .map(|c| (c.as_os_str().to_string_lossy().to_ascii_lowercase(), true))
+            .collect();
+        parts.push((path.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase(), false));
+        parts
+    };
+    let (left, right) = (parts(a), parts(b));
+    let differs = left.iter().zip(&right).map(|((x, dx), (y, dy))| natural(x, y).then(dx.cmp(dy))).find(|o| o.is_ne());
+    differs.unwrap_or_else(|| left.len().cmp(&right.len()).then_with(|| a.cmp(b)))
 }
 
 /// Compares numbers as numbers: `V9__a.sql` comes before `V10__b.sql`.
@@ -183,7 +283,8 @@ mod tests {
         ] {
             std::fs::write(directory.join(name), "select 1").expect("a file");
         }
-        let files = migrations(&directory, &["sql"]).expect("files");
+        let (files, undoing) = migrations(&directory, &["sql"]).expect("files");
+        assert_eq!(undoing.len(), 6, "{undoing:?}");
         let names: Vec<_> =
             files.iter().map(|f| f.strip_prefix(&directory).expect("below").display().to_string()).collect();
         assert_eq!(
@@ -199,7 +300,7 @@ mod tests {
                 "R__views.sql"
             ]
         );
-        assert!(migrations(&directory.join("later/deep"), &["sql"]).expect("no file").is_empty());
+        assert!(migrations(&directory.join("later/deep"), &["sql"]).expect("no file").0.is_empty());
         std::fs::remove_dir_all(&directory).expect("removed");
     }
 
@@ -222,5 +323,71 @@ mod tests {
         for name in ["up.sql", "1_a.up.sql", "users__x.sql", "touchdown.sql", "V2__undo_x.sql"] {
             assert!(!undoes(Path::new(name)), "{name}");
         }
+    }
+
+    #[test]
+    fn a_pair_of_names_tells_what_undoes() {
+        let directory = std::env::temp_dir().join(format!("domain-events-pairs-{}", std::process::id()));
+        std::fs::create_dir_all(&directory).expect("a directory");
+        let makes = "create table doc_log (id int);";
+        let takes = "-- create it again if need be\ndrop table doc_log;\n";
+        let undoing = [
+            ("Rollback-create-doc.sql", makes),
+            ("Rollback-drop-column.sql", makes),
+            ("Revert-doc.sql", makes),
+            ("note_rollback.sql", makes),
+            ("zz_undo_note.sql", makes),
+            ("revert-all.sql", takes),
+            ("Drop-doc.sql", takes),
+        ];
+        let forward = [
+            ("Create-doc.sql", makes),
+            ("note.sql", makes),
+            // a table of that name, later migrations, and a drop that does more or has no other file
+            ("undo_log.sql", makes),
+            ("V1__undo.sql", makes),
+            ("V2__undo_note.sql", takes),
+            ("Drop-note.sql", "drop table doc_log; create table other (id int);"),
+            ("Drop-more.sql", takes),
+        ];
+        for (name, text) in undoing.iter().chain(&forward) {
+            std::fs::write(directory.join(name), text).expect("a file");
+        }
+        let (_, found) = migrations(&directory, &PLAIN).expect("files");
+        for (name, _) in undoing {
+            assert!(found.contains(&directory.join(name)), "{name}");
+        }
+        for (name, _) in forward {
+            assert!(!found.contains(&directory.join(name)), "{name}");
+        }
+        std::fs::remove_dir_all(&directory).expect("removed");
+    }
+
+    #[test]
+    fn folders_come_in_the_order_of_their_own_names() {
+        let mut paths = [
+            "way_name/a.sql",
+            "way/b.sql",
+            "way10/a.sql",
+            "way9/a.sql",
+            "way.sql",
+            "way_x.sql",
+            "V1/V1_1__a.sql",
+            "V1/V1__a.sql",
+        ];
+        paths.sort_by(|a, b| of_paths(Path::new(a), Path::new(b)));
+        assert_eq!(
+            paths,
+            [
+                "V1/V1__a.sql",
+                "V1/V1_1__a.sql",
+                "way.sql",
+                "way/b.sql",
+                "way_name/a.sql",
+                "way_x.sql",
+                "way9/a.sql",
+                "way10/a.sql"
+            ]
+        );
     }
 }

@@ -26,6 +26,8 @@ pub struct Folder {
     pub files: Vec<(PathBuf, Option<Vec<Given>>)>,
     /// Files that are not read, and why.
     pub unread: Vec<(PathBuf, String)>,
+    /// Files that undo others, by their names: these are left out.
+    pub undoing: Vec<PathBuf>,
     /// The folder, or that of the one file.
     directory: PathBuf,
 }
@@ -33,12 +35,12 @@ pub struct Folder {
 impl Folder {
     /// Looks through a folder; `step` is called for each file.
     pub fn open(directory: &Path, step: &mut dyn FnMut(usize)) -> Result<Self, Error> {
-        let endings: Vec<&str> = ["sql"].into_iter().chain(ENDINGS).collect();
-        let all = files::migrations(directory, &endings)?;
+        let endings: Vec<&str> = files::PLAIN.into_iter().chain(ENDINGS).collect();
+        let (all, undoing) = files::migrations(directory, &endings)?;
         let count = all.len();
         let mut common = Common::default();
         common.own_turn.extend(all.iter().filter(|f| Language::of(f).is_none()).cloned());
-        let mut folder = Self { directory: directory.to_owned(), ..Self::default() };
+        let mut folder = Self { directory: directory.to_owned(), undoing, ..Self::default() };
         let mut texts = vec![];
         for file in all {
             if Language::of(&file).is_none() {
@@ -85,11 +87,22 @@ impl Folder {
         Ok(folder)
     }
 
+    /// What is said of the files that are left out because they undo others.
+    pub fn left_out(&self) -> Option<String> {
+        const SHOWN: usize = 3;
+        let name = |f: &PathBuf| f.strip_prefix(&self.directory).unwrap_or(f).display().to_string();
+        let shown: Vec<String> = self.undoing.iter().take(SHOWN).map(name).collect();
+        let count = self.undoing.len();
+        let more = if count > SHOWN { ", .." } else { "" };
+        (count > 0)
+            .then(|| format!("left out, by the name, as what undoes others: {count} ({}{more})", shown.join(", ")))
+    }
+
     /// Reads one text in another language.
     pub fn of_text(file: &Path, language: Language, text: &str) -> Self {
         let given = languages::read(&mut Common::default(), language, file, text);
         let directory = file.parent().unwrap_or(Path::new("")).to_owned();
-        Self { files: vec![(file.to_owned(), Some(given))], unread: vec![], directory }
+        Self { files: vec![(file.to_owned(), Some(given))], directory, ..Self::default() }
     }
 
     /// Whose SQL it is: what the SQL itself tells, or else what the project's settings name.

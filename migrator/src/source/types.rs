@@ -30,6 +30,7 @@ pub const ATTACH_PARTITION: i64 = 61;
 pub const DETACH_PARTITION: i64 = 62;
 pub const ADD_IDENTITY: i64 = 64;
 pub const DROP_IDENTITY: i64 = 66;
+pub const DROP_CASCADE: i64 = 2;
 pub const OBJECT_COLUMN: i64 = 7;
 pub const OBJECT_FOREIGN_TABLE: i64 = 19;
 pub const OBJECT_FUNCTION: i64 = 20;

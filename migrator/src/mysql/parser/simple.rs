@@ -250,7 +250,20 @@ impl Parser<'_> {
     }
 
     fn leaf_statement(&mut self, from: usize) -> Read<Kind> {
-        leaf::statement(&self.tokens[from..self.at], self.mode, self.position()).map(Kind::Sql)
+        let mut tokens = self.tokens[from..self.at].to_vec();
+        // DELETE a.* FROM .. is DELETE a FROM ..; sqlparser has no place for the star
+        if tokens.first().is_some_and(|l| l.is("DELETE")) {
+            let star = |tokens: &[super::Lexeme]| {
+                tokens
+                    .windows(2)
+                    .take_while(|w| !w[0].is("WHERE") && !w[0].is("USING"))
+                    .position(|w| matches!(w[0].token, Token::Period) && matches!(w[1].token, Token::Mul))
+            };
+            while let Some(at) = star(&tokens) {
+                tokens.drain(at..at + 2);
+            }
+        }
+        leaf::statement(&tokens, self.mode, self.position()).map(Kind::Sql)
     }
 }
 

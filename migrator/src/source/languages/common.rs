@@ -12,7 +12,7 @@ pub struct Common {
     pub models: HashMap<(String, String), Model>,
     /// Tables that code made.
     pub tables: HashSet<Name>,
-    /// Files whose text was taken into another's.
+    /// Files whose text is judged where another runs it.
     pub included: HashSet<PathBuf>,
     /// Files that are read on their own.
     pub own_turn: HashSet<PathBuf>,

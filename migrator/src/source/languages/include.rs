@@ -30,9 +30,8 @@ impl<'t> Walk<'_, 't> {
             return None;
         }
         let bytes = std::fs::read(&path).ok()?;
-        self.common.included.insert(known);
         let text = crate::source::encoding::text(&bytes);
-        Some(Value::Text(Text { file: Some(path), ..Text::known(&text) }))
+        Some(Value::Text(Text { file: Some(path), sources: vec![known], ..Text::known(&text) }))
     }
 }
 

@@ -30,6 +30,7 @@ mod tests;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
+pub use calls::makes_programs;
 pub use common::Common;
 pub use given::{Given, What};
 pub use order::in_order_of_revisions;

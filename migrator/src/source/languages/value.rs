@@ -57,6 +57,8 @@ pub struct Text {
     pub literals: Vec<usize>,
     /// The file that it is the text of.
     pub file: Option<PathBuf>,
+    /// The files whose text is in it.
+    pub sources: Vec<PathBuf>,
 }
 
 /// A part of a text.
@@ -85,9 +87,11 @@ impl Text {
         self.row = self.row.or(other.row);
         if self.len() + other.len() > LONGEST || self.pieces.len() + other.pieces.len() > PIECES {
             self.pieces = vec![Piece::Unknown("a text of any length".into())];
+            self.sources.clear();
             return;
         }
         self.pieces.extend(other.pieces);
+        self.sources.extend(other.sources);
         if self.literals.len() < 10_000 {
             self.literals.extend(other.literals);
         }
@@ -136,7 +140,8 @@ impl Text {
     /// `format` of the languages: `%s`, `{}`, `{name}` stand for arguments.
     pub fn filled(&self, arguments: &[(Option<String>, Value<'_>)], percent: bool) -> Self {
         let Some(whole) = self.whole() else { return self.clone() };
-        let mut filled = Self { row: self.row, literals: self.literals.clone(), ..Self::default() };
+        let mut filled =
+            Self { row: self.row, literals: self.literals.clone(), sources: self.sources.clone(), ..Self::default() };
         let (mut rest, mut next) = (whole.as_str(), 0);
         let (open, close) = if percent { ('%', ')') } else { ('{', '}') };
         while let Some(at) = rest.find(open) {

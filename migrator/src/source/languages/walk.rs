@@ -138,6 +138,10 @@ impl<'r, 't> Walk<'r, 't> {
 
     /// Adds what the file gives.
     pub fn give(&mut self, row: usize, what: What) {
+        // a file that is read but not run here is judged in its own place
+        if let What::Sql(text) = &what {
+            self.common.included.extend(text.sources.iter().cloned());
+        }
         self.given.push(Given { row, only: self.only, what });
     }
 

@@ -461,7 +461,11 @@ impl Fold {
                     }
                 }
                 Some(types::OBJECT_FUNCTION | types::OBJECT_PROCEDURE | types::OBJECT_ROUTINE) => {
-                    self.drop_function(&name.pop().unwrap_or_default(), &last, with_args);
+                    let gone = self.drop_function(&name.pop().unwrap_or_default(), &last, with_args);
+                    // it takes its triggers along
+                    if drop.get("behavior").and_then(Value::as_i64) == Some(types::DROP_CASCADE) {
+                        self.catalogue.triggers.retain(|t| Some(t.function) != gone);
+                    }
                 }
                 Some(types::OBJECT_TRIGGER | types::OBJECT_RULE) => {
                     let (table, schema) = (name.pop().unwrap_or_default(), name.pop().unwrap_or_default());

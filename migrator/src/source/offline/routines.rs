@@ -136,11 +136,15 @@ impl Fold {
         }
     }
 
-    pub(super) fn drop_function(&mut self, schema: &str, name: &str, object: Option<&Value>) {
+    pub(super) fn drop_function(&mut self, schema: &str, name: &str, object: Option<&Value>) -> Option<u32> {
         let whole = object.is_none_or(|o| o.get("args_unspecified") == Some(&Value::Bool(true)));
         let count = object.map_or(0, |o| list(o, "objargs").len());
         let gone = if whole { self.resolve(schema, name, usize::MAX) } else { self.resolve(schema, name, count) };
+        // one that takes nothing, as a trigger's, is not meant by f(int)
+        let meant = |oid: &u32| count == 0 || self.catalogue.function(*oid).is_some_and(|f| !f.arguments.is_empty());
+        let gone = gone.filter(meant);
         self.catalogue.functions.retain(|f| Some(f.oid) != gone);
+        gone
     }
 
     pub(super) fn trigger(&mut self, create: &Value, whole: &str) -> Result<(), String> {
