@@ -133,7 +133,9 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     let goes_on = roles.number().is_some_and(|n| numbers.by_maximum || words::counts(n) && !words::is_ordinal(n));
     let again = on_change || numbers.by_maximum && looker.uses.iter().any(|w| w.unfired);
     let kept_whole = || roles.data_columns.iter().any(|c| looker.holds_the_row(c));
-    let tells = says_what || hint || again && goes_on && (copies || kept_whole());
+    // what the row was before each change, whatever the table is called
+    let before = looker.keeps_the_row_before();
+    let tells = says_what || hint || before || again && goes_on && (copies || kept_whole());
     let enough = if relation.assumed { ENOUGH - 1 } else { ENOUGH };
     // a log without a version, of plain columns
     let written = on_change || says_what || kept || of_table || looker.uses.iter().any(|w| w.unfired);
@@ -144,7 +146,9 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
         && looker.uses.iter().any(|w| w.trigger.is_some())
         && !numbers.only_for_new_parents
         && !seeds;
-    let told_of = of_row || copies || kept || of_table || pairs || !roles.data_columns.is_empty();
+    // what was done and when, of whatever table
+    let of_actions = words::is_called_log(&relation.name) && says_what && timed && on_change;
+    let told_of = of_row || copies || kept || of_table || pairs || of_actions || !roles.data_columns.is_empty();
     // operation and table are there: whoever touches such a row later works on the log
     let audits = hint && of_table && looker.mentions_operation();
     // an event says what happened
@@ -218,6 +222,18 @@ impl Looker<'_> {
                 |value: Option<&Value>, column: &str| value.and_then(|v| row.column(v)).is_some_and(|c| c == column);
             let star = row.whole || i.rows.iter().any(|row| row.len() > 1 && row.iter().any(Option::is_none));
             star || i.columns.iter().filter(plain).any(|c| i.values(c).into_iter().any(|v| same(v, c)))
+        })
+    }
+
+    /// Whether several columns take what the same columns were before a change or a delete.
+    fn keeps_the_row_before(&self) -> bool {
+        self.uses.iter().filter(|w| !w.operations.iter().any(|o| o == "INSERT")).any(|w| {
+            let Some(insert) = &w.insert else { return false };
+            let was = |value: &Value, column: &str| {
+                ast::column(ast::without_casts(value)).is_some_and(|c| c == ["old", column])
+            };
+            let kept = |c: &&String| insert.values(c).into_iter().flatten().any(|v| was(v, c));
+            insert.columns.iter().filter(kept).count() > 1
         })
     }
 

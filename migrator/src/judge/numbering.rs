@@ -150,7 +150,7 @@ fn is_worth_a_word(
     let unlocked = one.origin.source == VersionSource::MaxPlusOne;
     let whole = one.origin.reads.iter().all(|r| r.by.is_empty() && r.unclear.is_none());
     let besides = target.is_event_table && !version && (whole || !words::is_ordinal(&one.column));
-    let asked = unlocked && !target.is_event_table && words::is_plain_version(&one.column);
+    let asked = unlocked && !target.is_event_table && words::is_version(&one.column);
     target.is_event_table && version || besides || asked
 }
 

@@ -2,11 +2,14 @@
 
 use std::collections::BTreeMap;
 
+use serde_json::Value;
+
 use super::bodies::trees;
 use super::codes::Code;
 use super::collect::{Unread, Write};
 use super::{
-    Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
+    Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, ast, codes, dynamic, evidence, sql, version,
+    words,
 };
 use crate::source::{Relation, Trigger};
 
@@ -147,9 +150,14 @@ impl Bench<'_> {
         finding
     }
 
-    /// How a trigger's function reads the greatest or newest of something: what it numbers may be the table that was not read.
+    /// How a trigger's function reads the greatest or newest of something and adds to it: what it numbers may be the table that was
+    /// not read.
     fn counts(&self, trigger: &Trigger) -> Option<&'static str> {
         let body = self.collected.bodies.get(&trigger.function)?;
+        let adds = |tree: &Value| ast::find(tree, "AExpr").iter().any(|e| ast::operator(e) == "+");
+        if !body.statements.iter().any(|s| trees(s).iter().chain(&dynamic::query_of(s)).any(adds)) {
+            return None;
+        }
         body.statements.iter().find_map(|s| trees(s).iter().chain(&dynamic::query_of(s)).find_map(version::newest))
     }
 

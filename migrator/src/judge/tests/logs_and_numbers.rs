@@ -460,3 +460,32 @@ fn a_function_that_runs_unseen_texts_is_named_once() {
     let found = expect(sql, &["EV201 dynamic manual"]);
     assert!(found[0].reasons.iter().any(|r| r == "the same in line 3, 4"), "{found:#?}");
 }
+
+#[test]
+fn what_an_unseen_schema_taught() {
+    // what a row was, in a table whose name says nothing
+    let tracks = "create table ship_tracks (id serial, name text, tons int, notes jsonb, changed_at timestamptz)";
+    let write = "insert into ship_tracks (name, tons, notes, changed_at) values (old.name, old.tons, old.notes, old.changed_at)";
+    let wide = on_ship("after update", &format!("begin {write}; return new; end"))
+        .replace("changed_in bigint", "notes jsonb, changed_at timestamptz");
+    expect(&format!("{tracks}; {wide}"), &["EV121 none -"]);
+    // what was done, of several tables, and of no row
+    is_log(
+        "create table harbour_log (id serial, action text, at timestamp)",
+        "after insert or delete",
+        "insert into harbour_log (action, at) values ('SHIP', now())",
+    );
+    // a count that decides and numbers nothing
+    let decides = "create function f() returns trigger language plpgsql as $f$ begin
+        new.doc := case (select count(*) from ship where id = new.id) when 0 then null else new.doc end; return new; end $f$;
+        create trigger t before insert on elsewhere for each row execute function f()";
+    let makes = |sql: &str| read(sql).iter().any(|f| f.reasons.iter().any(|r| r.contains("makes a number")));
+    assert!(!makes(decides));
+    assert!(makes(&decides.replace("(select count(*)", "(select count(*) + 1")));
+    // a revision that is called after its table
+    let section = "create table section (id serial primary key, doc int, section_rev int, unique (doc, section_rev));
+        create function f() returns trigger language plpgsql as $f$ begin
+        new.section_rev := (select coalesce(max(section_rev), 0) + 1 from section where doc = new.doc); return new; end $f$;
+        create trigger t before insert on section for each row execute function f()";
+    assert_eq!(read(section)[0].code, "EV109");
+}
