@@ -33,7 +33,8 @@ pub fn is_log(name: &str) -> bool {
     // words that end in "log" and hold none
     const NO_LOG: [&str; 7] = ["blog", "catalog", "backlog", "dialog", "blogs", "catalogs", "dialogs"];
     let lower = name.to_lowercase();
-    let of_log = |p: &String| (p.ends_with("log") || p.ends_with("logs")) && !NO_LOG.contains(&p.as_str());
+    let of_log =
+        |p: &String| p == "logging" || (p.ends_with("log") || p.ends_with("logs")) && !NO_LOG.contains(&p.as_str());
     ["event", "audit", "outbox", "journal"].iter().any(|w| lower.contains(w)) || of(name).iter().any(of_log)
 }
 
@@ -85,6 +86,10 @@ pub fn tells_of_changes(name: &str) -> bool {
         "version",
     ];
     let parts = of(name);
+    // what is still to be done
+    if parts.windows(2).any(|w| w == ["to", "be"]) {
+        return false;
+    }
     let of_schema = parts
         .iter()
         .any(|p| ["schema", "migration", "migrations", "api", "app", "database", "db"].contains(&p.as_str()));
@@ -303,10 +308,19 @@ mod tests {
             "changelog",
             "app_log",
             "loggedActions",
+            "logging",
         ] {
             assert!(tells_of_changes(name), "{name}");
         }
-        for name in ["blog_posts", "catalog", "schema_versions", "guild_rank", "orders", "logins_of_users"] {
+        for name in [
+            "place_to_be_deleted",
+            "blog_posts",
+            "catalog",
+            "schema_versions",
+            "guild_rank",
+            "orders",
+            "logins_of_users",
+        ] {
             assert!(!tells_of_changes(name), "{name}");
         }
     }
