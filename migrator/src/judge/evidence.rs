@@ -146,9 +146,7 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
         && looker.uses.iter().any(|w| w.trigger.is_some())
         && !numbers.only_for_new_parents
         && !seeds;
-    // what was done and when, of whatever table
-    let of_actions = words::is_called_log(&relation.name) && says_what && timed && on_change;
-    let told_of = of_row || copies || kept || of_table || pairs || of_actions || !roles.data_columns.is_empty();
+    let told_of = of_row || copies || kept || of_table || pairs || !roles.data_columns.is_empty();
     // operation and table are there: whoever touches such a row later works on the log
     let audits = hint && of_table && looker.mentions_operation();
     // an event says what happened
