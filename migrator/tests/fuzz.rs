@@ -9,7 +9,7 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use domain_events::from_mysql::catalogue::{self as world, Terms, World};
+use domain_events::from_mysql::catalogue::{self, Terms, World};
 use domain_events::import::json;
 use domain_events::judge::judge;
 use domain_events::mysql::dump::{Dump, Next, Piece, Row};
@@ -306,7 +306,7 @@ fn files_of_mysql() {
     fuzz("mysql", mysql, |bytes| {
         let source = from_texts([("a.sql", String::from_utf8_lossy(bytes).as_ref())]);
         let world = World::new(&source, &Terms { ignoring: true, ..Terms::default() });
-        world::findings(&source, &world);
+        catalogue::findings(&source, &world);
     });
 }
 
@@ -321,7 +321,7 @@ fn migrations_in_php() {
     };
     fuzz("php", make, |bytes| {
         let source = from_texts([("a.php", String::from_utf8_lossy(bytes).as_ref())]);
-        world::findings(&source, &World::new(&source, &Terms::default()));
+        catalogue::findings(&source, &World::new(&source, &Terms::default()));
     });
 }
 

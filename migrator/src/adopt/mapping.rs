@@ -81,7 +81,7 @@ impl Mapping {
             unique(&c.name)
                 && c.not_null
                 && matches!(c.data_type.as_str(), "smallint" | "integer" | "bigint")
-                && (!c.identity.is_empty() || c.default.as_deref().is_some_and(|d| d.contains("nextval(")))
+                && c.is_numbered()
         });
         let Some(order_by) = order_by else {
             return Err(Error::refused(

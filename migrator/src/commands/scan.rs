@@ -9,7 +9,7 @@ use crate::cli::ScanArgs;
 use crate::context::Context;
 use crate::db;
 use crate::error::{Error, Exit};
-use crate::from_mysql::catalogue::{self as world, Terms, World};
+use crate::from_mysql::catalogue::{self, Terms, World};
 use crate::judge::{self, Finding};
 use crate::mysql::source::Source;
 use crate::source;
@@ -92,8 +92,8 @@ fn document_is_mysql(findings: &[Finding]) -> bool {
 fn of_mysql(source: &Source, args: &ScanArgs, ctx: &Context) -> Result<(Vec<Finding>, Value), Error> {
     let treats = treats::of_source(&args.treats, source)?;
     let world = World::new(source, &Terms { ignoring: true, treats, ..Terms::default() });
-    let findings = world::findings(source, &world);
-    let variables = world::session_variables(&world);
+    let findings = catalogue::findings(source, &world);
+    let variables = catalogue::session_variables(&world);
     for (variable, setting) in &variables {
         ctx.out.warn(format!(
             "{variable} is read from the session: in PostgreSQL it is the setting {setting}, which the application has to set"

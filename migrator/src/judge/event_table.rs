@@ -65,10 +65,6 @@ impl Roles {
     }
 }
 
-fn is_numbered(column: &Column) -> bool {
-    !column.identity.is_empty() || column.default.as_deref().is_some_and(|d| d.contains("nextval("))
-}
-
 pub(super) fn is_time(column: &Column) -> bool {
     // a domain over one too
     std::iter::once(&column.data_type).chain(&column.base).any(|t| t.starts_with("timestamp"))
@@ -283,7 +279,7 @@ impl Looker<'_> {
         self.may_be_whole(column)
             && !other
             && !column.references
-            && !is_numbered(column)
+            && !column.is_numbered()
             && column.generated.is_empty()
             && !self.is_id_of_something(&column.name)
     }
@@ -298,7 +294,7 @@ impl Looker<'_> {
 
     /// A version may come from a sequence, if it is called one: most numbered columns are ids.
     fn may_count_in_key(&self, column: &Column) -> bool {
-        self.may_count(column) || column.is_integer() && is_numbered(column) && self.counts(column) > 0
+        self.may_count(column) || column.is_integer() && column.is_numbered() && self.counts(column) > 0
     }
 
     /// How much speaks for a column being the version of a stream; negative if it cannot be.

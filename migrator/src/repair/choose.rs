@@ -170,11 +170,7 @@ fn row_key(relation: &Relation, version: &str) -> Vec<(String, String)> {
 
 /// An integer that the server counts: an identity or serial column, best the key itself.
 fn counter(relation: &Relation, key: &[(String, String)], version: &str) -> Option<String> {
-    let counted = relation.columns.iter().filter(|c| {
-        c.name != version
-            && c.is_number()
-            && (!c.identity.is_empty() || c.default.as_deref().is_some_and(|d| d.contains("nextval(")))
-    });
+    let counted = relation.columns.iter().filter(|c| c.name != version && c.is_number() && c.is_numbered());
     counted.min_by_key(|c| !key.iter().any(|(k, _)| *k == c.name)).map(|c| c.name.clone())
 }
 

@@ -183,6 +183,11 @@ pub struct Column {
 }
 
 impl Column {
+    /// Whether the server numbers the rows here: an identity, serial or other column with a sequence.
+    pub fn is_numbered(&self) -> bool {
+        !self.identity.is_empty() || self.default.as_deref().is_some_and(|d| d.contains("nextval("))
+    }
+
     /// Whether the store can count versions here.
     pub fn is_integer(&self) -> bool {
         matches!(self.plain_type(), "smallint" | "integer" | "bigint")

@@ -9,7 +9,7 @@ use crate::as_owner::{self, Owner};
 use crate::db::{self, quote_ident};
 use crate::error::Error;
 use crate::judge::{Strategy, VersionSource};
-use crate::source::{Column, Relation, Treat};
+use crate::source::Relation;
 
 /// Rows among which streams are chosen.
 const SAMPLE: u32 = 10_000;
@@ -50,8 +50,7 @@ pub async fn compare(conn: &mut PgConnection, case: &Case<'_>) -> Result<Tried, 
         case.event_table.quoted
     );
     // rows that were deleted leave gaps, in few streams
-    let said = case.catalogue.treat(case.event_table) == Some(Treat::Events);
-    if others * 2 >= streams && !said {
+    if others * 2 >= streams && !case.is_said_to_hold_events() {
         tried.differences.push(told)
     } else {
         tried.notes.push(told)
@@ -82,8 +81,7 @@ fn query(relation: &Relation, stream: &[String], version: &str) -> String {
 
 /// The order in which rows were written, as far as the table tells.
 fn written(relation: &Relation) -> String {
-    let counts = |c: &&Column| !c.identity.is_empty() || c.default.as_deref().is_some_and(|d| d.contains("nextval("));
-    match relation.columns.iter().find(counts) {
+    match relation.columns.iter().find(|c| c.is_numbered()) {
         Some(column) => format!("e.{}", quote_ident(&column.name)),
         None => "e.tableoid, e.ctid".to_owned(),
     }

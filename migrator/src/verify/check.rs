@@ -198,11 +198,15 @@ impl<'a> Case<'a> {
         right.then_some(Versions { column, streams })
     }
 
+    /// Whether a person said that the rows of the event table are events.
+    pub fn is_said_to_hold_events(&self) -> bool {
+        self.catalogue.treat(self.event_table) == Some(Treat::Events)
+    }
+
     /// The numbers, unless a person said that they are versions.
     fn numbers(&self) -> Option<Numbers> {
         let column = self.known.version_column.clone()?;
-        let said = self.catalogue.treat(self.event_table) == Some(Treat::Events);
-        (!said).then(|| Numbers { column, stream: self.known.stream.clone() })
+        (!self.is_said_to_hold_events()).then(|| Numbers { column, stream: self.known.stream.clone() })
     }
 
     /// What of the plan's stream cannot be one, whatever was judged: events of one transaction share their time, so no replay

@@ -199,8 +199,7 @@ pub async fn on_real_tables(conn: &mut PgConnection, case: &Case<'_>, recorded: 
     };
     let new = replay::run(conn, &side, &changes).await?;
     // the sequences of the tables go on from one side to the other
-    let numbered = |c: &&Column| !c.identity.is_empty() || c.default.as_deref().is_some_and(|d| d.contains("nextval("));
-    let numbered = case.event_table.columns.iter().filter(numbered).map(|c| c.name.clone()).collect();
+    let numbered = case.event_table.columns.iter().filter(|c| c.is_numbered()).map(|c| c.name.clone()).collect();
     let mut tried = compared(case, &changes, &old, &new, numbered);
     tried.differences.extend(gaps(conn, case, &side, events).await?);
     tried.differences.extend(case.impossible_stream());
