@@ -4,7 +4,7 @@ use std::io::ErrorKind;
 use std::str::FromStr;
 use std::time::Duration;
 
-use rand::Rng;
+use rand::RngExt;
 use sqlx::postgres::PgConnectOptions;
 use sqlx::{ConnectOptions, PgConnection};
 
@@ -248,7 +248,7 @@ fn plain(error: &sqlx::Error) -> String {
 
 /// Runs one or more statements that carry no parameters.
 pub async fn execute(conn: &mut PgConnection, sql: &str, doing: &str) -> Result<(), Error> {
-    sqlx::raw_sql(sql).execute(conn).await.doing(doing)?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(conn).await.doing(doing)?;
     Ok(())
 }
 

@@ -8,7 +8,7 @@ use std::path::{Path, PathBuf};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, sync_channel};
 use std::time::Duration;
 
-use rand::Rng;
+use rand::RngExt;
 
 use crate::error::Error;
 use crate::output::Output;

@@ -80,7 +80,7 @@ impl Output {
     /// A table of data on stdout; as wide as its content when stdout is no terminal.
     pub fn table(&self, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Error> {
         let mut table = Table::new();
-        table.load_preset(presets::NOTHING).set_header(header.iter().copied());
+        table.load_style(presets::NOTHING).set_header(header.iter().copied());
         if std::io::stdout().is_terminal() {
             table.set_content_arrangement(ContentArrangement::Dynamic);
         } else {

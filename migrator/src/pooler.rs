@@ -62,6 +62,6 @@ pub async fn between(conn: &mut PgConnection, options: &PgConnectOptions) -> Res
 /// The value that a statement gives, by the simple protocol: nothing is prepared.
 async fn one(conn: &mut PgConnection, sql: &str) -> Result<Option<String>, sqlx::Error> {
     use sqlx::{Executor, Row};
-    let rows = conn.fetch_all(sqlx::raw_sql(sql)).await?;
+    let rows = conn.fetch_all(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await?;
     rows.first().map_or(Ok(None), |row| row.try_get(0))
 }

@@ -20,7 +20,7 @@ use domain_events::source::{Taken, from_files, from_sql};
 use domain_events::{limits, plan, text, url};
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
-use rand::{Rng, SeedableRng};
+use rand::{RngExt, SeedableRng};
 
 /// No text may take longer, on a machine that does other things too.
 const PATIENCE: Duration = Duration::from_secs(60);

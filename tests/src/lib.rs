@@ -15,7 +15,6 @@ mod guard;
 mod invariant;
 mod mariadb;
 mod pooler;
-mod random;
 mod session;
 
 pub use cli::{Run, domain_events, run};
@@ -23,7 +22,6 @@ pub use cluster::{Cluster, bin_dir, repository};
 pub use db::{Db, Engine};
 pub use mariadb::{MariaDatabase, MariaDb};
 pub use pooler::Pooler;
-pub use random::SplitMix;
 pub use session::{Failure, Rows, Session, Trouble};
 
 /// [`engines!`], and the portable engine installed by a superuser, where it has event triggers.

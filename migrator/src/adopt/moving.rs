@@ -104,7 +104,7 @@ pub async fn reserve(
 ) -> Result<Adoption, Error> {
     let (first, last) =
         if last < first { ("null".to_owned(), "null".to_owned()) } else { (first.to_string(), last.to_string()) };
-    sqlx::query_as(&reserve_sql(source, event_table, (&first, &last), head_function, plan_id))
+    sqlx::query_as(sqlx::AssertSqlSafe(reserve_sql(source, event_table, (&first, &last), head_function, plan_id)))
         .fetch_one(conn)
         .await
         .doing(format!("reserving positions for the events of {source}"))
@@ -201,7 +201,7 @@ impl Legacy {
         .await?;
         for chunk in astray.chunks(PLACES) {
             let (numbers, places): (Vec<i64>, Vec<i64>) = chunk.iter().copied().unzip();
-            sqlx::query(&format!("insert into {TABLE} select u.n, u.p from rows from (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])) as u(n, p)"))
+            sqlx::query(sqlx::AssertSqlSafe(format!("insert into {TABLE} select u.n, u.p from rows from (pg_catalog.unnest($1::bigint[]), pg_catalog.unnest($2::bigint[])) as u(n, p)")))
                 .bind(numbers)
                 .bind(places)
                 .execute(&mut *conn)
@@ -280,13 +280,13 @@ impl Legacy {
                     .doing(&doing)?;
             return Ok(Moved { stored, rows: events.len() as i64, down_to });
         }
-        let (stored, rows, down_to): (i64, i64, Option<i64>) = sqlx::query_as(&format!(
+        let (stored, rows, down_to): (i64, i64, Option<i64>) = sqlx::query_as(sqlx::AssertSqlSafe(format!(
             "{parts}
              select case when pg_catalog.count(*) > 0
                          then domain_events._adopt_events($1, pg_catalog.array_agg({event} order by part.place), (select low from span)::bigint) else 0 end,
                     pg_catalog.count(*), (select low from span)::bigint
                from part"
-        ))
+        )))
         .bind(adoption.adoption_id)
         .fetch_one(conn)
         .await

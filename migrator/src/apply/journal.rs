@@ -72,11 +72,11 @@ pub async fn plan(
     states: &[&str],
 ) -> Result<Option<(Plan, String)>, Error> {
     let states: Vec<String> = states.iter().map(|s| (*s).to_owned()).collect();
-    let row: Option<(String, String, String, String, bool)> = sqlx::query_as(&format!(
+    let row: Option<(String, String, String, String, bool)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "select p.plan::text, p.state, p.plan_id, p.applied_by, {} from domain_events.migration_plans p \
          where case when $1::text is null then p.state = any ($2) else p.plan_id = $1 end order by p.changed_at desc, p.applied_at desc limit 1",
         trusted("p.applied_by")
-    ))
+    )))
     .bind(plan_id)
     .bind(states)
     .fetch_optional(conn)
@@ -88,11 +88,11 @@ pub async fn plan(
 
 /// All applied plans, oldest first.
 pub async fn applied(conn: &mut PgConnection) -> Result<Vec<Plan>, Error> {
-    let rows: Vec<(String, String, String, bool)> = sqlx::query_as(&format!(
+    let rows: Vec<(String, String, String, bool)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "select p.plan::text, p.plan_id, p.applied_by, {} from domain_events.migration_plans p \
           where p.state in ('applied', 'finished') order by p.applied_at",
         trusted("p.applied_by")
-    ))
+    )))
     .fetch_all(conn)
     .await
     .doing("reading the journal")?;
@@ -101,11 +101,11 @@ pub async fn applied(conn: &mut PgConnection) -> Result<Vec<Plan>, Error> {
 
 /// The plans that were rolled back, as far as the connected role may run what they hold.
 pub async fn rolled_back(conn: &mut PgConnection) -> Result<Vec<Plan>, Error> {
-    let rows: Vec<(String, String, String)> = sqlx::query_as(&format!(
+    let rows: Vec<(String, String, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "select p.plan::text, p.plan_id, p.applied_by from domain_events.migration_plans p \
           where p.state = 'rolled_back' and {} order by p.applied_at",
         trusted("p.applied_by")
-    ))
+    )))
     .fetch_all(conn)
     .await
     .doing("reading the journal")?;

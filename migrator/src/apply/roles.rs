@@ -21,7 +21,7 @@ pub(crate) async fn run(
     let pieces = calls::pieces(sql, statement.object.kind, doing)?;
     let owner = owner(conn, plan, statement, sql).await?;
     if !owner.is_other() {
-        sqlx::raw_sql(sql).execute(&mut *conn).await.doing(doing)?;
+        sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *conn).await.doing(doing)?;
         return Ok(());
     }
     let place = statement.object.table.as_ref().unwrap_or(&statement.object.name);

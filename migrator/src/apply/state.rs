@@ -40,8 +40,12 @@ pub async fn read(conn: &mut PgConnection, object: &ObjectName) -> Result<Option
                from domain_events.event_tables e where e.event_table = pg_catalog.to_regclass($1)").await,
     };
     let doing = || format!("reading {} {}", object.kind.name(), object.identity());
-    let found: Option<String> =
-        sqlx::query_scalar(&sql).bind(&object.name).bind(&object.table).fetch_optional(conn).await.doing(doing())?;
+    let found: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(sql.as_str()))
+        .bind(&object.name)
+        .bind(&object.table)
+        .fetch_optional(conn)
+        .await
+        .doing(doing())?;
     found.map(|text| serde_json::from_str(&text).map_err(|e| Error::json(doing(), e))).transpose()
 }
 

@@ -30,11 +30,11 @@ pub async fn execute_in(
 ) -> Result<u64, Error> {
     let Some(other) = &owner.other else {
         if path == PATH {
-            return Ok(sqlx::raw_sql(sql).execute(conn).await.doing(doing)?.rows_affected());
+            return Ok(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(conn).await.doing(doing)?.rows_affected());
         }
         let look = |path: &str| format!("select pg_catalog.set_config('search_path', {}, true)", quote_literal(path));
         db::execute(conn, &look(path), doing).await?;
-        let done = sqlx::raw_sql(sql).execute(&mut *conn).await.doing(doing)?;
+        let done = sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut *conn).await.doing(doing)?;
         db::execute(conn, &look(PATH), doing).await?;
         return Ok(done.rows_affected());
     };
@@ -49,7 +49,7 @@ pub async fn execute_in(
     let act = Act::begin(conn, other, "changed pg_catalog.int8", statements, doing).await?;
     // the table is ours: the owner may insert into it, and nothing else
     let changed: Option<i64> =
-        sqlx::query_scalar(&format!("select pg_catalog.max(o.changed) from {} o", act.outcome()))
+        sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select pg_catalog.max(o.changed) from {} o", act.outcome())))
             .persistent(false)
             .fetch_one(&mut *conn)
             .await
@@ -114,7 +114,7 @@ impl Act {
 pub async fn staged(conn: &mut PgConnection, owner: &Owner, sql: &str) -> Result<u64, sqlx::Error> {
     let Some(other) = &owner.other else {
         let sql = format!("{sql};\nset constraints all immediate");
-        return Ok(sqlx::raw_sql(&sql).execute(conn).await?.rows_affected());
+        return Ok(sqlx::raw_sql(sqlx::AssertSqlSafe(sql.as_str())).execute(conn).await?.rows_affected());
     };
     // made anew: in the call before, its owner may have altered it
     let name = format!("pg_temp.domain_events_stage_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
@@ -126,9 +126,12 @@ pub async fn staged(conn: &mut PgConnection, owner: &Owner, sql: &str) -> Result
         open = other.open(),
         role = other.name,
     );
-    sqlx::raw_sql(&make).execute(&mut *conn).await?;
-    let changed: i64 =
-        sqlx::query_scalar(&format!("select {name}($1)")).bind(sql).persistent(false).fetch_one(&mut *conn).await?;
+    sqlx::raw_sql(sqlx::AssertSqlSafe(make.as_str())).execute(&mut *conn).await?;
+    let changed: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select {name}($1)")))
+        .bind(sql)
+        .persistent(false)
+        .fetch_one(&mut *conn)
+        .await?;
     sqlx::raw_sql(PIN).execute(&mut *conn).await?;
     use sqlx::Connection as _;
     conn.clear_cached_statements().await?;

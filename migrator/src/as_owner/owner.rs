@@ -218,7 +218,7 @@ impl Owner {
     }
 
     async fn find(conn: &mut PgConnection, condition: &str, value: &str, doing: &str) -> Result<Option<Self>, Error> {
-        let found: Option<(String, i64, bool)> = sqlx::query_as(&format!("{FIND}{condition}"))
+        let found: Option<(String, i64, bool)> = sqlx::query_as(sqlx::AssertSqlSafe(format!("{FIND}{condition}")))
             .bind(value)
             .persistent(false)
             .fetch_optional(conn)

@@ -103,15 +103,18 @@ where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
     let argument = |n: usize| arguments.get(n).copied();
-    sqlx::query_as(&format!("select r.* from pg_temp.{}($1, $2, $3, $4) as r({columns})", reader_name(other)))
-        .bind(sql)
-        .bind(argument(0))
-        .bind(argument(1))
-        .bind(argument(2))
-        .persistent(false)
-        .fetch_all(conn)
-        .await
-        .doing(doing)
+    sqlx::query_as(sqlx::AssertSqlSafe(format!(
+        "select r.* from pg_temp.{}($1, $2, $3, $4) as r({columns})",
+        reader_name(other)
+    )))
+    .bind(sql)
+    .bind(argument(0))
+    .bind(argument(1))
+    .bind(argument(2))
+    .persistent(false)
+    .fetch_all(conn)
+    .await
+    .doing(doing)
 }
 
 pub(super) async fn plainly<'a, T>(
@@ -123,7 +126,7 @@ pub(super) async fn plainly<'a, T>(
 where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
-    let query = sqlx::query_as(sql).persistent(false);
+    let query = sqlx::query_as(sqlx::AssertSqlSafe(sql)).persistent(false);
     arguments.fold(query, |query, argument| query.bind(argument)).fetch_all(conn).await.doing(doing)
 }
 

@@ -87,7 +87,7 @@ where
     in_transaction(conn, "commit", async |conn| {
         let statements = |outcome: &str| format!("execute {};", quote_literal(&format!("insert into {outcome} {sql}")));
         let act = Act::begin(conn, other, columns, statements, doing).await?;
-        let read = sqlx::query_as(&format!("select o.* from {} o order by o.ctid", act.outcome()))
+        let read = sqlx::query_as(sqlx::AssertSqlSafe(format!("select o.* from {} o order by o.ctid", act.outcome())))
             .persistent(false)
             .fetch_all(&mut *conn)
             .await

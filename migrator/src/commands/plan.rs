@@ -1,6 +1,6 @@
 //! `plan`.
 
-use rand::Rng;
+use rand::RngExt;
 use serde_json::json;
 use sqlx::PgConnection;
 

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use rand::Rng;
+use rand::RngExt;
 use serde_json::json;
 use sqlx::PgConnection;
 

@@ -54,10 +54,10 @@ pub async fn find(
     source_table: &str,
     target: &str,
 ) -> Result<Option<Import>, Error> {
-    sqlx::query_as(&format!(
+    sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "select {COLUMNS} from domain_events.imports where source = $1 and source_table = $2 and target = $3 \
          order by import_id desc limit 1"
-    ))
+    )))
     .bind(source)
     .bind(source_table)
     .bind(target)
@@ -85,10 +85,10 @@ pub async fn begin(
     adoption_id: Option<i64>,
     options: &str,
 ) -> Result<Import, Error> {
-    sqlx::query_as(&format!(
+    sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "insert into domain_events.imports (source, source_table, target, fingerprint, adoption_id, options) \
          values ($1, $2, $3, $4, $5, $6) returning {COLUMNS}"
-    ))
+    )))
     .bind(source)
     .bind(source_table)
     .bind(target)

@@ -109,7 +109,7 @@ impl Source {
                 let mut schema = Schema::default();
                 for name in wanted {
                     let sql = format!("show create table {}", quoted(name));
-                    let row = sqlx::raw_sql(&sql)
+                    let row = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.as_str()))
                         .fetch_one(conn.as_mut())
                         .await
                         .map_err(|e| failed("reading a table", &e))?;
@@ -145,7 +145,7 @@ impl Source {
                 let order = if key.is_empty() { String::new() } else { format!(" order by {}", key.join(", ")) };
                 *query = format!("select {} from {}{order}", columns.join(", "), quoted(&table.name));
                 // the text protocol: every value is what the server prints
-                let stream = sqlx::raw_sql(query).fetch(conn.as_mut());
+                let stream = sqlx::raw_sql(sqlx::AssertSqlSafe(query.as_str())).fetch(conn.as_mut());
                 Rows { record, table, from: From::Live { stream, number: 0 } }
             }
         })
@@ -157,8 +157,10 @@ impl Source {
             Self::Dump { size, .. } => Ok(*size),
             Self::Live { conn, .. } => {
                 let sql = format!("select count(*) from {}", quoted(&table.name));
-                let row =
-                    sqlx::raw_sql(&sql).fetch_one(conn.as_mut()).await.map_err(|e| failed("counting rows", &e))?;
+                let row = sqlx::raw_sql(sqlx::AssertSqlSafe(sql.as_str()))
+                    .fetch_one(conn.as_mut())
+                    .await
+                    .map_err(|e| failed("counting rows", &e))?;
                 Ok(std::str::from_utf8(bytes(&row, 0)?.unwrap_or_default())
                     .ok()
                     .and_then(|t| t.parse().ok())

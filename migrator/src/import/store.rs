@@ -45,7 +45,7 @@ pub async fn compare(
           + pg_catalog.date_part('microseconds', e.occurred_at)::bigint % 1000000)::text"
             .to_owned(),
     ];
-    let rows: Vec<(i32, i64, String)> = sqlx::query_as(&format!(
+    let rows: Vec<(i32, i64, String)> = sqlx::query_as(sqlx::AssertSqlSafe(format!(
         "select bucket, pg_catalog.count(*), pg_catalog.sum(hash)::text
            from (select (pg_catalog.hashtextextended(e.aggregate_id, pg_catalog.hashtextextended(e.aggregate_type, 0)) & {})::int as bucket,
                         pg_catalog.hashtextextended(pg_catalog.concat_ws(pg_catalog.chr({}), {}), e.aggregate_version) as hash
@@ -54,7 +54,7 @@ pub async fn compare(
         BUCKETS - 1,
         checksum::SEPARATOR,
         columns.join(", "),
-    ))
+    )))
     .bind(adoption.first_position)
     .bind(adoption.last_position)
     .fetch_all(conn)
@@ -94,13 +94,13 @@ pub async fn wrong_streams(conn: &mut PgConnection, adoption: &Adoption) -> Resu
 /// Streams of the block that fall into these buckets: the first few, to be looked at.
 pub async fn streams_in(conn: &mut PgConnection, adoption: &Adoption, buckets: &[usize]) -> Result<Vec<String>, Error> {
     let buckets: Vec<i32> = buckets.iter().take(20).map(|b| *b as i32).collect();
-    sqlx::query_scalar(&format!(
+    sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
         "select distinct e.aggregate_type || ' ' || e.aggregate_id from domain_events.events e
           where e.global_position between $1 and $2
             and (pg_catalog.hashtextextended(e.aggregate_id, pg_catalog.hashtextextended(e.aggregate_type, 0)) & {})::int = any ($3)
           limit 20",
         BUCKETS - 1
-    ))
+    )))
     .bind(adoption.first_position)
     .bind(adoption.last_position)
     .bind(buckets)

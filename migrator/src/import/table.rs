@@ -189,7 +189,7 @@ async fn complete(
             );
             db::execute(conn, &sql, &format!("setting the sequence of {target}")).await?;
         }
-        let stored: i64 = sqlx::query_scalar(&format!("select pg_catalog.count(*) from {target}"))
+        let stored: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!("select pg_catalog.count(*) from {target}")))
             .fetch_one(&mut *conn)
             .await
             .doing("counting the rows")?;

@@ -1,7 +1,7 @@
 //! Leaves of a stored program: expressions, queries and changes of rows, read by sqlparser after their tokens were brought
 //! into the one form that [`super::ast`] promises.
 
-use sqlparser::ast::{DataType, Expr, Ident, ObjectName, Query, Statement};
+use sqlparser::ast::{DataType, Expr, Ident, ObjectName, Query, Statement, TypeModifier};
 use sqlparser::parser::{Parser, ParserError};
 use sqlparser::tokenizer::{Location, Span, Token, TokenWithSpan};
 
@@ -52,8 +52,9 @@ pub fn data_type(tokens: &[Lexeme], mode: SqlMode, after: Position) -> Result<Da
             .iter()
             .filter(|l| !matches!(l.token, Token::LParen | Token::RParen | Token::Comma))
             .map(|l| match &l.token {
-                Token::SingleQuotedString(text) => text.clone(),
-                token => token.to_string(),
+                Token::SingleQuotedString(text) => TypeModifier::String(text.clone()),
+                Token::Number(digits, long) => TypeModifier::Number(digits.clone(), *long),
+                token => TypeModifier::Identifier(Ident::new(token.to_string())),
             })
             .collect();
         Ok(DataType::Custom(ObjectName::from(vec![Ident::new(name.value.clone())]), arguments))

@@ -197,11 +197,11 @@ impl Reader<'_> {
 
 /// A statement without rows, as text: the servers do not prepare all of them.
 async fn execute(conn: &mut MySqlConnection, sql: &str, doing: &str) -> Result<(), Error> {
-    conn.execute(sqlx::raw_sql(sql)).await.map(drop).doing(doing)
+    conn.execute(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.map(drop).doing(doing)
 }
 
 async fn fetch(conn: &mut MySqlConnection, sql: &str, doing: impl Into<String>) -> Result<Vec<MySqlRow>, Error> {
-    conn.fetch_all(sqlx::raw_sql(sql)).await.doing(doing)
+    conn.fetch_all(sqlx::raw_sql(sqlx::AssertSqlSafe(sql))).await.doing(doing)
 }
 
 /// A value as text, whatever its type: information_schema has blobs where one expects words.

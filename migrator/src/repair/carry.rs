@@ -320,7 +320,7 @@ async fn add_late(
              returning r.aggregate_type, r.aggregate_id, r.row_key, r.old_version, r.new_version)
              insert into {MAP} select l.* from late l"
         );
-        added += sqlx::query(&sql)
+        added += sqlx::query(sqlx::AssertSqlSafe(sql.as_str()))
             .bind(&plan.plan_id)
             .bind(&subject.table)
             .bind(number)

@@ -72,7 +72,11 @@ impl Renumbering {
     /// The next events; none at the end.
     pub async fn next(&self, conn: &mut PgConnection) -> Result<Vec<Row>, Error> {
         let fetch = format!("fetch {FETCH} from {CURSOR}");
-        let rows = sqlx::query_as(&fetch).persistent(false).fetch_all(&mut *conn).await.doing("reading the events")?;
+        let rows = sqlx::query_as(sqlx::AssertSqlSafe(fetch.as_str()))
+            .persistent(false)
+            .fetch_all(&mut *conn)
+            .await
+            .doing("reading the events")?;
         as_owner::pin(conn, &self.owner).await?;
         Ok(rows)
     }

@@ -28,19 +28,19 @@ pub(super) async fn own_map(
          row_key text, old_version numeric, new_version bigint) on commit drop";
     db::execute(conn, make, &doing).await?;
     let trusted = journal::trusted("m.written_by");
-    sqlx::query(&format!(
+    sqlx::query(sqlx::AssertSqlSafe(format!(
         "insert into {MAP} select m.aggregate_type, m.aggregate_id, m.row_key, m.old_version, m.new_version \
            from domain_events.repaired_versions m where {BATCH} and {trusted}"
-    ))
+    )))
     .bind(&plan.plan_id)
     .bind(&subject.table)
     .bind(number)
     .execute(&mut *conn)
     .await
     .doing(&doing)?;
-    let foreign: Option<String> = sqlx::query_scalar(&format!(
+    let foreign: Option<String> = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
         "select m.written_by from domain_events.repaired_versions m where {BATCH} and not {trusted} limit 1"
-    ))
+    )))
     .bind(&plan.plan_id)
     .bind(&subject.table)
     .bind(number)
@@ -66,11 +66,12 @@ pub(super) async fn renumber(
     let version = crate::db::quote_ident(&subject.version_column);
     let (table, row, data_type) = (&subject.table, subject.is_row_of(), &subject.version_type);
     let change = format!("m.{to} is distinct from m.{from} and {row}");
-    let expected: i64 =
-        sqlx::query_scalar(&format!("select pg_catalog.count(*) from {MAP} m where m.{to} is distinct from m.{from}"))
-            .fetch_one(&mut *conn)
-            .await
-            .doing("reading the map")?;
+    let expected: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(
+        "select pg_catalog.count(*) from {MAP} m where m.{to} is distinct from m.{from}"
+    )))
+    .fetch_one(&mut *conn)
+    .await
+    .doing("reading the map")?;
     let mut statements = vec![];
     if has_unique_index(conn, subject).await? {
         statements.push(format!(

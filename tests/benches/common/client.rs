@@ -52,7 +52,7 @@ impl Client {
     /// Runs statements without parameters.
     pub fn run(&mut self, sql: &str) {
         self.runtime
-            .block_on(sqlx::raw_sql(sql).execute(&mut self.connection))
+            .block_on(sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(&mut self.connection))
             .unwrap_or_else(|e| panic!("{e}\nin {}", short(sql)));
     }
 
@@ -63,20 +63,20 @@ impl Client {
         bind: impl FnOnce(Query<'q, Postgres, PgArguments>) -> Query<'q, Postgres, PgArguments>,
     ) -> usize {
         self.runtime
-            .block_on(bind(sqlx::query(sql)).fetch_all(&mut self.connection))
+            .block_on(bind(sqlx::query(sqlx::AssertSqlSafe(sql))).fetch_all(&mut self.connection))
             .unwrap_or_else(|e| panic!("{e}\nin {}", short(sql)))
             .len()
     }
 
     /// The single bigint of a query.
     pub fn number(&mut self, sql: &str) -> i64 {
-        let row = self.runtime.block_on(sqlx::query(sql).fetch_one(&mut self.connection));
+        let row = self.runtime.block_on(sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&mut self.connection));
         row.and_then(|row| row.try_get(0)).unwrap_or_else(|e| panic!("{e}\nin {}", short(sql)))
     }
 
     /// The single text of a query.
     pub fn text(&mut self, sql: &str) -> String {
-        let row = self.runtime.block_on(sqlx::query(sql).fetch_one(&mut self.connection));
+        let row = self.runtime.block_on(sqlx::query(sqlx::AssertSqlSafe(sql)).fetch_one(&mut self.connection));
         row.and_then(|row| row.try_get(0)).unwrap_or_else(|e| panic!("{e}\nin {}", short(sql)))
     }
 

@@ -1,30 +1,27 @@
-//! Random numbers from a seed that is printed: splitmix64.
+//! Random numbers from a seed that is printed.
 
-use domain_events_tests::SplitMix;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 pub struct Random {
-    numbers: SplitMix,
+    numbers: StdRng,
     /// No empty text in columns that may not be null.
     pub no_empty: bool,
 }
 
 impl Random {
     pub fn new(seed: u64) -> Random {
-        Random { numbers: SplitMix(seed), no_empty: false }
-    }
-
-    fn next(&mut self) -> u64 {
-        self.numbers.draw()
+        Random { numbers: StdRng::seed_from_u64(seed), no_empty: false }
     }
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: usize) -> usize {
-        (self.next() % bound as u64) as usize
+        self.numbers.random_range(0..bound)
     }
 
     /// A number of this range, both ends included.
     pub fn between(&mut self, low: i64, high: i64) -> i64 {
-        low + (self.next() % (high - low + 1) as u64) as i64
+        self.numbers.random_range(low..=high)
     }
 
     /// True that many times of a hundred.

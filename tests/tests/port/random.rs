@@ -3,7 +3,9 @@
 
 use std::env;
 
-use domain_events_tests::{Db, SplitMix, engines};
+use domain_events_tests::{Db, engines};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 use crate::Legacy;
 
@@ -13,11 +15,11 @@ engines! { a_port_counts_as_the_legacy_code_did }
 const PAIRS: usize = 14;
 const WRITES: usize = 40;
 
-struct Random(SplitMix);
+struct Random(StdRng);
 
 impl Random {
     fn below(&mut self, bound: usize) -> usize {
-        self.0.below(bound)
+        self.0.random_range(0..bound)
     }
 
     fn pick<'t>(&mut self, from: &[&'t str]) -> &'t str {
@@ -214,7 +216,7 @@ fn a_port_counts_as_the_legacy_code_did(db: &Db) {
 }
 
 fn round(db: &Db, seed: u64) {
-    let mut random = Random(SplitMix(seed));
+    let mut random = Random(StdRng::seed_from_u64(seed));
     let pairs: Vec<Pair> = (0..PAIRS).map(|n| pair(n, &mut random)).collect();
     let writes: Vec<Vec<String>> = (0..PAIRS).map(|n| writes(n, &mut random)).collect();
     let schema: Vec<&str> = pairs.iter().map(|p| p.sql.as_str()).collect();

@@ -1,21 +1,22 @@
-//! Random numbers from a seed that is printed: splitmix64.
+//! Random numbers from a seed that is printed.
 
-use domain_events_tests::SplitMix;
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
-pub struct Random(SplitMix);
+pub struct Random(StdRng);
 
 impl Random {
     pub fn new(seed: u64) -> Random {
-        Random(SplitMix(seed))
+        Random(StdRng::seed_from_u64(seed))
     }
 
     fn next(&mut self) -> u64 {
-        self.0.draw()
+        self.0.random()
     }
 
     /// A number below `bound`.
     pub fn below(&mut self, bound: u64) -> u64 {
-        self.next() % bound
+        self.0.random_range(0..bound)
     }
 
     /// True that many times of a hundred.

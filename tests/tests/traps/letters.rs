@@ -5,7 +5,9 @@
 
 use std::fmt::Write;
 
-use domain_events_tests::{Db, Session, SplitMix, engines};
+use domain_events_tests::{Db, Session, engines};
+use rand::rngs::StdRng;
+use rand::{RngExt, SeedableRng};
 
 engines! {
     t9_letters_of_any_part_of_the_events, t9_letters_of_rows_that_move_between_partitions, t9_letters_of_every_two_statements,
@@ -197,11 +199,11 @@ impl World {
     }
 }
 
-struct Random(SplitMix);
+struct Random(StdRng);
 
 impl Random {
     fn below(&mut self, n: usize) -> usize {
-        self.0.below(n)
+        self.0.random_range(0..n)
     }
 
     fn one_of<T: Copy>(&mut self, list: &[T]) -> T {
@@ -247,7 +249,7 @@ fn t9_letters_of_rows_that_move_between_partitions(db: &Db) {
 fn random_cases(db: &Db, partitions: &str, default: u64, has_trigger: bool) {
     let (seed, cases) = (number("LETTERS_SEED", 1), number("LETTERS_CASES", default));
     println!("LETTERS_SEED={seed} LETTERS_CASES={cases}");
-    let mut random = Random(SplitMix(seed));
+    let mut random = Random(StdRng::seed_from_u64(seed));
     let mut world = World::new(db, partitions);
     let mut wrong = vec![];
     for n in 0..cases {

@@ -1,6 +1,6 @@
 //! Expressions: which of them it is, and constants.
 
-use sqlparser::ast::{CastKind, DataType, Expr, TrimWhereField, Value};
+use sqlparser::ast::{CastKind, DataType, Expr, InTarget, TrimWhereField, Value};
 
 use super::Translator;
 use super::value::{Collation, Sql, Ty, literal};
@@ -24,12 +24,12 @@ impl Translator<'_> {
             Expr::IsNotFalse(inner) => self.truth_test(inner, "is not false"),
             Expr::IsUnknown(inner) => self.test(inner, "is null"),
             Expr::IsNotUnknown(inner) => self.test(inner, "is not null"),
-            Expr::InList { expr: value, list, negated } => {
+            Expr::In { expr: value, target: InTarget::List(list), negated, global: false } => {
                 let value = self.expr(value);
                 let list: Vec<Sql> = list.iter().map(|i| self.expr(i)).collect();
                 self.among(&value, &list, *negated)
             }
-            Expr::InSubquery { expr: value, subquery, negated } => {
+            Expr::In { expr: value, target: InTarget::Subquery(subquery), negated, global: false } => {
                 let value = self.expr(value);
                 let not = if *negated { "not " } else { "" };
                 let (query, columns) = self.subquery(subquery);

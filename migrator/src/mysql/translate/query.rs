@@ -230,6 +230,11 @@ impl<'a> Translator<'a> {
                 let columns: Vec<String> = columns.iter().map(|c| crate::source::types::quoted(&last(c))).collect();
                 format!(" {word} {table} using ({})", columns.join(", "))
             }
+            // MySQL has no alias of the joined columns.
+            JoinConstraint::UsingAlias(..) => {
+                let refused = self.refuse(&format!("{constraint:?}"), "this join");
+                format!(" {word} {} on true", refused.text)
+            }
             JoinConstraint::Natural => format!(" natural {word} {table}"),
             JoinConstraint::None => format!(" {word} {table} on true"),
         }

@@ -27,6 +27,7 @@ mod php_tests;
 #[cfg(test)]
 mod tests;
 
+use std::ops::ControlFlow;
 use std::path::Path;
 use std::time::{Duration, Instant};
 
@@ -144,7 +145,9 @@ fn parse(grammar: &tree_sitter::Language, text: &str) -> Option<tree_sitter::Tre
     let mut parser = tree_sitter::Parser::new();
     parser.set_language(grammar).ok()?;
     let begun = Instant::now();
-    let mut patient = |_: &tree_sitter::ParseState| begun.elapsed() > PATIENCE;
+    let mut patient = |_: &tree_sitter::ParseState| {
+        if begun.elapsed() > PATIENCE { ControlFlow::Break(()) } else { ControlFlow::Continue(()) }
+    };
     let options = tree_sitter::ParseOptions::new().progress_callback(&mut patient);
     let bytes = text.as_bytes();
     parser.parse_with_options(&mut |at, _| bytes.get(at..).unwrap_or_default(), None, Some(options))
