@@ -80,11 +80,15 @@ test-embedded-%: cli
 	server=$$(.ci/embedded $(filter $*.%,$(EMBEDDED)) $(TARGET)/embedded-$* $(PG_CONFIG)) && \
 	  .ci/run-tests "$$server" portable:: $(FILTER) < $(TARGET)/tests-embedded
 
+# The version of cargo-deny, which reads .deny.toml.
+DENY := 0.20.2
+
 lint: deps $(PGRX_HOME)/config.toml
 	cargo fmt --all --check
 	cargo clippy $(REST) --all-targets -- -D warnings
 	cargo clippy $(EXTENSION) --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(REST) --no-deps
+	.ci/deny $(DENY) $(TARGET)/tools
 
 build: package ## Build for use: target/release/domain-events and the extension in target/package
 	cargo build --release --locked -p domain-events
