@@ -69,8 +69,8 @@ $$;
 comment on function domain_events.grant_privileges() is
   'Gives domain_events_reader, _writer and _admin their rights, as far as these roles exist, and returns their names. Takes back what check_infrastructure() calls privilege_excessive. Run by the store''s owner, again after a role was created, or a dump restored without privileges.';
 
--- Nobody has a right that is not given here, whatever the default privileges of this database say.
-do $$
+-- Nobody has a right that is not given here, whatever the default privileges of this database say. An upgrade does it again.
+do $again$
 declare
   statement text;
 begin
@@ -79,4 +79,4 @@ begin
   end loop;
   perform domain_events.grant_privileges();
 end
-$$;
+$again$;

@@ -1,7 +1,7 @@
 -- The last word of the installation: every function is there. The trigger functions of captures are not among them, they come
--- and go; nor is the function that this writes.
+-- and go; nor is the function that this writes. An upgrade does it again.
 
-do $$
+do $again$
 declare
   list text;
 begin
@@ -23,4 +23,4 @@ as $list$
 %s
 $list$', list);
 end
-$$;
+$again$;

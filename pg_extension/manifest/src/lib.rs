@@ -6,11 +6,13 @@ mod canon;
 mod object;
 mod script;
 mod token;
+mod upgrade;
 
 use std::path::{Path, PathBuf};
 
 pub use object::{Engine, Function, Manifest};
 pub use script::{WRITERS, expand};
+pub use upgrade::SKELETON;
 
 /// The portable engine's files, in the order of `sql/install.sql`.
 pub fn files(sql: &Path) -> Result<Vec<PathBuf>, String> {

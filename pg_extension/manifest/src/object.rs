@@ -30,6 +30,10 @@ pub struct Manifest {
     rows: Vec<Row>,
     /// The functions among it.
     pub functions: Vec<Function>,
+    /// Statements besides functions that an upgrade runs again, in their order.
+    pub(crate) repeated: Vec<String>,
+    /// The script that makes a portable store native.
+    pub(crate) native: String,
 }
 
 /// Which engine the schema has to hold.
@@ -120,6 +124,7 @@ impl Manifest {
     }
 
     fn add_statement(&mut self, sql: &str, statement: &[Token]) -> Result<(), String> {
+        self.repeated.extend(crate::upgrade::repeated(whole(sql, statement)));
         if starts(statement, "create function") {
             let (function, definition) = function(sql, statement, 2)?;
             self.push("function", format!("function {}", function.object), definition);
@@ -293,6 +298,7 @@ impl Manifest {
 
     /// What makes the engine native: functions of its own, written as statements or as `@c name(types) symbol`.
     pub(crate) fn add_native(&mut self, script: &str) -> Result<(), String> {
+        script.clone_into(&mut self.native);
         let mut sql = String::new();
         for line in script.lines() {
             match line.strip_prefix("@c ").and_then(|rest| rest.rsplit_once(' ')) {
@@ -463,10 +469,15 @@ fn function(sql: &str, statement: &[Token], at: usize) -> Result<(Function, Stri
         "{language}|f|{definer}|0|{strict}|{volatility}|{parallel}|{result}|{arguments}|{}||{body}",
         settings.join("|")
     ));
+    let statement = whole(sql, statement);
+    Ok((Function { object: format!("{name}({})", inputs.join(",")), statement, head, result, arguments }, definition))
+}
+
+/// A statement as it stands in the file.
+fn whole(sql: &str, statement: &[Token]) -> String {
     let first = statement[0].at;
     let last = statement.last().map_or(first, |token| token.at + token.text.len());
-    let statement = format!("{};\n", &sql[first..last]);
-    Ok((Function { object: format!("{name}({})", inputs.join(",")), statement, head, result, arguments }, definition))
+    format!("{};\n", &sql[first..last])
 }
 
 fn end_of(rest: &[Token], end: usize, close: usize) -> usize {

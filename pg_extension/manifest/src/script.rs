@@ -7,7 +7,8 @@ pub const WRITERS: &str = include_str!("writers.sql");
 
 /// `@proof portable` or `native`: the schema is proven to hold what was installed, or the script ends (left out where `is_proven`: the same
 /// transaction has just installed it). `@c name(types) symbol`: that function in C. `@portable`: what the native engine has
-/// replaced, as it was. `@writers`: who writes captured tables is waited for.
+/// replaced, as it was. `@replace portable` or `native`: all that an upgrade can replace in place. `@writers`: who writes captured
+/// tables is waited for.
 pub fn expand(script: &str, manifest: &Manifest, is_proven: bool) -> Result<String, String> {
     let mut expanded = String::new();
     for line in script.lines() {
@@ -20,6 +21,9 @@ pub fn expand(script: &str, manifest: &Manifest, is_proven: bool) -> Result<Stri
             if !is_proven {
                 expanded += WRITERS;
             }
+        } else if let Some(engine) = line.strip_prefix("@replace ") {
+            let engine = if engine == "native" { Engine::Native } else { Engine::Portable };
+            expanded += &manifest.replacements(engine)?;
         } else if line == "@portable" {
             for function in manifest.replaced() {
                 expanded += &function.replacement();

@@ -12,3 +12,4 @@ mod replica_role;
 mod replication;
 mod restore;
 mod switch;
+mod upgrade;

@@ -1,0 +1,37 @@
+//! What an upgrade from one release to the next consists of: what is written by hand for that release, then all that can be
+//! replaced in place, which is read from `sql/` like everything else.
+
+use crate::script::expand;
+use crate::{Engine, Manifest};
+
+/// What the script of a new release begins as. Its lines with an `@` are filled in as those of the other scripts.
+pub const SKELETON: &str = include_str!("upgrade.sql");
+
+/// A statement as an upgrade runs it again; none where it would make a second time what is there. Functions are known by
+/// themselves, for the engines differ in them.
+pub(crate) fn repeated(statement: String) -> Option<String> {
+    if let Some(view) = statement.strip_prefix("create view ") {
+        return Some(format!("create or replace view {view}"));
+    }
+    (statement.starts_with("comment on ") || statement.starts_with("do $again$")).then_some(statement)
+}
+
+impl Manifest {
+    /// All that can be replaced in place: functions, views, comments, rights, and the list of what belongs to the store.
+    pub(crate) fn replacements(&self, engine: Engine) -> Result<String, String> {
+        let is_native = matches!(engine, Engine::Native);
+        let replaced: Vec<&str> = self.replaced().map(|function| function.object.as_str()).collect();
+        let functions = self
+            .functions
+            .iter()
+            .filter(|function| !is_native || !replaced.contains(&function.object.as_str()))
+            .map(|function| function.replacement());
+        let mut script: String = functions.collect();
+        if is_native {
+            let native = self.native.replace("\ncreate function ", "\ncreate or replace function ");
+            script += &expand(&native, self, true)?;
+        }
+        script.extend(self.repeated.iter().map(String::as_str));
+        Ok(script)
+    }
+}
