@@ -8,7 +8,7 @@ set local check_function_bodies = off;
 
 @writers
 -- 1. By hand, what cannot be replaced in place: tables, types, sequences, triggers; functions that went, or whose arguments
---    or result are others now.
+--    or result are others now. A column stays: a dropped one would be there still, for the proof and for the library.
 
 -- 2. Everything else, from sql/.
 @replace ENGINE
