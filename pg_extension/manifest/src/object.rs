@@ -340,6 +340,12 @@ impl Manifest {
         self.functions.iter().filter(move |function| is_replaced(&function.object))
     }
 
+    /// Functions that the portable engine has not.
+    pub(crate) fn native_alone(&self) -> impl Iterator<Item = &str> {
+        let native = self.rows.iter().filter(|row| row.kind == "native");
+        native.filter_map(|row| row.object.strip_prefix("function ")).filter(|object| self.function(object).is_err())
+    }
+
     /// The query that finds what differs: one row for each object (`object`, `problem`), none when all is as installed.
     pub fn proof(&self, engine: Engine) -> String {
         let quote = |text: &str| format!("'{}'", text.replace('\'', "''"));
