@@ -336,7 +336,7 @@ mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
-    use crate::cli::Format;
+    use crate::output::Format;
 
     struct Place(PathBuf);
 

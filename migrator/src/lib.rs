@@ -4,8 +4,10 @@ pub mod adopt;
 pub mod apply;
 mod as_owner;
 mod blockers;
+pub mod catalogue;
 pub mod cli;
 pub mod commands;
+pub mod connect;
 mod conninfo;
 mod context;
 pub mod db;
@@ -17,6 +19,7 @@ pub mod from_mysql;
 pub mod import;
 pub mod judge;
 pub mod limits;
+mod locks;
 mod marks;
 pub mod monitor;
 pub mod mysql;
@@ -24,9 +27,11 @@ pub mod output;
 pub mod plan;
 mod pooler;
 pub mod proof;
+pub mod quote;
 pub mod repair;
 pub mod script;
 pub mod source;
+pub mod sql_tree;
 pub mod store;
 pub mod text;
 pub mod url;
@@ -35,10 +40,10 @@ pub mod verify;
 use std::process::ExitCode;
 
 use clap::Parser;
-use cli::{Cli, Format, Verb};
+use cli::{Cli, Verb};
 pub use context::Context;
 use error::{Error, Exit};
-use output::Output;
+use output::{Format, Output};
 
 /// Reads the command line and runs its verb on a stack that is large enough for all that is parsed.
 pub fn main() -> ExitCode {

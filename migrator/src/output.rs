@@ -6,17 +6,29 @@ use std::io::{IsTerminal, Write};
 use std::time::Duration;
 
 use anstyle::{AnsiColor, Style};
+use clap::ValueEnum;
 use comfy_table::{ContentArrangement, Table, presets};
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use serde::Serialize;
 
-use crate::cli::Format;
 use crate::error::Error;
 use crate::text;
 
 /// A message on stderr, where nothing tells yet how this run speaks.
 pub fn say(message: &str) {
     let _ = writeln!(std::io::stderr().lock(), "{}", text::message(message));
+}
+
+/// How data is written to stdout.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Format {
+    /// Tables and text
+    Human,
+    /// One JSON document
+    Json,
+    /// The text format of Prometheus; `monitor` alone has it
+    #[value(hide = true)]
+    Prometheus,
 }
 
 /// How this run speaks.

@@ -1,14 +1,33 @@
 //! What of pg_domain_events a database holds, as any role can see it.
 
+use clap::ValueEnum;
 use sqlx::PgConnection;
 
 use crate::as_owner;
-use crate::cli::Engine;
 use crate::engine_sql::{EXTENSION, SCHEMA, VERSION};
 use crate::error::{Doing, Error};
 
 /// The three roles of the store.
 pub const ROLES: [&str; 3] = ["domain_events_reader", "domain_events_writer", "domain_events_admin"];
+
+/// Which implementation of the store.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Engine {
+    /// The extension pg_domain_events: hot paths in Rust
+    Native,
+    /// Plain SQL and PL/pgSQL: for servers where no library can be installed
+    Portable,
+}
+
+impl Engine {
+    /// The name as `domain_events.engine()` gives it.
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Native => "native",
+            Self::Portable => "portable",
+        }
+    }
+}
 
 /// The schema `domain_events` of this database.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -1,10 +1,10 @@
 //! The SQL that makes the view of the old name, its trigger, and what keeps the held columns unchanged.
 
 use super::Legacy;
-use crate::db::{quote_body, quote_ident, quote_literal};
 use crate::marks::ADOPTION;
+use crate::quote::quoted;
+use crate::quote::{quote_body, quote_ident, quote_literal};
 use crate::source::Column;
-use crate::source::types::quoted;
 
 /// Triggers on the side table; they sort behind every name of letters and so have the last word.
 const HELD: &str = "~domain_events_held";

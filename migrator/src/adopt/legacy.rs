@@ -3,10 +3,10 @@
 use serde::{Deserialize, Serialize};
 
 use super::Mapping;
-use crate::db::quote_literal;
 use crate::error::Error;
+use crate::quote::quote_literal;
+use crate::quote::quoted;
 use crate::source::Column;
-use crate::source::types::quoted;
 
 /// A legacy event table, of this server or of another.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -6,9 +6,9 @@ use sqlx::{FromRow, PgConnection, Row};
 
 use super::Legacy;
 use crate::as_owner::{self, Owner};
-use crate::db::quote_literal;
 use crate::error::{Doing, Error};
-use crate::source::types::quoted;
+use crate::quote::quote_literal;
+use crate::quote::quoted;
 
 /// Places that are sent in one statement.
 const PLACES: usize = 10_000;

@@ -12,6 +12,7 @@ use crate::as_owner::{self, Owner};
 use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
+use crate::locks;
 use crate::plan::Plan;
 
 /// How long a batch may take: so long a writer may wait for an event that is just being moved.
@@ -104,7 +105,7 @@ pub async fn complete(
         };
         moved += rows(conn, legacy, &adoption, &table, ctx).await?;
         let events = adopt::count(conn, &adoption).await?;
-        db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+        locks::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
             prepare(conn).await?;
             adopt::end(conn, &adoption, state, events).await?;
             if state == "withdrawn" {
@@ -156,7 +157,7 @@ async fn rows(
                 // a busy server is slow with few rows too
                 size = if took > BATCH { (size / 2).max(FEW) } else { (size * 2).min(5000) };
             }
-            Err(error) if db::is_lock_failure(&error) && tries < TRIES => {
+            Err(error) if locks::is_lock_failure(&error) && tries < TRIES => {
                 tries += 1;
                 size = (size / 4).max(10);
                 if tries % 20 == 0 {

@@ -4,6 +4,7 @@
 pub mod adoption;
 mod drift;
 pub mod journal;
+mod name;
 pub(crate) mod roles;
 mod rollback;
 pub(crate) mod state;
@@ -19,6 +20,7 @@ use crate::blockers::Mode;
 use crate::context::Context;
 use crate::db;
 use crate::error::Error;
+use crate::locks;
 use crate::plan::{Kind, Plan, Statement};
 
 /// What `apply --finish` did.
@@ -51,7 +53,7 @@ pub(crate) async fn alone<T>(
     conn: &mut PgConnection,
     work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
 ) -> Result<T, Error> {
-    db::lock_for_session(conn).await?;
+    locks::lock_for_session(conn).await?;
     let done = work(conn).await;
     // a connection that is broken holds nothing any more
     let released = db::execute(conn, "select pg_catalog.pg_advisory_unlock_all()", "releasing the tool's lock").await;
@@ -79,7 +81,7 @@ async fn steps(
         let steps = || plan.steps.iter().filter(|s| s.transaction == *number);
         let locks: Vec<&str> = steps().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
         let exclusive: Vec<&str> = steps().flat_map(|s| s.exclusive.iter().map(String::as_str)).collect();
-        let run = db::with_locks(conn, &wanted(&exclusive, &locks), lock_timeout_ms, ctx, async |conn| {
+        let run = locks::with_locks(conn, &wanted(&exclusive, &locks), lock_timeout_ms, ctx, async |conn| {
             prepare(conn).await?;
             take_locks(conn, &exclusive, Mode::AccessExclusive, lock_timeout_ms).await?;
             take_locks(conn, &locks, Mode::ShareRowExclusive, lock_timeout_ms).await?;
@@ -118,7 +120,7 @@ pub async fn finish(
 
 async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
     let tables: Vec<&str> = plan.finish.iter().chain(&plan.clear).filter_map(|s| s.object.table.as_deref()).collect();
-    db::with_locks(conn, &wanted(&tables, &[]), lock_timeout_ms, ctx, async |conn| {
+    locks::with_locks(conn, &wanted(&tables, &[]), lock_timeout_ms, ctx, async |conn| {
         prepare(conn).await?;
         let state = journal::state_of(conn, &plan.plan_id).await?;
         let (statements, next) = match state.as_deref() {
@@ -182,7 +184,7 @@ pub(crate) async fn take_locks(
 ) -> Result<(), Error> {
     let end = Instant::now() + Duration::from_millis(lock_timeout_ms.into());
     for table in tables {
-        db::expect_name(table)?;
+        name::expect_name(table)?;
         let left = end.saturating_duration_since(Instant::now()).as_millis().max(1);
         db::execute(
             conn,

@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::judge::ast;
 use crate::plan::{Kind, Plan, Statement, calls};
+use crate::sql_tree::ast;
 
 /// Runs the SQL of a statement of the plan in the caller's transaction.
 pub(crate) async fn run(

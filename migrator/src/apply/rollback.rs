@@ -5,8 +5,8 @@ use sqlx::PgConnection;
 use super::{adoption, journal, prepare, run_statement, state, take_locks, wanted};
 use crate::blockers::Mode;
 use crate::context::Context;
-use crate::db;
 use crate::error::Error;
+use crate::locks;
 use crate::plan::{Kind, Plan, Statement};
 
 /// Undoes an applied plan, newest statement first, and checks that every object is again what it was, byte for byte.
@@ -42,7 +42,7 @@ pub async fn leave_whole(
 async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
     let exclusive: Vec<&str> = plan.steps.iter().flat_map(|s| s.exclusive.iter().map(String::as_str)).collect();
     let tables: Vec<&str> = plan.steps.iter().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
-    db::with_locks(conn, &wanted(&exclusive, &tables), lock_timeout_ms, ctx, async |conn| {
+    locks::with_locks(conn, &wanted(&exclusive, &tables), lock_timeout_ms, ctx, async |conn| {
         prepare(conn).await?;
         let state = journal::state_of(conn, &plan.plan_id).await?;
         let finished = match state.as_deref() {

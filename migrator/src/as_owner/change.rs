@@ -8,8 +8,9 @@ use sqlx::{FromRow, PgConnection};
 use super::owner::{Owner, Role};
 use super::read::rows;
 use super::{PIN, forget_statements};
-use crate::db::{self, PATH, quote_literal};
+use crate::db::{self, PATH};
 use crate::error::{Doing, Error};
+use crate::quote::quote_literal;
 
 /// Names of what is made for one statement.
 static NUMBER: AtomicU64 = AtomicU64::new(0);

@@ -8,15 +8,16 @@ mod store;
 
 use std::path::PathBuf;
 
-use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap::{Args, Parser, Subcommand};
 
+use crate::output::Format;
 pub use capture::{
     CaptureAction, CaptureArgs, CaptureDisableArgs, CaptureEnableArgs, CaptureListArgs, CaptureTableArgs,
 };
 pub use data::{ImportArgs, RepairArgs};
 pub use monitor::{FailOn, MonitorArgs};
 pub use port::{ApplyArgs, Dialect, PlanArgs, RollbackArgs, ScanArgs, Strategy, Treat, VerifyArgs};
-pub use store::{Engine, Index, InstallArgs, StatusArgs, UninstallArgs};
+pub use store::{Index, InstallArgs, StatusArgs, UninstallArgs};
 
 const LONG_ABOUT: &str = "\
 Finds the triggers of a legacy PostgreSQL database that write domain events with a wrong version (hardcoded, or max()+1 \
@@ -73,18 +74,6 @@ pub struct Cli {
     /// What to do
     #[command(subcommand)]
     pub verb: Verb,
-}
-
-/// How data is written to stdout.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Format {
-    /// Tables and text
-    Human,
-    /// One JSON document
-    Json,
-    /// The text format of Prometheus; `monitor` alone has it
-    #[value(hide = true)]
-    Prometheus,
 }
 
 /// The verbs.

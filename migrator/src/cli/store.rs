@@ -3,25 +3,7 @@
 use clap::{Args, ValueEnum};
 
 use super::{ConfirmArgs, LockArgs};
-
-/// Which implementation of the store.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-pub enum Engine {
-    /// The extension pg_domain_events: hot paths in Rust
-    Native,
-    /// Plain SQL and PL/pgSQL: for servers where no library can be installed
-    Portable,
-}
-
-impl Engine {
-    /// The name as `domain_events.engine()` gives it.
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Native => "native",
-            Self::Portable => "portable",
-        }
-    }
-}
+use crate::store::Engine;
 
 /// An index of the store that not every application needs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]

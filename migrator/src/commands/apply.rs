@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 use crate::apply::{self, journal};
 use crate::as_owner;
 use crate::cli::ApplyArgs;
+use crate::connect::connect;
 use crate::context::Context;
-use crate::db;
 use crate::error::{Error, Exit};
 use crate::plan::{self, Plan};
 
@@ -19,7 +19,7 @@ pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
         Some(_) => None,
         None => Some(plan::read(&args.file)?),
     };
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     journal::expect(&mut conn).await?;
     as_owner::expect_own_store(&mut conn, "carry a plan out").await?;
     let plan = match read {

@@ -6,12 +6,13 @@ use std::time::{Duration, Instant};
 use indicatif::ProgressBar;
 
 use crate::cli;
+use crate::connect::connect_to;
 use crate::conninfo;
 use crate::context::Context;
-use crate::db;
 use crate::error::Error;
 use crate::files::Input;
-use crate::mysql::server;
+use crate::from_mysql::files;
+use crate::from_mysql::server;
 use crate::mysql::source::{self as mysql, Dialect};
 use crate::source::folder::Folder;
 use crate::source::languages::Language;
@@ -38,7 +39,7 @@ const HEAD: usize = 1024 * 1024;
 /// Reads a source.
 pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> Result<Origin, Error> {
     if conninfo::is_one(from) && !Path::new(from).exists() {
-        let catalogue = source::read(&mut db::connect_to(from, ctx).await?).await?;
+        let catalogue = source::read(&mut connect_to(from, ctx).await?).await?;
         return Ok(Origin::Postgres(Box::new(catalogue), vec![]));
     }
     if server::is_url(from) {
@@ -70,7 +71,7 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
             ctx.out.note(said);
         }
         if dialect == Dialect::MySql {
-            return Ok(Origin::MySql(Box::new(mysql::from_folder(path, folder, &mut |count| {
+            return Ok(Origin::MySql(Box::new(files::from_folder(path, folder, &mut |count| {
                 bar.step(count, "reading")
             }))));
         }
@@ -91,7 +92,7 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
         None => mysql::detect(&encoding::text(input.peek(HEAD)?)).unwrap_or(Dialect::Postgres),
     };
     match dialect {
-        Dialect::MySql => Ok(Origin::MySql(Box::new(mysql::from_input(input)?))),
+        Dialect::MySql => Ok(Origin::MySql(Box::new(files::from_input(input)?))),
         Dialect::Postgres => {
             let name = input.name.clone();
             fold(vec![(name, Ok(Taken::Sql(input)))].into_iter(), vec![], &mut bar, 1)
@@ -123,7 +124,7 @@ fn of_language(
         ));
     }
     match given.unwrap_or_else(|| folder.dialect()) {
-        Dialect::MySql => Ok(Origin::MySql(Box::new(mysql::from_folder(Path::new(""), folder, &mut |_| {})))),
+        Dialect::MySql => Ok(Origin::MySql(Box::new(files::from_folder(Path::new(""), folder, &mut |_| {})))),
         Dialect::Postgres => of_postgres(folder, ctx),
     }
 }

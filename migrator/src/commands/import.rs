@@ -7,19 +7,21 @@ use sqlx::PgConnection;
 
 use crate::as_owner;
 use crate::cli::ImportArgs;
+use crate::connect::connect;
 use crate::context::Context;
 use crate::db;
 use crate::error::{Error, Exit};
 use crate::import::rejects::Rejects;
 use crate::import::source::Source;
 use crate::import::{Options, Outcome, events, table};
+use crate::locks;
 use crate::mysql::schema::{Schema, Table};
 use crate::store::{self, Found};
 
 /// Runs the verb.
 pub async fn run(args: &ImportArgs, ctx: &Context) -> Result<Exit, Error> {
     let options = options(args)?;
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     as_owner::expect_own_store(&mut conn, "import").await?;
     let found = store::inspect(&mut conn).await?;
     found.check_usable()?;
@@ -42,7 +44,7 @@ pub async fn run(args: &ImportArgs, ctx: &Context) -> Result<Exit, Error> {
         return Ok(Exit::Pending);
     }
     wanted.iter().try_for_each(|name| Rejects::check(&rejects_of(&options, name, wanted.len())))?;
-    db::lock_for_session(&mut conn).await?;
+    locks::lock_for_session(&mut conn).await?;
     db::execute(
         &mut conn,
         "set standard_conforming_strings = on; set datestyle = 'ISO, YMD'; set intervalstyle = postgres; set timezone = 'UTC'; \

@@ -7,6 +7,7 @@ use crate::cli::Index;
 use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
+use crate::quote::quote_literal;
 use crate::script::Step;
 
 /// Longest wait for transactions that are older than an index.
@@ -91,7 +92,7 @@ async fn one(conn: &mut PgConnection, index: Index, ctx: &Context) -> Result<boo
     db::execute(conn, "set lock_timeout = 0", "setting lock_timeout").await?;
     bar.finish_and_clear();
     built?;
-    let comment = db::quote_literal(index.comment());
+    let comment = quote_literal(index.comment());
     db::execute(conn, &format!("comment on index domain_events.{name} is {comment}"), &doing).await?;
     Ok(true)
 }

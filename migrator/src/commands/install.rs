@@ -3,13 +3,17 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use crate::cli::{Engine, InstallArgs};
+use crate::cli::InstallArgs;
 use crate::commands::{indexes, kept};
+use crate::connect::connect;
 use crate::context::Context;
 use crate::db;
 use crate::engine_sql::{EXTENSION, FILES, VERSION, WRITERS};
 use crate::error::{Error, Exit};
+use crate::locks;
+use crate::quote::quote_ident;
 use crate::script::{self, Step};
+use crate::store::Engine;
 use crate::store::{self, Found, Powers};
 use crate::{as_owner, proof};
 
@@ -80,7 +84,7 @@ pub fn native_to_portable() -> Vec<Step> {
 
 /// Runs the verb.
 pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     if args.dry_run {
         as_owner::begin_read_only(&mut conn, &[]).await?;
         db::pin_settings(&mut conn).await?;
@@ -88,8 +92,8 @@ pub async fn run(args: &InstallArgs, ctx: &Context) -> Result<Exit, Error> {
         db::rollback(&mut conn).await?;
         return dry_run(&decision, args, ctx);
     }
-    let decision = db::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
-        db::lock_for_transaction(conn).await?;
+    let decision = locks::with_lock_retry(&mut conn, args.lock.lock_timeout, ctx, async |conn| {
+        locks::lock_for_transaction(conn).await?;
         db::pin_settings(conn).await?;
         let found = store::inspect(conn).await?;
         if matches!(found, Found::Foreign { kept_events: true, .. }) {
@@ -293,7 +297,7 @@ fn role_statements(powers: &Powers) -> Vec<String> {
     }
     let mut statements: Vec<_> =
         powers.missing_roles.iter().map(|role| format!("create role {role} nologin;")).collect();
-    let owner = db::quote_ident(&powers.role);
+    let owner = quote_ident(&powers.role);
     statements.extend(powers.missing_roles.iter().map(|role| format!("grant {role} to {owner};")));
     statements.push(format!("select domain_events.grant_privileges();  -- as {owner} or a superuser"));
     statements

@@ -1,9 +1,11 @@
 //! `monitor`.
 
-use crate::cli::{Format, MonitorArgs};
+use crate::cli::MonitorArgs;
+use crate::connect::connect;
 use crate::context::Context;
 use crate::error::{Error, Exit};
 use crate::monitor::{prometheus, read, screen, watch};
+use crate::output::Format;
 use crate::{as_owner, db, store};
 
 /// Runs the verb.
@@ -14,7 +16,7 @@ pub async fn run(args: &MonitorArgs, ctx: &Context) -> Result<Exit, Error> {
             "Leave --format out, or run monitor without --watch every minute.",
         ));
     }
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     as_owner::begin_read_only(&mut conn, &[]).await?;
     let found = store::inspect(&mut conn).await;
     db::rollback(&mut conn).await?;

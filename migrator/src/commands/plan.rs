@@ -7,8 +7,8 @@ use sqlx::PgConnection;
 use crate::apply::{adoption, journal};
 use crate::cli::{PlanArgs, Strategy as Chosen};
 use crate::commands::from::Origin;
+use crate::connect::connect;
 use crate::context::Context;
-use crate::db;
 use crate::error::{Doing, Error, Exit};
 use crate::from_mysql;
 use crate::judge::{self, Strategy};
@@ -27,7 +27,7 @@ pub async fn run(args: &PlanArgs, ctx: &Context) -> Result<Exit, Error> {
             "Adopt first: domain-events plan --adopt=NAME, then apply; then plan --from. Or bring the events with: domain-events import --events",
         ));
     }
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     if let Some(id) = &replaced {
         refuse_applied(&mut conn, id).await?;
     }

@@ -9,12 +9,14 @@ use sqlx::PgConnection;
 use crate::apply::journal;
 use crate::as_owner;
 use crate::cli::RepairArgs;
+use crate::connect::connect;
 use crate::context::Context;
-use crate::db::{self, quote_ident};
+use crate::db;
 use crate::engine_sql::EVENTS;
 use crate::error::{Doing, Error, Exit};
 use crate::judge::{self, Severity};
 use crate::plan;
+use crate::quote::quote_ident;
 use crate::repair::{self, Behind, Examined, Header, PREFIX, Repair, Subject, Table, Wanted};
 use crate::source::{self, Catalogue};
 use crate::store;
@@ -34,7 +36,7 @@ pub async fn run(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
 
 /// Sets the sequence of positions forward, after showing by how much.
 async fn sequence(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     as_owner::expect_own_store(&mut conn, "repair anything").await?;
     store::inspect(&mut conn).await?.check_usable()?;
     db::begin_read_only(&mut conn).await?;
@@ -115,7 +117,7 @@ fn tell_sequence(found: &Behind, ctx: &Context) -> Result<(), Error> {
 
 async fn look(args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     args.out.as_deref().map(repair::check_out).transpose()?;
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     as_owner::expect_own_store(&mut conn, "repair anything").await?;
     db::begin_read_only(&mut conn).await?;
     let (behind, counters) = match store::inspect(&mut conn).await?.check_usable() {
@@ -330,7 +332,7 @@ fn tell(header: &Header, out: &Path, ctx: &Context) -> Result<(), Error> {
 async fn carry_out(file: &Path, args: &RepairArgs, ctx: &Context) -> Result<Exit, Error> {
     let made = repair::open(file)?;
     let header = &made.header;
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     journal::expect(&mut conn).await?;
     as_owner::expect_own_store(&mut conn, "repair anything").await?;
     match journal::state_of(&mut conn, &header.plan_id).await?.as_deref() {

@@ -5,13 +5,14 @@ use serde_json::json;
 use crate::apply::{self, journal};
 use crate::cli::RollbackArgs;
 use crate::commands::repair::is_repair;
+use crate::connect::connect;
 use crate::context::Context;
 use crate::error::{Error, Exit};
-use crate::{as_owner, db, repair};
+use crate::{as_owner, repair};
 
 /// Runs the verb.
 pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     journal::expect(&mut conn).await?;
     as_owner::expect_own_store(&mut conn, "take a plan back").await?;
     let states = ["applied", "finished", "applying"];

@@ -6,8 +6,8 @@ use super::findings::{self, Tally};
 use super::from::{self, Origin};
 use super::treats;
 use crate::cli::ScanArgs;
+use crate::connect::connect;
 use crate::context::Context;
-use crate::db;
 use crate::error::{Error, Exit};
 use crate::from_mysql::catalogue::{self, Terms, World};
 use crate::judge::{self, Finding};
@@ -19,7 +19,7 @@ use crate::url::redacted;
 pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
     let origin = match &args.from {
         Some(from) => from::read(from, args.dialect, ctx).await?,
-        None => Origin::Postgres(Box::new(source::read(&mut db::connect(ctx).await?).await?), vec![]),
+        None => Origin::Postgres(Box::new(source::read(&mut connect(ctx).await?).await?), vec![]),
     };
     let (findings, statements, document) = match origin {
         Origin::Postgres(mut catalogue, problems) => {

@@ -7,11 +7,13 @@ use sqlx::{FromRow, PgConnection, Row};
 use crate::as_owner;
 use crate::cli::StatusArgs;
 use crate::commands::indexes;
+use crate::connect::connect;
 use crate::context::Context;
 use crate::db;
 use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
 use crate::output::Output;
+use crate::quote::quote_ident;
 use crate::store::{self, Found, ROLES};
 
 /// Above this, the planner's estimate is shown: counting would read the whole table.
@@ -106,7 +108,7 @@ impl Status {
 
 /// Runs the verb.
 pub async fn run(_args: &StatusArgs, ctx: &Context) -> Result<Exit, Error> {
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     as_owner::begin_read_only(&mut conn, &[]).await?;
     db::pin_settings(&mut conn).await?;
     let status = read(&mut conn).await?;
@@ -159,7 +161,7 @@ async fn read(conn: &mut PgConnection) -> Result<Status, Error> {
             for name in store::renamed(conn).await? {
                 let detail = format!(
                     "holds an event store, which works under the name {SCHEMA} alone; run: alter schema {} rename to {SCHEMA};",
-                    db::quote_ident(&name)
+                    quote_ident(&name)
                 );
                 status.find("error", "schema_renamed", name, detail);
             }

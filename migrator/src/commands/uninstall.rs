@@ -8,15 +8,19 @@ use crate::as_owner::{self, Owner};
 use crate::blockers::Mode;
 use crate::cli::UninstallArgs;
 use crate::commands::install::native_to_portable;
+use crate::connect::connect;
 use crate::context::Context;
 use crate::dependents::{self, Dependents};
 use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
+use crate::locks;
 use crate::marks;
 use crate::plan::{Kind, calls, shim};
+use crate::quote::quote_ident;
+use crate::quote::quote_literal;
 use crate::script::{self, Step};
 use crate::store::{self, Found, ROLES};
-use crate::{db, db::quote_ident, proof};
+use crate::{db, proof};
 
 /// Where the objects go that are about to be dropped, while the events stay.
 const DISCARD: &str = "_domain_events_uninstall";
@@ -37,7 +41,7 @@ struct Assessment {
 
 /// Runs the verb.
 pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     as_owner::begin_read_only(&mut conn, &[]).await?;
     db::pin_settings(&mut conn).await?;
     let found = store::inspect(&mut conn).await?;
@@ -65,8 +69,8 @@ pub async fn run(args: &UninstallArgs, ctx: &Context) -> Result<Exit, Error> {
     }
 
     let wanted: Vec<(&str, Mode)> = tables.iter().map(|table| (table.as_str(), Mode::AccessExclusive)).collect();
-    let done = db::with_locks(&mut conn, &wanted, args.lock.lock_timeout, ctx, async |conn| {
-        db::lock_for_transaction(conn).await?;
+    let done = locks::with_locks(&mut conn, &wanted, args.lock.lock_timeout, ctx, async |conn| {
+        locks::lock_for_transaction(conn).await?;
         db::pin_settings(conn).await?;
         let found = store::inspect(conn).await?;
         if found == Found::Nothing {
@@ -178,7 +182,7 @@ async fn assess(args: &UninstallArgs, found: &Found, conn: &mut PgConnection) ->
             untold.push(table.clone());
             continue;
         };
-        let call = format!("select {SCHEMA}.disable_capture({});", db::quote_literal(table));
+        let call = format!("select {SCHEMA}.disable_capture({});", quote_literal(table));
         steps.push(Step::new(format!("capture of {table}"), call).of(owner));
     }
     let readers = dependents::readers(conn).await?;

@@ -5,8 +5,8 @@ use serde_json::json;
 use crate::apply::journal;
 use crate::as_owner;
 use crate::cli::VerifyArgs;
+use crate::connect::{connect, connect_to};
 use crate::context::Context;
-use crate::db;
 use crate::error::{Error, Exit};
 use crate::plan::{self, Plan};
 use crate::verify::{self, Check, Verdict, recorded};
@@ -15,7 +15,7 @@ use crate::verify::{self, Check, Verdict, recorded};
 pub async fn run(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut plans: Vec<Plan> = args.file.as_deref().map(plan::read).transpose()?.into_iter().collect();
     if plans.is_empty() {
-        let mut conn = db::connect(ctx).await?;
+        let mut conn = connect(ctx).await?;
         journal::expect(&mut conn).await?;
         as_owner::expect_own_store(&mut conn, "verify what is written in it").await?;
         plans = journal::applied(&mut conn).await?;
@@ -28,8 +28,8 @@ pub async fn run(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Error> {
         }
     }
     let mut conn = match &args.against {
-        Some(url) => db::connect_to(url, ctx).await?,
-        None => db::connect(ctx).await?,
+        Some(url) => connect_to(url, ctx).await?,
+        None => connect(ctx).await?,
     };
     journal::expect(&mut conn).await?;
     if args.against.is_some() {

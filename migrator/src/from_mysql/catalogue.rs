@@ -2,7 +2,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::judge::{self, Finding, Judged, Severity, Strategy, assumed, codes};
+use crate::judge::{self, Finding, Judged, Severity, Strategy, codes};
 use crate::limits;
 use crate::mysql::ast::{ProgramKind, Timing};
 use crate::mysql::ddl;
@@ -12,7 +12,8 @@ use crate::mysql::translate::flow;
 use crate::mysql::translate::helpers::Helper;
 use crate::mysql::translate::notes::{Fate, NOT_READ, Note};
 use crate::mysql::translate::program::{self, Translated};
-use crate::source::{Catalogue, Relation, Treat, fold_into, types::quoted};
+use crate::quote::quoted;
+use crate::source::{Catalogue, Relation, Treat, fold_into};
 
 /// The schema that a source is judged in.
 pub const SCHEMA: &str = "public";
@@ -141,7 +142,7 @@ impl World {
                 && source.schema.table(table).is_none()
                 && catalogue.resolve_relation(schema, table, &[]).is_none()
             {
-                let made_up = assumed::bare(assumed::next_oid(&catalogue), schema.to_owned(), table.clone());
+                let made_up = Relation::bare(catalogue.next_oid(), schema.to_owned(), table.clone());
                 catalogue.relations.push(made_up);
             }
             let _ = fold_into(&mut catalogue, sql);

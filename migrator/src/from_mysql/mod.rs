@@ -1,4 +1,9 @@
-//! Where the front end of MySQL and the judge meet: a source as PostgreSQL would have it, judged, and what of it is created here.
+//! Where the front end of MySQL meets files, servers and the judge: a source is read, stands as PostgreSQL would have it, is
+//! judged, and what of it is created here is chosen.
 
 pub mod catalogue;
+pub mod files;
 pub mod port;
+pub mod server;
+#[cfg(test)]
+mod tests;

@@ -10,7 +10,8 @@ use crate::mysql::source::Source;
 use crate::mysql::translate::helpers::Helper;
 use crate::mysql::translate::notes::{Fate, Note};
 use crate::plan::Brought;
-use crate::source::{Catalogue, types::quoted};
+use crate::quote::quoted;
+use crate::source::Catalogue;
 use crate::url::redacted;
 
 /// What goes to PostgreSQL.

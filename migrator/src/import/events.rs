@@ -17,11 +17,13 @@ use super::versions::Versions;
 use super::{Options, Outcome, store};
 use crate::adopt::{self, Adoption, Legacy};
 use crate::context::Context;
-use crate::db::{self, quote_ident, quote_literal};
+use crate::db;
 use crate::engine_sql::EVENTS;
 use crate::error::{Doing, Error};
+use crate::locks;
 use crate::mysql::ddl;
 use crate::mysql::schema::{KeyKind, Table};
+use crate::quote::{quote_ident, quote_literal};
 
 /// Streams named in a message.
 const EXAMPLES: usize = 10;
@@ -199,7 +201,7 @@ async fn begin(
     ctx: &Context,
 ) -> Result<Import, Error> {
     let (name, fingerprint) = (source.name(), source.fingerprint()?);
-    db::with_lock_retry(conn, options.lock_timeout, ctx, async |conn| {
+    locks::with_lock_retry(conn, options.lock_timeout, ctx, async |conn| {
         let side = legacy.side_name();
         if options.view {
             db::execute(conn, &legacy.side_table(), "making the table of the legacy columns").await?;
@@ -252,7 +254,7 @@ async fn complete(
 ) -> Result<(), Error> {
     let bar = ctx.out.progress(0, "building keys");
     let events = adopt::count(conn, adoption).await?;
-    let done = db::with_lock_retry(conn, options.lock_timeout, ctx, async |conn| {
+    let done = locks::with_lock_retry(conn, options.lock_timeout, ctx, async |conn| {
         if options.view {
             batch::expect_own(conn, &legacy.side_name()).await?;
             for sql in side_keys(table, legacy) {

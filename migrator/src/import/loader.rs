@@ -17,11 +17,13 @@ use super::source::{Record, Rows, Step};
 use super::table::{Reject, shown};
 use super::versions::{self, Versions};
 use crate::adopt::{Adoption, Legacy};
+use crate::connect::connect;
 use crate::context::Context;
-use crate::db::{self, quote_ident};
+use crate::db;
 use crate::engine_sql::EVENTS;
 use crate::error::{Doing, Error};
 use crate::mysql::schema::Table;
+use crate::quote::quote_ident;
 
 /// A row of the batch.
 #[derive(Debug, Clone)]
@@ -129,7 +131,7 @@ impl Loader {
             return Ok(version);
         }
         if self.ask.is_none() {
-            self.ask = Some(db::connect(ctx).await?);
+            self.ask = Some(connect(ctx).await?);
         }
         let position = self.position(place);
         match &mut self.ask {

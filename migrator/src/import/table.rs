@@ -14,10 +14,12 @@ use super::source::{Record, Rows, Source, Step};
 use super::{Options, Outcome};
 use crate::as_owner::Owner;
 use crate::context::Context;
-use crate::db::{self, quote_ident, quote_literal};
+use crate::db;
 use crate::error::{Doing, Error};
+use crate::locks;
 use crate::mysql::ddl::{self, Ddl};
 use crate::mysql::schema::Table;
+use crate::quote::{quote_ident, quote_literal};
 
 /// A row above this size is not copied in memory if that can be.
 const LARGE: usize = 16 * 1024 * 1024;
@@ -167,7 +169,7 @@ async fn complete(
                         ),
                     ));
                 }
-                Err(error) if !db::is_lock_failure(&error) => {
+                Err(error) if !locks::is_lock_failure(&error) => {
                     let hint = format!(
                         "The rows are in. Mend the cause and run the same command again, it goes on there; or drop table {target} and row \
                          {} of domain_events.imports.",

@@ -7,8 +7,9 @@ use serde_json::Value;
 use super::collect::Write;
 use super::event_table::Roles;
 use super::looker::Looker;
-use super::sql::{self, Conflict};
-use super::{ast, version, words};
+use super::sql::Conflict;
+use super::{version, words};
+use crate::sql_tree::ast;
 
 /// What the numbers of a table's rows look like.
 #[derive(Debug, Default)]
@@ -91,7 +92,7 @@ impl Looker<'_> {
             write.trigger.and_then(|oid| self.catalogue.triggers.iter().find(|t| t.oid == oid)).is_some_and(|t| t.row);
         let Some(insert) = write.insert.as_ref().filter(|i| i.from_query && row_level) else { return false };
         insert.values(number).into_iter().flatten().any(|value| {
-            let calls = sql::calls(value);
+            let calls = ast::calls(value);
             if calls.iter().any(|(_, n, _)| n == "max" || n == "count") {
                 return false;
             }
@@ -170,7 +171,7 @@ impl Looker<'_> {
             .column(column)
             .is_some_and(|c| c.references || column.ends_with("_id") || column.ends_with("_by"));
         let made = !ast::find(value, "SqlvalueFunction").is_empty()
-            || sql::calls(value)
+            || ast::calls(value)
                 .iter()
                 .any(|(_, n, _)| n == "now" || n.starts_with("gen_random_") || n.starts_with("uuid_"));
         let id = write.trigger.is_some()

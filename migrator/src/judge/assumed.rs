@@ -7,9 +7,9 @@ use std::collections::{BTreeMap, BTreeSet};
 use serde_json::Value;
 
 use super::bodies::{Read, trees};
-use super::{ast, sql, words};
-use crate::source::types::quoted;
+use super::{sql, words};
 use crate::source::{Catalogue, Column, Relation};
+use crate::sql_tree::ast;
 
 /// A table as its uses show it.
 #[derive(Default)]
@@ -75,31 +75,10 @@ pub(super) fn with<'c>(catalogue: &'c Catalogue, read: &Read) -> Cow<'c, Catalog
     }
     let mut whole = catalogue.clone();
     for ((schema, name), table) in seen {
-        let oid = next_oid(&whole);
+        let oid = whole.next_oid();
         whole.relations.push(relation(oid, schema, name, &table));
     }
     Cow::Owned(whole)
-}
-
-/// A number that nothing in the catalogue has.
-pub fn next_oid(catalogue: &Catalogue) -> u32 {
-    let of_relations = catalogue.relations.iter().map(|r| r.oid);
-    let of_functions = catalogue.functions.iter().map(|f| f.oid);
-    of_relations.chain(of_functions).chain(catalogue.triggers.iter().map(|t| t.oid)).max().unwrap_or(0) + 1
-}
-
-/// A table of which the name alone is known.
-pub fn bare(oid: u32, schema: String, name: String) -> Relation {
-    Relation {
-        oid,
-        root: oid,
-        quoted: format!("{}.{}", quoted(&schema), quoted(&name)),
-        schema,
-        name,
-        kind: "r".into(),
-        assumed: true,
-        ..Relation::default()
-    }
 }
 
 /// Names of the tables that a statement makes: a function's own.
@@ -135,7 +114,7 @@ fn read_by_max(
     let Some(name) = ast::node(from, "RangeVar").and_then(unknown) else { return };
     let targets: Vec<Value> = ast::list(select, "target_list").to_vec();
     let of = |columns: Vec<Vec<String>>| columns.into_iter().filter_map(|c| c.last().cloned()).collect::<Vec<_>>();
-    let maxima = targets.iter().flat_map(sql::calls).filter(|(_, name, _)| name == "max");
+    let maxima = targets.iter().flat_map(ast::calls).filter(|(_, name, _)| name == "max");
     let counted = of(maxima.flat_map(|(_, _, arguments)| arguments.iter().filter_map(ast::column)).collect());
     if counted.is_empty() {
         return;
@@ -154,7 +133,7 @@ fn read_by_max(
 
 fn relation(oid: u32, schema: String, name: String, seen: &Seen) -> Relation {
     let columns = seen.columns.iter().map(|(name, values)| column(name, values, seen.counted.contains(name)));
-    Relation { columns: columns.collect(), ..bare(oid, schema, name) }
+    Relation { columns: columns.collect(), ..Relation::bare(oid, schema, name) }
 }
 
 /// A column with the type that its name and its values speak for.
@@ -166,7 +145,7 @@ fn column(name: &str, values: &[Value], counted: bool) -> Column {
     let fraction = |v: &Value| ast::constant(v).is_some_and(|c| c.parse::<f64>().is_ok() && c.contains('.'));
     let now = |v: &Value| {
         !ast::find(v, "SqlvalueFunction").is_empty() && !super::is_actor(v)
-            || sql::calls(v)
+            || ast::calls(v)
                 .iter()
                 .any(|(_, n, _)| matches!(n.as_str(), "now" | "clock_timestamp" | "statement_timestamp"))
     };

@@ -5,10 +5,11 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 use super::bodies::{self, Read, plain, trees};
-use super::plpgsql::{Body, Kind, Statement};
 use super::sql::{self, Change, Insert};
-use super::{ast, dynamic, guards, missing};
+use super::{dynamic, guards, missing};
 use crate::source::{Catalogue, Function, Trigger};
+use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::{Body, Kind, Statement};
 
 /// Calls are followed this deep.
 const DEPTH: usize = 5;
@@ -267,7 +268,7 @@ impl Collector<'_> {
         let path = self.catalogue.path_at(function, None);
         let mut called = vec![];
         for statement in &body.statements {
-            called.extend(trees(statement).iter().flat_map(sql::calls).filter_map(|(schema, name, arguments)| {
+            called.extend(trees(statement).iter().flat_map(ast::calls).filter_map(|(schema, name, arguments)| {
                 self.catalogue.resolve_function(&schema, &name, arguments.len(), &path).map(|f| f.oid)
             }));
         }
@@ -399,7 +400,7 @@ impl Collector<'_> {
             }
             // what is sent to another database is a text too
             if (visit.trigger.is_some() || visit.unfired)
-                && trees.iter().flat_map(sql::calls).any(|c| dynamic::sends_insert(&c))
+                && trees.iter().flat_map(ast::calls).any(|c| dynamic::sends_insert(&c))
             {
                 push(&mut self.out.writes, None, true);
             }
@@ -417,7 +418,7 @@ impl Collector<'_> {
                 continue;
             }
             let mut called = vec![];
-            for (schema, name, arguments) in trees.iter().chain(&defaults).flat_map(sql::calls) {
+            for (schema, name, arguments) in trees.iter().chain(&defaults).flat_map(ast::calls) {
                 if let Some(callee) = self.catalogue.resolve_function(&schema, &name, arguments.len(), &path)
                     && !chain.contains(&callee.oid)
                 {
@@ -494,7 +495,7 @@ fn settings(body: &Body) -> Vec<(String, Value, usize)> {
     for (n, statement) in
         body.statements.iter().enumerate().filter(|(_, s)| s.sql.to_lowercase().contains("set_config"))
     {
-        for (_, name, arguments) in trees(statement).iter().flat_map(sql::calls) {
+        for (_, name, arguments) in trees(statement).iter().flat_map(ast::calls) {
             if let (true, [setting, value, ..]) = (name == "set_config", arguments)
                 && let Some(setting) = ast::string_constant(setting)
             {

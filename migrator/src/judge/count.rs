@@ -3,9 +3,9 @@
 use serde_json::Value;
 
 use super::bodies::trees;
-use super::plpgsql::Kind;
 use super::version::{Tracer, mentions};
-use super::{ast, sql};
+use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::Kind;
 
 /// Steps that are followed.
 const DEPTH: usize = 12;
@@ -73,7 +73,7 @@ impl Tracer<'_> {
         if ast::list(select, "from_clause").is_empty() {
             return self.value(value, at);
         }
-        let aggregates = sql::calls(value).iter().any(|(_, name, _)| name == "max" || name == "count");
+        let aggregates = ast::calls(value).iter().any(|(_, name, _)| name == "max" || name == "count");
         let sorted =
             !ast::list(select, "sort_clause").is_empty() && select.get("limit_count").is_some_and(Value::is_object);
         match at.newest {

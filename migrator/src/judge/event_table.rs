@@ -6,8 +6,9 @@ use serde_json::Value;
 
 use super::looker::Looker;
 use super::stream::{self, Evidence, Stream};
-use super::{ast, sql, version, words};
+use super::{version, words};
 use crate::source::{Column, Key, RegisteredTable};
+use crate::sql_tree::ast;
 
 /// The columns of an event table.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
@@ -303,7 +304,7 @@ impl Looker<'_> {
         let name = column.name.to_lowercase();
         let comment = column.comment.as_deref().unwrap_or_default().to_lowercase();
         let mut points = 0;
-        if values.iter().any(|v| sql::calls(v).iter().any(|(_, n, _)| n == "max" || n == "count")) {
+        if values.iter().any(|v| ast::calls(v).iter().any(|(_, n, _)| n == "max" || n == "count")) {
             points += 3;
         }
         if self.read_by_max.contains(&column.name) {
@@ -359,7 +360,7 @@ impl Looker<'_> {
 /// Whether every event gets a random value of its own there.
 fn is_made_up(column: &Column, fed: &[&Value]) -> bool {
     let random = |name: &str| name.starts_with("gen_random_") || name.starts_with("uuid_generate_") || name == "uuidv7";
-    let given = fed.iter().any(|v| sql::calls(v).iter().any(|(_, name, _)| random(name)));
+    let given = fed.iter().any(|v| ast::calls(v).iter().any(|(_, name, _)| random(name)));
     given || column.default.as_deref().is_some_and(|d| d.contains("gen_random_uuid(") || d.contains("uuid_generate_"))
 }
 
@@ -372,7 +373,7 @@ pub(super) fn is_payload(column: &Column) -> bool {
 }
 
 pub(super) fn builds_json(value: &Value) -> bool {
-    sql::calls(value).iter().any(|(_, name, _)| {
+    ast::calls(value).iter().any(|(_, name, _)| {
         matches!(
             name.as_str(),
             "row_to_json"
@@ -390,7 +391,7 @@ pub(super) fn builds_json(value: &Value) -> bool {
 /// current_user and its like, or a setting of the session.
 pub fn is_actor(value: &Value) -> bool {
     !ast::find(value, "SqlvalueFunction").is_empty() && session_user(value)
-        || sql::calls(value).iter().any(|(_, name, _)| name == "current_setting")
+        || ast::calls(value).iter().any(|(_, name, _)| name == "current_setting")
 }
 
 fn session_user(value: &Value) -> bool {

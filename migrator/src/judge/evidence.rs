@@ -6,9 +6,10 @@ use super::collect::{Collected, Write};
 use super::event_table::{Roles, Target, is_time};
 use super::looker::Looker;
 use super::row::{self, Row};
-use super::sql::{self, Conflict, Insert};
-use super::{ast, version, words};
+use super::sql::{Conflict, Insert};
+use super::{version, words};
 use crate::source::{Catalogue, Relation, Treat};
+use crate::sql_tree::ast;
 
 /// So many points make a table of events.
 const ENOUGH: i32 = 5;
@@ -238,7 +239,7 @@ impl Looker<'_> {
     /// Whether a document is made of all of the row: `to_jsonb(new)`.
     fn holds_the_row(&self, column: &str) -> bool {
         let whole = |value: &&Value| {
-            sql::calls(value).iter().any(|(_, _, arguments)| {
+            ast::calls(value).iter().any(|(_, _, arguments)| {
                 let all = |a: &Value| ast::column(ast::without_casts(a)).is_some_and(|c| c == ["new"] || c == ["old"]);
                 arguments.iter().any(all)
             })
@@ -262,7 +263,7 @@ impl Looker<'_> {
             let value =
                 version::Tracer { catalogue: self.catalogue, collected: self.collected }.resolved(value, write.scope);
             row::is_transaction(&value)
-                || sql::calls(&value).iter().any(|(_, n, _)| matches!(n.as_str(), "now" | "transaction_timestamp"))
+                || ast::calls(&value).iter().any(|(_, n, _)| matches!(n.as_str(), "now" | "transaction_timestamp"))
                 || !super::is_actor(&value) && !ast::find(&value, "SqlvalueFunction").is_empty()
         };
         insert.conflict_columns.iter().any(|c| insert.values(c).into_iter().flatten().any(of_transaction))

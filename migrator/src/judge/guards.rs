@@ -4,9 +4,9 @@ use std::collections::HashMap;
 
 use serde_json::Value;
 
-use super::ast;
-use super::plpgsql::{Body, Guard, Kind};
 use crate::source::{Catalogue, Trigger};
+use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::{Body, Guard, Kind};
 
 /// What PL/pgSQL's TG_ variables hold in one firing of a trigger.
 #[derive(Debug, Clone)]

@@ -8,8 +8,9 @@ use super::bodies::trees;
 use super::collect::{Collected, Write};
 use super::event_table::{is_actor_name, is_payload};
 use super::row::{self, Row};
-use super::{ast, dynamic, sql, stream, texts, version, words};
+use super::{dynamic, stream, texts, version, words};
 use crate::source::{Catalogue, Column, Relation};
+use crate::sql_tree::ast;
 
 /// A table and everything that writes it.
 pub(super) struct Looker<'a> {
@@ -40,7 +41,7 @@ fn read_by_max(relation: &Relation, uses: &[&Write], catalogue: &Catalogue, coll
     let own = own.filter_map(|t| collected.bodies.get(&t.function));
     let mut columns = BTreeSet::new();
     let maxima = |tree: &Value, columns: &mut BTreeSet<String>| {
-        for (_, _, arguments) in sql::calls(tree).into_iter().filter(|(_, name, _)| name == "max") {
+        for (_, _, arguments) in ast::calls(tree).into_iter().filter(|(_, name, _)| name == "max") {
             columns.extend(arguments.iter().filter_map(ast::column).filter_map(|c| c.last().cloned()));
         }
     };

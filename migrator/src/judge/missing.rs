@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use super::plpgsql::Kind;
-use super::{ast, sql};
 use crate::source::Catalogue;
+use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::Kind;
 
 /// Schemas of extensions whose functions write no table of the user's.
 const KNOWN: [&str; 12] = [
@@ -87,7 +87,7 @@ fn of_select(tree: &Value) -> Vec<&Value> {
     let calls: Vec<&Value> = values.iter().filter_map(|v| ast::node(ast::without_casts(v), "FuncCall")).collect();
     // a value that is computed is not called for what it does
     if calls.len() == values.len()
-        && sql::calls(tree).iter().all(|(_, name, _)| !matches!(name.as_str(), "max" | "count"))
+        && ast::calls(tree).iter().all(|(_, name, _)| !matches!(name.as_str(), "max" | "count"))
     {
         calls
     } else {

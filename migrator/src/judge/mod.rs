@@ -2,7 +2,6 @@
 
 mod against;
 pub mod assumed;
-pub mod ast;
 mod bodies;
 pub mod codes;
 mod collect;
@@ -15,7 +14,6 @@ mod looker;
 mod missing;
 mod numbering;
 mod own;
-pub mod plpgsql;
 mod ports;
 mod row;
 pub mod sql;
@@ -40,6 +38,7 @@ pub use texts::constants;
 pub use version::{Origin, VersionSource};
 
 use crate::source::{Catalogue, Trigger};
+use crate::sql_tree::ast;
 use codes::Code;
 use sql::Conflict;
 

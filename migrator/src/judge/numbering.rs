@@ -9,8 +9,9 @@ use super::bodies::trees;
 use super::collect::Collected;
 use super::verdict::Verdict;
 use super::version::{Origin, Tracer, VersionSource};
-use super::{Bench, Judged, Roles, Severity, Strategy, Target, ast, codes, evidence, sql, words};
+use super::{Bench, Judged, Roles, Severity, Strategy, Target, codes, evidence, words};
 use crate::source::{Catalogue, Column, Function, Relation, Trigger};
+use crate::sql_tree::ast;
 
 /// Something that numbers the rows of a table.
 #[derive(Debug)]
@@ -90,7 +91,7 @@ fn may_be_whole(column: &Column, catalogue: &Catalogue) -> bool {
 }
 
 fn field_of(column: &str) -> String {
-    format!("new.{}", crate::db::quote_ident(column))
+    format!("new.{}", crate::quote::quote_ident(column))
 }
 
 fn is_counted(origin: &Origin) -> bool {
@@ -165,7 +166,7 @@ fn counted<'c>(function: &Function, catalogue: &'c Catalogue, collected: &Collec
         let range = ast::node(from, "RangeVar")?;
         let relation = catalogue.resolve_relation(ast::text(range, "schemaname"), ast::text(range, "relname"), path)?;
         let targets: Vec<Value> = ast::list(select, "target_list").to_vec();
-        let maximum = targets.iter().flat_map(sql::calls).filter(|(_, name, _)| name == "max");
+        let maximum = targets.iter().flat_map(ast::calls).filter(|(_, name, _)| name == "max");
         let maximum = maximum.filter_map(|(_, _, a)| a.first().and_then(ast::column)).next();
         let sorted = || {
             let first = ast::list(select, "sort_clause").first().and_then(|s| ast::node(s, "SortBy"))?;

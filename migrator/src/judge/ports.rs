@@ -2,11 +2,12 @@
 
 use std::collections::BTreeSet;
 
-use super::plpgsql::Kind;
 use super::stream::{self, WIDEST};
-use super::{Bench, Finding, Severity, Strategy, Target, VersionSource, ast, is_actor, sql, version};
+use super::{Bench, Finding, Severity, Strategy, Target, VersionSource, is_actor, sql, version};
 use crate::judge::Write;
 use crate::source::Relation;
+use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::Kind;
 
 /// The strategies for a statement.
 #[derive(Debug, Default)]
@@ -169,7 +170,7 @@ impl Bench<'_> {
         let in_text = |tree: &serde_json::Value| {
             let joined = ast::find(tree, "AExpr").into_iter().filter(|e| ast::operator(e) == "||");
             let joined = joined.flat_map(|e| [e.get("lexpr"), e.get("rexpr")]).flatten().any(is_version);
-            let made = sql::calls(tree).iter().any(|(_, name, arguments)| {
+            let made = ast::calls(tree).iter().any(|(_, name, arguments)| {
                 matches!(name.as_str(), "format" | "concat" | "concat_ws") && arguments.iter().any(is_version)
             });
             joined || made
@@ -178,7 +179,7 @@ impl Bench<'_> {
             ast::string_constant(v).is_some_and(|key| key.to_lowercase().contains("version") || key == version_column)
         };
         let in_payload = |tree: &serde_json::Value| {
-            sql::calls(tree).iter().any(|(_, name, arguments)| {
+            ast::calls(tree).iter().any(|(_, name, arguments)| {
                 name.contains("build_object")
                     && arguments.chunks(2).any(|p| p.len() == 2 && named(&p[0]) && is_version(&p[1]))
             })
@@ -189,7 +190,7 @@ impl Bench<'_> {
         let others = insert.columns.iter().filter(|c| *c != version_column).flat_map(|c| insert.values(c)).flatten();
         let sent = self.collected.body(write.scope).statements.iter().any(|s| {
             let trees = super::bodies::trees(s);
-            let mut calls = trees.iter().flat_map(sql::calls);
+            let mut calls = trees.iter().flat_map(ast::calls);
             calls.any(|(_, name, arguments)| {
                 name == "pg_notify" && arguments.iter().any(|a| in_text(a) || in_payload(a))
             })
@@ -334,11 +335,11 @@ fn repeatable(expr: &serde_json::Value) -> bool {
                 | "substr"
         )
     };
-    ast::find(expr, "SubLink").is_empty() && sql::calls(expr).iter().all(|(_, name, _)| pure(name))
+    ast::find(expr, "SubLink").is_empty() && ast::calls(expr).iter().all(|(_, name, _)| pure(name))
 }
 
 /// Whether a statement has no effect that would be missed.
-fn harmless(statement: &super::plpgsql::Statement) -> bool {
+fn harmless(statement: &crate::sql_tree::plpgsql::Statement) -> bool {
     match statement.kind {
         Kind::Return => true,
         Kind::Assign => statement.targets.iter().all(|t| !t.starts_with("new.")) && calls_nothing(statement),
@@ -350,8 +351,8 @@ fn harmless(statement: &super::plpgsql::Statement) -> bool {
     }
 }
 
-fn calls_nothing(statement: &super::plpgsql::Statement) -> bool {
-    super::bodies::trees(statement).iter().flat_map(sql::calls).all(|(_, name, _)| {
+fn calls_nothing(statement: &crate::sql_tree::plpgsql::Statement) -> bool {
+    super::bodies::trees(statement).iter().flat_map(ast::calls).all(|(_, name, _)| {
         matches!(
             name.as_str(),
             "max"

@@ -7,10 +7,10 @@ use serde_json::Value;
 
 use super::bodies::trees;
 use super::collect::{Collected, Write};
-use super::plpgsql::Kind;
 use super::version::mentions;
-use super::{ast, sql};
 use crate::source::{Catalogue, Relation, Trigger};
+use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::Kind;
 
 /// The names of the row in one statement.
 #[derive(Debug, Default)]
@@ -216,7 +216,7 @@ pub(super) fn settings(
     statement: usize,
     collected: &Collected,
 ) -> Vec<(Value, usize, usize)> {
-    let read = sql::calls(expr).into_iter().filter(|(_, name, _)| name == "current_setting");
+    let read = ast::calls(expr).into_iter().filter(|(_, name, _)| name == "current_setting");
     let wanted: Vec<String> = read
         .filter(|_| !collected.settings.is_empty())
         .filter_map(|(_, _, a)| a.first().and_then(ast::string_constant))
@@ -234,7 +234,7 @@ pub(super) fn settings(
 
 /// Whether an expression calls for the number of the transaction.
 pub(super) fn is_transaction(expr: &Value) -> bool {
-    sql::calls(expr).iter().any(|(_, name, _)| {
+    ast::calls(expr).iter().any(|(_, name, _)| {
         matches!(
             name.as_str(),
             "txid_current"

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use super::ast;
 use crate::source::Catalogue;
+use crate::sql_tree::ast;
 
 /// What an INSERT does when its key is taken.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -246,18 +246,4 @@ pub fn changes(statement: &Value, catalogue: &Catalogue, path: &[String]) -> Vec
         }
     }
     found
-}
-
-/// The function calls in a tree: schema, name, arguments.
-pub fn calls(tree: &Value) -> Vec<(String, String, &[Value])> {
-    // CALL holds its call bare
-    let called = ast::find(tree, "CallStmt").into_iter().filter_map(|c| c.get("funccall").filter(|f| f.is_object()));
-    ast::find(tree, "FuncCall")
-        .into_iter()
-        .chain(called)
-        .map(|call| {
-            let (schema, name) = ast::call_name(call);
-            (schema, name, ast::list(call, "args"))
-        })
-        .collect()
 }

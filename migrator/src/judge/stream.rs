@@ -5,11 +5,10 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::ast;
 use super::collect::{Collected, Write};
-use super::sql;
 use super::version::{Origin, Read, Tracer};
 use crate::source::{Catalogue, Column, Key, Relation};
+use crate::sql_tree::ast;
 
 /// As many columns name a stream that `next_aggregate_version` serves.
 pub const WIDEST: usize = 4;
@@ -319,7 +318,7 @@ pub fn list<'t>(names: impl Iterator<Item = &'t str>) -> String {
 /// The queries in an expression that read a newest version.
 pub(super) fn reads(expr: &Value, scope: usize, catalogue: &Catalogue, path: &[String]) -> Vec<Read> {
     let is_one = |s: &Value| {
-        let counts = sql::calls(s).iter().any(|(_, name, _)| name == "max" || name == "count");
+        let counts = ast::calls(s).iter().any(|(_, name, _)| name == "max" || name == "count");
         let sorted = !ast::list(s, "sort_clause").is_empty() && s.get("limit_count").is_some_and(Value::is_object);
         (counts || sorted) && !ast::list(s, "from_clause").is_empty()
     };
@@ -369,7 +368,7 @@ fn read(select: &Value, scope: usize, catalogue: &Catalogue, path: &[String]) ->
         };
         (table == alias && relation.column(column).is_some()).then(|| column.clone())
     };
-    let calls = sql::calls(select);
+    let calls = ast::calls(select);
     let counted = calls.iter().find(|(_, name, _)| name == "max").and_then(|(_, _, args)| args.first());
     let sorted =
         ast::list(select, "sort_clause").first().and_then(|s| ast::node(s, "SortBy")).and_then(|s| s.get("node"));

@@ -3,9 +3,10 @@
 use serde_json::Value;
 
 use super::collect::{Collected, Write};
-use super::plpgsql::Kind;
-use super::{ast, row};
+use super::row;
 use crate::source::Catalogue;
+use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::Kind;
 
 /// The constants of an expression of a write; empty if one of its ways cannot be followed.
 pub fn of_write(catalogue: &Catalogue, collected: &Collected, write: &Write, value: &Value) -> Vec<String> {

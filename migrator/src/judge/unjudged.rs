@@ -8,10 +8,10 @@ use super::bodies::trees;
 use super::codes::Code;
 use super::collect::{Unread, Write};
 use super::{
-    Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, ast, codes, dynamic, evidence, sql, version,
-    words,
+    Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
 };
 use crate::source::{Relation, Trigger};
+use crate::sql_tree::ast;
 
 /// What a live database or a dump would tell.
 const MORE: &str = "a live database or a dump would tell its columns, keys and other writers";

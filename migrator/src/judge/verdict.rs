@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::codes::{self, Code};
-use super::{Bench, Origin, Severity, Target, VersionSource, Write, ast, sql, version};
+use super::{Bench, Origin, Severity, Target, VersionSource, Write, sql, version};
 use crate::source::{Relation, Trigger};
+use crate::sql_tree::ast;
 
 /// A verdict on a version.
 pub(super) struct Verdict {
@@ -161,7 +162,7 @@ impl Bench<'_> {
         let Some(id) = &target.roles.id_column else { return false };
         let values = insert.values(id);
         let fresh = |v: &Value| {
-            sql::calls(v).iter().any(|(_, name, _)| {
+            ast::calls(v).iter().any(|(_, name, _)| {
                 matches!(
                     name.as_str(),
                     "gen_random_uuid" | "uuidv7" | "uuid_generate_v4" | "uuid_generate_v1" | "nextval"

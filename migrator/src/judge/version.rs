@@ -3,12 +3,11 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::ast;
 use super::bodies::trees;
 use super::collect::Collected;
-use super::plpgsql::{Body, Kind, Statement};
-use super::sql;
 use crate::source::{Catalogue, Function};
+use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::{Body, Kind, Statement};
 
 /// The source of the version of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -208,7 +207,7 @@ impl<'a> Tracer<'a> {
     fn lock_of(&self, statement: &Statement, scope: usize, depth: usize) -> Option<&'static str> {
         let trees = trees(statement);
         trees.iter().find_map(lock_in).or_else(|| {
-            let calls = trees.iter().flat_map(sql::calls).filter(|_| depth < 4);
+            let calls = trees.iter().flat_map(ast::calls).filter(|_| depth < 4);
             calls.filter_map(|(schema, name, a)| self.followed(&schema, &name, a.len(), scope)).find_map(|callee| {
                 let body = self.collected.bodies.get(&callee.oid)?;
                 body.statements.iter().filter(|s| s.guards.is_empty()).find_map(|s| self.lock_of(s, scope, depth + 1))
@@ -472,7 +471,7 @@ impl<'a> Tracer<'a> {
 
 /// How a tree reads the greatest or the newest of something.
 pub(super) fn newest(tree: &Value) -> Option<&'static str> {
-    let aggregate = sql::calls(tree).into_iter().find(|(_, name, _)| name == "max" || name == "count");
+    let aggregate = ast::calls(tree).into_iter().find(|(_, name, _)| name == "max" || name == "count");
     let last =
         |s: &&Value| !ast::list(s, "sort_clause").is_empty() && s.get("limit_count").is_some_and(Value::is_object);
     match aggregate {
@@ -528,7 +527,7 @@ pub fn mentions(expr: &Value, name: &str) -> bool {
 }
 
 fn lock_in(tree: &Value) -> Option<&'static str> {
-    if sql::calls(tree).iter().any(|(_, name, _)| matches!(name.as_str(), "pg_advisory_xact_lock" | "pg_advisory_lock"))
+    if ast::calls(tree).iter().any(|(_, name, _)| matches!(name.as_str(), "pg_advisory_xact_lock" | "pg_advisory_lock"))
     {
         return Some("an advisory lock");
     }

@@ -7,8 +7,9 @@ use sqlx::PgConnection;
 
 use super::{Check, Finding, Timing};
 use crate::as_owner::{self, Owner};
-use crate::db::{self, quote_literal};
+use crate::db;
 use crate::error::{Doing, Error};
+use crate::quote::quote_literal;
 
 /// Rows of one statement: so long a snapshot is held.
 const BATCH: i64 = 10_000;

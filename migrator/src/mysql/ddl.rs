@@ -3,7 +3,7 @@
 use super::portable;
 use super::schema::{Column, ForeignKey, Key, KeyKind, Table};
 use super::types::{self, Codec};
-use crate::db::{quote_body, quote_ident, quote_literal};
+use crate::quote::{quote_body, quote_ident, quote_literal};
 
 /// The statements that make a table, and what they do not keep.
 #[derive(Debug, Clone, Default, PartialEq, Eq)]

@@ -11,7 +11,6 @@ pub mod lexer;
 pub mod parser;
 pub mod portable;
 pub mod schema;
-pub mod server;
 pub mod source;
 pub mod translate;
 pub mod types;

@@ -4,7 +4,7 @@
 
 use super::schema::{Initial, Table};
 use super::types::{self, Codec};
-use crate::db::{quote_ident, quote_literal};
+use crate::quote::{quote_ident, quote_literal};
 
 /// A default in PostgreSQL for a column of this kind; `Err` when it cannot be kept, `Ok(None)` when there is none.
 pub fn default(initial: &Initial, codec: Codec, sql_type: &str) -> Result<Option<String>, String> {

@@ -40,7 +40,7 @@ pub struct Mapped {
 
 /// PostgreSQL's type for a column.
 pub fn postgres(column: &Column) -> Mapped {
-    let name = crate::db::quote_ident(&column.name);
+    let name = crate::quote::quote_ident(&column.name);
     let mapped = |sql: &str, codec| Mapped { sql: sql.into(), codec, check: None, note: None };
     let kind = &column.kind;
     let digits = |kind: &Type| kind.arguments.first().and_then(|n| n.parse::<u32>().ok());
@@ -141,7 +141,7 @@ fn positive(name: &str, kind: &Type) -> Option<String> {
 }
 
 fn literals(values: &[String]) -> String {
-    values.iter().map(|v| crate::db::quote_literal(v).trim_start().to_owned()).collect::<Vec<_>>().join(", ")
+    values.iter().map(|v| crate::quote::quote_literal(v).trim_start().to_owned()).collect::<Vec<_>>().join(", ")
 }
 
 #[cfg(test)]

@@ -4,10 +4,10 @@ use super::draft::{Choice, Choices, Draft, function_object, lockless, plain, tab
 use super::shim;
 use super::{Kind, Object, ObjectName, Port, Statement, Step};
 use crate::adopt::{Legacy, Mapping, reserve_sql};
-use crate::db::{quote_body, quote_ident, quote_literal};
 use crate::error::Error;
 use crate::judge::{Roles, Strategy, recognise, sql::Conflict};
 use crate::marks;
+use crate::quote::{quote_body, quote_ident, quote_literal};
 use crate::source::Relation;
 
 /// Every table, where none is named.

@@ -6,10 +6,10 @@ use serde::{Deserialize, Serialize};
 
 use super::draft::{Choice, Draft, locking, lockless, table_object};
 use super::{Kind, Object, Statement};
-use crate::db::quote_ident;
 use crate::error::Error;
 use crate::judge::{Report, Severity, Strategy};
 use crate::marks;
+use crate::quote::quote_ident;
 use crate::source::{Catalogue, fold_into};
 
 /// A translated program.

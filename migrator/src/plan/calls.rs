@@ -7,9 +7,9 @@ use serde_json::Value;
 
 use super::Kind;
 use crate::adopt::RESERVED;
-use crate::db::{quote_ident, quote_literal};
 use crate::error::Error;
-use crate::judge::ast;
+use crate::quote::{quote_ident, quote_literal};
+use crate::sql_tree::ast;
 
 /// The functions that plans call, all of them about the table that they name first.
 const FUNCTIONS: &[&str] = &[

@@ -4,9 +4,9 @@ use serde_json::json;
 
 use super::draft::{Choice, Draft, locking};
 use super::{Kind, Object, Statement};
-use crate::db::{quote_ident, quote_literal};
 use crate::error::Error;
-use crate::judge::ast;
+use crate::quote::{quote_ident, quote_literal};
+use crate::sql_tree::ast;
 
 /// What capture does otherwise than the legacy trigger.
 pub(super) struct Declared {

@@ -4,9 +4,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use super::stream::Decided;
 use super::{Brought, Kind, Object, ObjectName, Plan, State, Statement, calls};
-use crate::db::quote_literal;
 use crate::error::Error;
 use crate::judge::{Judged, Report, Strategy};
+use crate::quote::quote_literal;
 use crate::source::{Catalogue, Function, Relation, Trigger};
 
 /// What a person decides.
@@ -92,10 +92,10 @@ impl Draft<'_> {
             let reads = body.statements.iter().any(|s| {
                 // parsed only where the name occurs at all
                 s.sql.contains(&relation.name)
-                    && crate::judge::ast::parse(&s.sql).unwrap_or_default().iter().any(|t| {
-                        crate::judge::ast::find(t, "RangeVar")
+                    && crate::sql_tree::ast::parse(&s.sql).unwrap_or_default().iter().any(|t| {
+                        crate::sql_tree::ast::find(t, "RangeVar")
                             .iter()
-                            .any(|r| crate::judge::ast::text(r, "relname") == relation.name)
+                            .any(|r| crate::sql_tree::ast::text(r, "relname") == relation.name)
                     })
             });
             if reads && let Some(function) = self.catalogue.function(*oid) {
@@ -230,5 +230,5 @@ pub(super) fn asked(table: &Relation, values: &[String]) -> String {
 
 /// An identifier, quoted only where it must be.
 pub(super) fn plain(name: &str) -> String {
-    crate::source::types::quoted(name)
+    crate::quote::quoted(name)
 }

@@ -2,9 +2,9 @@
 
 use super::draft::{Draft, asked, locking, lockless, may_ask, plain};
 use super::{Kind, Object};
-use crate::db::{quote_body, quote_ident, quote_literal};
 use crate::error::Error;
 use crate::marks;
+use crate::quote::{quote_body, quote_ident, quote_literal};
 use crate::source::{Function, Relation};
 
 /// Sorts behind every name of letters: BEFORE triggers fire by name, and the last one has the last word.

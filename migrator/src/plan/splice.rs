@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::judge::ast;
-use crate::judge::plpgsql::Statement;
+use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::Statement;
 
 /// A piece of the source and what takes its place.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -154,7 +154,7 @@ mod tests {
     fn a_statement_is_found_by_line_and_text_with_its_into_clause() {
         let source = "\nbegin\n  insert into e values (1) returning id into v;\nend";
         let statement = Statement {
-            kind: crate::judge::plpgsql::Kind::Sql,
+            kind: crate::sql_tree::plpgsql::Kind::Sql,
             sql: "insert into e values (1) returning id".into(),
             parameters: vec![],
             line: 3,

@@ -10,9 +10,11 @@ use super::{Subject, obstacles};
 use crate::apply::{self, journal, state};
 use crate::as_owner::{self, Owner};
 use crate::context::Context;
-use crate::db::{self, quote_literal};
+use crate::db;
 use crate::error::{Doing, Error};
+use crate::locks;
 use crate::plan::{self, Kind, Object, Plan, State, Statement};
+use crate::quote::quote_literal;
 
 /// An event that was written since: type, id, key, old and new version.
 type Late = (Option<String>, String, String, Option<String>, i64);
@@ -140,7 +142,7 @@ pub async fn carry_out(
 
 async fn batches(conn: &mut PgConnection, repair: &Repair, lock_timeout_ms: u32, ctx: &Context) -> Result<Done, Error> {
     let plan = as_plan(repair);
-    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| journal::plan_state(conn, &plan, "applying").await)
+    locks::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| journal::plan_state(conn, &plan, "applying").await)
         .await?;
     let total = repair.header.tables.iter().map(|t| t.events).sum();
     let bar = ctx.out.progress(total, "storing the map");
@@ -170,7 +172,7 @@ async fn batches(conn: &mut PgConnection, repair: &Repair, lock_timeout_ms: u32,
         .await
         .doing("reading the map")?;
         for number in open {
-            let one = db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+            let one = locks::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
                 batch(conn, &plan, table, number, lock_timeout_ms).await
             })
             .await?;
@@ -182,7 +184,7 @@ async fn batches(conn: &mut PgConnection, repair: &Repair, lock_timeout_ms: u32,
     }
     bar.finish_and_clear();
     // nothing is left to drop
-    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| journal::plan_state(conn, &plan, "finished").await)
+    locks::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| journal::plan_state(conn, &plan, "finished").await)
         .await?;
     Ok(done)
 }

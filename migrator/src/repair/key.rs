@@ -5,8 +5,9 @@ use sqlx::PgConnection;
 use super::Subject;
 use crate::apply;
 use crate::context::Context;
-use crate::db::{self, quote_ident};
+use crate::db;
 use crate::error::{Doing, Error};
+use crate::quote::quote_ident;
 
 /// Longest wait for transactions that are older than the index.
 const PATIENCE: &str = "10min";

@@ -10,6 +10,7 @@ use sqlx::PgConnection;
 use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
+use crate::locks;
 
 /// The sequence.
 pub const SEQUENCE: &str = "domain_events.events_global_position_seq";
@@ -52,7 +53,7 @@ pub async fn advance_counters(
     lock_timeout_ms: u32,
     ctx: &Context,
 ) -> Result<Vec<String>, Error> {
-    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+    locks::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
         sqlx::query_scalar("select domain_events.set_sequences()")
             .fetch_all(conn)
             .await
@@ -88,7 +89,7 @@ pub async fn behind(conn: &mut PgConnection) -> Result<Option<Behind>, Error> {
 
 /// Sets the sequence forward; none when it was not behind any more.
 pub async fn advance(conn: &mut PgConnection, lock_timeout_ms: u32, ctx: &Context) -> Result<Option<Behind>, Error> {
-    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+    locks::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
         // what it always has; it locks out who would draw a position
         let lock = format!("alter sequence {SEQUENCE} cache 1");
         db::execute(conn, &lock, "waiting for those who have drawn positions").await?;

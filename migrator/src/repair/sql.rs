@@ -1,7 +1,7 @@
 //! The queries over one table, for any shape of it.
 
 use super::Subject;
-use crate::db::quote_ident;
+use crate::quote::quote_ident;
 
 impl Subject {
     /// A column of the row `t`.

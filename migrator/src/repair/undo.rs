@@ -10,6 +10,7 @@ use crate::as_owner::{self, Owner};
 use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
+use crate::locks;
 use crate::plan::Plan;
 use crate::{judge, source};
 
@@ -56,7 +57,7 @@ async fn batches(
         .doing("reading the map")?;
         let bar = ctx.out.progress(numbers.len() as u64, "putting the old versions back");
         for number in numbers {
-            events += db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+            events += locks::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
                 batch(conn, plan, subject, number, lock_timeout_ms).await
             })
             .await?;
@@ -64,8 +65,10 @@ async fn batches(
         }
         bar.finish_and_clear();
     }
-    db::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| journal::plan_state(conn, plan, "rolled_back").await)
-        .await?;
+    locks::with_lock_retry(conn, lock_timeout_ms, ctx, async |conn| {
+        journal::plan_state(conn, plan, "rolled_back").await
+    })
+    .await?;
     Ok(usize::try_from(events).unwrap_or_default())
 }
 

@@ -2,7 +2,8 @@
 
 use serde_json::Value;
 
-use crate::judge::ast::{self, list, node, text};
+use crate::quote::quoted;
+use crate::sql_tree::ast::{self, list, node, text};
 
 pub const NOTNULL: i64 = 2;
 pub const DEFAULT: i64 = 3;
@@ -154,7 +155,7 @@ fn builtin(name: &str) -> Option<(&str, &str)> {
 pub fn deparse(expr: &Value) -> Option<String> {
     let bare = ast::without_casts(expr);
     if let Some(string) = ast::string_constant(bare) {
-        return Some(crate::db::quote_literal(&string));
+        return Some(crate::quote::quote_literal(&string));
     }
     if let Some(constant) = ast::constant(bare) {
         return Some(constant);
@@ -174,70 +175,4 @@ pub fn deparse(expr: &Value) -> Option<String> {
     let arguments: Option<Vec<String>> = list(call, "args").iter().map(deparse).collect();
     let name = if schema.is_empty() { quoted(&name) } else { format!("{}.{}", quoted(&schema), quoted(&name)) };
     Some(format!("{name}({})", arguments?.join(", ")))
-}
-
-/// An identifier, quoted only where it must be.
-pub fn quoted(name: &str) -> String {
-    let simple = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
-        && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && pg_query::parse(&format!("select {name}.{name} from {name}")).is_ok();
-    if simple { name.to_owned() } else { crate::db::quote_ident(name) }
-}
-
-/// The parts of a name as SQL reads it, quoted where that is needed or not; none where it is no name.
-pub fn name_parts(text: &str) -> Option<Vec<String>> {
-    let (mut parts, mut rest) = (vec![], text);
-    loop {
-        let (part, after) = match rest.strip_prefix('"') {
-            Some(inside) => {
-                let mut name = String::new();
-                let mut inside = inside;
-                loop {
-                    let (before, after) = inside.split_once('"')?;
-                    name.push_str(before);
-                    match after.strip_prefix('"') {
-                        Some(more) => {
-                            name.push('"');
-                            inside = more;
-                        }
-                        None => break (name, after),
-                    }
-                }
-            }
-            None => {
-                let end = rest.find('.').unwrap_or(rest.len());
-                (rest[..end].to_lowercase(), &rest[end..])
-            }
-        };
-        if part.is_empty() {
-            return None;
-        }
-        parts.push(part);
-        if after.is_empty() {
-            return Some(parts);
-        }
-        rest = after.strip_prefix('.')?;
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::name_parts;
-
-    #[test]
-    fn names_are_read_as_sql_reads_them() {
-        let read = |text: &str| name_parts(text).map(|parts| parts.join("|"));
-        for (text, parts) in [
-            ("Orders", "orders"),
-            ("public.order_events", "public|order_events"),
-            ("\"v1\".\"Domain'Events\"", "v1|Domain'Events"),
-            ("\"a\"\"b\".c", "a\"b|c"),
-            ("\"a.b\"", "a.b"),
-        ] {
-            assert_eq!(read(text).as_deref(), Some(parts), "{text}");
-        }
-        for text in ["", ".a", "a.", "\"a", "\"a\"b", "\"\""] {
-            assert_eq!(read(text), None, "{text}");
-        }
-    }
 }

@@ -9,6 +9,7 @@ use crate::db;
 use crate::error::{Doing, Error};
 use crate::judge::{Strategy, VersionSource, codes};
 use crate::plan::Port;
+use crate::quote::quote_ident;
 
 /// Differences that are told one by one.
 const SHOWN: i64 = 20;
@@ -60,7 +61,7 @@ pub async fn compare(conn: &mut PgConnection, legacy: &Legacy) -> Result<Tried, 
         legacy.view_name(),
         legacy.stream_of("d").0,
         legacy.stream_of("d").1,
-        db::quote_ident(&legacy.mapping.aggregate_version),
+        quote_ident(&legacy.mapping.aggregate_version),
     );
     let case = format!("case when e.event_id is null then 'no event' {} end", differs.join(" "));
     let owner = Owner::of_table(conn, &legacy.view_name()).await?;
@@ -69,7 +70,7 @@ pub async fn compare(conn: &mut PgConnection, legacy: &Legacy) -> Result<Tried, 
     let sql = format!(
         "select pg_catalog.format('version %s of stream (%s, %s): %s differs', d.{}, {}, {}, x.what)
            from {from} cross join lateral (select {case} as what) x where x.what is not null limit {SHOWN}",
-        db::quote_ident(&legacy.mapping.aggregate_version),
+        quote_ident(&legacy.mapping.aggregate_version),
         legacy.stream_of("d").0,
         legacy.stream_of("d").1,
     );

@@ -6,9 +6,10 @@ use sqlx::PgConnection;
 use super::Tried;
 use super::check::Case;
 use crate::as_owner::{self, Owner};
-use crate::db::{self, quote_ident};
+use crate::db;
 use crate::error::Error;
 use crate::judge::{Strategy, VersionSource};
+use crate::quote::quote_ident;
 use crate::source::Relation;
 
 /// Rows among which streams are chosen.

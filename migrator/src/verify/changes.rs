@@ -1,6 +1,6 @@
 //! The changes that are replayed: existing rows changed in every column, and rows that come and go.
 
-use crate::db::quote_ident;
+use crate::quote::quote_ident;
 use crate::source::{Column, Relation};
 
 /// Rows that are changed column by column.

@@ -7,10 +7,11 @@ use super::stage::SHIM;
 use crate::as_owner::Owner;
 use crate::error::Error;
 use crate::judge::stream::is_time;
-use crate::judge::{Report, Roles, Strategy, VersionSource, ast, plpgsql, sql};
+use crate::judge::{Report, Roles, Strategy, VersionSource, sql};
 use crate::plan::splice::{self, Cut};
 use crate::plan::{EventTable, Kind, Plan, Port, State};
 use crate::source::{Catalogue, Function, Relation, Treat, Trigger};
+use crate::sql_tree::{ast, plpgsql};
 use sqlx::PgConnection;
 
 /// One trigger to replay.

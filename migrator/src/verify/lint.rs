@@ -5,10 +5,10 @@ use sqlx::PgConnection;
 use super::check::Case;
 use super::scratch::Scratch;
 use crate::as_owner::{self, Owner};
-use crate::db::{quote_ident, quote_literal};
 use crate::error::{Doing, Error};
-use crate::judge::ast;
+use crate::quote::{quote_ident, quote_literal};
 use crate::source::Relation;
+use crate::sql_tree::ast;
 
 /// Errors that the new functions have and the old ones had not.
 pub async fn differences(

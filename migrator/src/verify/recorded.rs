@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::changes::{Change, TABLE};
 use crate::error::Error;
-use crate::judge::ast;
 use crate::plan::splice::{self, Cut};
 use crate::source::{Catalogue, Relation, Statements};
+use crate::sql_tree::ast;
 
 /// One statement of the file.
 #[derive(Debug, Clone, PartialEq)]

@@ -9,6 +9,7 @@ use super::changes::{Change, TABLE};
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
+use crate::quote::quote_literal;
 
 /// Where a side keeps its rows and its events.
 #[derive(Debug, Clone)]
@@ -39,7 +40,7 @@ impl Side {
         let events = format!(
             "select pg_catalog.to_jsonb(e)::text from domain_events.events e where e.aggregate_type = {} \
              and e.transaction_id = pg_catalog.pg_current_xact_id() and pg_catalog.age(e.xmin) <= 0 order by e.global_position",
-            db::quote_literal(aggregate_type)
+            quote_literal(aggregate_type)
         );
         Self { owner, reader: store, table, events }
     }

@@ -3,8 +3,8 @@
 
 use std::collections::{BTreeSet, HashSet};
 
-use crate::db::{quote_ident, quote_literal};
 use crate::plan::splice::{Cut, apply};
+use crate::quote::{quote_ident, quote_literal};
 use crate::source::Relation;
 
 /// Schema and name, unquoted, of what is copied.

@@ -9,11 +9,12 @@ use sqlx::PgConnection;
 
 use super::retarget::{self, Names};
 use crate::as_owner::{self, Owner};
-use crate::db::{self, quote_ident, quote_literal};
+use crate::db;
 use crate::error::{Doing, Error};
-use crate::judge::plpgsql::replace_source;
-use crate::source::types::quoted;
+use crate::quote::quoted;
+use crate::quote::{quote_ident, quote_literal};
 use crate::source::{Catalogue, Function, Relation};
+use crate::sql_tree::plpgsql::replace_source;
 
 /// The schemas with the copies of one side.
 #[derive(Debug)]

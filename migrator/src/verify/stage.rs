@@ -10,12 +10,13 @@ use super::scratch::{Scratch, drop_version_keys};
 use super::{ROWS, ROWS_FOR_RECORDED, Tried};
 use crate::apply::roles;
 use crate::as_owner::{self, Owner};
-use crate::db::{self, quote_ident, quote_literal};
+use crate::db;
 use crate::error::{Doing, Error};
 use crate::judge::Strategy;
 use crate::plan::Kind;
 use crate::plan::calls::Call;
 use crate::plan::shim::registration;
+use crate::quote::{quote_ident, quote_literal};
 use crate::source::{Column, Relation};
 
 /// The trigger that fires last on a copy of the event table.

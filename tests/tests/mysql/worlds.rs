@@ -2,7 +2,8 @@
 
 use std::{env, fs, path::PathBuf};
 
-use domain_events::mysql::{ddl, source};
+use domain_events::from_mysql::files::from_path;
+use domain_events::mysql::ddl;
 use domain_events_tests::{Db, MariaDatabase, MariaDb};
 
 /// The legacy world of the seeds: the table, the function that looks right, the trigger that is wrong, one that hardcodes.
@@ -32,7 +33,7 @@ impl World {
 
     /// Makes its tables in PostgreSQL.
     pub fn create_tables(&self, db: &Db) {
-        let source = source::from_path(&self.dump).expect("the dump");
+        let source = from_path(&self.dump).expect("the dump");
         assert!(source.problems.is_empty(), "{:?}", source.problems);
         let made: Vec<ddl::Ddl> = source.schema.tables.iter().map(|t| ddl::ddl(t, "public")).collect();
         for sql in made.iter().flat_map(|d| d.table.iter().chain(&d.unique_keys).chain(&d.keys)) {

@@ -7,8 +7,8 @@ use crate::as_owner::Owner;
 use crate::blockers::Mode;
 use crate::cli::CaptureEnableArgs;
 use crate::context::Context;
-use crate::db::quote_literal;
 use crate::error::{Doing, Error, Exit};
+use crate::quote::quote_literal;
 
 /// Rows of one transaction of a baseline: so long a writer may wait for one of them.
 const BATCH: u64 = 2000;
@@ -86,7 +86,10 @@ async fn refuse_for_others(conn: &mut PgConnection, target: &Target) -> Result<(
     Err(Error::refused(
         "42501",
         format!("the rows of {} are read as its owner, and role \"{owner}\" may not administer captures", target.name),
-        format!("Run: grant domain_events_admin to {}; or leave out --baseline now.", crate::db::quote_ident(&owner)),
+        format!(
+            "Run: grant domain_events_admin to {}; or leave out --baseline now.",
+            crate::quote::quote_ident(&owner)
+        ),
     ))
 }
 

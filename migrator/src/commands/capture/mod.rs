@@ -13,9 +13,11 @@ use crate::apply;
 use crate::as_owner::{self, Owner};
 use crate::blockers::Mode;
 use crate::cli::{CaptureAction, CaptureArgs};
+use crate::connect::connect;
 use crate::context::Context;
-use crate::db::{self, quote_literal};
 use crate::error::{Doing, Error, Exit};
+use crate::locks;
+use crate::quote::quote_literal;
 use crate::store;
 
 /// Written by whoever registers a capture, which one does at a time; who does it is named too.
@@ -23,7 +25,7 @@ const REGISTRY: (&str, Mode) = ("domain_events.capture_config", Mode::ShareRowEx
 
 /// Runs the verb.
 pub async fn run(args: &CaptureArgs, ctx: &Context) -> Result<Exit, Error> {
-    let mut conn = db::connect(ctx).await?;
+    let mut conn = connect(ctx).await?;
     if let CaptureAction::List(args) = &args.action {
         return list::run(args, &mut conn, ctx).await;
     }
@@ -96,8 +98,8 @@ impl Target {
     ) -> Result<T, Error> {
         let mut wanted = vec![REGISTRY];
         wanted.extend(mode.map(|mode| (self.name.as_str(), mode)));
-        db::with_locks(conn, &wanted, lock_timeout_ms, ctx, async |conn| {
-            db::lock_for_transaction(conn).await?;
+        locks::with_locks(conn, &wanted, lock_timeout_ms, ctx, async |conn| {
+            locks::lock_for_transaction(conn).await?;
             apply::prepare(conn).await?;
             if let Some(mode) = mode {
                 apply::take_locks(conn, &[&self.name], mode, lock_timeout_ms).await?;

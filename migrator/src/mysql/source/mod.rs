@@ -2,7 +2,6 @@
 
 mod builtin;
 mod detect;
-mod files;
 mod fold;
 mod missing;
 #[cfg(test)]
@@ -10,7 +9,6 @@ mod tests;
 
 pub use builtin::is_builtin;
 pub use detect::{Dialect, detect};
-pub use files::{from_folder, from_input, from_path, from_texts};
 pub use fold::{Fold, SEVERAL_DATABASES};
 
 use super::ast::{Name, Program, ProgramKind, SqlMode, Trigger};

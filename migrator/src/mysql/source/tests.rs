@@ -2,6 +2,16 @@
 
 use super::super::ast::{Kind, ProgramKind, SqlMode};
 use super::*;
+use crate::mysql::dump::Dump;
+
+fn from_texts<const N: usize>(files: [(&str, &str); N]) -> Source {
+    let mut fold = Fold::default();
+    for (file, text) in files {
+        fold.header(text.get(..text.floor_char_boundary(4096)).unwrap_or_default());
+        fold.read(file, &mut Dump::new(text.as_bytes())).expect("memory");
+    }
+    fold.finish()
+}
 
 fn from(text: &str) -> Source {
     from_texts([("a.sql", text)])
@@ -187,84 +197,4 @@ fn builtin_functions_and_variables_are_not_missing() {
     let missing: Vec<_> = source.missing.iter().map(|m| m.name.as_str()).collect();
     assert_eq!(missing, ["also_lost", "f", "lost", "p"]);
     assert_eq!(source.programs.iter().filter(|p| matches!(p.program.kind, ProgramKind::Trigger(_))).count(), 1);
-}
-
-const WORDS: &[&str] = &[
-    "CREATE",
-    "OR REPLACE",
-    "TRIGGER",
-    "FUNCTION",
-    "PROCEDURE",
-    "EVENT",
-    "TABLE",
-    "VIEW",
-    "DROP",
-    "RENAME",
-    "ALTER",
-    "IF EXISTS",
-    "IF NOT EXISTS",
-    "t",
-    "`q`",
-    "db",
-    ".",
-    ",",
-    "(",
-    ")",
-    "TO",
-    "LIKE",
-    "RENAME TO",
-    "ON",
-    "AFTER",
-    "BEFORE",
-    "INSERT",
-    "UPDATE",
-    "FOR EACH ROW",
-    "BEGIN",
-    "END",
-    "SET @a = 1",
-    "RETURNS INT",
-    "RETURN f(1)",
-    "DO",
-    "ON SCHEDULE",
-    ";",
-    ";;",
-    "$$",
-    "\n",
-    "\nDELIMITER $$\n",
-    "\nDELIMITER ;\n",
-    "/*!50003",
-    "*/",
-    "/*",
-    "-- x\n",
-    "'",
-    "\"",
-    "`",
-    "USE a;",
-    "SET sql_mode='ANSI_QUOTES';",
-    "a INT",
-    "PRIMARY KEY (a)",
-    "<?php",
-    "DB::statement('",
-    "');",
-    "$this->execute(\"",
-    "\");",
-    "{",
-    "}",
-    "$x",
-    "public function up()",
-    "class A",
-    "<<<SQL\n",
-    "\nSQL",
-    "é",
-];
-
-proptest::proptest! {
-    #![proptest_config(proptest::test_runner::Config { cases: 500, failure_persistence: None, ..Default::default() })]
-
-    #[test]
-    fn no_file_stops_it(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60)) {
-        let text = words.join(" ");
-        from(&text);
-        from_texts([("a.php", format!("<?php {text}").as_str()), ("b.sql", &text)]);
-    }
 }

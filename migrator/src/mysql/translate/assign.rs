@@ -4,7 +4,7 @@ use super::body::{Writer, slot};
 use super::context::{Slot, Variable};
 use super::value::{Sql, Ty, literal};
 use crate::mysql::ast::{Assignment, Target};
-use crate::source::types::quoted;
+use crate::quote::quoted;
 
 impl Writer<'_, '_> {
     pub(super) fn assign(&mut self, assignment: &Assignment) {

@@ -10,7 +10,7 @@ use super::{Translator, UNTRANSLATED};
 use crate::mysql::ast::{
     Block, Branch, Condition, Declaration, DeclarationKind, Expression, ForRange, Kind, Statement, Type, TypeKind,
 };
-use crate::source::types::quoted;
+use crate::quote::quoted;
 
 /// How a program ends.
 #[derive(Debug, Clone, PartialEq, Eq)]

@@ -3,7 +3,7 @@
 use super::UNTRANSLATED;
 use super::body::Writer;
 use crate::mysql::ast::{Condition, Expression, Signal};
-use crate::source::types::quoted;
+use crate::quote::quoted;
 
 impl Writer<'_, '_> {
     pub(super) fn call(&mut self, name: &str, arguments: &[Expression]) {

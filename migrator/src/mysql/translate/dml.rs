@@ -106,9 +106,9 @@ impl<'a> Translator<'a> {
             Some((table, None)) => {
                 let reason = format!("table {} has no column {name}", table.name);
                 self.refuse(name, reason);
-                crate::source::types::quoted(name)
+                crate::quote::quoted(name)
             }
-            None => crate::source::types::quoted(name),
+            None => crate::quote::quoted(name),
         }
     }
 
@@ -134,7 +134,7 @@ impl<'a> Translator<'a> {
         body: &str,
         assignments: &[Assignment],
     ) -> String {
-        let alias = table.map_or("target".to_owned(), |t| crate::source::types::quoted(&t.name));
+        let alias = table.map_or("target".to_owned(), |t| crate::quote::quoted(&t.name));
         self.from.push(vec![(table.map_or_else(String::new, |t| t.name.clone()), table)]);
         self.qualifier = Some(alias.clone());
         self.excluded = insert.insert_alias.as_ref().map(|a| last(&a.row_alias));
@@ -230,7 +230,7 @@ impl<'a> Translator<'a> {
         self.in_scope(alias.clone().unwrap_or_else(|| last(name)), table);
         let mut text = format!("update {target}");
         if let Some(alias) = &alias {
-            text.push_str(&format!(" {}", crate::source::types::quoted(alias)));
+            text.push_str(&format!(" {}", crate::quote::quoted(alias)));
         }
         let mut conditions = vec![];
         let mut from = vec![];

@@ -1,7 +1,7 @@
 //! Functions that PostgreSQL lacks. A plan creates those that its ports call, in the schema of the tables, and no other.
 
-use crate::db::quote_body;
 use crate::marks;
+use crate::quote::quote_body;
 
 /// One of them.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -4,8 +4,8 @@ use super::context::{Column, Flavor, Known, Table};
 use super::value::{Collation, Ty, of_postgres};
 use crate::mysql::schema::{self, KeyKind};
 use crate::mysql::types::{self, Codec};
+use crate::quote::quoted;
 use crate::source::Relation;
-use crate::source::types::quoted;
 
 impl Known {
     /// What is known of tables, which lie in `schema` of PostgreSQL under their names.

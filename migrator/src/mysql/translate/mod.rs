@@ -112,7 +112,7 @@ impl<'a> Translator<'a> {
 
     /// The schema, quoted.
     pub fn schema(&self) -> String {
-        crate::source::types::quoted(&self.known.schema)
+        crate::quote::quoted(&self.known.schema)
     }
 
     /// A variable by its name.
@@ -123,7 +123,7 @@ impl<'a> Translator<'a> {
 
     /// Declares a variable in the innermost block.
     pub fn declare_variable(&mut self, name: &str, slot: context::Slot) -> Variable {
-        let quoted = crate::source::types::quoted(&name.to_lowercase());
+        let quoted = crate::quote::quoted(&name.to_lowercase());
         let variable = Variable { quoted, slot };
         if let Some(scope) = self.scopes.last_mut() {
             scope.insert(name.to_lowercase(), variable.clone());

@@ -29,7 +29,7 @@ impl Translator<'_> {
                 }
             }
         }
-        Sql::atom(crate::source::types::quoted(text), Ty::Unknown)
+        Sql::atom(crate::quote::quoted(text), Ty::Unknown)
     }
 
     pub(super) fn compound_name(&mut self, parts: &[Ident]) -> Sql {
@@ -55,14 +55,14 @@ impl Translator<'_> {
         }
         for scope in self.from.iter().rev() {
             if let Some((alias, table)) = scope.iter().find(|(a, _)| a.eq_ignore_ascii_case(qualifier)) {
-                let alias = crate::source::types::quoted(alias);
+                let alias = crate::quote::quoted(alias);
                 return match table.and_then(|t| t.column(column)) {
                     Some(found) => of_column(&format!("{alias}.{}", found.quoted), found, true),
-                    None => Sql::atom(format!("{alias}.{}", crate::source::types::quoted(column)), Ty::Unknown),
+                    None => Sql::atom(format!("{alias}.{}", crate::quote::quoted(column)), Ty::Unknown),
                 };
             }
         }
-        let quoted: Vec<String> = [qualifier, column].map(|w| crate::source::types::quoted(w)).to_vec();
+        let quoted: Vec<String> = [qualifier, column].map(|w| crate::quote::quoted(w)).to_vec();
         Sql::atom(quoted.join("."), Ty::Unknown)
     }
 
@@ -71,7 +71,7 @@ impl Translator<'_> {
         let found = self.from.last().and_then(|s| s.first()).and_then(|(_, t)| *t).and_then(|t| t.column(column));
         match found {
             Some(found) => of_column(&format!("excluded.{}", found.quoted), found, true),
-            None => Sql::atom(format!("excluded.{}", crate::source::types::quoted(column)), Ty::Unknown),
+            None => Sql::atom(format!("excluded.{}", crate::quote::quoted(column)), Ty::Unknown),
         }
     }
 }

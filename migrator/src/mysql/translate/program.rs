@@ -10,9 +10,9 @@ use super::helpers::Helper;
 use super::look::{assigns_new, calls, missing_row, returns_reads, writes};
 use super::notes::{Fate, Note};
 use super::value::{Ty, literal};
-use crate::db::quote_body;
 use crate::mysql::ast::{Definer, ParameterMode, Program, ProgramKind, Routine, Timing, Trigger, TriggerEvent};
-use crate::source::types::quoted;
+use crate::quote::quote_body;
+use crate::quote::quoted;
 
 /// What is said of a trigger whose table nobody knows.
 pub const NO_TABLE: &str = "the trigger's table is not in the source";

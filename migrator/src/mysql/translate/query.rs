@@ -29,9 +29,9 @@ impl<'a> Translator<'a> {
             for cte in &with.cte_tables {
                 let (inner, _) = self.query(&cte.query, &[], "");
                 let columns: Vec<String> =
-                    cte.alias.columns.iter().map(|c| crate::source::types::quoted(&c.name.value)).collect();
+                    cte.alias.columns.iter().map(|c| crate::quote::quoted(&c.name.value)).collect();
                 let columns = if columns.is_empty() { String::new() } else { format!(" ({})", columns.join(", ")) };
-                parts.push(format!("{}{columns} as ({inner})", crate::source::types::quoted(&cte.alias.name.value)));
+                parts.push(format!("{}{columns} as ({inner})", crate::quote::quoted(&cte.alias.name.value)));
                 self.from.push(vec![(cte.alias.name.value.clone(), None)]);
                 scopes += 1;
             }
@@ -157,14 +157,14 @@ impl<'a> Translator<'a> {
                     }
                     let mut text = value.text.clone();
                     if let SelectItem::ExprWithAlias { alias, .. } = item {
-                        text.push_str(&format!(" as {}", crate::source::types::quoted(&alias.value)));
+                        text.push_str(&format!(" as {}", crate::quote::quoted(&alias.value)));
                     }
                     list.push(text);
                     columns.push(value);
                 }
                 SelectItem::Wildcard(_) => list.push("*".into()),
                 SelectItem::QualifiedWildcard(SelectItemQualifiedWildcardKind::ObjectName(name), _) => {
-                    list.push(format!("{}.*", crate::source::types::quoted(&last(name))));
+                    list.push(format!("{}.*", crate::quote::quoted(&last(name))));
                 }
                 other => {
                     let refused = self.refuse(&other.to_string(), "this item of a list");
@@ -227,7 +227,7 @@ impl<'a> Translator<'a> {
         match constraint {
             JoinConstraint::On(on) => format!(" {word} {table} on {}", self.condition_of(on)),
             JoinConstraint::Using(columns) => {
-                let columns: Vec<String> = columns.iter().map(|c| crate::source::types::quoted(&last(c))).collect();
+                let columns: Vec<String> = columns.iter().map(|c| crate::quote::quoted(&last(c))).collect();
                 format!(" {word} {table} using ({})", columns.join(", "))
             }
             // MySQL has no alias of the joined columns.
@@ -250,11 +250,10 @@ impl<'a> Translator<'a> {
                 let alias = alias.as_ref().map(|a| a.name.value.clone());
                 let from_query =
                     self.from.iter().rev().skip(1).any(|s| s.iter().any(|(a, t)| t.is_none() && *a == own));
-                let (text, table) =
-                    if from_query { (crate::source::types::quoted(&own), None) } else { self.table(name) };
+                let (text, table) = if from_query { (crate::quote::quoted(&own), None) } else { self.table(name) };
                 self.in_scope(alias.clone().unwrap_or(own), table);
                 Some(match alias {
-                    Some(alias) => format!("{text} {}", crate::source::types::quoted(&alias)),
+                    Some(alias) => format!("{text} {}", crate::quote::quoted(&alias)),
                     None => text,
                 })
             }
@@ -263,7 +262,7 @@ impl<'a> Translator<'a> {
                 let alias = alias.as_ref().map_or("q".to_owned(), |a| a.name.value.clone());
                 self.in_scope(alias.clone(), None);
                 let lateral = if *lateral { "lateral " } else { "" };
-                Some(format!("{lateral}({text}) {}", crate::source::types::quoted(&alias)))
+                Some(format!("{lateral}({text}) {}", crate::quote::quoted(&alias)))
             }
             TableFactor::NestedJoin { table_with_joins, .. } => {
                 self.table_with_joins(table_with_joins).map(|t| format!("({t})"))
@@ -295,10 +294,7 @@ impl<'a> Translator<'a> {
         {
             let whole = words.join(".");
             self.refuse(&whole, "a table of another database");
-            return (
-                format!("{}.{}", crate::source::types::quoted(&words[0]), crate::source::types::quoted(&own)),
-                None,
-            );
+            return (format!("{}.{}", crate::quote::quoted(&words[0]), crate::quote::quoted(&own)), None);
         }
         let known: &'a super::Known = self.known;
         match known.table(&own) {
@@ -306,10 +302,10 @@ impl<'a> Translator<'a> {
             None => {
                 self.refuse(&own, "this table is not in the source");
                 let schema = match words.as_slice() {
-                    [database, _] => crate::source::types::quoted(database),
+                    [database, _] => crate::quote::quoted(database),
                     _ => self.schema(),
                 };
-                (format!("{schema}.{}", crate::source::types::quoted(&own)), None)
+                (format!("{schema}.{}", crate::quote::quoted(&own)), None)
             }
         }
     }

@@ -158,7 +158,7 @@ pub struct Key {
 
 fn quoted(name: &str, dialect: Dialect) -> String {
     match dialect {
-        Dialect::Postgres => crate::db::quote_ident(name),
+        Dialect::Postgres => crate::quote::quote_ident(name),
         Dialect::MySql => format!("`{}`", name.replace('`', "``")),
     }
 }

@@ -4,9 +4,9 @@
 use serde_json::Value;
 
 use super::{Fold, Problem, inner};
-use crate::judge::assumed;
-use crate::judge::ast::{self, list, node, text};
+use crate::catalogue::Relation;
 use crate::source::types;
+use crate::sql_tree::ast::{self, list, node, text};
 
 /// A statement that waits for its table.
 pub(super) struct Later {
@@ -85,7 +85,7 @@ impl Fold {
         }
         let schema = self.schema(text(range, "schemaname"));
         let oid = self.oid();
-        self.catalogue.relations.push(assumed::bare(oid, schema, name));
+        self.catalogue.relations.push(Relation::bare(oid, schema, name));
     }
 
     fn back_from_the_gone(&mut self, trigger: usize) -> Option<u32> {

@@ -4,7 +4,6 @@
 mod given;
 mod include;
 mod later;
-mod newer;
 mod placeholders;
 mod routines;
 mod split;
@@ -21,7 +20,6 @@ use serde_json::Value;
 use stream::{Found, Stream};
 
 pub use include::without_included;
-pub(crate) use newer::without_returning_aliases;
 pub(crate) use split::Statements;
 
 use super::encoding;
@@ -30,8 +28,8 @@ use super::types::{self, Types};
 use super::{Catalogue, Function, Relation};
 use crate::error::Error;
 use crate::files::Input;
-use crate::judge::ast::{self, list, node, text};
-use crate::judge::sql;
+use crate::sql_tree::ast::{self, list, node, text};
+use crate::sql_tree::newer;
 
 /// After so many statements that cannot be read a file is something else.
 const UNREAD: usize = 5_000;
@@ -288,7 +286,7 @@ impl Fold {
             }
             "SelectStmt" => {
                 self.set_config(node);
-                self.called.extend(sql::calls(tree).into_iter().map(|(_, name, _)| name));
+                self.called.extend(ast::calls(tree).into_iter().map(|(_, name, _)| name));
             }
             "AlterTableStmt" | "IndexStmt" | "RuleStmt" if self.is_for_later(node) => self.put_off(tree, whole),
             "AlterTableStmt" => self.alter(node)?,
@@ -379,7 +377,7 @@ impl Fold {
 
     /// `select set_config('search_path', 'app', false)`.
     fn set_config(&mut self, select: &Value) {
-        for (_, name, arguments) in list(select, "target_list").iter().flat_map(sql::calls).collect::<Vec<_>>() {
+        for (_, name, arguments) in list(select, "target_list").iter().flat_map(ast::calls).collect::<Vec<_>>() {
             let given: Vec<String> = arguments.iter().filter_map(ast::string_constant).collect();
             if let ("set_config", [setting, path]) = (name.as_str(), given.as_slice())
                 && setting == "search_path"

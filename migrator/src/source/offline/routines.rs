@@ -2,13 +2,13 @@
 
 use serde_json::Value;
 
-use super::super::types::quoted;
 use super::super::{Function, Rule, Trigger};
 use super::{Fold, names};
-use crate::db::quote_literal;
-use crate::judge::ast::{self, list, node, text};
-use crate::judge::plpgsql::{self, Kind};
+use crate::quote::quote_literal;
+use crate::quote::quoted;
 use crate::source::Catalogue;
+use crate::sql_tree::ast::{self, list, node, text};
+use crate::sql_tree::plpgsql::{self, Kind};
 
 /// Modes of parameters: OUT and TABLE are no arguments of a call, TABLE is no part of an identity.
 const OUT: i64 = 2;

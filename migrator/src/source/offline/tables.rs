@@ -2,10 +2,11 @@
 
 use serde_json::Value;
 
-use super::super::types::{self, deparse, quoted};
+use super::super::types::{self, deparse};
 use super::super::{Column, Key, Relation};
 use super::{Fold, names};
-use crate::judge::ast::{self, list, node, text};
+use crate::quote::quoted;
+use crate::sql_tree::ast::{self, list, node, text};
 
 impl Fold {
     pub(super) fn table(&mut self, create: &Value) {

@@ -100,7 +100,7 @@ impl Translator<'_> {
             self.refuse(&it.whole, reason);
             // the call stays, so that whoever reads it sees what was meant
             let arguments: Vec<String> = arguments.iter().map(|a| a.text.clone()).collect();
-            let quoted = crate::source::types::quoted(&name.to_lowercase());
+            let quoted = crate::quote::quoted(&name.to_lowercase());
             return Sql::atom(format!("{}.{quoted}({})", self.schema(), arguments.join(", ")), super::Ty::Unknown);
         };
         let mut given = vec![];

@@ -2,13 +2,14 @@
 
 use serde_json::Value;
 
+use super::newer;
 use crate::limits;
 
 /// Parses one or more statements; each is the value of its `RawStmt.stmt`.
 pub fn parse(sql: &str) -> Result<Vec<Value>, String> {
     limits::check(sql)?;
     let parsed = pg_query::parse(sql).or_else(|error| {
-        let known = crate::source::without_returning_aliases(sql);
+        let known = newer::without_returning_aliases(sql);
         known.and_then(|known| pg_query::parse(&known).ok()).ok_or_else(|| error.to_string())
     })?;
     // one statement after the other: both forms of a whole file at once would take twice the memory
@@ -149,6 +150,20 @@ pub fn call_name(call: &Value) -> (String, String) {
         [.., schema, name] => ((*schema).to_owned(), (*name).to_owned()),
         [] => (String::new(), String::new()),
     }
+}
+
+/// The function calls in a tree: schema, name, arguments.
+pub fn calls(tree: &Value) -> Vec<(String, String, &[Value])> {
+    // CALL holds its call bare
+    let called = find(tree, "CallStmt").into_iter().filter_map(|c| c.get("funccall").filter(|f| f.is_object()));
+    find(tree, "FuncCall")
+        .into_iter()
+        .chain(called)
+        .map(|call| {
+            let (schema, name) = call_name(call);
+            (schema, name, list(call, "args"))
+        })
+        .collect()
 }
 
 /// The operator of an `AExpr`.

@@ -10,9 +10,9 @@ use std::time::Duration;
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
-use super::dump::{Session, Statement};
-use super::source::{Fold, Server, Source};
 use crate::error::{Doing, Error};
+use crate::mysql::dump::{Session, Statement};
+use crate::mysql::source::{Fold, Server, Source};
 use crate::url;
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);

@@ -2,11 +2,11 @@
 
 use std::path::Path;
 
-use super::super::dump::Dump;
-use super::{Dialect, Fold, Source};
-use crate::cli::Format;
 use crate::error::Error;
 use crate::files::Input;
+use crate::mysql::dump::Dump;
+use crate::mysql::source::{Dialect, Fold, Source};
+use crate::output::Format;
 use crate::output::Output;
 use crate::source::encoding;
 use crate::source::files::{begins_php, is_php, up_section};

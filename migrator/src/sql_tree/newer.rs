@@ -6,6 +6,7 @@ use pg_query::protobuf::{ScanToken, Token};
 /// A statement in the words of 17, and what these cannot say.
 #[derive(Debug, Default, PartialEq)]
 pub struct Said {
+    /// The statement.
     pub text: String,
     /// Columns that a constraint of the table calls not null.
     pub not_null: Vec<String>,
@@ -253,7 +254,7 @@ impl<'t> Words<'t> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::judge::ast;
+    use crate::sql_tree::ast;
 
     fn said(text: &str) -> Said {
         assert!(ast::parse(text).is_err(), "the parser has learnt it: {text}");

@@ -5,8 +5,8 @@ use std::sync::Arc;
 
 use serde_json::Value;
 
+use crate::catalogue::{Catalogue, Function};
 use crate::limits;
-use crate::source::{Catalogue, Function};
 
 /// The body of a function.
 #[derive(Debug, Clone, Default, PartialEq)]

@@ -1,0 +1,182 @@
+//! A source as PostgreSQL would have it; that nothing in a file stops its reader.
+
+use super::catalogue::{Terms, World};
+use super::files::from_texts;
+
+const WORLD: &str = "
+create table parent (id int not null primary key);
+create table child (id int not null primary key, parent_id int, name varchar(20), n int,
+  constraint child_parent foreign key (parent_id) references parent (id) on delete cascade);
+create table log (id bigint not null auto_increment primary key, what varchar(50), actor varchar(50));";
+
+fn world(programs: &str) -> World {
+    let script = format!("{WORLD}\ndelimiter $$\n{programs}\ndelimiter ;\n");
+    let source = from_texts([("world.sql", script.as_str())]);
+    assert!(source.problems.is_empty(), "{:?}", source.problems);
+    World::new(&source, &Terms::default())
+}
+
+fn notes(world: &World, name: &str) -> String {
+    let item = world.items.iter().find(|i| i.made.name == name).expect("an item");
+    item.made.notes.iter().map(|n| format!("{} {n}\n", n.fate.name())).collect()
+}
+
+#[test]
+fn a_foreign_key_that_now_fires_a_trigger_is_told() {
+    let world = world(
+        "create trigger d after delete on child for each row insert into log (what) values (old.name)$$
+         create trigger i after insert on child for each row insert into log (what) values (new.name)$$",
+    );
+    assert!(notes(&world, "d").contains("declared FOREIGN KEY child_parent: ON DELETE CASCADE from parent"));
+    assert!(!notes(&world, "i").contains("FOREIGN KEY"));
+}
+
+#[test]
+fn triggers_fire_in_the_order_they_had() {
+    let world = world(
+        "create trigger z after insert on child for each row insert into log (what) values ('first')$$
+         create trigger a after insert on child for each row insert into log (what) values ('third')$$
+         create trigger m after insert on child for each row precedes a insert into log (what) values ('second')$$
+         create trigger alone after update on child for each row insert into log (what) values ('x')$$",
+    );
+    let mut names: Vec<(&str, &str)> = world
+        .items
+        .iter()
+        .filter_map(|i| i.made.trigger.as_ref().map(|(n, _)| (n.as_str(), i.made.name.as_str())))
+        .collect();
+    names.sort_unstable();
+    assert_eq!(names, [("01_z", "z"), ("02_m", "m"), ("03_a", "a"), ("alone", "alone")]);
+}
+
+#[test]
+fn a_before_trigger_that_only_writes_elsewhere_fires_after() {
+    let world = world(
+        "create trigger w before update on child for each row insert into log (what) values (new.name)$$
+         create trigger c before insert on child for each row set new.name = upper(new.name)$$",
+    );
+    let sql = |name: &str| {
+        world.items.iter().find(|i| i.made.name == name).and_then(|i| i.made.trigger.clone()).expect("a trigger").1
+    };
+    assert!(sql("w").contains("after update"), "{}", sql("w"));
+    assert!(notes(&world, "w").contains("declared BEFORE: it fires AFTER"));
+    assert!(sql("c").contains("before insert"), "{}", sql("c"));
+    let made = &world.items.iter().find(|i| i.made.name == "c").expect("c").made.create;
+    assert!(made.contains("new.name := upper(new.name);") && made.contains("return new;"), "{made}");
+}
+
+#[test]
+fn a_user_variable_that_another_program_reads_is_a_setting() {
+    let world = world(
+        "create trigger u before update on child for each row begin set @who = new.name; set @own = 1; set new.n = @own; end$$
+         create trigger v after update on child for each row insert into log (what, actor) values ('v', @who)$$",
+    );
+    let made = |name: &str| world.items.iter().find(|i| i.made.name == name).expect("an item").made.clone();
+    assert!(
+        made("u").create.contains("perform set_config('app.who', coalesce(new.name, ''), false);"),
+        "{}",
+        made("u").create
+    );
+    assert!(made("u").create.contains("user_own bigint; -- @own"), "{}", made("u").create);
+    assert!(made("v").create.contains("nullif(current_setting('app.who', true), '')"), "{}", made("v").create);
+    assert_eq!(made("v").settings.get("@who").map(String::as_str), Some("app.who"));
+}
+
+#[test]
+fn new_under_delete_is_flagged_and_not_repaired() {
+    // the servers refuse it, files may hold it
+    let world = world("create trigger d after delete on child for each row insert into log (what) values (new.name)$$");
+    assert!(notes(&world, "d").contains("declared NEW under DELETE"));
+}
+
+#[test]
+fn what_is_not_translated_is_told_and_its_event_is_seen() {
+    let world =
+        world("create trigger i after insert on child for each row insert into log (what) values (sha1(new.name))$$");
+    assert!(
+        notes(&world, "i").contains("refused sha1(new.name)") || notes(&world, "i").contains("refused SHA1"),
+        "{}",
+        notes(&world, "i")
+    );
+    let item = world.items.iter().find(|i| i.made.name == "i").expect("i");
+    assert!(item.made.create.contains("insert into public.log"), "{}", item.made.create);
+}
+
+const WORDS: &[&str] = &[
+    "CREATE",
+    "OR REPLACE",
+    "TRIGGER",
+    "FUNCTION",
+    "PROCEDURE",
+    "EVENT",
+    "TABLE",
+    "VIEW",
+    "DROP",
+    "RENAME",
+    "ALTER",
+    "IF EXISTS",
+    "IF NOT EXISTS",
+    "t",
+    "`q`",
+    "db",
+    ".",
+    ",",
+    "(",
+    ")",
+    "TO",
+    "LIKE",
+    "RENAME TO",
+    "ON",
+    "AFTER",
+    "BEFORE",
+    "INSERT",
+    "UPDATE",
+    "FOR EACH ROW",
+    "BEGIN",
+    "END",
+    "SET @a = 1",
+    "RETURNS INT",
+    "RETURN f(1)",
+    "DO",
+    "ON SCHEDULE",
+    ";",
+    ";;",
+    "$$",
+    "\n",
+    "\nDELIMITER $$\n",
+    "\nDELIMITER ;\n",
+    "/*!50003",
+    "*/",
+    "/*",
+    "-- x\n",
+    "'",
+    "\"",
+    "`",
+    "USE a;",
+    "SET sql_mode='ANSI_QUOTES';",
+    "a INT",
+    "PRIMARY KEY (a)",
+    "<?php",
+    "DB::statement('",
+    "');",
+    "$this->execute(\"",
+    "\");",
+    "{",
+    "}",
+    "$x",
+    "public function up()",
+    "class A",
+    "<<<SQL\n",
+    "\nSQL",
+    "é",
+];
+
+proptest::proptest! {
+    #![proptest_config(proptest::test_runner::Config { cases: 500, failure_persistence: None, ..Default::default() })]
+
+    #[test]
+    fn no_file_stops_it(words in proptest::collection::vec(proptest::sample::select(WORDS), 0..60)) {
+        let text = words.join(" ");
+        from_texts([("a.sql", text.as_str())]);
+        from_texts([("a.php", format!("<?php {text}").as_str()), ("b.sql", &text)]);
+    }
+}

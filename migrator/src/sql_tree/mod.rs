@@ -1,0 +1,5 @@
+//! PostgreSQL's text as trees: statements, the bodies of functions, and what only a newer server's grammar knows.
+
+pub mod ast;
+pub mod newer;
+pub mod plpgsql;
