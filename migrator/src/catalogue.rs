@@ -454,6 +454,16 @@ impl Catalogue {
         })
     }
 
+    /// Whether a trigger is a plan's shim.
+    pub fn is_shim(&self, trigger: &Trigger) -> bool {
+        self.function(trigger.function).is_some_and(|f| f.is_own() && !f.adopts())
+    }
+
+    /// Whether a shim gives the rows of a table their versions.
+    pub fn has_shim(&self, relation: u32) -> bool {
+        self.triggers.iter().any(|t| t.relation == relation && t.enabled != "D" && self.is_shim(t))
+    }
+
     /// What the store knows of a legacy event table.
     pub fn registered(&self, relation: u32) -> Option<&RegisteredTable> {
         self.store.as_ref()?.event_tables.iter().find(|t| t.oid == relation)

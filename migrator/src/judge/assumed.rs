@@ -18,6 +18,8 @@ struct Seen {
     columns: Vec<(String, Vec<Value>)>,
     /// Columns whose max() is read.
     counted: BTreeSet<String>,
+    /// Whether rows are inserted.
+    written: bool,
 }
 
 impl Seen {
@@ -45,19 +47,24 @@ pub(super) fn with<'c>(catalogue: &'c Catalogue, read: &Read) -> Cow<'c, Catalog
         let temporary: BTreeSet<String> = statements.iter().flat_map(|s| s.iter()).flat_map(made).collect();
         let unknown = |range: &Value| {
             let (schema, name) = (ast::text(range, "schemaname"), ast::text(range, "relname"));
-            let known = catalogue.resolve_relation(schema, name, path).is_some();
+            let known = catalogue.resolve_relation(schema, name, path);
+            // an index or ALTER TABLE alone has made it up
+            if let Some(bare) = known.filter(|r| r.assumed) {
+                return Some((bare.schema.clone(), bare.name.clone()));
+            }
             // tables of the server and of the store are in no file
             let other = matches!(schema, "pg_catalog" | "information_schema" | "domain_events" | "pg_temp");
             let made = temporary.contains(name) || schema.is_empty() && of_session.contains(name);
             let first = || path.iter().find(|s| *s != "pg_catalog" && *s != "pg_temp").cloned();
             let schema = if schema.is_empty() { first().unwrap_or_else(|| "public".into()) } else { schema.to_owned() };
-            (!known && !other && !made).then(|| (schema, name.to_owned()))
+            (known.is_none() && !other && !made).then(|| (schema, name.to_owned()))
         };
         for tree in statements.iter().flat_map(|s| s.iter()) {
             for insert in ast::find(tree, "InsertStmt") {
                 let Some(range) = insert.get("relation").filter(|r| r.is_object()) else { continue };
                 let Some(name) = unknown(range) else { continue };
                 let table = seen.entry(name).or_default();
+                table.written = true;
                 for one in sql::inserts(tree, catalogue, path).iter().filter(|i| i.is_of(range)) {
                     for column in &one.columns {
                         let values = one.values(column).into_iter().flatten().cloned().collect::<Vec<_>>();
@@ -75,6 +82,15 @@ pub(super) fn with<'c>(catalogue: &'c Catalogue, read: &Read) -> Cow<'c, Catalog
     }
     let mut whole = catalogue.clone();
     for ((schema, name), table) in seen {
+        if let Some(bare) = whole.relations.iter_mut().find(|r| r.assumed && r.schema == schema && r.name == name) {
+            if !table.written {
+                continue;
+            }
+            let columns = relation(bare.oid, schema, name, &table).columns;
+            let new = columns.into_iter().filter(|c| bare.columns.iter().all(|b| b.name != c.name));
+            bare.columns.extend(new.collect::<Vec<_>>());
+            continue;
+        }
         let oid = whole.next_oid();
         whole.relations.push(relation(oid, schema, name, &table));
     }

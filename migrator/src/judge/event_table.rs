@@ -246,7 +246,7 @@ impl Looker<'_> {
         counts
             && column.generated.is_empty()
             && self.counts(column) > 0
-            && (keyed() || self.counts(column) >= 3 || words::is_version(&column.name) && moves())
+            && (keyed() || self.counts(column) >= 3 || words::is_plain_version(&column.name) && moves())
     }
 
     /// Whether what is written there is told as a version, though no key covers it. A constant is, where the name leaves no
@@ -279,6 +279,7 @@ impl Looker<'_> {
             .any(|w| matches!(w.as_str(), "previous" | "prev" | "parent" | "predecessor"));
         self.may_be_whole(column)
             && !other
+            && (!words::is_label(&column.name) || self.read_by_max.contains(&column.name))
             && !column.references
             && !column.is_numbered()
             && column.generated.is_empty()

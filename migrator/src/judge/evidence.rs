@@ -13,6 +13,7 @@ use crate::sql_tree::ast;
 
 /// So many points make a table of events.
 const ENOUGH: i32 = 5;
+const BEFORE_AND_AFTER: &str = "has what was and what is side by side";
 /// With so many, and much against it, nobody can tell.
 const DOUBT: i32 = 3;
 
@@ -93,10 +94,10 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     let kept = looker.keeps_what_a_function_copies();
     for (seen, reason) in [
         (of_table, "names the table it tells of"),
-        (pairs, "has what was and what is side by side"),
+        (pairs, BEFORE_AND_AFTER),
         (kept, "a function copies rows of the table that it is called after"),
     ] {
-        if seen && hint {
+        if seen && (hint || reason == BEFORE_AND_AFTER && on_change) {
             scale.reasons.push(reason.to_owned());
         }
     }
@@ -154,7 +155,9 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     let says = says_what || copies || pairs || of_table || kept || !roles.data_columns.is_empty();
     let told_of = told_of && (says || !words::may_be_an_entity(&relation.name));
     let log = roles.number().is_none()
-        && (hint && (written || noted) && told_of && (shape || says_what || copies) || of_transaction)
+        && (hint && (written || noted) && told_of && (shape || says_what || copies)
+            || of_transaction
+            || pairs && on_change && of_row && timed)
         && !overwritten
         && (!updated || audits);
     target.is_event_table = log || scale.total() >= enough && shape && tells;
@@ -167,7 +170,10 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     // a place in a stream is what event stores call it, beside what happened, when, and with what
     let in_store = says_what && timed && !roles.data_columns.is_empty() && roles.key.is_some();
     let named = roles.number().is_some_and(|n| words::is_ordinal(n)) && !hint && !in_store;
-    if target.is_event_table && counted && (named || numbers.only_for_new_parents && !plain_log) {
+    // a key, a time and a name alone are those of the lines of an entry, too
+    let plain = roles.number().is_some_and(|n| words::is_version(n));
+    let silent = looker.uses.is_empty() && !says && !on_change && !plain;
+    if target.is_event_table && counted && (named || silent || numbers.only_for_new_parents && !plain_log) {
         (target.is_event_table, target.uncertain) = (false, true);
     }
     if registered.is_some() {

@@ -7,6 +7,8 @@ use serde_json::Value;
 
 use super::bodies::trees;
 use super::collect::Collected;
+use super::ports::{EXPECTS, lacks_key};
+use super::stream::WIDEST;
 use super::verdict::Verdict;
 use super::version::{Origin, Tracer, VersionSource};
 use super::{Bench, Judged, Roles, Severity, Strategy, Target, codes, evidence, words};
@@ -151,7 +153,7 @@ fn is_worth_a_word(
     let unlocked = one.origin.source == VersionSource::MaxPlusOne;
     let whole = one.origin.reads.iter().all(|r| r.by.is_empty() && r.unclear.is_none());
     let besides = target.is_event_table && !version && (whole || !words::is_ordinal(&one.column));
-    let asked = unlocked && !target.is_event_table && words::is_version(&one.column);
+    let asked = unlocked && !target.is_event_table && (words::is_version(&one.column) || target.uncertain && version);
     target.is_event_table && version || besides || asked
 }
 
@@ -182,6 +184,10 @@ impl Bench<'_> {
         let relation = self.catalogue.relation(one.relation)?;
         let target = self.targets.get(&one.relation)?;
         let function = self.catalogue.function(one.function)?;
+        // a shim has the last word
+        if self.catalogue.has_shim(relation.oid) {
+            return None;
+        }
         if !target.is_event_table {
             return self.numbered_thing(one, relation, target);
         }
@@ -223,8 +229,25 @@ impl Bench<'_> {
         finding.reasons.push(format!("{} is taken for an event table: {}", relation.quoted, target.reasons.join("; ")));
         let doubts = &target.stream.doubts;
         finding.reasons.extend(doubts.iter().filter(|_| !besides).cloned());
-        let served =
-            target.roles.key.is_some() && !relation.assumed && !one.afterwards && !besides && doubts.is_empty();
+        let tracer = Tracer { catalogue: self.catalogue, collected: self.collected };
+        let scope = self.collected.scopes.iter().position(|s| s.function == Some(one.function) && s.caller.is_none());
+        let expects = ast::parse_expression(&field_of(&one.column))
+            .is_ok_and(|field| scope.is_some_and(|scope| trigger.is_some() && tracer.expects_a_version(&field, scope)));
+        if expects {
+            finding.reasons.push(format!("shim is not possible: {EXPECTS}"));
+        }
+        let keyed = target.roles.key.is_some();
+        let read = trigger.and_then(|_| self.reads_before_the_shim(relation, &one.column));
+        let may = !expects && !relation.assumed && !one.afterwards && !besides && doubts.is_empty() && read.is_none();
+        let streams = (1..=WIDEST).contains(&target.roles.stream.len()) && relation.kind == "r";
+        let served = may && (keyed || streams);
+        finding.reasons.extend(read);
+        let mut declared = vec![];
+        if !keyed && !besides && !relation.assumed {
+            let (lacks, waits) = lacks_key(relation, &target.roles, served);
+            finding.reasons.push(lacks);
+            declared.extend(waits.into_iter().filter(|_| served));
+        }
         finding.allowed = if served { vec![Strategy::Shim, Strategy::Manual] } else { vec![Strategy::Manual] };
         finding.strategy = (!locked).then_some(if served { Strategy::Shim } else { Strategy::Manual });
         if relation.assumed {
@@ -233,7 +256,6 @@ impl Bench<'_> {
             finding.reasons.push(format!("assumed: {} is what the function makes of it", relation.quoted));
         }
         let event_table = Some(relation.oid).filter(|_| !relation.assumed && !besides);
-        let declared = vec![];
         Some(Judged { finding, write: None, trigger: one.trigger, function: Some(one.function), event_table, declared })
     }
 

@@ -16,9 +16,8 @@ impl Bench<'_> {
             judged.push(self.own_trigger(trigger.oid, codes::CAPTURED, reason));
         }
         for trigger in &self.catalogue.triggers {
-            let shim = self.catalogue.function(trigger.function).is_some_and(|f| f.is_own() && !f.adopts());
             let told = judged.iter().any(|j| j.event_table == Some(trigger.relation));
-            if shim && !told && trigger.enabled != "D" {
+            if self.catalogue.is_shim(trigger) && !told && trigger.enabled != "D" {
                 let reason = "ported: the trigger is a plan's shim, which takes the version from domain_events.next_aggregate_version()";
                 judged.push(self.own_trigger(trigger.oid, codes::PORTED, reason.into()));
             }

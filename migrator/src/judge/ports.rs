@@ -3,11 +3,45 @@
 use std::collections::BTreeSet;
 
 use super::stream::{self, WIDEST};
-use super::{Bench, Finding, Severity, Strategy, Target, VersionSource, is_actor, sql, version};
+use super::{Bench, Finding, Roles, Severity, Strategy, Target, VersionSource, is_actor, sql, version};
 use crate::judge::Write;
-use crate::source::Relation;
+use crate::source::{Relation, Trigger};
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::Kind;
+
+/// Why a number must not be given by somebody else.
+pub(super) const EXPECTS: &str =
+    "an error is raised where the version is not the one that is expected: of a lost race the unique key alone tells";
+
+/// That a table lacks the unique key, and what a plan declares of a shim without it.
+pub(super) fn lacks_key(relation: &Relation, roles: &Roles, served: bool) -> (String, [String; 2]) {
+    let columns = stream::list(roles.stream.iter().chain(&roles.version_column).map(String::as_str));
+    let lacks = format!("{} has no unique key over {columns}", relation.quoted);
+    let reason = if served {
+        format!(
+            "{lacks}: shim first, then domain-events repair, then domain-events repair --add-key; nobody's write fails meanwhile"
+        )
+    } else {
+        format!("{lacks} that is whole and checked at once: repair the data and add it first")
+    };
+    let declared = [
+        "until the unique key is added, the shim alone keeps versions from being given twice".to_owned(),
+        "writers of one stream wait for each other until they commit: transactions that write the same streams in different orders can deadlock (40P01), under REPEATABLE READ one that comes later fails (40001)".to_owned(),
+    ];
+    (reason, declared)
+}
+
+/// Why the rows of a partitioned table would get new versions: an UPDATE that moves a row inserts it into another partition.
+fn moves_events(relation: &Relation, roles: &Roles) -> Option<String> {
+    let fixed = |name: &String| {
+        roles.stream.contains(name) || relation.column(name).is_none_or(|c| stream::is_time(c) || c.is_numbered())
+    };
+    let moving = relation.partition_columns.iter().find(|c| !fixed(c))?;
+    Some(format!(
+        "shim is not possible: {} is partitioned by {moving}, and an UPDATE of it inserts the event into another partition, where it would get a new version",
+        relation.quoted
+    ))
+}
 
 /// The strategies for a statement.
 #[derive(Debug, Default)]
@@ -49,6 +83,22 @@ impl Bench<'_> {
         let unkeyed = !keyed && streams && relation.kind == "r" && insert.conflict == sql::Conflict::Error;
         if keyed && table && served || unkeyed {
             allowed.insert(Strategy::Shim);
+        }
+        if let Some(read) = version.and_then(|v| self.reads_before_the_shim(relation, v))
+            && allowed.remove(&Strategy::Shim)
+        {
+            ports.reasons.push(read);
+        }
+        if let Some(moves) = moves_events(relation, &target.roles)
+            && allowed.remove(&Strategy::Shim)
+        {
+            ports.reasons.push(moves);
+        }
+        let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
+        let given = version.map(|v| insert.values(v)).unwrap_or_default();
+        let expects = given.into_iter().flatten().any(|v| tracer.expects_a_version(v, write.scope));
+        if expects && allowed.remove(&Strategy::Shim) {
+            ports.reasons.push(format!("shim is not possible: {EXPECTS}"));
         }
         match self.against_rewrite(write, insert, target) {
             Ok(()) if keyed && table && served => _ = allowed.insert(Strategy::Rewrite),
@@ -106,28 +156,36 @@ impl Bench<'_> {
                 Strategy::Manual
             }
             // what is read by max() is what the stream is; a constant alone does not tell
-            VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked if unkeyed => Strategy::Shim,
+            _ if expects && allowed.contains(&Strategy::Rewrite) => Strategy::Rewrite,
+            VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked if unkeyed && !expects => Strategy::Shim,
             _ if unkeyed => Strategy::Manual,
             _ if allowed.contains(&Strategy::Shim) => Strategy::Shim,
             _ => Strategy::Manual,
         });
         if !keyed && version.is_some() {
-            let columns = target.roles.stream.iter().chain(&target.roles.version_column);
-            let columns = stream::list(columns.map(String::as_str));
-            let lacks = format!("{} has no unique key over {columns}", relation.quoted);
-            ports.reasons.push(match () {
-                () if unkeyed => format!(
-                    "{lacks}: shim first, then domain-events repair, then domain-events repair --add-key; nobody's write fails meanwhile"
-                ),
-                () => format!("{lacks} that is whole and checked at once: repair the data and add it first"),
-            });
-            if unkeyed {
-                ports
-                    .declared
-                    .push("until the unique key is added, the shim alone keeps versions from being given twice".into());
-            }
+            let (lacks, declared) = lacks_key(relation, &target.roles, unkeyed);
+            ports.reasons.push(lacks);
+            ports.declared.extend(declared.into_iter().filter(|_| unkeyed));
         }
         ports
+    }
+
+    /// The trigger of an event table that is shown another version than the one that is stored: it fires before the shim.
+    pub(super) fn reads_before_the_shim(&self, relation: &Relation, version: &str) -> Option<String> {
+        let field = format!("new.{version}");
+        let earlier = |t: &&Trigger| {
+            t.relation == relation.root && t.changes_inserts() && t.enabled != "D" && !self.catalogue.is_shim(t)
+        };
+        let reads = |tree: &serde_json::Value| version::mentions(tree, &field) || version::mentions(tree, "new");
+        let trigger = self.catalogue.triggers.iter().filter(earlier).find(|t| {
+            let Some(body) = self.collected.bodies.get(&t.function) else { return false };
+            let mut others = body.statements.iter().filter(|s| s.kind != Kind::Return && !s.targets.contains(&field));
+            others.any(|s| super::bodies::trees(s).iter().any(reads))
+        })?;
+        let name = &trigger.name;
+        Some(format!(
+            "shim is not possible: trigger {name} reads {version} before the shim would give it, which fires last"
+        ))
     }
 
     fn fires_for_replication(&self, write: &Write) -> bool {

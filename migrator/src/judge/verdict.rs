@@ -2,10 +2,12 @@
 
 use serde_json::Value;
 
+use super::bodies::trees;
 use super::codes::{self, Code};
 use super::{Bench, Origin, Severity, Target, VersionSource, Write, sql, version};
 use crate::source::{Relation, Trigger};
 use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::Statement;
 
 /// A verdict on a version.
 pub(super) struct Verdict {
@@ -60,7 +62,7 @@ impl Bench<'_> {
         if origin.ported {
             return Verdict::new(codes::PORTED, Severity::Info, &origin);
         }
-        if origin.source == VersionSource::Literal && self.own_stream(insert, target) {
+        if origin.source == VersionSource::Literal && self.own_stream(write, insert, target) {
             let mut verdict = Verdict::new(codes::OWN_STREAM, Severity::Info, &origin);
             verdict.reasons.push("the aggregate's id is new with every event".into());
             return verdict;
@@ -158,11 +160,12 @@ impl Bench<'_> {
     }
 
     /// Whether the id is made anew for every event.
-    fn own_stream(&self, insert: &sql::Insert, target: &Target) -> bool {
+    fn own_stream(&self, write: &Write, insert: &sql::Insert, target: &Target) -> bool {
         let Some(id) = &target.roles.id_column else { return false };
         let values = insert.values(id);
+        let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
         let fresh = |v: &Value| {
-            ast::calls(v).iter().any(|(_, name, _)| {
+            ast::calls(&tracer.resolved(v, write.scope)).iter().any(|(_, name, _)| {
                 matches!(
                     name.as_str(),
                     "gen_random_uuid" | "uuidv7" | "uuid_generate_v4" | "uuid_generate_v1" | "nextval"
@@ -177,7 +180,29 @@ impl Bench<'_> {
         let by_default = insert.takes_default(id);
         (by_default || !values.is_empty())
             && (!by_default || default())
-            && values.into_iter().all(|v| v.is_some_and(fresh))
+            && values.into_iter().all(|v| v.is_some_and(|v| fresh(v) || self.is_made_before(v, write, target)))
+    }
+
+    /// Whether the same function has just made the row that an id names, and this is the first event of it there.
+    fn is_made_before(&self, id: &Value, write: &Write, target: &Target) -> bool {
+        let Some(name) = ast::column(ast::without_casts(id)) else { return false };
+        let body = self.collected.body(write.scope);
+        let given = |s: &&Statement| s.targets.iter().any(|t| *t == name[0] || *t == name.join("."));
+        let Some(last) = body.statements[..write.statement].iter().rfind(given) else { return false };
+        let place = self.collected.statement(write);
+        let path = &self.collected.scopes[write.scope].path;
+        let made = trees(last).iter().filter_map(|t| ast::node(t, "InsertStmt")).any(|insert| {
+            let range = insert.get("relation").cloned().unwrap_or_default();
+            let into =
+                self.catalogue.resolve_relation(ast::text(&range, "schemaname"), ast::text(&range, "relname"), path);
+            into.is_none_or(|r| r.oid != target.relation)
+        });
+        let same = |w: &&Write| {
+            w.scope == write.scope && w.insert.as_ref().is_some_and(|i| i.relation == Some(target.relation))
+        };
+        made && place.guards.starts_with(&last.guards)
+            && place.looped == last.looped
+            && self.collected.writes.iter().filter(same).count() == 1
     }
 
     /// Whether the stream is the very row that fires the trigger, so that its lock holds the stream.

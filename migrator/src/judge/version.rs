@@ -1,5 +1,7 @@
 //! Where a version comes from.
 
+use std::collections::BTreeSet;
+
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -177,7 +179,12 @@ impl<'a> Tracer<'a> {
     fn reads_newest(&self, expr: &Value, scope: usize, statement: usize) -> Option<Origin> {
         let how = newest(expr)?;
         let reads = super::stream::reads(expr, scope, self.catalogue, self.path(scope));
-        Some(Origin { reads, ..self.graded(how, scope, statement) })
+        let mut origin = self.graded(how, scope, statement);
+        if origin.source == VersionSource::MaxPlusOne && lock_in(expr) == Some("a row lock") {
+            origin.reason =
+                format!("the version is {how}, read FOR UPDATE: that holds the newest row and not the stream");
+        }
+        Some(Origin { reads, ..origin })
     }
 
     fn graded(&self, how: &str, scope: usize, statement: usize) -> Origin {
@@ -201,6 +208,26 @@ impl<'a> Tracer<'a> {
             // a function that is not volatile reads with its caller's snapshot
             self.lock_before(caller, at).filter(|_| volatile)
         })
+    }
+
+    /// Whether an error is raised after the number that was read is compared with one that is given: an expected version.
+    pub fn expects_a_version(&self, version: &Value, scope: usize) -> bool {
+        let body = self.collected.body(scope);
+        let mut made_of = variables(version);
+        for statement in body.statements.iter().rev().filter(|s| s.kind == Kind::Assign) {
+            if statement.targets.iter().any(|t| made_of.contains(t)) {
+                made_of.extend(ast::parse_expression(&statement.sql).map(|e| variables(&e)).unwrap_or_default());
+            }
+        }
+        let compared = |condition: &Value| {
+            ast::find(condition, "AExpr").into_iter().any(|e| {
+                let [one, other] = ["lexpr", "rexpr"].map(|side| e.get(side).map(variables).unwrap_or_default());
+                let read = |side: &BTreeSet<String>| side.iter().any(|name| made_of.contains(name));
+                read(&one) && !other.is_empty() && !read(&other) || read(&other) && !one.is_empty() && !read(&one)
+            })
+        };
+        let mut raised = body.statements.iter().filter(|s| s.kind == Kind::Raise).flat_map(|s| &s.guards);
+        raised.any(|guard| ast::parse_expression(&guard.condition).is_ok_and(|c| compared(&c)))
     }
 
     /// What a statement locks until the transaction ends, itself or by a function that it calls for that.
@@ -377,7 +404,7 @@ impl<'a> Tracer<'a> {
                 return Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed"));
             };
             if self.reads_a_column(target, select, scope) {
-                return self.kept_in_a_table(tree, name, scope);
+                return self.kept_in_a_table(tree, name, scope, n);
             }
             return self.trace(target, scope, n, depth + 1);
         }
@@ -385,11 +412,37 @@ impl<'a> Tracer<'a> {
         Origin::new(VersionSource::MaxPlusOneLocked, format!("{name} is counted up in a row that stays locked"))
     }
 
-    /// A number that a table holds: a row that is locked by the reading statement holds its own counter.
-    fn kept_in_a_table(&self, tree: &Value, name: &str, scope: usize) -> Origin {
-        let source = if lock_in(tree).is_some() { VersionSource::MaxPlusOneLocked } else { VersionSource::MaxPlusOne };
+    /// A number that a table holds: a row that is locked by the reading statement holds its own counter, and so does one that an
+    /// UPDATE finds only where the number is still the one that is expected.
+    fn kept_in_a_table(&self, tree: &Value, name: &str, scope: usize, n: usize) -> Origin {
+        let held = lock_in(tree).is_some() || self.counts_where_expected(tree, scope, n);
+        let source = if held { VersionSource::MaxPlusOneLocked } else { VersionSource::MaxPlusOne };
         let reads = super::stream::kept(tree, scope, self.catalogue, self.path(scope));
         Origin { reads, ..Origin::new(source, format!("the version is read from a table into {name}")) }
+    }
+
+    /// `update counters set version = .. where id = .. and version = expected`, after the statement that reads the version there.
+    fn counts_where_expected(&self, read: &Value, scope: usize, n: usize) -> bool {
+        let tables = |tree: &Value| -> BTreeSet<String> {
+            ast::find(tree, "RangeVar").into_iter().map(|r| ast::text(r, "relname").to_owned()).collect()
+        };
+        let (of, body) = (tables(read), self.collected.body(scope));
+        body.statements[n + 1..].iter().any(|later| {
+            trees(later).iter().filter_map(|t| ast::node(t, "UpdateStmt")).any(|update| {
+                let same = update.get("relation").is_some_and(|r| of.contains(ast::text(r, "relname")));
+                let condition = update.get("where_clause").map(|w| ast::find(w, "AExpr")).unwrap_or_default();
+                let set: Vec<&str> = ast::list(update, "target_list")
+                    .iter()
+                    .filter_map(|t| ast::node(t, "ResTarget"))
+                    .map(|t| ast::text(t, "name"))
+                    .collect();
+                let expected = condition.iter().any(|e| {
+                    let column = e.get("lexpr").and_then(ast::column).and_then(|c| c.last().cloned());
+                    ast::operator(e) == "=" && column.is_some_and(|c| set.contains(&c.as_str()))
+                });
+                same && expected
+            })
+        })
     }
 
     /// Whether an expression has a column of the tables it is selected from, and not only variables.
@@ -426,7 +479,7 @@ impl<'a> Tracer<'a> {
             }
         }
         if let Some(tree) = trees(statement).first().filter(|_| statement.kind == Kind::Sql) {
-            return self.kept_in_a_table(tree, &format!("{record}.{field}"), scope);
+            return self.kept_in_a_table(tree, &format!("{record}.{field}"), scope, n);
         }
         Origin::new(VersionSource::CopiedFromRow, format!("the version is {record}.{field} of a row that is read"))
     }
@@ -514,16 +567,18 @@ fn passes_on(schema: &str, name: &str) -> bool {
         && (ARITHMETIC.contains(&name) || matches!(name, "row_number" | "sum" | "min" | "lower"))
 }
 
+/// The variables, fields and columns that an expression names.
+fn variables(expr: &Value) -> BTreeSet<String> {
+    let named = ast::find(expr, "ColumnRef").into_iter().map(|c| {
+        let fields = ast::list(c, "fields").iter().filter_map(|f| ast::node(f, "String"));
+        fields.map(|s| ast::text(s, "sval")).collect::<Vec<_>>().join(".")
+    });
+    named.collect()
+}
+
 /// Whether an expression names a variable.
 pub fn mentions(expr: &Value, name: &str) -> bool {
-    ast::find(expr, "ColumnRef").into_iter().any(|c| {
-        let fields: Vec<_> = ast::list(c, "fields")
-            .iter()
-            .filter_map(|f| ast::node(f, "String"))
-            .map(|s| ast::text(s, "sval"))
-            .collect();
-        fields.join(".") == name
-    })
+    variables(expr).contains(name)
 }
 
 fn lock_in(tree: &Value) -> Option<&'static str> {

@@ -41,7 +41,10 @@ pub fn is_log(name: &str) -> bool {
 /// Whether a table's name ends in a word for a log: an event may be an entity, a log is none.
 pub fn is_called_log(name: &str) -> bool {
     const WORDS: [&str; 8] = ["audit", "audits", "audited", "journal", "journals", "history", "trail", "trails"];
-    let last = of(name).pop().unwrap_or_default();
+    let words = of(name);
+    // history_of_prices
+    let of_what = words.iter().position(|w| w == "of").and_then(|n| words.get(n.checked_sub(1)?));
+    let last = of_what.or(words.last()).cloned().unwrap_or_default();
     WORDS.contains(&last.as_str()) || is_log(&last) && !last.contains("event") && last != "outbox"
 }
 
@@ -86,6 +89,10 @@ pub fn tells_of_changes(name: &str) -> bool {
         "version",
     ];
     let parts = of(name);
+    // the schema's own version, or an entity's
+    if parts.len() == 1 && parts[0].starts_with("version") {
+        return false;
+    }
     // what is still to be done
     if parts.windows(2).any(|w| w == ["to", "be"]) {
         return false;
@@ -141,6 +148,12 @@ pub fn is_document(name: &str) -> bool {
     let parts = of(name);
     parts.iter().any(|p| matches!(p.as_str(), "json" | "jsonb" | "payload" | "xml"))
         || parts.last().is_some_and(|p| p == "data") && parts.len() > 1
+}
+
+/// Whether a column's name is that of a state or a kind: it may be a number, and counts nothing.
+pub fn is_label(name: &str) -> bool {
+    const WORDS: [&str; 8] = ["state", "status", "type", "kind", "category", "mode", "flag", "code"];
+    of(name).last().is_some_and(|w| WORDS.contains(&w.as_str()))
 }
 
 /// Whether a column's name is that of a version.

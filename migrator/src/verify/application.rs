@@ -8,17 +8,19 @@ use super::check::Case;
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::Error;
+use crate::judge::stream::is_time;
 use crate::judge::{Strategy, VersionSource};
 use crate::quote::quote_ident;
-use crate::source::Relation;
+use crate::source::{Column, Relation};
 
 /// Rows among which streams are chosen.
 const SAMPLE: u32 = 10_000;
 /// Streams that are looked at.
 const STREAMS: u32 = 200;
 
-/// Compares the rows that are there with what the shim would have made of them: in the order in which they were written the
-/// versions of a stream go on by one. A stream in which a version stands twice was wrong before.
+/// Compares the rows that are there with what the shim would have made of them: the versions of a stream go on by one, and rise
+/// with the order of writing, where the table tells it; a row of a transaction that ended later may come before another. A stream
+/// in which a version stands twice was wrong before.
 pub async fn compare(conn: &mut PgConnection, case: &Case<'_>) -> Result<Tried, Error> {
     let mut tried = Tried::default();
     let counted = matches!(
@@ -64,26 +66,29 @@ fn query(relation: &Relation, stream: &[String], version: &str) -> String {
     let names: Vec<String> = columns.iter().map(|c| format!("e.{c}")).collect();
     let joined: Vec<String> = columns.iter().map(|c| format!("s.{c} operator(pg_catalog.=) e.{c}")).collect();
     let (columns, names, joined) = (columns.join(", "), names.join(", "), joined.join(" and "));
-    let (quoted, version, order) = (&relation.quoted, quote_ident(version), written(relation));
+    let (quoted, version) = (&relation.quoted, quote_ident(version));
+    let order = written(relation).map_or_else(String::new, |column| format!("e.{}, ", quote_ident(column)));
     format!(
         "with s as (select {columns} from (select {columns} from {quoted} limit {SAMPLE}) e
                     group by {columns} having pg_catalog.count(*) > 1 limit {STREAMS}),
               r as (select pg_catalog.concat_ws(', ', {names}) as stream, e.{version}::bigint as version,
-                           pg_catalog.row_number() over w as place, pg_catalog.first_value(e.{version}::bigint) over w as first
-                      from {quoted} e join s on {joined} window w as (partition by {names} order by {order})),
-              g as (select stream, pg_catalog.string_agg(version::text, ', ' order by place) as versions,
-                           pg_catalog.bool_or(version - first <> place - 1) as other,
+                           pg_catalog.row_number() over w as place, pg_catalog.lag(e.{version}::bigint) over w as before
+                      from {quoted} e join s on {joined} window w as (partition by {names} order by {order}e.{version})),
+              g as (select stream,
+                           pg_catalog.string_agg(version::text, ', ' order by place) filter (where place <= 12) as versions,
+                           pg_catalog.max(version) - pg_catalog.min(version) >= pg_catalog.count(*)
+                             or pg_catalog.count(*) filter (where before > version) * 2 >= pg_catalog.count(*) as other,
                            pg_catalog.count(distinct version) < pg_catalog.count(*) as doubled from r group by stream)
          select pg_catalog.count(*), pg_catalog.count(*) filter (where other),
-                pg_catalog.min(stream || ' has ' || pg_catalog.left(versions, 60)) filter (where other)
+                pg_catalog.min(stream || ' has ' || versions) filter (where other)
            from g where not doubled"
     )
 }
 
-/// The order in which rows were written, as far as the table tells.
-fn written(relation: &Relation) -> String {
-    match relation.columns.iter().find(|c| c.is_numbered()) {
-        Some(column) => format!("e.{}", quote_ident(&column.name)),
-        None => "e.tableoid, e.ctid".to_owned(),
-    }
+/// The column that tells in which order rows were written: a number of the server's, or the time. Where rows lie tells nothing
+/// after an UPDATE or a CLUSTER.
+fn written(relation: &Relation) -> Option<&str> {
+    let timed = |c: &&Column| is_time(c) && c.default.is_some();
+    let columns = || relation.columns.iter();
+    columns().find(|c| c.is_numbered()).or_else(|| columns().find(timed)).map(|c| c.name.as_str())
 }

@@ -268,6 +268,13 @@ impl<'a> Case<'a> {
     }
 }
 
+impl Case<'_> {
+    /// Whether the trigger is one of the event table itself, which gives its rows their versions.
+    pub fn is_of_the_event_table(&self) -> bool {
+        self.table.oid == self.event_table.oid
+    }
+}
+
 /// The BEFORE INSERT triggers of an event table that are not the tool's, and their functions.
 fn inner<'a>(catalogue: &'a Catalogue, event_table: &Relation) -> Vec<(&'a Trigger, &'a Function)> {
     let own = |t: &&Trigger| t.relation == event_table.oid && t.changes_inserts() && t.name != SHIM;

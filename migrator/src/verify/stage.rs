@@ -58,7 +58,9 @@ pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<C
         }
     }
     let definition = case.trigger.definition.as_deref().unwrap_or_default();
-    old.trigger(conn, definition, &case.names, case.table).await?;
+    if !case.is_of_the_event_table() {
+        old.trigger(conn, definition, &case.names, case.table).await?;
+    }
     let (owner, reader) = case.owners(conn).await?;
     let old_side = Side::legacy(owner, old.name(case.table), reader, &old.name(case.event_table));
     let new_side = new_side(conn, case, &new, definition).await?;
@@ -87,7 +89,9 @@ async fn new_side(
         return Ok(Side::store(owner, store, table, kind));
     }
     let (owner, reader) = case.owners(conn).await?;
-    new.trigger(conn, definition, &case.names, case.table).await?;
+    if !case.is_of_the_event_table() {
+        new.trigger(conn, definition, &case.names, case.table).await?;
+    }
     let known = case.known;
     let store = Owner::of_store(conn).await?;
     // where the owner does it, the reader is made beside the table, and follows it

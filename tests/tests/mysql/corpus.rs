@@ -8,9 +8,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use domain_events::mysql::ast::{Program, ProgramKind, Target};
 use domain_events::from_mysql::files::from_path;
 use domain_events::from_mysql::server;
+use domain_events::mysql::ast::{Program, ProgramKind, Target};
 use domain_events::mysql::source::{Source, kind_of};
 use domain_events::mysql::{ast, walk};
 use domain_events_tests::domain_events;

@@ -2,10 +2,10 @@
 
 use std::fs;
 
-use domain_events::mysql::ast::ProgramKind;
-use domain_events::mysql::source::{self, MissingKind, Source};
 use domain_events::from_mysql::files::from_path;
 use domain_events::from_mysql::server;
+use domain_events::mysql::ast::ProgramKind;
+use domain_events::mysql::source::{self, MissingKind, Source};
 use domain_events_tests::{MariaDatabase, MariaDb};
 
 const LEGACY: &str = r#"
