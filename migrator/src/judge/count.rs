@@ -11,7 +11,7 @@ use crate::sql_tree::plpgsql::Kind;
 const DEPTH: usize = 12;
 
 /// A number or NULL; none where it is not known.
-type Known = Option<Option<i64>>;
+pub(super) type Known = Option<Option<i64>>;
 
 #[derive(Clone, Copy)]
 struct At {
@@ -23,9 +23,32 @@ struct At {
 }
 
 impl Tracer<'_> {
-    /// The version that an expression gives where the newest one is this, or there is none.
-    pub fn value_if_newest(&self, expr: &Value, scope: usize, statement: usize, newest: Option<i64>) -> Known {
-        self.value(expr, At { scope, statement, newest, depth: 0 })
+    /// The numbers that an expression may give, as far as they are known: each way of a CASE, each branch that reads the newest
+    /// version by itself.
+    pub fn values_if_newest(&self, expr: &Value, scope: usize, statement: usize, newest: Option<i64>) -> Vec<i64> {
+        let at = At { scope, statement, newest, depth: 0 };
+        let expr = ast::without_casts(expr);
+        if let Some(known) = self.value(expr, at) {
+            return known.into_iter().collect();
+        }
+        let of = |e: &Value, at: At| self.value(e, at).flatten();
+        if let Some(case) = ast::node(expr, "CaseExpr") {
+            let ways = ast::list(case, "args").iter().filter_map(|w| ast::node(w, "CaseWhen")?.get("result"));
+            return ways.chain(case.get("defresult")).filter_map(|way| of(way, at)).collect();
+        }
+        let Some(name) = ast::column(expr).map(|c| c.join(".")) else { return vec![] };
+        let body = self.collected.body(scope);
+        let given = body.statements[..statement.min(body.statements.len())].iter().enumerate();
+        let given: Vec<_> = given
+            .filter(|(_, s)| s.kind == Kind::Assign && s.targets.contains(&name))
+            .filter_map(|(n, s)| Some((n, ast::parse_expression(&s.sql).ok()?)))
+            .collect();
+        // what is counted on is not known yet where it is read
+        if given.iter().any(|(_, e)| mentions(e, &name)) {
+            return vec![];
+        }
+        let read = given.iter().filter(|(_, e)| super::version::newest(e).is_some());
+        read.filter_map(|(n, e)| of(e, At { statement: *n, ..at })).collect()
     }
 
     fn value(&self, expr: &Value, at: At) -> Known {
@@ -64,7 +87,13 @@ impl Tracer<'_> {
             return self.of_function(call, at);
         }
         let name = ast::column(expr)?.join(".");
-        self.of_variable(&name, at)
+        let key = (at.scope, at.statement, name, at.newest);
+        if let Some(known) = self.collected.counted.borrow().get(&key) {
+            return *known;
+        }
+        let known = self.of_variable(&key.2, at);
+        self.collected.counted.borrow_mut().insert(key, known);
+        known
     }
 
     /// A target of a query.

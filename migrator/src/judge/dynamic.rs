@@ -18,21 +18,87 @@ pub enum Text {
 
 /// The text that EXECUTE runs, as far as its constants tell.
 pub fn text_of(expr: &Value, statement: &Statement) -> Text {
-    let text = match ast::string_constant(expr) {
-        Some(text) => text,
-        None => match format_pattern(expr) {
-            Some((pattern, arguments)) => fill(&pattern, &arguments),
-            None => return if mentions_insert(expr) { Text::Unseen } else { opaque(expr) },
-        },
-    };
-    let text = with_parameters(text, statement);
-    match ast::parse(&text) {
-        Ok(trees) if trees.iter().any(|t| !ast::find(t, "InsertStmt").is_empty()) => Text::Sql(text),
-        Ok(_) => Text::Harmless,
-        Err(_) if mentions_insert(expr) => Text::Unseen,
-        Err(_) => Text::Harmless,
+    let whole = ast::string_constant(expr).is_some() || format_pattern(expr).is_some();
+    let text = with_parameters(text(expr), statement);
+    if !begins_in_sight(&text) {
+        return Text::Unseen;
     }
+    let Ok(trees) = ast::parse(&text) else {
+        return if mentions_insert(expr) { Text::Unseen } else { Text::Harmless };
+    };
+    let unseen = |(_, name, _): &(String, String, &[Value])| name.contains(UNSEEN);
+    if trees.iter().any(|t| !ast::find(t, "InsertStmt").is_empty()) {
+        // what is put in between by || may be more than a value
+        return if whole { Text::Sql(text) } else { Text::Unseen };
+    }
+    if trees.iter().flat_map(ast::calls).any(|call| unseen(&call)) { Text::Unseen } else { Text::Harmless }
 }
+
+/// Whether every statement of a text begins with a word that says what it does, and that writes no rows of another statement's.
+fn begins_in_sight(text: &str) -> bool {
+    const HIDING: [&str; 7] = ["do", "execute", "prepare", "copy", "merge", "call", "import"];
+    if limits::check_words(text).is_err() {
+        return false;
+    }
+    let Ok(scan) = pg_query::scan(text) else { return false };
+    let mut first = true;
+    scan.tokens.iter().filter_map(|t| text.get(t.start as usize..t.end as usize)).all(|word| {
+        let begins = std::mem::replace(&mut first, word == ";");
+        let word = word.to_ascii_lowercase();
+        !begins
+            || matches!(word.as_str(), ";" | "(")
+            || STATEMENTS.contains(&word.as_str()) && !HIDING.contains(&word.as_str())
+    })
+}
+
+/// The words with which a statement begins.
+const STATEMENTS: [&str; 45] = [
+    "alter",
+    "analyze",
+    "begin",
+    "call",
+    "checkpoint",
+    "close",
+    "cluster",
+    "comment",
+    "commit",
+    "copy",
+    "create",
+    "deallocate",
+    "declare",
+    "delete",
+    "discard",
+    "do",
+    "drop",
+    "end",
+    "execute",
+    "explain",
+    "fetch",
+    "grant",
+    "import",
+    "insert",
+    "listen",
+    "load",
+    "lock",
+    "merge",
+    "notify",
+    "prepare",
+    "reassign",
+    "refresh",
+    "reindex",
+    "reset",
+    "revoke",
+    "select",
+    "set",
+    "show",
+    "table",
+    "truncate",
+    "unlisten",
+    "update",
+    "vacuum",
+    "values",
+    "with",
+];
 
 /// The query that EXECUTE runs, as far as its constants tell; none where it cannot be read, or is no query.
 pub fn query_of(statement: &Statement) -> Vec<Value> {
@@ -40,30 +106,26 @@ pub fn query_of(statement: &Statement) -> Vec<Value> {
         return vec![];
     }
     let Ok(expr) = ast::parse_expression(&statement.sql) else { return vec![] };
-    let text = match (ast::string_constant(&expr), format_pattern(&expr)) {
-        (Some(text), _) => text,
-        (None, Some((pattern, arguments))) => fill(&pattern, &arguments),
-        (None, None) => joined(&expr),
-    };
-    let trees = ast::parse(&with_parameters(text, statement)).unwrap_or_default();
+    let trees = ast::parse(&with_parameters(text(&expr), statement)).unwrap_or_default();
     trees.into_iter().filter(|t| ast::node(t, "SelectStmt").is_some()).collect()
 }
 
-/// A text that is put together by `||`, with something that lets it parse in the place of what is no constant.
-fn joined(expr: &Value) -> String {
+/// A text that is put together by format(), concat() or `||`, with something that lets it parse in the place of what is no constant.
+fn text(expr: &Value) -> String {
     let expr = ast::without_casts(expr);
     if let Some(text) = ast::string_constant(expr) {
         return text;
     }
-    match ast::node(expr, "AExpr").filter(|e| ast::operator(e) == "||") {
-        Some(both) => ["lexpr", "rexpr"].iter().filter_map(|s| both.get(*s)).map(joined).collect(),
+    if let Some((pattern, arguments)) = format_pattern(expr) {
+        return fill(&pattern, &arguments);
+    }
+    if let Some(both) = ast::node(expr, "AExpr").filter(|e| ast::operator(e) == "||") {
+        return ["lexpr", "rexpr"].iter().filter_map(|s| both.get(*s)).map(text).collect();
+    }
+    match ast::node(expr, "FuncCall").filter(|call| ast::call_name(call).1 == "concat") {
+        Some(call) => ast::list(call, "args").iter().map(text).collect(),
         None => UNSEEN.into(),
     }
-}
-
-/// Constants that cannot begin an INSERT are harmless; a text of variables alone is unseen.
-fn opaque(expr: &Value) -> Text {
-    if ast::find(expr, "Sval").is_empty() { Text::Unseen } else { Text::Harmless }
 }
 
 fn mentions_insert(expr: &Value) -> bool {

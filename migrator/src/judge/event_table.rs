@@ -174,6 +174,8 @@ impl Looker<'_> {
                 key.columns.iter().filter_map(|c| self.relation.column(c)).filter(|c| stream::is_time(c)).count();
             let stream = key.columns.len() > times + 1;
             let candidates = candidates.filter(|c| self.may_count_in_key(c) && (stream || self.counts(c) > 0));
+            // what comes first names the stream, unless it is called a version
+            let candidates = candidates.filter(|c| key.columns[0] != c.name || self.counts(c) > 0);
             let best = candidates.enumerate().max_by_key(|(n, c)| (self.counts(c), *n)).map(|(_, c)| c);
             let Some(version) = best.filter(|c| self.counts(c) >= 0) else { continue };
             roles.version_column = Some(version.name.clone());

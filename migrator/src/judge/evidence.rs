@@ -137,7 +137,13 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
     let kept_whole = || roles.data_columns.iter().any(|c| looker.holds_the_row(c));
     // what the row was before each change, whatever the table is called
     let before = looker.keeps_the_row_before();
-    let tells = says_what || hint || before || again && goes_on && (copies || kept_whole());
+    // a version that goes on within its key, with a payload beside it
+    let appended = roles.key.is_some()
+        && !roles.data_columns.is_empty()
+        && roles
+            .number()
+            .is_some_and(|n| words::is_version(n) && (numbers.by_maximum || looker.read_by_max.contains(n)));
+    let tells = says_what || hint || before || appended || again && goes_on && (copies || kept_whole());
     let enough = if relation.assumed { ENOUGH - 1 } else { ENOUGH };
     // a log without a version, of plain columns
     let written = on_change || says_what || kept || of_table || looker.uses.iter().any(|w| w.unfired);

@@ -38,15 +38,22 @@ fn read_by_max(relation: &Relation, uses: &[&Write], catalogue: &Catalogue, coll
     let writing: BTreeSet<usize> = uses.iter().map(|w| w.scope).collect();
     let own =
         catalogue.triggers.iter().filter(|t| t.relation == relation.oid && t.events.iter().any(|e| e == "INSERT"));
-    let own = own.filter_map(|t| collected.bodies.get(&t.function));
+    let own = own.filter_map(|t| Some((t.function, collected.bodies.get(&t.function)?)));
     let mut columns = BTreeSet::new();
     let maxima = |tree: &Value, columns: &mut BTreeSet<String>| {
         for (_, _, arguments) in ast::calls(tree).into_iter().filter(|(_, name, _)| name == "max") {
             columns.extend(arguments.iter().filter_map(ast::column).filter_map(|c| c.last().cloned()));
         }
     };
-    for statement in own.flat_map(|b| &b.statements) {
-        trees(statement).iter().chain(&dynamic::query_of(statement)).for_each(|t| maxima(t, &mut columns));
+    for (function, statement) in own.flat_map(|(f, b)| b.statements.iter().map(move |s| (f, s))) {
+        let trees = trees(statement);
+        trees.iter().chain(&dynamic::query_of(statement)).for_each(|t| maxima(t, &mut columns));
+        let scope = collected.scopes.iter().position(|s| s.function == Some(function) && s.caller.is_none());
+        let reads = scope.into_iter().flat_map(|scope| {
+            let path = &collected.scopes[scope].path;
+            trees.iter().flat_map(move |t| stream::reads(t, scope, catalogue, path)).collect::<Vec<_>>()
+        });
+        columns.extend(reads.filter(|r| r.relation == Some(relation.oid)).filter_map(|r| r.column));
     }
     for (scope, statement) in writing.iter().flat_map(|s| collected.body(*s).statements.iter().map(move |t| (*s, t))) {
         // the newest row by ORDER BY .. LIMIT 1 too

@@ -241,7 +241,7 @@ impl Bench<'_> {
         let may = !expects && !relation.assumed && !one.afterwards && !besides && doubts.is_empty() && read.is_none();
         let streams = (1..=WIDEST).contains(&target.roles.stream.len()) && relation.kind == "r";
         let served = may && (keyed || streams);
-        finding.reasons.extend(read);
+        finding.reasons.extend(read.map(|why| format!("shim is not possible: {why}")));
         let mut declared = vec![];
         if !keyed && !besides && !relation.assumed {
             let (lacks, waits) = lacks_key(relation, &target.roles, served);

@@ -38,7 +38,7 @@ fn moves_events(relation: &Relation, roles: &Roles) -> Option<String> {
     };
     let moving = relation.partition_columns.iter().find(|c| !fixed(c))?;
     Some(format!(
-        "shim is not possible: {} is partitioned by {moving}, and an UPDATE of it inserts the event into another partition, where it would get a new version",
+        "{} is partitioned by {moving}, and an UPDATE of it inserts the event into another partition, where it would get a new version",
         relation.quoted
     ))
 }
@@ -84,22 +84,8 @@ impl Bench<'_> {
         if keyed && table && served || unkeyed {
             allowed.insert(Strategy::Shim);
         }
-        if let Some(read) = version.and_then(|v| self.reads_before_the_shim(relation, v))
-            && allowed.remove(&Strategy::Shim)
-        {
-            ports.reasons.push(read);
-        }
-        if let Some(moves) = moves_events(relation, &target.roles)
-            && allowed.remove(&Strategy::Shim)
-        {
-            ports.reasons.push(moves);
-        }
-        let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
-        let given = version.map(|v| insert.values(v)).unwrap_or_default();
-        let expects = given.into_iter().flatten().any(|v| tracer.expects_a_version(v, write.scope));
-        if expects && allowed.remove(&Strategy::Shim) {
-            ports.reasons.push(format!("shim is not possible: {EXPECTS}"));
-        }
+        let against = self.against_shim(write, insert, target, relation).filter(|_| allowed.remove(&Strategy::Shim));
+        ports.reasons.extend(against.iter().map(|why| format!("shim is not possible: {why}")));
         match self.against_rewrite(write, insert, target) {
             Ok(()) if keyed && table && served => _ = allowed.insert(Strategy::Rewrite),
             Ok(()) => {}
@@ -156,8 +142,9 @@ impl Bench<'_> {
                 Strategy::Manual
             }
             // what is read by max() is what the stream is; a constant alone does not tell
-            _ if expects && allowed.contains(&Strategy::Rewrite) => Strategy::Rewrite,
-            VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked if unkeyed && !expects => Strategy::Shim,
+            _ if against.is_some() && allowed.contains(&Strategy::Rewrite) => Strategy::Rewrite,
+            _ if against.is_some() => Strategy::Manual,
+            VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked if unkeyed => Strategy::Shim,
             _ if unkeyed => Strategy::Manual,
             _ if allowed.contains(&Strategy::Shim) => Strategy::Shim,
             _ => Strategy::Manual,
@@ -168,6 +155,21 @@ impl Bench<'_> {
             ports.declared.extend(declared.into_iter().filter(|_| unkeyed));
         }
         ports
+    }
+
+    /// Why another hand must not give the version when the row is stored.
+    fn against_shim(
+        &self,
+        write: &Write,
+        insert: &sql::Insert,
+        target: &Target,
+        relation: &Relation,
+    ) -> Option<String> {
+        let version = target.roles.version_column.as_deref()?;
+        let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
+        let expects = insert.values(version).into_iter().flatten().any(|v| tracer.expects_a_version(v, write.scope));
+        let reads = || self.reads_before_the_shim(relation, version);
+        expects.then(|| EXPECTS.to_owned()).or_else(reads).or_else(|| moves_events(relation, &target.roles))
     }
 
     /// The trigger of an event table that is shown another version than the one that is stored: it fires before the shim.

@@ -254,15 +254,18 @@ impl Evidence<'_> {
     /// Whether it counts 1, 2, 3 ..
     fn count(&self, tracer: &Tracer<'_>, expr: &Value, scope: usize, statement: usize, doubts: &mut Vec<String>) {
         const NEWEST: i64 = 1000;
-        if let Some(Some(first)) =
-            tracer.value_if_newest(expr, scope, statement, None).filter(|first| *first != Some(1))
-        {
-            doubts.push(format!("its versions begin at {first}, the store's at 1"));
+        for first in tracer.values_if_newest(expr, scope, statement, None) {
+            if first != 1 {
+                doubts.push(format!("its versions begin at {first}, the store's at 1"));
+            }
         }
-        if let Some(Some(next)) =
-            tracer.value_if_newest(expr, scope, statement, Some(NEWEST)).filter(|next| *next != Some(NEWEST + 1))
-        {
-            doubts.push(format!("its versions go on by {}, the store's by 1", next - NEWEST));
+        for next in tracer.values_if_newest(expr, scope, statement, Some(NEWEST)) {
+            // 1 is the first one, where a condition says that there is none
+            if next > 1 && next < NEWEST {
+                doubts.push(format!("in some cases its version is {next}, whatever the newest is"));
+            } else if next != 1 && next != NEWEST + 1 {
+                doubts.push(format!("its versions go on by {}, the store's by 1", next - NEWEST));
+            }
         }
     }
 
@@ -296,13 +299,13 @@ impl Evidence<'_> {
     }
 }
 
-/// Whether two expressions certainly give different values: other constants, or other columns of the row.
+/// Whether two expressions give different values: other constants, other columns of the row, or the column before and after a change.
 fn differ(a: &Value, b: &Value) -> bool {
     if let (Some(a), Some(b)) = (ast::constant(a), ast::constant(b)) {
         return a != b;
     }
     let of_row = |v: &Value| ast::column(v).filter(|c| c.len() == 2 && matches!(c[0].as_str(), "new" | "old"));
-    matches!((of_row(a), of_row(b)), (Some(a), Some(b)) if a[1] != b[1])
+    matches!((of_row(a), of_row(b)), (Some(a), Some(b)) if a != b)
 }
 
 /// A date or a time.

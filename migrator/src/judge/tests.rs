@@ -1,5 +1,6 @@
 //! Both signs: what must be found, with the right source and strategy, and what must be left alone.
 
+mod beyond_counting;
 mod by_itself;
 mod events_or_not;
 mod logs_and_numbers;

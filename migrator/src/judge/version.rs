@@ -326,8 +326,13 @@ impl<'a> Tracer<'a> {
             return Origin::new(VersionSource::Literal, "the version is an argument of the trigger");
         }
         let body = self.collected.body(scope);
+        let key = (scope, statement, name.clone());
+        if let Some(known) = self.collected.followed.borrow().get(&key) {
+            return known.clone();
+        }
         let assigned = self.assignments(body, &name, scope, statement, depth);
         if let Some(worst) = Origin::worst(assigned) {
+            self.collected.followed.borrow_mut().insert(key, worst.clone());
             return worst;
         }
         match fields {

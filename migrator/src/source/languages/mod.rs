@@ -120,6 +120,12 @@ pub fn read(common: &mut Common, language: Language, file: &Path, text: &str) ->
     }
     let problem = |reason: String| vec![Given { row: 0, only: Only::ALL, what: What::Problem { about: None, reason } }];
     let Some(grammar) = language.grammar() else { return prisma::read(text) };
+    if language == Language::Python && indents(text) > code::NESTING as usize {
+        return problem(format!(
+            "its Python is nested more than {} levels deep: read the live database instead",
+            code::NESTING
+        ));
+    }
     let Some(tree) = parse(&grammar, text) else {
         return problem(format!("the {} of this file cannot be read", language.name()));
     };
@@ -138,6 +144,20 @@ pub fn read(common: &mut Common, language: Language, file: &Path, text: &str) ->
     let whole = File { text, lower, elsewhere: &elsewhere };
     let root = lower(whole, root);
     Walk::new(common, file, language, text).file(&root)
+}
+
+/// How many levels lines are indented at most. The grammar ends the program at some 800.
+fn indents(text: &str) -> usize {
+    let (mut levels, mut most): (Vec<usize>, usize) = (vec![], 0);
+    for line in text.lines().filter(|l| !l.trim_start().is_empty()) {
+        let width = line.len() - line.trim_start().len();
+        while levels.last().is_some_and(|level| *level >= width) {
+            levels.pop();
+        }
+        levels.push(width);
+        most = most.max(levels.len());
+    }
+    most
 }
 
 /// Parses a text, unless that takes so long that it is no code.

@@ -1,0 +1,185 @@
+//! What schemas of others showed: numbers that mean more than a place in a stream, and what is no number of one.
+
+use super::{expect, version};
+
+const STORE: &str =
+    "create table stored (id uuid primary key, stream uuid not null, version bigint not null, kind text, data jsonb,
+    at timestamptz default now(), unique (stream, version));";
+
+/// The store's own trigger, with this body.
+fn numbered(body: &str) -> String {
+    format!(
+        "{STORE} create function number() returns trigger language plpgsql as $f$ {body} $f$;
+         create trigger number before insert on stored for each row execute function number();"
+    )
+}
+
+/// A function of the application, with this body.
+fn appends(body: &str) -> String {
+    format!(
+        "{STORE} create table counters (id uuid primary key, version bigint not null);
+         create function append(s uuid, want bigint, k text, d jsonb) returns void language plpgsql as $f$ {body} $f$;"
+    )
+}
+
+#[test]
+fn an_expected_version_keeps_its_unique_key() {
+    let checks = "if w is not null and w <> n then raise exception 'conflict'; end if;";
+    let body = |read: &str, check: &str| {
+        format!(
+            "declare n bigint; w bigint; begin {read} into n; w := current_setting('app.want')::bigint; {check} new.version := n + 1; return new; end"
+        )
+    };
+    let newest = "select coalesce(max(version), 0) from stored where stream = new.stream";
+    let found = expect(&numbered(&body(newest, checks)), &["EV110 assigned_on_event_table manual"]);
+    assert!(found[0].reasons.iter().any(|r| r.contains("expected")), "{found:#?}");
+    expect(&numbered(&body(newest, "")), &["EV110 assigned_on_event_table shim"]);
+    // what is compared with a constant is a limit, what is compared with nothing of it another check
+    expect(
+        &numbered(&body(newest, "if n > 9000 then raise exception 'full'; end if;")),
+        &["EV110 assigned_on_event_table shim"],
+    );
+    let locked = "select version from stored where stream = new.stream order by version desc limit 1 for update";
+    let found = expect(&numbered(&body(locked, "")), &["EV110 assigned_on_event_table shim"]);
+    assert!(found[0].reasons.iter().any(|r| r.contains("FOR UPDATE")), "{found:#?}");
+    // a function of the application that waits for its turn still sees the conflict
+    let append = "declare n bigint; begin select max(version) + 1 into n from stored where stream = s;
+        if n <> want + 1 then raise exception 'conflict'; end if; insert into stored (id, stream, version, kind, data) values (gen_random_uuid(), s, n, k, d); end";
+    let found = expect(&appends(append), &["EV102 max_plus_one rewrite"]);
+    assert!(!found[0].allowed.contains(&super::super::Strategy::Shim), "{found:#?}");
+}
+
+#[test]
+fn a_counter_that_an_update_expects_is_locked() {
+    let body = |update: &str| {
+        format!(
+            "declare n bigint; begin select version into n from counters where id = s; {update}
+             if not found then raise exception 'conflict'; end if;
+             insert into stored (id, stream, version, kind, data) values (gen_random_uuid(), s, n + 1, k, d); end"
+        )
+    };
+    let expected = "update counters set version = version + 1 where id = s and version = want;";
+    expect(&appends(&body(expected)), &["EV103 max_plus_one_locked -"]);
+    expect(&appends(&body("update counters set version = version + 1 where id = s;")), &["EV102 max_plus_one manual"]);
+}
+
+#[test]
+fn the_first_version_of_what_the_same_function_made_is_right() {
+    let body = |made: &str, id: &str, again: &str| {
+        format!(
+            "{STORE} create table drafts (id uuid primary key default gen_random_uuid(), body text);
+             create function ask(b text, other uuid) returns void language plpgsql as $f$ declare d drafts; begin {made}
+             insert into stored (id, stream, version, kind, data) values (gen_random_uuid(), {id}, 1, 'asked', '{{}}'); {again} end $f$;"
+        )
+    };
+    let made = "insert into drafts (body) values (b) returning * into d;";
+    expect(&body(made, "d.id", ""), &["EV130 literal -"]);
+    expect(&body(made, "other", ""), &["EV101 literal shim"]);
+    let again =
+        "insert into stored (id, stream, version, kind, data) values (gen_random_uuid(), d.id, 1, 'told', '{}');";
+    expect(&body(made, "d.id", again), &["EV101 literal shim", "EV101 literal shim"]);
+}
+
+#[test]
+fn lines_of_an_entry_states_and_labels_are_no_versions() {
+    let lines = "create table journal_lines (id bigserial primary key, entry int not null, serial int not null, amount int, created_at timestamptz, unique (entry, serial));
+        create function number() returns trigger language plpgsql as $f$ begin
+          new.serial := coalesce((select max(serial) from journal_lines where entry = new.entry), 0) + 1; return new; end $f$;
+        create trigger number before insert on journal_lines for each row execute function number();";
+    expect(lines, &["EV109 assigned_on_event_table manual"]);
+    let state = "create table consent_log (doc int not null, approval_state int not null, who text, at timestamptz default now(), primary key (doc, approval_state));
+        create function consent(d int, s int) returns void language plpgsql as $f$ begin
+          insert into consent_log (doc, approval_state, who) values (d, s, current_user); end $f$;";
+    expect(state, &[]);
+    let label = "create table cases (id int primary key, rules text);
+        create table lessons (id serial primary key, case_id int, status text, proposal jsonb, ruleset_version text, at timestamptz default now());
+        create function teach(c int) returns void language plpgsql as $f$ declare k cases; begin select * into k from cases where id = c;
+          insert into lessons (case_id, status, proposal, ruleset_version) values (c, 'NEW', '{}', k.rules); end $f$;";
+    expect(label, &[]);
+}
+
+#[test]
+fn every_way_must_count_by_one() {
+    let newest = |row: &str, step: i32| {
+        format!(
+            "(select coalesce(max(aggregate_version), 0) + {step} from domain_events where aggregate_id = {row}.id::text)"
+        )
+    };
+    let doubt = |before: &str, given: &str, word: &str| {
+        let found = version(before, given, "EV102 max_plus_one manual");
+        assert!(found.reasons.iter().any(|r| r.contains(word)), "{found:#?}");
+    };
+    doubt("", &newest("old", 1), "another aggregate_id");
+    doubt("", &format!("case when new.version > 7 then 7 else {} end", newest("new", 1)), "in some cases");
+    let ways = format!("if new.version > 7 then v := {}; else v := {}; end if;", newest("new", 3), newest("new", 1));
+    doubt(&ways, "v", "go on by 3");
+    // the first one of a stream
+    let first = format!(
+        "select max(aggregate_version) into v from domain_events where aggregate_id = new.id::text; if v is null then v := 1; else v := v + 1; end if;"
+    );
+    version(&first, "v", "EV102 max_plus_one shim");
+}
+
+#[test]
+fn a_shim_is_last_and_moves_nothing() {
+    let hashed = format!(
+        "{} create function chain() returns trigger language plpgsql as $f$ begin new.data := jsonb_build_object('h', md5(new.version::text)); return new; end $f$;
+         create trigger chain before insert on stored for each row execute function chain();",
+        appends("declare n bigint; begin select max(version) + 1 into n from stored where stream = s; insert into stored (id, stream, version, kind, data) values (gen_random_uuid(), s, n, k, d); end")
+    );
+    let found = expect(&hashed, &["EV102 max_plus_one rewrite"]);
+    assert!(found[0].reasons.iter().any(|r| r.contains("chain reads version")), "{found:#?}");
+    let parts = "create table outbox (id bigint, stream uuid not null, version bigint not null, kind text, data jsonb, sent boolean not null default false, at timestamptz default now(),
+          unique (stream, version, sent)) partition by list (sent);
+        create function put(s uuid) returns void language plpgsql as $f$ begin
+          insert into outbox (stream, version, kind, data) values (s, (select coalesce(max(version), 0) + 1 from outbox where stream = s), 'put', '{}'); end $f$;";
+    let found = expect(parts, &["EV102 max_plus_one rewrite"]);
+    assert!(found[0].reasons.iter().any(|r| r.contains("partitioned by sent")), "{found:#?}");
+}
+
+#[test]
+fn a_text_that_is_run_begins_in_sight_or_is_told() {
+    let on_ship = |run: &str| {
+        format!("create table ship (id int primary key, name text); create table ship_log (ship int, version int, unique (ship, version));
+            create function f() returns trigger language plpgsql as $f$ declare t text; begin execute {run}; return new; end $f$;
+            create trigger t after update on ship for each row execute function f();")
+    };
+    for run in [
+        "new.name",
+        "coalesce(new.name, 'select 1')",
+        "case when new.id = 1 then 'select 1' else new.name end",
+        "current_setting('app.sql')",
+        "'ins' || chr(101) || 'rt into ship_log values (1, 1)'",
+        "replace('inXsert into ship_log values (1, 1)', 'X', '')",
+        "format('%s into ship_log values (1, 1)', new.name)",
+        "'do $q$ begin insert into ship_log values (1, 1); end $q$'",
+        "'update ship set name = name; ' || new.name",
+        "'select ' || new.name || '()'",
+    ] {
+        expect(&on_ship(run), &["EV201 dynamic manual"]);
+    }
+    for run in [
+        "'analyze ship'",
+        "format('select count(*) from %I', new.name)",
+        "'notify ship'",
+        "'refresh materialized view ' || quote_ident(new.name)",
+    ] {
+        expect(&on_ship(run), &[]);
+    }
+}
+
+#[test]
+fn variables_made_of_variables_are_followed_once() {
+    let chain: String = (1..=40)
+        .map(|n| format!("v{n} := v{p} + u{p} - w{p}; u{n} := w{p} + v{p}; w{n} := u{p} + u{p};", p = n - 1))
+        .collect();
+    let names: String = (0..=40).map(|n| format!("v{n} int; u{n} int; w{n} int; ")).collect();
+    let began = std::time::Instant::now();
+    version(
+        &format!("declare {names} begin v0 := 1; u0 := 1; w0 := 1; {chain} v := v40; end;"),
+        "v",
+        "EV106 dynamic manual",
+    );
+    // it was 3 to the power of 12 ways, and minutes
+    assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+}
