@@ -33,7 +33,7 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("sql_files.rs"), list)?;
-    fs::write(out.join("propagates.rs"), propagates(&fs::read_to_string(portable.join("capture/56_write.sql"))?)?)?;
+    fs::write(out.join("propagates.rs"), propagates(&fs::read_to_string(portable.join("capture/61_failures.sql"))?)?)?;
     fs::write(
         out.join("events_columns.rs"),
         events_columns(&fs::read_to_string(portable.join("store/10_events.sql"))?)?,

@@ -218,7 +218,7 @@ impl Plan {
     }
 
     /// What has become of the stream's row since is unknown, or it has one whose end was not told: one that begins now replaces
-    /// it. See sql/capture/56_write.sql.
+    /// it. See sql/capture/59_write.sql.
     pub fn replaces(&self, stream: &Stream, head: Head, is_late: bool) -> Result<bool> {
         let position = self.told(stream, head)?;
         Ok(position > 0
