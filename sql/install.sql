@@ -1,6 +1,6 @@
 -- The portable engine, by psql alone:  psql -f sql/install.sql
--- One transaction: it is installed whole or not at all. "domain-events install" runs the same files in the same order, and the
--- extension is made of them. The numbers are the order; a folder holds one capability.
+-- One transaction: it is installed whole or not at all. "domain-events install" runs the same files in the same order,
+-- and the extension is made of them. The numbers are the order; a folder holds one capability.
 \set ON_ERROR_STOP on
 begin;
 set local client_min_messages = notice;

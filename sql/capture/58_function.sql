@@ -1,14 +1,19 @@
--- The portable trigger function of one table: its columns baked in, so that a row costs no catalogue and no configuration.
--- Only whether the columns are still the same is looked at, because DDL can come between any two statements: `_has_columns()`.
+-- The portable trigger function of one table: its columns baked in, so that a row costs no catalogue and no
+-- configuration. Only whether the columns are still the same is looked at, because DDL can come between any two
+-- statements: `_has_columns()`.
 
 -- A table whose own capture has ended may still be the one whose truncation another capture has to be told of.
 create function domain_events._silent_function(capture_id int) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
-  select format('begin if tg_op = ''TRUNCATE'' then perform domain_events._capture_truncate(%s, tg_relid); elsif tg_when = ''BEFORE'' then return case tg_op when ''DELETE'' then old else new end; end if; return null; end', capture_id)
+  select format('begin if tg_op = ''TRUNCATE'' then perform domain_events._capture_truncate(%s, tg_relid); '
+                'elsif tg_when = ''BEFORE'' then return case tg_op when ''DELETE'' then old else new end; end if; '
+                'return null; end',
+                capture_id)
 $$;
 
-comment on function domain_events._silent_function(int) is 'The body of the trigger function of a capture that is paused or has ended';
+comment on function domain_events._silent_function(int) is
+  'The body of the trigger function of a capture that is paused or has ended';
 
 create function domain_events._check_trigger(fired_when text, level text, operation text) returns void
 language plpgsql immutable
@@ -22,45 +27,57 @@ begin
 end
 $$;
 
-comment on function domain_events._check_trigger(text, text, text) is 'Raises 39P01 for a trigger that no capture can serve';
+comment on function domain_events._check_trigger(text, text, text) is
+  'Raises 39P01 for a trigger that no capture can serve';
 
-create function domain_events._has_trigger(relation oid, capture_id int, fired_when text, operation text) returns boolean
+create function domain_events._has_trigger(relation oid, capture_id int, fired_when text, operation text)
+  returns boolean
 language sql stable
 as $$
   select exists (select from pg_trigger t
                   join pg_proc p on p.oid = t.tgfoid and p.proname = 'capture_' || _has_trigger.capture_id
                   where t.tgrelid = _has_trigger.relation and t.tgenabled <> 'D'
-                    and regexp_replace(t.tgname, '_[0-9]+$', '') = case when _has_trigger.fired_when = 'BEFORE' then '~domain_events_move'
-                                                                        when _has_trigger.operation = 'TRUNCATE' then ' domain_events_truncate'
+                    and regexp_replace(t.tgname, '_[0-9]+$',
+                                       '') = case when _has_trigger.fired_when = 'BEFORE' then '~domain_events_move'
+                                                                        when _has_trigger.operation = 'TRUNCATE'
+                                                                          then ' domain_events_truncate'
                                                                         else ' domain_events_capture' end)
 $$;
 
-comment on function domain_events._has_trigger(oid, int, text, text) is 'True when the capture''s own trigger on this relation fires then, too';
+comment on function domain_events._has_trigger(oid, int, text, text) is
+  'True when the capture''s own trigger on this relation fires then, too';
 
 -- What tells the end of a row whose key was taken again before it fired; only where a stream is one row.
 create function domain_events._end_expression(id text, parts jsonb) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
   select case when (parts ->> 'is_one_row')::boolean
-              then domain_events._fill($t$case when domain_events._may_be_late({{type}}, {{id}}) then domain_events._place_end({{type}}, {{id}}, coalesce(_after, _since), domain_events._xact_status(old.xmin) is distinct from 'in progress') end$t$,
+              then domain_events._fill($t$case when domain_events._may_be_late({{type}}, {{id}})
+        then domain_events._place_end({{type}}, {{id}}, coalesce(_after, _since),
+                                      domain_events._xact_status(old.xmin) is distinct from 'in progress') end$t$,
                                        parts || jsonb_build_object('id', id))
               else 'null' end
 $$;
 
-comment on function domain_events._end_expression(text, jsonb) is 'SQL for the place of a row''s end, where that may be late; null else';
+comment on function domain_events._end_expression(text, jsonb) is
+  'SQL for the place of a row''s end, where that may be late; null else';
 
--- Whether the text is out of date. Whoever writes the table has heard of its changes, but not of those of its columns' types. Only
--- a partition has a table above it; asked of a constant, this is part of the plan, as _has_columns() is.
+-- Whether the text is out of date. Whoever writes the table has heard of its changes, but not of those of its columns'
+-- types. Only a partition has a table above it; asked of a constant, this is part of the plan, as _has_columns() is.
 create function domain_events._outdated_expression(watched oid[]) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select format(case when cardinality(watched) = 1 then 'not domain_events._has_columns(%2$L, %4$L) or %1$s'
-                     else '%1$s or array(select a.attname || a.atttypid::text from pg_attribute a where a.attrelid = any (%3$L::oid[]) and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from %4$L::text[]' end,
-                format('((pg_partition_root(%1$L)::oid <> %1$s::oid) is true and not domain_events._tells(%1$L))', watched[1]),
+                     else '%1$s or array(select a.attname || a.atttypid::text from pg_attribute a where a.attrelid = '
+                          'any (%3$L::oid[]) and a.attnum > 0 order by a.attrelid, a.attnum) is distinct from '
+                          '%4$L::text[]' end,
+                format('((pg_partition_root(%1$L)::oid <> %1$s::oid) is true and not domain_events._tells(%1$L))',
+                       watched[1]),
                 watched[1], watched, domain_events._columns_signature(watched))
 $$;
 
-comment on function domain_events._outdated_expression(oid[]) is 'SQL that says whether the columns of these relations have changed, or the first is a partition by now';
+comment on function domain_events._outdated_expression(oid[]) is
+  'SQL that says whether the columns of these relations have changed, or the first is a partition by now';
 
 create function domain_events._difference_statements(capture_id int) returns text
 language sql stable set search_path = pg_catalog, pg_temp
@@ -70,11 +87,13 @@ as $$
         _new_values := coalesce(_new_values, '{}') || jsonb_build_object({{name}}, {{new}});
       end if;
 $t$, jsonb_build_object('changed', p.changed, 'name', quote_literal(p.column_name),
-                        'old', domain_events._bare(p.old_value), 'new', domain_events._bare(p.new_value))), '' order by p.attnum), '')
+                        'old', domain_events._bare(p.old_value), 'new', domain_events._bare(p.new_value))), ''
+                        order by p.attnum), '')
     from domain_events._pieces(_difference_statements.capture_id) as p where p.captured
 $$;
 
-comment on function domain_events._difference_statements(int) is 'Statements of a trigger function that gather the changed columns';
+comment on function domain_events._difference_statements(int) is
+  'Statements of a trigger function that gather the changed columns';
 
 -- Where rows are, as events say it: by partition, or of a table that shares its type.
 create function domain_events._places_of(config domain_events.capture_config, is_partitioned boolean) returns jsonb
@@ -87,7 +106,8 @@ begin
   return (select coalesce(jsonb_object_agg(p.relation::oid, jsonb_build_object('in_table', p.mark)), '{}')
             from (select distinct on (p.relation) p.relation, p.mark
                     from domain_events.capture_partitions k
-                    join domain_events.capture_places p on p.relation = k.relation and p.aggregate_type = config.aggregate_type
+                    join domain_events.capture_places p on p.relation = k.relation
+                         and p.aggregate_type = config.aggregate_type
                                                            and p.mark is not null
                    where k.capture_id = config.capture_id
                    order by p.relation, p.place_id) as p);
@@ -128,11 +148,14 @@ begin
     'ends', case when is_one_row then ends else format('case _op when ''UPDATE'' then %s end', ends) end,
     'insert_ends', case when is_one_row then ends else 'null' end,
     'is_no_end', format('_newest <> all (%s)', ends)
-                 || case when is_one_row then ' and (tg_op <> ''UPDATE'' or age(old.xmin) >= age(_told_by))' else '' end,
+                 || case when is_one_row then ' and (tg_op <> ''UPDATE'' or age(old.xmin) >= age(_told_by))'
+                         else '' end,
     'made_by', case when is_one_row then 'case tg_op when ''UPDATE'' then old.xmin end' else 'null' end,
     'propagates', case config.on_failure when 'abort' then 'true' else 'domain_events._propagates(_code)' end,
-    'capture_trigger', quote_literal(domain_events._trigger_name(' domain_events_capture', config.capture_id, is_partitioned)),
-    'truncate_trigger', quote_literal(domain_events._trigger_name(' domain_events_truncate', config.capture_id, is_partitioned)),
+    'capture_trigger', quote_literal(domain_events._trigger_name(' domain_events_capture', config.capture_id,
+                                                                 is_partitioned)),
+    'truncate_trigger', quote_literal(domain_events._trigger_name(' domain_events_truncate', config.capture_id,
+                                                                  is_partitioned)),
     'move_trigger', quote_literal(domain_events._trigger_name('~domain_events_move', config.capture_id, true)));
   return parts || jsonb_build_object(
     'end_of_row', domain_events._end_expression('_id', parts),
@@ -145,31 +168,40 @@ comment on function domain_events._capture_parts(domain_events.capture_config, b
   'The parts of a capture''s trigger function, by name: expressions over old and new, and literals';
 
 -- What only some tables need, empty for the others.
-create function domain_events._optional_parts(config domain_events.capture_config, is_partitioned boolean, id_types oid[], parts jsonb)
+create function domain_events._optional_parts(config domain_events.capture_config, is_partitioned boolean,
+                                              id_types oid[], parts jsonb)
 returns jsonb
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   parts := parts || jsonb_build_object(
-    'operation', 'alias for', 'declare_place', '', 'is_superfluous', 'true', 'is_elsewhere', format('tg_relid <> %s::oid', config.relation::oid),
+    'operation', 'alias for', 'declare_place', '', 'is_superfluous', 'true', 'is_elsewhere',
+    format('tg_relid <> %s::oid', config.relation::oid),
     'new_place', '', 'leaving', '', 'is_told_as_move', '', 'end_of_move', '', 'moved_step', '',
     'set_name', case when jsonb_path_exists(config.event_types, '$[*].name')
-                     then format(E'      _name := %s;\n', domain_events._mapping_chain(config.capture_id, 'name')) else '' end,
+                     then format(E'      _name := %s;\n',
+                                 domain_events._mapping_chain(config.capture_id, 'name')) else '' end,
     -- An id of such a type is never too long.
     'shorten_id', case when cardinality(id_types) = 1 and domain_events._base_type(id_types[1])
                             in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype) then ''
                        else domain_events._shorten_template() end,
-    'whole_rows', case config.payload when 'full' then domain_events._fill(domain_events._whole_rows_template(), parts) else '' end);
+    'whole_rows', case config.payload when 'full' then domain_events._fill(domain_events._whole_rows_template(), parts)
+                       else '' end);
   if is_partitioned or config.shares_type then
     parts := parts || jsonb_build_object('places', quote_literal(domain_events._places_of(config, is_partitioned)));
-    parts := parts || jsonb_build_object('declare_place', domain_events._fill(domain_events._declare_place_template(is_partitioned), parts));
+    parts := parts || jsonb_build_object('declare_place', domain_events._fill(
+        domain_events._declare_place_template(is_partitioned), parts));
   end if;
   if is_partitioned then
     parts := parts || jsonb_build_object(
       'operation', 'text :=',
-      'is_superfluous', domain_events._fill('(tg_op <> ''UPDATE'' or domain_events._has_trigger(tg_relid, {{capture_id}}, tg_when, tg_op))', parts),
+      'is_superfluous', domain_events._fill(
+          '(tg_op <> ''UPDATE'' or domain_events._has_trigger(tg_relid, {{capture_id}}, tg_when, tg_op))', parts),
       -- The captured table may be a partition itself by now. Null on a table that is none.
-      'is_elsewhere', domain_events._fill('_known_place is null or (pg_partition_root(tg_relid) is distinct from {{relation}}::oid and {{relation}}::oid <> all (array(select a.relid from pg_partition_ancestors(tg_relid) as a)))', parts),
+      'is_elsewhere', domain_events._fill(
+          '_known_place is null or (pg_partition_root(tg_relid) is distinct from {{relation}}::oid and '
+          '{{relation}}::oid <> all (array(select a.relid from pg_partition_ancestors(tg_relid) as a)))',
+          parts),
       'new_place', domain_events._fill(domain_events._new_place_template(), parts),
       'leaving', domain_events._fill(domain_events._leaving_template(), parts),
       'is_told_as_move', 'or _op in (''LEAVE'', ''ARRIVE'')',
@@ -181,7 +213,8 @@ end
 $$;
 
 comment on function domain_events._optional_parts(domain_events.capture_config, boolean, oid[], jsonb) is
-  'Adds the parts of a trigger function that only some tables need: what tells places, moves and whole rows; empty for the others';
+  'Adds the parts of a trigger function that only some tables need: what tells places, moves and whole rows; '
+  'empty for the others';
 
 create function domain_events._write_capture_function(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -194,7 +227,8 @@ declare
   settings text[];
   body text;
 begin
-  select * into strict config from domain_events.capture_config c where c.capture_id = _write_capture_function.capture_id;
+  select * into strict config from domain_events.capture_config c
+   where c.capture_id = _write_capture_function.capture_id;
   if config.state = 'paused' then
     body := domain_events._silent_function(config.capture_id);
   else
@@ -207,10 +241,11 @@ begin
                 || case when is_partitioned or config.shares_type then array['quote_all_identifiers = off'] end;
     body := domain_events._fill(
       domain_events._capture_template(is_partitioned),
-      domain_events._optional_parts(config, is_partitioned, id_types, domain_events._capture_parts(config, is_partitioned)));
+      domain_events._optional_parts(config, is_partitioned, id_types,
+                                    domain_events._capture_parts(config, is_partitioned)));
   end if;
-  execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set search_path = pg_catalog, pg_temp %s as %L',
-                 'capture_' || config.capture_id,
+  execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer set '
+                 'search_path = pg_catalog, pg_temp %s as %L', 'capture_' || config.capture_id,
                  (select string_agg(distinct 'set ' || s, ' ') from unnest(settings) as s),
                  body);
 end
@@ -238,12 +273,17 @@ begin
   first := strpos(written.prosrc, known) + length(known);
   since := split_part(substr(written.prosrc, first, 30), ';', 1);
   -- The declaration is in the second line, or it is not ours.
-  if first = length(known) or strpos(written.prosrc, E'\n') < first - length(known) or since !~ '^[0-9]+$' or since is null then
+  if first = length(known) or strpos(written.prosrc, E'\n') < first - length(known) or since !~ '^[0-9]+$'
+     or since is null then
     perform domain_events._write_capture_function(capture_id);
     return;
   end if;
-  execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer %s as %L', name,
-    (select string_agg(format('set %s = %s', split_part(s, '=', 1), case split_part(s, '=', 1) when 'search_path' then substr(s, 13) else quote_literal(substr(s, strpos(s, '=') + 1)) end), ' ')
+  execute format('create or replace function domain_events.%I() returns trigger language plpgsql security definer %s '
+                 'as %L',
+                 name,
+    (select string_agg(format('set %s = %s', split_part(s, '=', 1),
+                              case split_part(s, '=', 1) when 'search_path' then substr(s, 13)
+                                   else quote_literal(substr(s, strpos(s, '=') + 1)) end), ' ')
        from unnest(written.proconfig) as s),
     overlay(written.prosrc placing written.whole_row_after::text from first for length(since)));
 end
@@ -252,8 +292,8 @@ $$;
 comment on function domain_events._renew_capture_function(int) is
   'Writes into a captured table''s trigger function from where on each stream''s next event carries the whole row';
 
--- Called by a trigger whose text is out of date, and by the native engine when it reads a plan. Only one session rewrites;
--- others go on with the query for this one row, so that nobody waits for anybody's transaction.
+-- Called by a trigger whose text is out of date, and by the native engine when it reads a plan. Only one session
+-- rewrites; others go on with the query for this one row, so that nobody waits for anybody's transaction.
 create function domain_events._follow_columns(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -268,21 +308,26 @@ begin
 end
 $$;
 
-comment on function domain_events._follow_columns(int) is 'Calls _sync_columns() when the table''s columns have changed';
+comment on function domain_events._follow_columns(int) is
+  'Calls _sync_columns() when the table''s columns have changed';
 
--- No stream has had a whole row since the columns changed; unless that was noticed before, and baselines were written since.
+-- No stream has had a whole row since the columns changed; unless that was noticed before, and baselines were written
+-- since.
 create function domain_events._whole_row_after(capture_id int) returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (select case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
-                           and c.columns_seen = domain_events._columns_signature(domain_events._watched_relations(c.relation))
+                           and c.columns_seen = domain_events._columns_signature(
+                               domain_events._watched_relations(c.relation))
                       then c.whole_row_after else domain_events._newest_position() end
             from domain_events.capture_config c where c.capture_id = _whole_row_after.capture_id);
 end
 $$;
 
-comment on function domain_events._whole_row_after(int) is 'The position up to which a stream''s newest event is followed by one with the whole row, asked when the trigger''s text is out of date';
+comment on function domain_events._whole_row_after(int) is
+  'The position up to which a stream''s newest event is followed by one with the whole row, '
+  'asked when the trigger''s text is out of date';
 
 create function domain_events._refresh_capture(relation oid) returns text
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -299,8 +344,10 @@ begin
   perform domain_events._check_secret_ids(id);
   if pg_try_advisory_xact_lock(domain_events._stream_key('domain_events.Capture', id::text)) then
     perform domain_events._follow_columns(id);
-    if not exists (select from domain_events.capture_partitions k where k.capture_id = id and k.relation = _refresh_capture.relation)
-       and exists (select from domain_events._present_partitions(id) as p where p.relation = _refresh_capture.relation) then
+    if not exists (select from domain_events.capture_partitions k
+                    where k.capture_id = id and k.relation = _refresh_capture.relation)
+       and exists (select from domain_events._present_partitions(id) as p where p.relation = _refresh_capture.relation)
+             then
       perform domain_events._meet_partitions(id);
     end if;
     perform domain_events._write_capture_function(id);
@@ -310,15 +357,18 @@ end
 $$;
 
 comment on function domain_events._refresh_capture(oid) is
-  'Rewrites the trigger function of the capture that serves a relation and returns the query for the row at hand; null when the relation is not captured';
+  'Rewrites the trigger function of the capture that serves a relation and returns the query for the row at hand; '
+  'null when the relation is not captured';
 
 create function domain_events._short_id(id text) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   -- Bytes of a database without an encoding are taken as they are: they need not be text in any.
   select case when octet_length(id) > 1024
-              then 'sha256:' || encode(sha256(convert_to(id, case getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end)), 'hex')
+              then 'sha256:' || encode(sha256(convert_to(
+                     id, case getdatabaseencoding() when 'SQL_ASCII' then 'SQL_ASCII' else 'UTF8' end)), 'hex')
               else id end
 $$;
 
-comment on function domain_events._short_id(text) is 'An aggregate id: the key''s text, or its SHA-256 when that is over 1,024 bytes';
+comment on function domain_events._short_id(text) is
+  'An aggregate id: the key''s text, or its SHA-256 when that is over 1,024 bytes';

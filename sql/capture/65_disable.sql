@@ -7,10 +7,14 @@ declare
   id int := (select c.capture_id from domain_events.capture_config c where c.relation = target);
 begin
   if target is null then
-    raise exception 'the table must not be null' using errcode = '22004', hint = 'Name a table, for example ''public.users''.';
+    raise exception 'the table must not be null'
+      using errcode = '22004', hint = 'Name a table, for example ''public.users''.';
   elsif id is null and domain_events._restored_capture(target) is not null then
     raise exception 'table % was dropped and restored, and its capture has not found it again', target
-      using errcode = '55000', hint = format('Its next write does, or: select * from domain_events.tell_rows(%L), which also tells the rows that are not what their streams say.', target);
+      using errcode = '55000',
+            hint = format('Its next write does, or: select * from domain_events.tell_rows(%L), '
+                          'which also tells the rows that are not what their streams say.',
+                          target);
   elsif id is null then
     raise exception 'table % is not captured', target
       using errcode = '42704', hint = 'The captured tables are in the view domain_events.captures.';
@@ -36,13 +40,17 @@ begin
   if not found then
     return;
   end if;
-  perform domain_events._table_event(target, case new_state when 'paused' then 'CapturePaused' else 'CaptureResumed' end,
-    (select jsonb_build_object('aggregate_type', c.aggregate_type) from domain_events.capture_config c where c.capture_id = id));
+  perform domain_events._table_event(
+    target,
+    case new_state when 'paused' then 'CapturePaused' else 'CaptureResumed' end,
+    (select jsonb_build_object('aggregate_type', c.aggregate_type) from domain_events.capture_config c
+      where c.capture_id = id));
   perform domain_events._tell_whole_rows(id);
 end
 $$;
 
-comment on function domain_events._set_capture_state(regclass, text) is 'Pauses or resumes a capture and records that it did';
+comment on function domain_events._set_capture_state(regclass, text) is
+  'Pauses or resumes a capture and records that it did';
 
 create function domain_events.pause_capture(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -56,12 +64,13 @@ end
 $$;
 
 comment on function domain_events.pause_capture(regclass) is
-  'Emergency: stops making events for the table, without a lock on it, until resume_capture(). That it happened is an event. Statements that have begun still make theirs.';
+  'Emergency: stops making events for the table, without a lock on it, until resume_capture(). '
+  'That it happened is an event. Statements that have begun still make theirs.';
 
--- A statement that has begun goes on with the trigger functions it began with: one that began during the pause would store
--- nothing for rows that others have stored complete events of since. So nobody may be writing when the pause ends, and who
--- comes next locks the table and reads the function anew. pause_capture() needs no such lock: what is stored after it counts
--- for nothing once whole_row_after is set here.
+-- A statement that has begun goes on with the trigger functions it began with: one that began during the pause would
+-- store nothing for rows that others have stored complete events of since. So nobody may be writing when the pause
+-- ends, and who comes next locks the table and reads the function anew. pause_capture() needs no such lock: what is
+-- stored after it counts for nothing once whole_row_after is set here.
 create function domain_events.resume_capture(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -76,7 +85,9 @@ end
 $$;
 
 comment on function domain_events.resume_capture(regclass) is
-  'Ends a pause: each stream''s next event carries the whole row, so that the fold is right again. Like create trigger it waits for the transactions that write the table and holds back new ones, not readers, until its own ends: set lock_timeout before, and call it again when it was in vain.';
+  'Ends a pause: each stream''s next event carries the whole row, so that the fold is right again. '
+  'Like create trigger it waits for the transactions that write the table and holds back new ones, not readers, '
+  'until its own ends: set lock_timeout before, and call it again when it was in vain.';
 
 create function domain_events._unregister_capture(target regclass, keep_triggers boolean) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -86,7 +97,8 @@ declare
 begin
   perform domain_events._end_moves();
   perform domain_events._table_event(target, 'CaptureDisabled',
-    (select jsonb_build_object('aggregate_type', c.aggregate_type) from domain_events.capture_config c where c.capture_id = id));
+    (select jsonb_build_object('aggregate_type', c.aggregate_type) from domain_events.capture_config c
+      where c.capture_id = id));
   perform domain_events._invalidate_capture(target);
   if keep_triggers then
     update domain_events.capture_config c set state = 'paused' where c.capture_id = id;
@@ -98,7 +110,8 @@ begin
 end
 $$;
 
-comment on function domain_events._unregister_capture(regclass, boolean) is 'The part of disable_capture() that writes the store';
+comment on function domain_events._unregister_capture(regclass, boolean) is
+  'The part of disable_capture() that writes the store';
 
 -- Trigger functions of captures that are gone, unless a disabled trigger was left on purpose and still names one.
 create function domain_events._drop_idle_functions() returns void
@@ -118,7 +131,8 @@ begin
 end
 $$;
 
-comment on function domain_events._drop_idle_functions() is 'Drops the trigger functions that no capture and no trigger needs any more';
+comment on function domain_events._drop_idle_functions() is
+  'Drops the trigger functions that no capture and no trigger needs any more';
 
 create function domain_events.disable_capture(target regclass, keep_triggers boolean default false) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -143,12 +157,15 @@ end
 $$;
 
 comment on function domain_events.disable_capture(regclass, boolean) is
-  'Ends the capture of a table and forgets how it was configured; its events stay. Dropping the triggers locks out readers for a moment: keep_triggers only disables them, until the table is captured again or the store is uninstalled.';
+  'Ends the capture of a table and forgets how it was configured; its events stay. '
+  'Dropping the triggers locks out readers for a moment: keep_triggers only disables them, '
+  'until the table is captured again or the store is uninstalled.';
 
 -- From two relations: the text that Postgres makes of the columns of one alone is another since 16, and is compared.
 create view domain_events.captures as
   select c.relation as target, c.aggregate_type,
-         (select array_agg(k.column_name::text order by k.identity_position) as array_agg from domain_events.capture_columns k
+         (select array_agg(k.column_name::text order by k.identity_position) as array_agg
+            from domain_events.capture_columns k
            where k.capture_id = c.capture_id and k.identity_position is not null) as aggregate_id,
          (select array_agg(k.column_name::text order by k.attnum) as array_agg from domain_events.capture_columns k
            where k.capture_id = c.capture_id and k.captured and c.include_only) as include,
@@ -156,8 +173,8 @@ create view domain_events.captures as
            where k.capture_id = c.capture_id and not k.captured and not c.include_only) as exclude,
          (select array_agg(k.column_name::text order by k.attnum) as array_agg from domain_events.capture_columns k
            where k.capture_id = c.capture_id and k.redacted) as redact,
-         c.event_types, c.event_name_style, c.payload, c.on_failure, c.baseline, c.replication, c.state, c.captured_since,
-         p.pending_failures
+         c.event_types, c.event_name_style, c.payload, c.on_failure, c.baseline, c.replication, c.state,
+         c.captured_since, p.pending_failures
     from domain_events.capture_config c
    cross join lateral (select count(*) as pending_failures from domain_events.capture_failures f
                         where f.aggregate_type = c.aggregate_type and f.stored_version is null) p;

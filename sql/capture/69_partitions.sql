@@ -7,11 +7,14 @@ create table domain_events.capture_partitions (
   constraint capture_partitions_pkey primary key (capture_id, relation)
 );
 
-comment on table domain_events.capture_partitions is 'The partitions of captured tables when last looked at, so that one that is gone is noticed';
+comment on table domain_events.capture_partitions is
+  'The partitions of captured tables when last looked at, so that one that is gone is noticed';
 comment on column domain_events.capture_partitions.capture_id is 'The capture';
-comment on column domain_events.capture_partitions.relation is 'The partition; dumped by name, so a restore finds it under its new OID';
+comment on column domain_events.capture_partitions.relation is
+  'The partition; dumped by name, so a restore finds it under its new OID';
 comment on column domain_events.capture_partitions.table_name is 'Its schema-qualified name, for when it is gone';
-comment on constraint capture_partitions_pkey on domain_events.capture_partitions is 'A partition is known once to each capture';
+comment on constraint capture_partitions_pkey on domain_events.capture_partitions is
+  'A partition is known once to each capture';
 
 create function domain_events._present_partitions(capture_id int)
 returns table (relation regclass, table_name text, isleaf boolean)
@@ -36,20 +39,26 @@ begin
     join domain_events.capture_config ended on ended.relation = t.relid and ended.capture_id <> winner.capture_id
     join domain_events.capture_columns k on k.capture_id = winner.capture_id and k.identity_position is not null
     join domain_events.capture_columns r on r.capture_id = ended.capture_id and r.column_name = k.column_name
-   where winner.capture_id = _check_secret_ids.capture_id and r.identity_position is null and (r.redacted or not r.captured)
+   where winner.capture_id = _check_secret_ids.capture_id and r.identity_position is null
+     and (r.redacted or not r.captured)
    limit 1;
   if found then
-    raise exception 'column "%" is part of the aggregate id of %, and is redacted or excluded in its partition %', secret.column_name, secret.root, secret.partition
+    raise exception 'column "%" is part of the aggregate id of %, and is redacted or excluded in its partition %',
+          secret.column_name, secret.root, secret.partition
       using errcode = '42P16', detail = 'The id of every event would show its value.',
-            hint = format('Detach the partition, or capture %s by another aggregate_id; where the values may be shown, end the capture of the partition first: domain_events.disable_capture(%L).', secret.root, secret.partition::text);
+            hint = format('Detach the partition, or capture %s by another aggregate_id; '
+                          'where the values may be shown, end the capture of the partition first: '
+                          'domain_events.disable_capture(%L).',
+                          secret.root, secret.partition::text);
   end if;
 end
 $$;
 
-comment on function domain_events._check_secret_ids(int) is 'Raises 42P16 where a captured table would take a partition over whose secret column is in its aggregate id';
+comment on function domain_events._check_secret_ids(int) is
+  'Raises 42P16 where a captured table would take a partition over whose secret column is in its aggregate id';
 
--- A captured table has become a partition of a captured table: one of them tells its rows, the outermost. Where they have the same
--- type, the streams go on; else they end here and go on as streams of the other type.
+-- A captured table has become a partition of a captured table: one of them tells its rows, the outermost. Where they
+-- have the same type, the streams go on; else they end here and go on as streams of the other type.
 create function domain_events._take_over(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -60,44 +69,55 @@ declare
 begin
   select * into strict winner from domain_events.capture_config c where c.capture_id = _take_over.capture_id;
   perform domain_events._follow_columns(c.capture_id)
-     from domain_events.capture_config c join domain_events._partition_tree(winner.relation) as t on t.relid = c.relation
+     from domain_events.capture_config c
+     join domain_events._partition_tree(winner.relation) as t on t.relid = c.relation
     where c.capture_id <> winner.capture_id;
   perform domain_events._check_secret_ids(winner.capture_id);
   for ended in
-    select c.* from domain_events.capture_config c join domain_events._partition_tree(winner.relation) as t on t.relid = c.relation
+    select c.* from domain_events.capture_config c
+      join domain_events._partition_tree(winner.relation) as t on t.relid = c.relation
      where c.capture_id <> winner.capture_id order by c.capture_id
   loop
-    -- What was secret stays secret; the columns of a partition have the names that they have above. What was excluded there is
-    -- redacted: in the other partitions its changes are still told.
+    -- What was secret stays secret; the columns of a partition have the names that they have above. What was excluded
+    -- there is redacted: in the other partitions its changes are still told.
     with kept as (
       update domain_events.capture_columns k set redacted = true
-       where k.capture_id = winner.capture_id and not k.redacted and k.captured and k.identity_position is null and k.attnum is not null
+       where k.capture_id = winner.capture_id and not k.redacted and k.captured and k.identity_position is null
+         and k.attnum is not null
          and exists (select from domain_events.capture_columns r
-                      where r.capture_id = ended.capture_id and (r.redacted or not r.captured) and r.identity_position is null
+                      where r.capture_id = ended.capture_id and (r.redacted or not r.captured)
+                        and r.identity_position is null
                         and (r.column_name = k.column_name or r.redacted and r.attnum is null))
       returning k.column_name
     )
     select array_agg(k.column_name order by k.column_name) into newly_redacted from kept as k;
     perform domain_events._table_event(ended.relation, 'CaptureDisabled',
-      jsonb_build_object('aggregate_type', ended.aggregate_type, 'taken_over_by', domain_events._qualified_name(winner.relation),
+      jsonb_build_object('aggregate_type', ended.aggregate_type,
+                         'taken_over_by', domain_events._qualified_name(winner.relation),
                          'continues_as', winner.aggregate_type)
       || case when newly_redacted is null then '{}' else jsonb_build_object('redacts', newly_redacted) end
       || domain_events._scope_of(ended.capture_id));
     update domain_events.capture_config c set state = 'paused' where c.capture_id = ended.capture_id;
     perform domain_events._write_capture_function(ended.capture_id);
     perform domain_events._invalidate_capture(ended.relation);
-    perform domain_events._keep_owner(ended.aggregate_type, ended.relation, pg_get_userbyid(r.relowner)) from pg_class r where r.oid = ended.relation;
+    perform domain_events._keep_owner(ended.aggregate_type, ended.relation, pg_get_userbyid(r.relowner)) from pg_class r
+      where r.oid = ended.relation;
     delete from domain_events.capture_config c where c.capture_id = ended.capture_id;
-    raise notice 'the capture of % ends: it is a partition of %, whose capture takes over', ended.relation, winner.relation
+    raise notice 'the capture of % ends: it is a partition of %, whose capture takes over', ended.relation,
+          winner.relation
       using detail = case when ended.aggregate_type = winner.aggregate_type then 'The streams of its rows go on.'
-                          else format('Its rows are told as %s from now on; their streams as %s end.', winner.aggregate_type, ended.aggregate_type) end
-                     || case when newly_redacted is null then '' else format(' Redacted in %s from now on, as it was in the partition: %s.', winner.relation, array_to_string(newly_redacted, ', ')) end,
+                          else format('Its rows are told as %s from now on; their streams as %s end.',
+                                      winner.aggregate_type, ended.aggregate_type) end
+                     || case when newly_redacted is null then ''
+                             else format(' Redacted in %s from now on, as it was in the partition: %s.',
+                                         winner.relation, array_to_string(newly_redacted, ', ')) end,
             hint = 'To capture it by itself again, detach it and call domain_events.enable_capture().';
   end loop;
 end
 $$;
 
-comment on function domain_events._take_over(int) is 'Ends the captures of tables that have become partitions of this capture''s';
+comment on function domain_events._take_over(int) is
+  'Ends the captures of tables that have become partitions of this capture''s';
 
 -- Records partitions that came and went since the last call; the caller sees to the triggers of the new ones.
 create function domain_events._record_partitions(target regclass) returns void
@@ -110,7 +130,8 @@ end
 $$;
 
 comment on function domain_events._record_partitions(regclass) is
-  'Stores PartitionDetached and PartitionDropped, remembers the present partitions, and takes over those that were captured by themselves';
+  'Stores PartitionDetached and PartitionDropped, remembers the present partitions, '
+  'and takes over those that were captured by themselves';
 
 create function domain_events._meet_partitions(capture_id int) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -127,14 +148,19 @@ begin
   for gone in
     select k.relation, k.table_name from domain_events.capture_partitions k
      where k.capture_id = config.capture_id
-       and not exists (select from domain_events._present_partitions(config.capture_id) as p where p.relation = k.relation)
+       and not exists (select from domain_events._present_partitions(config.capture_id) as p
+                        where p.relation = k.relation)
      order by k.table_name
   loop
     still_exists := exists (select from pg_class r where r.oid = gone.relation);
-    perform domain_events._table_event(config.relation, case when still_exists then 'PartitionDetached' else 'PartitionDropped' end,
-      jsonb_build_object('aggregate_type', config.aggregate_type, 'partition', coalesce(domain_events._qualified_name(gone.relation), gone.table_name))
-      || domain_events._only_in(config.aggregate_type, array[gone.relation], coalesce(domain_events._qualified_name(gone.relation), gone.table_name)));
-    delete from domain_events.capture_partitions k where k.capture_id = config.capture_id and k.relation = gone.relation;
+    perform domain_events._table_event(config.relation,
+                                       case when still_exists then 'PartitionDetached' else 'PartitionDropped' end,
+      jsonb_build_object('aggregate_type', config.aggregate_type,
+                         'partition', coalesce(domain_events._qualified_name(gone.relation), gone.table_name))
+      || domain_events._only_in(config.aggregate_type, array[gone.relation],
+                                coalesce(domain_events._qualified_name(gone.relation), gone.table_name)));
+    delete from domain_events.capture_partitions k
+     where k.capture_id = config.capture_id and k.relation = gone.relation;
     if not still_exists then
       delete from domain_events.capture_places p where p.relation = gone.relation and p.table_owner is null;
     end if;
@@ -145,11 +171,13 @@ begin
   with arrived as (
     insert into domain_events.capture_partitions (capture_id, relation, table_name)
     select config.capture_id, p.relation, p.table_name from domain_events._present_partitions(config.capture_id) as p
-     where not exists (select from domain_events.capture_partitions k where k.capture_id = config.capture_id and k.relation = p.relation)
+     where not exists (select from domain_events.capture_partitions k
+                        where k.capture_id = config.capture_id and k.relation = p.relation)
     returning relation
   )
   select array_agg(a.relation) into come from arrived as a;
-  perform domain_events._place_of(config.aggregate_type, r.oid) from pg_class r where r.oid = any (come) and r.relkind <> 'p';
+  perform domain_events._place_of(config.aggregate_type, r.oid) from pg_class r
+    where r.oid = any (come) and r.relkind <> 'p';
   if has_left or exists (select from unnest(come) as c where pg_relation_size(c) > 0) then
     -- Rows have gone that may come back, and be others then; or have come.
     perform domain_events._tell_whole_rows(config.capture_id);
@@ -159,7 +187,8 @@ begin
 end
 $$;
 
-comment on function domain_events._meet_partitions(int) is 'What _record_partitions() does, for the trigger that meets a new partition first';
+comment on function domain_events._meet_partitions(int) is
+  'What _record_partitions() does, for the trigger that meets a new partition first';
 
 create function domain_events.follow_partitions(target regclass) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -175,9 +204,11 @@ begin
   id := domain_events._capture_of(target);
   for gone, left_over in
     select k.relation, t.tgname from domain_events.capture_partitions k
-      join pg_trigger t on t.tgrelid = k.relation and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || id))
+      join pg_trigger t on t.tgrelid = k.relation
+           and t.tgfoid = to_regprocedure(format('domain_events.%I()', 'capture_' || id))
       join pg_class c on c.oid = k.relation
-     where k.capture_id = id and t.tgname = domain_events._trigger_name(' domain_events_truncate', id, true) and pg_has_role(c.relowner, 'usage')
+     where k.capture_id = id and t.tgname = domain_events._trigger_name(' domain_events_truncate', id, true)
+       and pg_has_role(c.relowner, 'usage')
        and k.relation not in (select p.relid from domain_events._partition_tree(target) as p)
   loop
     execute format('drop trigger %I on %s', left_over, gone);
@@ -196,10 +227,12 @@ end
 $$;
 
 comment on function domain_events.follow_partitions(regclass) is
-  'After partitions were added, attached, detached or dropped: watches the new ones for TRUNCATE, takes over what captured them before, and records those that are gone. Where event triggers may be created it runs by itself.';
+  'After partitions were added, attached, detached or dropped: watches the new ones for TRUNCATE, '
+  'takes over what captured them before, and records those that are gone. Where event triggers may be created it runs '
+  'by itself.';
 
--- Where the dump's own statements are going to make the triggers, or unmake them. Such a session is set up as the scripts of
--- pg_dump set theirs up: three settings that nobody else has together.
+-- Where the dump's own statements are going to make the triggers, or unmake them. Such a session is set up as the
+-- scripts of pg_dump set theirs up: three settings that nobody else has together.
 create function domain_events._is_restoring() returns boolean
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -211,9 +244,10 @@ $$;
 
 comment on function domain_events._is_restoring() is 'True in a session that restores a dump';
 
--- Everybody's commands let every capture follow, and wait for nobody's transaction while they do: neither for a lock on a table or a
--- function of another owner nor for a row of the store. What is held by somebody is followed with the next command, the next write
--- or the owner's follow_partitions(). Who changes a table of their own waits for it as their command does.
+-- Everybody's commands let every capture follow, and wait for nobody's transaction while they do: neither for a lock on
+-- a table or a function of another owner nor for a row of the store. What is held by somebody is followed with the next
+-- command, the next write or the owner's follow_partitions(). Who changes a table of their own waits for it as their
+-- command does.
 create function domain_events._follow_grant(capture_id int) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '1ms'
 as $$
@@ -225,13 +259,16 @@ exception when lock_not_available or deadlock_detected or serialization_failure 
 end
 $$;
 
-comment on function domain_events._follow_grant(int) is 'Calls _grant_partitioning(); false where that would have to wait for another transaction, or came too late';
+comment on function domain_events._follow_grant(int) is
+  'Calls _grant_partitioning(); false where that would have to wait for another transaction, or came too late';
 
-create function domain_events._follow_capture(capture_id int, has_partitions boolean, has_columns boolean, has_name boolean, patience text) returns void
+create function domain_events._follow_capture(capture_id int, has_partitions boolean, has_columns boolean,
+                                              has_name boolean, patience text) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '1ms'
 as $$
 declare
-  target regclass := (select c.relation from domain_events.capture_config c where c.capture_id = _follow_capture.capture_id);
+  target regclass := (select c.relation from domain_events.capture_config c
+                       where c.capture_id = _follow_capture.capture_id);
 begin
   perform set_config('lock_timeout', patience, true);
   if has_partitions then
@@ -249,10 +286,11 @@ end
 $$;
 
 comment on function domain_events._follow_capture(int, boolean, boolean, boolean, text) is
-  'Lets a capture follow what became of its partitions, its columns, and its name or owner; raises 55P03 where it would wait longer than this lock_timeout';
+  'Lets a capture follow what became of its partitions, its columns, and its name or owner; '
+  'raises 55P03 where it would wait longer than this lock_timeout';
 
--- The event trigger that does it, and lets a capture follow ALTER TABLE at once instead of at the next write. Nearly all commands
--- concern no captured table, and find that out by one query that calls nothing for each capture.
+-- The event trigger that does it, and lets a capture follow ALTER TABLE at once instead of at the next write. Nearly
+-- all commands concern no captured table, and find that out by one query that calls nothing for each capture.
 create function domain_events._follow_ddl() returns event_trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
@@ -267,9 +305,11 @@ begin
   if domain_events._is_restoring() then
     return;
   end if;
-  -- Only the function of a partitioned table is granted to somebody. By their names, which are indexed, not by their schema.
+  -- Only the function of a partitioned table is granted to somebody. By their names, which are indexed, not by their
+  -- schema.
   if exists (select from domain_events.capture_config c join pg_class r on r.oid = c.relation where r.relkind = 'p')
-     or exists (select from pg_proc p where p.proname >= 'capture_' and p.proname < 'capture`' and cardinality(p.proacl) > 1) then
+     or exists (select from pg_proc p
+                 where p.proname >= 'capture_' and p.proname < 'capture`' and cardinality(p.proacl) > 1) then
     for outdated in select o from domain_events._outdated_grants() as o loop
       if not domain_events._follow_grant(outdated) then
         held := held + 1;
@@ -287,14 +327,17 @@ begin
   end if;
   for captured in
     select c.capture_id, c.relation, r.relkind,
-           c.table_name <> format('%I.%I', n.nspname, r.relname) or c.table_owner <> pg_get_userbyid(r.relowner) as has_other_name
+           c.table_name <> format('%I.%I', n.nspname, r.relname)
+           or c.table_owner <> pg_get_userbyid(r.relowner) as has_other_name
       from domain_events.capture_config c
       join pg_class r on r.oid = c.relation
       join pg_namespace n on n.oid = r.relnamespace
      where (r.relkind = 'p'
             or c.table_name <> format('%I.%I', n.nspname, r.relname) or c.table_owner <> pg_get_userbyid(r.relowner)
-            -- More columns were seen than the table has where they are of composite types, which may be what was altered.
-            or (c.relation = any (altered) or tg_tag in ('ALTER TABLE', 'ALTER TYPE') and cardinality(c.columns_seen) <> r.relnatts)
+            -- More columns were seen than the table has where they are of composite types, which may be what was
+            -- altered.
+            or (c.relation = any (altered)
+                or tg_tag in ('ALTER TABLE', 'ALTER TYPE') and cardinality(c.columns_seen) <> r.relnatts)
                and (c.relation_oid <> c.relation::oid
                     or c.columns_seen <> array(select textcat(a.attname::text, a.atttypid::text) from pg_attribute a
                                                 where a.attrelid = c.relation and a.attnum > 0 order by a.attnum)))
@@ -309,7 +352,8 @@ begin
                                  join pg_class r on r.oid = t.relid
                                  join pg_namespace n on n.oid = r.relnamespace
                                 where t.level > 0) as p
-                   full join (select k.* from domain_events.capture_partitions k where k.capture_id = captured.capture_id) as k
+                   full join (select k.* from domain_events.capture_partitions k
+                               where k.capture_id = captured.capture_id) as k
                      on k.relation = p.oid and k.table_name = p.table_name
                   where k.relation is null or p.oid is null)
       and exists (select from domain_events._capture_triggers(captured.relation) as t
@@ -318,24 +362,29 @@ begin
     is_own := case tg_event
                 when 'ddl_command_end' then
                   exists (select from pg_event_trigger_ddl_commands() as d
-                           where d.classid = 'pg_class'::regclass and captured.relation = any (domain_events._with_ancestors(d.objid)))
+                           where d.classid = 'pg_class'::regclass
+                             and captured.relation = any (domain_events._with_ancestors(d.objid)))
                 else
-                  exists (select from pg_event_trigger_dropped_objects() as d join domain_events.capture_partitions k on k.relation = d.objid
+                  exists (select from pg_event_trigger_dropped_objects() as d
+                            join domain_events.capture_partitions k on k.relation = d.objid
                            where d.classid = 'pg_class'::regclass and k.capture_id = captured.capture_id)
               end;
     continue when held >= 10 and not is_own;
     begin
-      perform domain_events._follow_capture(captured.capture_id, has_partitions, tg_tag in ('ALTER TABLE', 'ALTER TYPE'), captured.has_other_name,
+      perform domain_events._follow_capture(captured.capture_id, has_partitions,
+                                            tg_tag in ('ALTER TABLE', 'ALTER TYPE'), captured.has_other_name,
                                             case when is_own then current_setting('lock_timeout') else '1ms' end);
     exception when others then
-      -- What one owner has done to a captured table is not in the way of everybody's commands. A check finds what was not followed.
+      -- What one owner has done to a captured table is not in the way of everybody's commands. A check finds what was
+      -- not followed.
       if is_own and tg_event = 'ddl_command_end' then
         raise;
       elsif not is_own and sqlstate in ('55P03', '40P01', '40001', 'XX000') then
         held := held + 1;
       else
         raise warning 'the capture of % does not follow its table: %', captured.relation, sqlerrm
-          using errcode = sqlstate, hint = format('Let its owner call domain_events.follow_partitions(%L).', captured.relation);
+          using errcode = sqlstate,
+                hint = format('Let its owner call domain_events.follow_partitions(%L).', captured.relation);
       end if;
     end;
   end loop;
@@ -370,4 +419,6 @@ end
 $$;
 
 comment on function domain_events.forget_dropped_tables() is
-  'Ends the captures whose tables were dropped and returns how many: their functions, rights and configurations go, their events stay, and the types of dropped tables are free for other owners. Until then a table that is restored under its name goes on being captured. For the store''s owner.';
+  'Ends the captures whose tables were dropped and returns how many: their functions, rights and configurations go, '
+  'their events stay, and the types of dropped tables are free for other owners. '
+  'Until then a table that is restored under its name goes on being captured. For the store''s owner.';
