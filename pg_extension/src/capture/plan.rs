@@ -11,9 +11,9 @@ use crate::jsonb::{Document, Value, key_order};
 use crate::pg::cache::{EntryMemory, Watches};
 use crate::pg::compound::{Composites, names_objects};
 use crate::pg::image::Layout;
-use crate::pg::lock::Stream;
 use crate::pg::render::{IdentityText, Render};
 use crate::pg::store::Head;
+use crate::pg::stream::Stream;
 use crate::pg::trigger::{Change, Operation, Storage};
 use crate::pg::{columns, delegate};
 

@@ -46,9 +46,10 @@ pub fn too_large(writer: &mut Writer, name: &[u8], value: Value) -> Result<Entry
             (Part::Integer(text.len() as i64), Part::Text(hash.as_bytes()))
         }
         _ if is_whole => {
-            let text = json::to_text(&value.to_document()?).bytes;
-            hash = json::sha256(json::to_utf8(text));
-            (Part::Integer(text.len() as i64), Part::Text(hash.as_bytes()))
+            let length;
+            (length, hash) =
+                json::to_text(&value.to_document()?, |text| (text.len(), json::sha256(json::to_utf8(text))));
+            (Part::Integer(length as i64), Part::Text(hash.as_bytes()))
         }
         _ => (Part::Null, Part::Null),
     };
