@@ -41,7 +41,7 @@ pub fn identity(plan: &Plan, row: Row) -> Option<Bytes> {
         }
     }
     if id.len() > AGGREGATE_ID_BYTES {
-        return Some(Bytes::of(format!("sha256:{}", json::sha256(json::to_utf8(&id))).as_bytes()));
+        return Some(Bytes::of(format!("sha256:{}", json::text_sha256(&id)).as_bytes()));
     }
     Some(id)
 }

@@ -89,18 +89,18 @@ pub fn sha256(bytes: &[u8]) -> String {
     digest.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-/// The text in UTF-8, whatever the server's encoding is. Without one, nobody knows what the bytes say: they stay.
-pub fn to_utf8(bytes: &[u8]) -> &[u8] {
+/// SHA-256 of the text in UTF-8, whatever the server's encoding is. Without one, nobody knows what the bytes say: they stay.
+pub fn text_sha256(text: &[u8]) -> String {
     // SAFETY: returns its argument where there is nothing to convert, otherwise a C string in the current context.
     unsafe {
         if pg_sys::GetDatabaseEncoding() == pg_sys::pg_enc::PG_SQL_ASCII as i32 {
-            return bytes;
+            return sha256(text);
         }
         let converted =
-            pg_sys::pg_server_to_any(bytes.as_ptr().cast(), bytes.len() as i32, pg_sys::pg_enc::PG_UTF8 as i32);
-        if std::ptr::eq(converted.cast_const().cast(), bytes.as_ptr()) {
-            return bytes;
+            pg_sys::pg_server_to_any(text.as_ptr().cast(), text.len() as i32, pg_sys::pg_enc::PG_UTF8 as i32);
+        if std::ptr::eq(converted.cast_const().cast(), text.as_ptr()) {
+            return sha256(text);
         }
-        std::ffi::CStr::from_ptr(converted).to_bytes()
+        sha256(std::ffi::CStr::from_ptr(converted).to_bytes())
     }
 }

@@ -173,14 +173,14 @@ impl Render {
                 Render::Text(name) => {
                     let text = bytes_of(packed(value));
                     if limit.is_some_and(|limit| size::is_too_large_text(text, limit)) {
-                        return marker::unrepresentable(writer, name, text.len(), json::to_utf8(text));
+                        return marker::unrepresentable(writer, name, text.len(), &json::text_sha256(text));
                     }
                     writer.string(text)
                 }
                 Render::Bytea => {
                     let bytes = bytes_of(packed(value));
                     if limit.is_some_and(|limit| bytes.len() > (limit / 2).saturating_sub(1)) {
-                        return marker::unrepresentable(writer, "bytea", bytes.len(), bytes);
+                        return marker::unrepresentable(writer, "bytea", bytes.len(), &json::sha256(bytes));
                     }
                     let mut text = Bytes::new();
                     hex(bytes, &mut text);
@@ -207,9 +207,9 @@ impl Render {
                         let document = Document(parsed);
                         (!is_too_large(document, limit)).then(|| marker::document(writer, document, limit.is_some()))
                     });
-                    written
-                        .flatten()
-                        .unwrap_or_else(|| marker::unrepresentable(writer, "json", text.len(), json::to_utf8(text)))
+                    written.flatten().unwrap_or_else(|| {
+                        marker::unrepresentable(writer, "json", text.len(), &json::text_sha256(text))
+                    })
                 }
                 Render::Jsonb => {
                     let document = Document(detoasted(value));
