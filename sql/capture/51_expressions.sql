@@ -108,8 +108,8 @@ comment on function domain_events._small(bigint) is
 create function domain_events._copied_bytes(value text) returns bigint
 language sql immutable
 as $$
-  select 2::bigint * pg_catalog.octet_length(value) - pg_catalog.octet_length(pg_catalog.replace(value,
-      pg_catalog.chr(92), ''))
+  select 2::bigint * pg_catalog.octet_length(value)
+         - pg_catalog.octet_length(pg_catalog.replace(value, pg_catalog.chr(92), ''))
 $$;
 
 comment on function domain_events._copied_bytes(text) is
@@ -219,9 +219,9 @@ begin
       domain_events._json_expression('e', element, false, max_bytes));
   elsif class is not null then
     select array_agg(format('jsonb_build_object(%L, %s)', a.attname,
-                            domain_events._json_expression(format('(%s)."%s"', expression,
-                                                                  replace(a.attname, '"', '""')), a.atttypid, false,
-                                                                  max_bytes))
+                            domain_events._json_expression(
+                              format('(%s)."%s"', expression, replace(a.attname, '"', '""')),
+                              a.atttypid, false, max_bytes))
                      order by a.attnum)
       into fields
       from pg_attribute a where a.attrelid = class and a.attnum > 0 and not a.attisdropped;

@@ -127,8 +127,8 @@ as $$
   ), known as (
     select k.*, case when config.same_table then k.attnum::text
                      when row_number() over (partition by k.column_name
-                                             order by k.attnum nulls last,
-                                                   k.redacted desc) = 1 then k.column_name::text end as key
+                                             order by k.attnum nulls last, k.redacted desc) = 1
+                     then k.column_name::text end as key
       from config join domain_events.capture_columns k on k.capture_id = config.capture_id
   ), excluded as (
     select k.column_name from config cross join known k

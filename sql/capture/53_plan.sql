@@ -202,9 +202,9 @@ begin
   return jsonb_build_object(
     'capture_id', id, 'relation', config.relation::oid::bigint, 'state', config.state,
     'aggregate_type', config.aggregate_type, 'on_failure', config.on_failure, 'payload', config.payload,
-    'table_name', config.table_name, 'in_table',
-    case when config.relation::oid <> relation
-         or config.shares_type then domain_events._place_of(config.aggregate_type, relation) end,
+    'table_name', config.table_name,
+    'in_table', case when config.relation::oid <> relation or config.shares_type
+                     then domain_events._place_of(config.aggregate_type, relation) end,
     'function', to_regprocedure(format('domain_events.%I()', 'capture_' || id))::oid::bigint,
     'identity_missing', exists (select from domain_events.capture_columns k
                                  where k.capture_id = id and k.attnum is null and k.identity_position is not null),
@@ -218,7 +218,7 @@ begin
     'event_types', config.event_types,
     'columns', (select coalesce(jsonb_agg(jsonb_build_object('name', k.column_name, 'identity', k.identity_position,
                                                              'captured', k.captured, 'redacted', k.redacted)
-                                                             order by k.attnum), '[]')
+                                          order by k.attnum), '[]')
                   from domain_events.capture_columns k
                  where k.capture_id = id and k.attnum is not null));
 end

@@ -37,11 +37,10 @@ as $$
   select exists (select from pg_trigger t
                   join pg_proc p on p.oid = t.tgfoid and p.proname = 'capture_' || _has_trigger.capture_id
                   where t.tgrelid = _has_trigger.relation and t.tgenabled <> 'D'
-                    and regexp_replace(t.tgname, '_[0-9]+$',
-                                       '') = case when _has_trigger.fired_when = 'BEFORE' then '~domain_events_move'
-                                                                        when _has_trigger.operation = 'TRUNCATE'
-                                                                          then ' domain_events_truncate'
-                                                                        else ' domain_events_capture' end)
+                    and regexp_replace(t.tgname, '_[0-9]+$', '')
+                        = case when _has_trigger.fired_when = 'BEFORE' then '~domain_events_move'
+                               when _has_trigger.operation = 'TRUNCATE' then ' domain_events_truncate'
+                               else ' domain_events_capture' end)
 $$;
 
 comment on function domain_events._has_trigger(oid, int, text, text) is
@@ -175,8 +174,8 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   parts := parts || jsonb_build_object(
-    'operation', 'alias for', 'declare_place', '', 'is_superfluous', 'true', 'is_elsewhere',
-    format('tg_relid <> %s::oid', config.relation::oid),
+    'operation', 'alias for', 'declare_place', '', 'is_superfluous', 'true',
+    'is_elsewhere', format('tg_relid <> %s::oid', config.relation::oid),
     'new_place', '', 'leaving', '', 'is_told_as_move', '', 'end_of_move', '', 'moved_step', '',
     'set_name', case when jsonb_path_exists(config.event_types, '$[*].name')
                      then format(E'      _name := %s;\n',
@@ -189,8 +188,8 @@ begin
                        else '' end);
   if is_partitioned or config.shares_type then
     parts := parts || jsonb_build_object('places', quote_literal(domain_events._places_of(config, is_partitioned)));
-    parts := parts || jsonb_build_object('declare_place', domain_events._fill(
-        domain_events._declare_place_template(is_partitioned), parts));
+    parts := parts || jsonb_build_object(
+      'declare_place', domain_events._fill(domain_events._declare_place_template(is_partitioned), parts));
   end if;
   if is_partitioned then
     parts := parts || jsonb_build_object(
@@ -318,8 +317,8 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   return (select case when c.relation_oid = c.relation::oid and c.store_oid = 'domain_events.events'::regclass::oid
-                           and c.columns_seen = domain_events._columns_signature(
-                               domain_events._watched_relations(c.relation))
+                           and c.columns_seen
+                               = domain_events._columns_signature(domain_events._watched_relations(c.relation))
                       then c.whole_row_after else domain_events._newest_position() end
             from domain_events.capture_config c where c.capture_id = _whole_row_after.capture_id);
 end

@@ -23,12 +23,12 @@ begin
       when jsonb_typeof(entry) <> 'object' then 'is no JSON object'
       when entry ->> 'on' is null or entry ->> 'on' not in ('insert', 'update', 'delete')
         then 'needs "on": insert, update or delete'
-      when jsonb_typeof(entry -> 'type') is distinct from 'string'
-           or entry ->> 'type' = '' then 'needs "type": a name in the past tense'
+      when jsonb_typeof(entry -> 'type') is distinct from 'string' or entry ->> 'type' = ''
+        then 'needs "type": a name in the past tense'
       when octet_length(entry ->> 'type') > 255 then 'has a "type" of more than 255 bytes'
       when coalesce(jsonb_typeof(entry -> 'name'), 'string') <> 'string' then 'has a "name" that is no string'
-      when jsonb_exists(entry, 'when_changed')
-           and entry ->> 'on' <> 'update' then 'has "when_changed", which only an update can have'
+      when jsonb_exists(entry, 'when_changed') and entry ->> 'on' <> 'update'
+        then 'has "when_changed", which only an update can have'
       when jsonb_exists(entry, 'when_changed')
            and (jsonb_typeof(entry -> 'when_changed') <> 'array' or entry -> 'when_changed' = '[]'
                 or jsonb_path_exists(entry -> 'when_changed', '$[*] ? (@.type() != "string")'))

@@ -168,8 +168,8 @@ begin
   end if;
   select * into event from domain_events._map_event(move.capture_id, 'DELETE', '{}');
   begin
-    if move.after_version < 0 or domain_events._stream_version(config.aggregate_type,
-                                                               move.old_id) > move.after_version then
+    if move.after_version < 0
+       or domain_events._stream_version(config.aggregate_type, move.old_id) > move.after_version then
       late := move.after_version;
     end if;
     perform domain_events._write_event(config.aggregate_type, move.old_id, event.event_type, event.event_name, data,

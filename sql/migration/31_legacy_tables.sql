@@ -86,8 +86,8 @@ as $$
                           limit 1) as place on true
   )
   select k.n, k.attname, k.attnum, format_type(k.type, k.modifier),
-         case when k.typtype not in ('b', 'e')
-              or k.typcategory = 'A' then 'A stream is named by texts, numbers, times, UUIDs or enums.'
+         case when k.typtype not in ('b', 'e') or k.typcategory = 'A'
+              then 'A stream is named by texts, numbers, times, UUIDs or enums.'
               when o.oid is null
                    or not exists (
                      select from pg_amop h
@@ -375,8 +375,8 @@ begin
   -- at the commit a deferred trigger or a cursor WITH HOLD would run with the rights of whoever registers the table.
   known := domain_events._prepared_statements();
   begin
-    execute format('select %1$s($1, $2, 1), %1$s($1, $2, 2)', reader::regproc) using source::oid,
-            array_fill(null::text, array[cardinality(stream_columns)]);
+    execute format('select %1$s($1, $2, 1), %1$s($1, $2, 2)', reader::regproc)
+      using source::oid, array_fill(null::text, array[cardinality(stream_columns)]);
     raise exception 'tried' using errcode = 'DE001', constraint = '_tried';
   exception when sqlstate 'DE001' then
     get stacked diagnostics raised_by = constraint_name;

@@ -39,8 +39,8 @@ begin
                    || case when a.attcollation <> 0 then ' ' || a.attcollation::regcollation::text else '' end
                    order by u.n) as types
     into present
-    from unnest(known.stream_columns || known.version_column, known.column_numbers) with ordinality as u(name, number,
-        n)
+    from unnest(known.stream_columns || known.version_column, known.column_numbers)
+         with ordinality as u(name, number, n)
     join pg_attribute a on a.attrelid = known.source and not a.attisdropped
                        and (a.attnum = u.number and known.source_oid = known.source::oid
                             or a.attname = u.name and known.source_oid <> known.source::oid);
@@ -68,8 +68,8 @@ begin
   source := known.source;
   columns := known.width;
   last_version := known.last_version;
-  step := case when known.present_name = known.table_name and present.names = known.stream_columns
-               || known.version_column then 2 else 3 end;
+  step := case when known.present_name = known.table_name
+                    and present.names = known.stream_columns || known.version_column then 2 else 3 end;
 end
 $$;
 
@@ -119,8 +119,8 @@ begin
     select * into found_reader from domain_events.legacy_reader(event_table, cardinality(stream));
   end if;
   -- A statement of its own, so that it sees what the previous holder of the stream committed.
-  execute format('select %s($1, $2, $3)', found_reader.reader) into newest using found_reader.source, stream,
-          found_reader.step;
+  execute format('select %s($1, $2, $3)', found_reader.reader)
+    into newest using found_reader.source, stream, found_reader.step;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   if newest >= found_reader.last_version then
     raise exception 'no version comes after % in stream (%) of table %', newest, array_to_string(stream, ', '),

@@ -155,10 +155,10 @@ begin
       return head;
     end
     $guest$;
-    comment on function domain_events._ask_as_guest(text, text, text,
-                                                    bigint) is 'Calls a function of a legacy table''s owner with the '
-                                                               'rights of domain_events_guest: none. '
-                                                               'There while the table is being moved';
+    comment on function domain_events._ask_as_guest(text, text, text, bigint) is
+      'Calls a function of a legacy table''s owner with the '
+      'rights of domain_events_guest: none. '
+      'There while the table is being moved';
     for statement in
       select unnest(g.take_back) from domain_events._given_privileges() as g
        where g.object = 'domain_events._ask_as_guest(text, text, text, bigint)'::regprocedure and g.kind = 'routine'
@@ -217,8 +217,8 @@ declare
 begin
   begin
     if domain_events._is_own_function(adoption.head_function) then
-      execute format('select * from %s($1, $2, $3)', adoption.head_function) into head using aggregate_type,
-              aggregate_id, last_place;
+      execute format('select * from %s($1, $2, $3)', adoption.head_function)
+        into head using aggregate_type, aggregate_id, last_place;
     else
       execute 'select * from domain_events._ask_as_guest($1, $2, $3, $4)'
         into head using adoption.head_function, aggregate_type, aggregate_id, last_place;
@@ -348,8 +348,8 @@ begin
     else
       create trigger events_adopt_first before insert on domain_events.events
         for each row when (new.aggregate_version = 1) execute function domain_events._adopt_first();
-      comment on trigger events_adopt_first
-        on domain_events.events is 'Counts old events that are not moved yet; enabled while a legacy table is being '
+      comment on trigger events_adopt_first on domain_events.events is
+        'Counts old events that are not moved yet; enabled while a legacy table is being '
                                    'moved';
     end if;
   end if;
@@ -517,8 +517,9 @@ create function domain_events._as_event_id(value text, source text, key text) re
 language sql immutable parallel safe
 as $$
   select case when value ~* '^[0-9a-f]{8}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{4}-?[0-9a-f]{12}$' then value::uuid
-              else pg_catalog.encode(pg_catalog.set_bit(
-                  pg_catalog.set_bit(pg_catalog.set_bit(pg_catalog.set_bit(pg_catalog.set_bit(pg_catalog.set_bit(
+              else pg_catalog.encode(
+                     pg_catalog.set_bit(pg_catalog.set_bit(pg_catalog.set_bit(
+                     pg_catalog.set_bit(pg_catalog.set_bit(pg_catalog.set_bit(
                      substring(pg_catalog.sha256(pg_catalog.convert_to(source || '/' || key, 'UTF8')) from 1 for 16),
                      52, 0), 53, 0), 54, 0), 55, 1), 70, 0), 71, 1), 'hex')::uuid end
 $$;

@@ -100,11 +100,11 @@ as $$
            and coalesce((s.option ->> 'autovacuum_enabled')::boolean, true) as is_on,
            3 * (s.option ->> 'autovacuum_naptime')::double precision as patience,
            case when (s.option ->> 'autovacuum_vacuum_insert_threshold')::numeric >= 0
-                then nullif((s.option ->> 'autovacuum_vacuum_insert_threshold')::numeric + (
-                    s.option ->> 'autovacuum_vacuum_insert_scale_factor')::numeric * s.vacuumed_rows,
-                      0) end as insert_limit,
-           nullif(least((s.option ->> 'autovacuum_vacuum_threshold')::numeric + (
-               s.option ->> 'autovacuum_vacuum_scale_factor')::numeric * s.vacuumed_rows,
+                then nullif((s.option ->> 'autovacuum_vacuum_insert_threshold')::numeric
+                            + (s.option ->> 'autovacuum_vacuum_insert_scale_factor')::numeric * s.vacuumed_rows,
+                            0) end as insert_limit,
+           nullif(least((s.option ->> 'autovacuum_vacuum_threshold')::numeric
+                        + (s.option ->> 'autovacuum_vacuum_scale_factor')::numeric * s.vacuumed_rows,
                         case when (s.option ->> 'autovacuum_vacuum_max_threshold')::numeric >= 0
                                then (s.option ->> 'autovacuum_vacuum_max_threshold')::numeric end), 0) as dead_limit
       from store s

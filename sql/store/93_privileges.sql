@@ -276,7 +276,8 @@ comment on function domain_events.grant_privileges() is
   'Takes back what check_infrastructure() calls privilege_excessive. Run by the store''s owner, '
   'again after a role was created, or a dump restored without privileges.';
 
--- Nobody has a right that is not given here, whatever the default privileges of this database say. An upgrade does it again.
+-- Nobody has a right that is not given here, whatever the default privileges of this database say. An upgrade does it
+-- again.
 do $again$
 declare
   statement text;
