@@ -33,26 +33,61 @@ fn main() -> Result<(), Box<dyn std::error::Error>> {
     }
     let out = PathBuf::from(env::var("OUT_DIR")?);
     fs::write(out.join("sql_files.rs"), list)?;
-    fs::write(out.join("propagates.rs"), propagates(&fs::read_to_string(portable.join("capture/56_write.sql"))?)?)?;
-    fs::write(
-        out.join("events_columns.rs"),
-        events_columns(&fs::read_to_string(portable.join("store/10_events.sql"))?)?,
-    )?;
+    let sql = |file: &str| fs::read_to_string(portable.join(file));
+    let columns = events_columns(&sql("store/10_events.sql")?)?;
+    fs::write(out.join("events_columns.rs"), shape(&columns))?;
+    let (streams, appended) = (sql("store/30_versions.sql")?, sql("store/40_append.sql")?);
+    let mut contract = column_numbers(&columns)?;
+    for (text, sql) in [("aggregate_type", &streams), ("aggregate_id", &streams), ("event_type", &appended)] {
+        writeln!(contract, "pub const {}_BYTES: usize = {};", text.to_uppercase(), limit(sql, text)?)?;
+    }
+    let (classes, codes) = propagates(&sql("capture/61_failures.sql")?)?;
+    writeln!(contract, "pub const PROPAGATES: (&[&str], &[&str]) = (&[{classes}], &[{codes}]);")?;
+    fs::write(out.join("contract.rs"), contract)?;
     Ok(())
 }
 
-/// The classes and codes of domain_events._propagates(), as an expression.
-fn propagates(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
+/// How many bytes this text may have: the SQL refuses it beyond.
+fn limit(sql: &str, text: &str) -> Result<usize, Box<dyn std::error::Error>> {
+    let test = format!("octet_length({text}) > ");
+    let rest = sql.split_once(&test).ok_or(format!("nothing says {test}"))?.1;
+    Ok(rest.split(|c: char| !c.is_ascii_digit()).next().unwrap_or_default().parse()?)
+}
+
+/// The lists of classes and of codes in domain_events._propagates().
+fn propagates(sql: &str) -> Result<(String, String), Box<dyn std::error::Error>> {
     let body = sql.split_once("function domain_events._propagates(").ok_or("no _propagates()")?.1;
     let body = body.split("$$").nth(1).ok_or("_propagates() has no body")?;
     let lists: Vec<String> =
         body.split("in (").skip(1).filter_map(|rest| Some(rest.split_once(')')?.0.replace('\'', "\""))).collect();
     let [classes, codes] = lists.as_slice() else { return Err("_propagates() has other than two lists".into()) };
-    Ok(format!("(&[{classes}], &[{codes}])"))
+    Ok((classes.clone(), codes.clone()))
+}
+
+/// A column of domain_events.events: its name, and what `pg::shape` expects of it.
+struct EventColumn {
+    name: String,
+    expected: String,
+}
+
+fn shape(columns: &[EventColumn]) -> String {
+    let expected: Vec<_> = columns.iter().map(|column| column.expected.as_str()).collect();
+    format!("pub const EVENTS: [Expected; {}] = [\n{},\n];\n", columns.len(), expected.join(",\n"))
+}
+
+fn column_numbers(columns: &[EventColumn]) -> Result<String, std::fmt::Error> {
+    let mut module = String::from(
+        "#[allow(dead_code, reason = \"not every column is asked for by its number\")]\npub mod column {\n",
+    );
+    for (position, column) in columns.iter().enumerate() {
+        writeln!(module, "    pub const {}: usize = {};", column.name.to_uppercase(), position + 1)?;
+    }
+    module.push_str("}\n");
+    Ok(module)
 }
 
 /// The columns of domain_events.events, one a line in the statement that creates it.
-fn events_columns(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
+fn events_columns(sql: &str) -> Result<Vec<EventColumn>, Box<dyn std::error::Error>> {
     let table = sql
         .split_once("create table domain_events.events (\n")
         .ok_or("store/10_events.sql creates no table of events")?
@@ -74,11 +109,12 @@ fn events_columns(sql: &str) -> Result<String, Box<dyn std::error::Error>> {
         };
         let (collated, required) = (line.contains(" collate \"C\""), line.contains(" not null"));
         let domain = kind.strip_prefix("domain_events.").map_or("None".into(), |name| format!("Some(c{name:?})"));
-        columns.push(format!(
+        let expected = format!(
             "Expected {{ name: c{name:?}, domain: {domain}, type_oid: pg_sys::{oid}, in_c: {collated}, required: {required} }}"
-        ));
+        );
+        columns.push(EventColumn { name: name.to_owned(), expected });
     }
-    Ok(format!("pub const EVENTS: [Expected; {}] = [\n{},\n];\n", columns.len(), columns.join(",\n")))
+    Ok(columns)
 }
 
 fn stem(file: &Path) -> Option<String> {

@@ -1,6 +1,6 @@
 -- The portable engine, by psql alone:  psql -f sql/install.sql
--- One transaction: it is installed whole or not at all. "domain-events install" runs the same files in the same order, and the
--- extension is made of them. The numbers are the order; a folder holds one capability.
+-- One transaction: it is installed whole or not at all. "domain-events install" runs the same files in the same order,
+-- and the extension is made of them. The numbers are the order; a folder holds one capability.
 \set ON_ERROR_STOP on
 begin;
 set local client_min_messages = notice;
@@ -19,21 +19,29 @@ set local client_min_messages = notice;
 -- Capture: what of a row becomes an event, the trigger functions, turning it on and off
 \ir capture/50_tables.sql
 \ir capture/51_expressions.sql
-\ir capture/52_plan.sql
-\ir capture/53_places.sql
-\ir capture/54_pieces.sql
-\ir capture/55_function.sql
-\ir capture/56_write.sql
-\ir capture/57_arguments.sql
-\ir capture/58_triggers.sql
-\ir capture/59_admin.sql
-\ir capture/60_baseline.sql
-\ir capture/61_partitions.sql
+\ir capture/52_columns.sql
+\ir capture/53_plan.sql
+\ir capture/54_places.sql
+\ir capture/55_pieces.sql
+\ir capture/56_template.sql
+\ir capture/57_move_template.sql
+\ir capture/58_function.sql
+\ir capture/59_write.sql
+\ir capture/60_order.sql
+\ir capture/61_failures.sql
+\ir capture/62_arguments.sql
+\ir capture/63_triggers.sql
+\ir capture/64_enable.sql
+\ir capture/65_disable.sql
+\ir capture/66_baseline.sql
+\ir capture/67_table_events.sql
+\ir capture/68_moves.sql
+\ir capture/69_partitions.sql
 -- Reading: streams, and rows from their events
-\ir reading/65_fold.sql
-\ir reading/66_check_rows.sql
-\ir reading/67_tell_rows.sql
-\ir reading/70_read.sql
+\ir reading/70_fold.sql
+\ir reading/71_check_rows.sql
+\ir reading/72_tell_rows.sql
+\ir reading/73_read.sql
 -- What the command line keeps here: adoptions, imports, plans, repairs; and what watches over the store
 \ir migration/75_adoptions.sql
 \ir migration/76_imports.sql

@@ -1,5 +1,5 @@
--- From the native engine back to the portable one: every function gets the definition of the portable engine, which is part
--- of this script. Events, captures and the users' triggers stay as they are.
+-- From the native engine back to the portable one: every function gets the definition of the portable engine, which is
+-- part of this script. Events, captures and the users' triggers stay as they are.
 
 -- Nothing of the store's schema, which may belong to somebody else, is found by its bare name.
 set local search_path = pg_catalog, pg_temp;
@@ -9,8 +9,9 @@ set local quote_all_identifiers = off;
 @portable
 drop function domain_events._plan_basis(oid);
 
--- A capture's portable function is written from the capture's configuration. That is the store's owner's work: in a function
--- of theirs, where nobody can become somebody else, and where what they have deferred to the end of the transaction fires.
+-- A capture's portable function is written from the capture's configuration. That is the store's owner's work: in a
+-- function of theirs, where nobody can become somebody else, and where what they have deferred to the end of the
+-- transaction fires.
 create function domain_events._write_capture_functions() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -27,7 +28,8 @@ $$;
 do $$
 declare
   store_owner name := (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'domain_events');
-  captures text[] := array(select format('domain_events.%I()', p.proname) from pg_proc p join pg_namespace n on n.oid = p.pronamespace
+  captures text[] := array(select format('domain_events.%I()', p.proname) from pg_proc p
+                             join pg_namespace n on n.oid = p.pronamespace
                             where n.nspname = 'domain_events' and p.proname ~ '^capture_[0-9]+$' and p.pronargs = 0);
   name text;
 begin
@@ -38,7 +40,8 @@ begin
     execute format('alter extension pg_domain_events add function %s', name);
   end loop;
   -- As REFRESH does it: what the functions of the store's owner leave for the commit is refused.
-  create materialized view domain_events._capture_functions as select domain_events._write_capture_functions() is null as written with no data;
+  create materialized view domain_events._capture_functions as
+    select domain_events._write_capture_functions() is null as written with no data;
   execute format('alter materialized view domain_events._capture_functions owner to %I', store_owner);
   refresh materialized view domain_events._capture_functions;
   drop materialized view domain_events._capture_functions;

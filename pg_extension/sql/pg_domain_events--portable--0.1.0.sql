@@ -1,8 +1,8 @@
--- The native engine: the hot paths of the portable one, replaced. Runs in "alter extension pg_domain_events update" over an
--- adopted portable store, and as the last part of a new install. Lines with an @ are filled in from sql/ when the extension is
--- built. Same names, arguments and results; privileges, owners and
--- comments stay as the portable script set them. A native function writes the store's table itself and needs nobody's rights
--- for it: who may call it is what decides.
+-- The native engine: the hot paths of the portable one, replaced. Runs in "alter extension pg_domain_events update"
+-- over an adopted portable store, and as the last part of a new install. Lines with an @ are filled in from sql/ when
+-- the extension is built. Same names, arguments and results; privileges, owners and comments stay as the portable
+-- script set them. A native function writes the store's table itself and needs nobody's rights for it: who may call it
+-- is what decides.
 
 -- Nothing of the store's schema, which may belong to somebody else, is found by its bare name.
 set local search_path = pg_catalog, pg_temp;
@@ -19,7 +19,8 @@ exception when others then
   get stacked diagnostics said = message_text, why = pg_exception_detail;
   raise exception 'the library of pg_domain_events cannot be loaded: %', said
     using errcode = '55000', detail = why,
-          hint = format('It has to be built for PostgreSQL %s, with the pg_config of this server, and copied to it (docs/install.md). The portable engine needs no library.',
+          hint = format('It has to be built for PostgreSQL %s, with the pg_config of this server, '
+                        'and copied to it (docs/install.md). The portable engine needs no library.',
                         current_setting('server_version_num')::int / 10000);
 end
 $$;
@@ -41,16 +42,19 @@ create or replace function domain_events.engine(out engine text, out version tex
 language sql immutable parallel safe
 as $$ select 'native'::text, '0.1.0'::text $$;
 
--- Asked with two snapshots, hence stable: that of a REPEATABLE READ transaction and the newest. Where they differ, the plan
--- that _capture_plan() gives the transaction is out of date, or the table is captured without its knowing: it fails (40001).
+-- Asked with two snapshots, hence stable: that of a REPEATABLE READ transaction and the newest. Where they differ, the
+-- plan that _capture_plan() gives the transaction is out of date, or the table is captured without its knowing: it
+-- fails (40001).
 create function domain_events._plan_basis(relation oid) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(
     (select jsonb_build_array(
               to_jsonb(c) - 'table_name', domain_events._is_one_row(c.capture_id),
-              (select jsonb_agg(to_jsonb(k) - 'rule_id' order by k.attnum, k.column_name) from domain_events.capture_columns k where k.capture_id = c.capture_id),
-              (select jsonb_agg(l order by l.attnum, l.column_name) from domain_events._live_columns(c.capture_id) as l))::text
+              (select jsonb_agg(to_jsonb(k) - 'rule_id' order by k.attnum, k.column_name)
+                 from domain_events.capture_columns k where k.capture_id = c.capture_id),
+              (select jsonb_agg(l order by l.attnum, l.column_name)
+                 from domain_events._live_columns(c.capture_id) as l))::text
        from domain_events.capture_config c
       where c.relation = any (domain_events._with_ancestors(_plan_basis.relation))
       order by array_position(domain_events._with_ancestors(_plan_basis.relation), c.relation::oid) desc limit 1),
@@ -61,8 +65,8 @@ comment on function domain_events._plan_basis(oid) is
   'All that the plan of the capture is made of that serves a relation, as text; empty when there is none';
 
 -- Every capture's function is the same C function; its plan comes from the relation that fired it. Only a superuser may
--- create it, so this runs as the one who installed the extension, and gives the function to the store's owner, who may be a
--- lesser role: hence it reads PostgreSQL's catalogue and its argument, and nothing of the store.
+-- create it, so this runs as the one who installed the extension, and gives the function to the store's owner, who may
+-- be a lesser role: hence it reads PostgreSQL's catalogue and its argument, and nothing of the store.
 create or replace function domain_events._write_capture_function(capture_id int) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -74,11 +78,15 @@ begin
                join pg_namespace n on n.oid = p.pronamespace and n.nspname = 'domain_events' and n.nspowner = p.proowner
                join pg_language l on l.oid = p.prolang and l.lanname = 'c'
                join pg_depend d on d.classid = 'pg_proc'::regclass and d.objid = p.oid and d.deptype = 'x'
-               join pg_extension x on d.refclassid = 'pg_extension'::regclass and x.oid = d.refobjid and x.extname = 'pg_domain_events'
-              where p.proname = name and p.pronargs = 0 and p.probin = 'MODULE_PATHNAME' and p.prosrc = 'de_capture') then
+               join pg_extension x on d.refclassid = 'pg_extension'::regclass and x.oid = d.refobjid
+                    and x.extname = 'pg_domain_events'
+              where p.proname = name and p.pronargs = 0 and p.probin = 'MODULE_PATHNAME'
+                and p.prosrc = 'de_capture') then
     return;
   end if;
-  execute format('create or replace function domain_events.%I() returns trigger language c as ''MODULE_PATHNAME'', ''de_capture''', name);
+  execute format('create or replace function domain_events.%I() returns trigger language c as ''MODULE_PATHNAME'', '
+                 '''de_capture''',
+                 name);
   execute format('alter function domain_events.%I() owner to %I', name,
                  (select pg_get_userbyid(n.nspowner) from pg_namespace n where n.nspname = 'domain_events'));
   -- Without the library the table's users could not write: dropping the extension has to name the triggers.

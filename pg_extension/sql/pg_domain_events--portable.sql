@@ -1,5 +1,5 @@
--- Adopts a portable store that is there already: every object of it becomes a member of the extension. Nothing else changes;
--- "alter extension pg_domain_events update" then makes it native.
+-- Adopts a portable store that is there already: every object of it becomes a member of the extension. Nothing else
+-- changes; "alter extension pg_domain_events update" then makes it native.
 --
 -- The store may belong to a role that is no superuser: nothing of it is called here.
 
@@ -12,7 +12,8 @@ begin
   if to_regclass('domain_events.events') is null or to_regprocedure('domain_events.engine()') is null then
     raise exception 'there is no portable event store to adopt'
       using errcode = '55000',
-            hint = 'Use: create extension pg_domain_events; or install one first: domain-events install --engine portable.';
+            hint = 'Use: create extension pg_domain_events; or install one first: '
+                   'domain-events install --engine portable.';
   end if;
 end
 $$;
@@ -23,12 +24,14 @@ declare
   object record;
 begin
   for object in
-    select case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end as kind, c.oid::regclass::text as name
+    select case c.relkind when 'v' then 'view' when 'S' then 'sequence' else 'table' end as kind,
+           c.oid::regclass::text as name
       from pg_class c
      where c.relnamespace = 'domain_events'::regnamespace and c.relkind in ('r', 'p', 'v', 'S')
     union all
     -- Not the trigger functions of captures: they come and go with their captures.
-    select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end, p.oid::regprocedure::text
+    select case p.prokind when 'p' then 'procedure' when 'a' then 'aggregate' else 'function' end,
+           p.oid::regprocedure::text
       from pg_proc p
      where p.pronamespace = 'domain_events'::regnamespace and p.proname !~ '^capture_[0-9]+$'
     union all

@@ -9,13 +9,15 @@
 use pgrx::pg_sys::Datum;
 
 use crate::context::{self, Context};
+use crate::contract::{self, column};
 use crate::error::{Error, Result};
 use crate::jsonb::Document;
 use crate::pg::call::Call;
 use crate::pg::datum::Text;
-use crate::pg::lock::{Purpose, Stream, StreamLock};
+use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::{self, Found, Head, Origin, Row, Store, Stored};
+use crate::pg::stream::Stream;
 use crate::pg::{delegate, json};
 use crate::{size, uuid};
 
@@ -49,13 +51,13 @@ pub fn stream<'a>(aggregate_type: Option<Text<'a>>, aggregate_id: Option<Text<'a
             return Err(Error::bad(format!("{name} must not be empty"), STREAM_HINT));
         }
     }
-    if aggregate_type.bytes.len() > 255 {
+    if aggregate_type.bytes.len() > contract::AGGREGATE_TYPE_BYTES {
         return Err(Error::bad(
             format!("aggregate_type is too long: {} bytes", aggregate_type.bytes.len()),
             "An aggregate type has at most 255 bytes.",
         ));
     }
-    if aggregate_id.bytes.len() > 1024 {
+    if aggregate_id.bytes.len() > contract::AGGREGATE_ID_BYTES {
         return Err(Error::bad(
             format!("aggregate_id is too long: {} bytes", aggregate_id.bytes.len()),
             "An aggregate id has at most 1,024 bytes; use a hash of the longer key.",
@@ -171,47 +173,50 @@ pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
 }
 
 pub fn same_content(store: &Store, event: &NewEvent, id: &[u8; 16], stored: Stored) -> Result<()> {
-    let text = |number| store.column(stored, number).map(|datum| datum_text(datum).bytes);
-    let version = store.column(stored, 6).map_or(0, |datum| datum.value() as i64);
-    let same = text(4) == Some(event.stream.aggregate_type.bytes)
-        && text(5) == Some(event.stream.aggregate_id.bytes)
-        && text(7) == Some(event.event_type.bytes)
-        && store.column(stored, 14).map(|datum| datum.value() as i32) == Some(event.schema_version)
-        && store.column(stored, 9).is_some_and(|data| json::equal(data, event.event_data));
+    let text = |number| store.text(stored, number).map(|text| text.bytes);
+    let version = store.column(stored, column::AGGREGATE_VERSION).map_or(0, |datum| datum.value() as i64);
+    let schema_version = store.column(stored, column::SCHEMA_VERSION).map(|datum| datum.value() as i32);
+    let same = text(column::AGGREGATE_TYPE) == Some(event.stream.aggregate_type.bytes)
+        && text(column::AGGREGATE_ID) == Some(event.stream.aggregate_id.bytes)
+        && text(column::EVENT_TYPE) == Some(event.event_type.bytes)
+        && schema_version == Some(event.schema_version)
+        && store.column(stored, column::EVENT_DATA).is_some_and(|data| json::equal(data, event.event_data));
     if same {
         return Ok(());
     }
     let lossy = |number| crate::bytes::message(text(number).unwrap_or_default());
     Err(Error::OtherContent {
         event_id: uuid::to_text(id),
-        detail: format!("Stored as version {version} of stream ({}, {}), type {}.", lossy(4), lossy(5), lossy(7)),
+        detail: format!(
+            "Stored as version {version} of stream ({}, {}), type {}.",
+            lossy(column::AGGREGATE_TYPE),
+            lossy(column::AGGREGATE_ID),
+            lossy(column::EVENT_TYPE)
+        ),
     })
 }
 
-fn datum_text<'a>(datum: Datum) -> Text<'a> {
-    crate::pg::call::text_column(datum)
-}
-
-fn new_event<'a>(call: &'a Call) -> Result<NewEvent<'a>> {
-    let stream = stream(call.text(0), call.text(1))?;
+fn new_event<'m>(call: &Call, memory: &'m CallMemory) -> Result<NewEvent<'m>> {
+    let text = |index| call.text(memory, index);
+    let stream = stream(text(0), text(1))?;
     let defaults = "Leave event_data and schema_version out to get their defaults.";
-    let event_type = call.text(2).ok_or(Error::NullArgument { name: "event_type", hint: defaults })?;
-    let event_data = call.text(3).ok_or(Error::NullArgument { name: "event_data", hint: defaults })?;
+    let event_type = text(2).ok_or(Error::NullArgument { name: "event_type", hint: defaults })?;
+    let event_data = text(3).ok_or(Error::NullArgument { name: "event_data", hint: defaults })?;
     let schema_version = call.i32(12).ok_or(Error::NullArgument { name: "schema_version", hint: defaults })?;
-    let metadata = call.text(5);
+    let metadata = text(5);
     check_event(event_type, schema_version, metadata)?;
-    check_size(event_data, metadata, [call.text(4), call.text(8), call.text(9), call.text(10)])?;
-    let context = Context::current();
+    check_size(event_data, metadata, [text(4), text(8), text(9), text(10)])?;
+    let context = Context::current(memory);
     Ok(NewEvent {
         event_id: call.uuid(7),
         stream,
         event_type,
-        event_name: call.text(4),
+        event_name: text(4),
         event_data: event_data.datum,
         metadata: context::metadata_with(metadata.map(|text| text.datum))?,
-        correlation_id: call.text(9).or(context.correlation_id),
-        causation_id: call.text(10).or(context.causation_id),
-        caused_by: call.text(8).or(Some(context.caused_by)),
+        correlation_id: text(9).or(context.correlation_id),
+        causation_id: text(10).or(context.causation_id),
+        caused_by: text(8).or(Some(context.caused_by)),
         schema_version,
         occurred_at: call.i64(11),
         origin: Origin::Appended,
@@ -219,7 +224,7 @@ fn new_event<'a>(call: &'a Call) -> Result<NewEvent<'a>> {
 }
 
 pub fn check_event(event_type: Text, schema_version: i32, metadata: Option<Text>) -> Result<()> {
-    if event_type.bytes.is_empty() || event_type.bytes.len() > 255 {
+    if event_type.bytes.is_empty() || event_type.bytes.len() > contract::EVENT_TYPE_BYTES {
         return Err(Error::bad(
             format!("event_type must have 1 to 255 bytes, not {}", event_type.bytes.len()),
             "Name what happened in the past tense, for example UserUpdated.",
@@ -253,37 +258,46 @@ pub fn check_size(event_data: Text, metadata: Option<Text>, texts: [Option<Text>
 pub fn append_event(call: Call) -> Result<Datum> {
     let memory = CallMemory::enter();
     let expected = check_expected(call.i64(6))?;
-    stream(call.text(0), call.text(1))?;
-    let store = Store::open()?;
+    stream(call.text(&memory, 0), call.text(&memory, 1))?;
+    let store = Store::open(&memory)?;
     store.check_caller(&call)?;
-    let stored = append(&store, &new_event(&call)?, expected)?;
+    let stored = append(&store, &new_event(&call, &memory)?, expected)?;
     Ok(memory.outer(|| store.to_composite(stored)))
 }
 
 /// domain_events._append(event domain_events.events, expected_version bigint)
 pub fn append_row(call: Call) -> Result<Datum> {
     let memory = CallMemory::enter();
-    let store = Store::open()?;
+    let store = Store::open(&memory)?;
     store.check_caller(&call)?;
     let row = call.datum(0).ok_or(Error::NullArgument { name: "event", hint: "Give a whole event." })?;
     let columns = store.columns_of(row);
-    let text = |number: usize| columns[number - 1].map(datum_text);
+    let value = |number: usize| columns[number - 1];
+    let text = |number| value(number).map(|value| memory.column(value));
     let needed = |name, number| text(number).ok_or(Error::NullArgument { name, hint: "Every event has one." });
+    let stream = stream(text(column::AGGREGATE_TYPE), text(column::AGGREGATE_ID))?;
+    let event_type = needed("event_type", column::EVENT_TYPE)?;
+    let event_data = needed("event_data", column::EVENT_DATA)?;
+    let metadata = needed("metadata", column::METADATA)?;
     let event = NewEvent {
-        event_id: columns[2].map(crate::pg::call::uuid_column),
-        stream: stream(text(4), text(5))?,
-        event_type: needed("event_type", 7)?,
-        event_name: text(8),
-        event_data: needed("event_data", 9)?.datum,
-        metadata: needed("metadata", 10)?.datum,
-        correlation_id: text(11),
-        causation_id: text(12),
-        caused_by: text(13),
-        schema_version: columns[13].map_or(1, |datum| datum.value() as i32),
-        occurred_at: columns[14].map(|datum| datum.value() as i64),
+        event_id: value(column::EVENT_ID).map(crate::pg::call::uuid_column),
+        stream,
+        event_type,
+        event_name: text(column::EVENT_NAME),
+        event_data: event_data.datum,
+        metadata: metadata.datum,
+        correlation_id: text(column::CORRELATION_ID),
+        causation_id: text(column::CAUSATION_ID),
+        caused_by: text(column::CAUSED_BY),
+        schema_version: value(column::SCHEMA_VERSION).map_or(1, |datum| datum.value() as i32),
+        occurred_at: value(column::OCCURRED_AT).map(|datum| datum.value() as i64),
         origin: Origin::Appended,
     };
-    check_size(needed("event_data", 9)?, text(10), [text(8), text(11), text(12), text(13)])?;
+    check_size(
+        event_data,
+        Some(metadata),
+        [event.event_name, event.correlation_id, event.causation_id, event.caused_by],
+    )?;
     let stored = append(&store, &event, call.i64(1))?;
     Ok(memory.outer(|| store.to_composite(stored)))
 }
@@ -291,29 +305,30 @@ pub fn append_row(call: Call) -> Result<Datum> {
 /// domain_events._write_event(..), for finished events: of whole tables, of a baseline, retried ones. What its parameters
 /// "operation" and "whole_row_after" ask for is done by `capture` itself.
 pub fn write_event(call: Call) -> Result<Datum> {
-    let _memory = CallMemory::enter();
-    let store = Store::open()?;
-    let needed = |name, index| call.text(index).ok_or(Error::NullArgument { name, hint: "Every event has one." });
+    let memory = CallMemory::enter();
+    let store = Store::open(&memory)?;
+    let needed =
+        |name, index| call.text(&memory, index).ok_or(Error::NullArgument { name, hint: "Every event has one." });
     // A captured row's key may be empty.
-    let aggregate_id = call.text(1).ok_or(Error::NullIdentity)?;
+    let aggregate_id = call.text(&memory, 1).ok_or(Error::NullIdentity)?;
     let stream = Stream { aggregate_type: needed("aggregate_type", 0)?, aggregate_id };
     let metadata = needed("metadata", 5)?.datum;
     let mut event = NewEvent {
         event_id: None,
         stream,
         event_type: needed("event_type", 2)?,
-        event_name: call.text(3),
+        event_name: call.text(&memory, 3),
         event_data: needed("event_data", 4)?.datum,
         metadata,
-        caused_by: call.text(9),
-        correlation_id: call.text(10),
-        causation_id: call.text(11),
+        caused_by: call.text(&memory, 9),
+        correlation_id: call.text(&memory, 10),
+        causation_id: call.text(&memory, 11),
         schema_version: 1,
         occurred_at: call.i64(8),
         origin: Origin::Captured,
     };
     if event.caused_by.is_none() {
-        let context = Context::current();
+        let context = Context::current(&memory);
         event.metadata = context::metadata_with(Some(metadata))?;
         event.caused_by = Some(context.caused_by);
         event.correlation_id = context.correlation_id;
@@ -331,12 +346,12 @@ pub fn write_event(call: Call) -> Result<Datum> {
 
 /// domain_events._next_own_version(aggregate_type text, aggregate_id text)
 pub fn next_own_version(call: Call) -> Result<Datum> {
-    let _memory = CallMemory::enter();
-    next(&stream(call.text(0), call.text(1))?)
+    let memory = CallMemory::enter();
+    next(&memory, &stream(call.text(&memory, 0), call.text(&memory, 1))?)
 }
 
-fn next(stream: &Stream) -> Result<Datum> {
-    let store = Store::open_to_look()?;
+fn next(memory: &CallMemory, stream: &Stream) -> Result<Datum> {
+    let store = Store::open_to_look(memory)?;
     let mut lock = StreamLock::acquire(stream, Purpose::Hold);
     let head = settle(&store, stream, &mut lock)?;
     head.version.checked_add(1).map(Datum::from).ok_or(Error::NoVersionLeft)
@@ -348,15 +363,15 @@ pub fn next_aggregate_version(call: Call) -> Result<Datum> {
     let table = call
         .oid(2)
         .ok_or(Error::NullArgument { name: "event_table", hint: "Leave it out for the event store itself." })?;
-    let store = Store::open_to_look()?;
+    let store = Store::open_to_look(&memory)?;
     if table == store.oid() {
-        return next(&stream(call.text(0), call.text(1))?);
+        return next(&memory, &stream(call.text(&memory, 0), call.text(&memory, 1))?);
     }
     // A legacy table may hold an empty type or id, or one that is reserved in the store, and its users' inserts go on.
     let given = |index| {
-        call.text(index).map(|text| match text.bytes.strip_prefix(b"domain_events.") {
-            Some(rest) => Text::new(&[b"domain-events.", rest].concat()),
-            None if text.bytes.is_empty() => Text::new(b"-"),
+        call.text(&memory, index).map(|text| match text.bytes.strip_prefix(b"domain_events.") {
+            Some(rest) => memory.text(&[b"domain-events.", rest].concat()),
+            None if text.bytes.is_empty() => memory.text(b"-"),
             None => text,
         })
     };

@@ -14,9 +14,10 @@ use crate::error::{Error, Result};
 use crate::jsonb::{Document, Object, Value};
 use crate::pg::call::Call;
 use crate::pg::datum::{self, Text};
-use crate::pg::lock::{Purpose, Stream, StreamLock};
+use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::{Found, Origin, Store, Stored};
+use crate::pg::stream::Stream;
 use crate::pg::{input, json, reserve, rows};
 
 const EVENTS_HINT: &str = "For example [{\"event_type\": \"UserUpdated\", \"event_data\": {}}].";
@@ -47,11 +48,11 @@ struct Part<'a> {
 /// domain_events.append_events(aggregate_type text, aggregate_id text, events jsonb, expected_version bigint)
 pub fn append_events(call: Call) -> Result<Datum> {
     let memory = CallMemory::enter();
-    let stream = append::stream(call.text(0), call.text(1))?;
-    let store = Store::open()?;
+    let stream = append::stream(call.text(&memory, 0), call.text(&memory, 1))?;
+    let store = Store::open(&memory)?;
     store.check_caller(&call)?;
     let expected = check_expected(call.i64(3))?;
-    let batch = parse(call.text(2), Some(stream))?;
+    let batch = parse(&memory, call.text(&memory, 2), Some(stream))?;
     let only = Part { stream, events: bytes::collect(0..batch.len()), expected };
     let stored = run(&store, &batch, vec![only])?;
     rows::return_set(&call, &memory, &store, &stored)
@@ -60,10 +61,10 @@ pub fn append_events(call: Call) -> Result<Datum> {
 /// domain_events.append_events(events jsonb, expected jsonb)
 pub fn append_to_several(call: Call) -> Result<Datum> {
     let memory = CallMemory::enter();
-    let store = Store::open()?;
+    let store = Store::open(&memory)?;
     store.check_caller(&call)?;
-    let expected = expectations(call.text(1))?;
-    let batch = parse(call.text(0), None)?;
+    let expected = expectations(&memory, call.text(&memory, 1))?;
+    let batch = parse(&memory, call.text(&memory, 0), None)?;
     let mut parts: BTreeMap<(&[u8], &[u8]), Part> = BTreeMap::new();
     for (position, event) in batch.iter().enumerate() {
         reserve::check()?;
@@ -181,27 +182,32 @@ fn is_stored(store: &Store, batch: &[NewEvent], ids: &[[u8; 16]]) -> Result<bool
     Ok(stored > 0)
 }
 
-fn parse<'a>(events: Option<Text<'a>>, default: Option<Stream<'a>>) -> Result<Vec<NewEvent<'a>>> {
+fn parse<'m>(
+    memory: &'m CallMemory,
+    events: Option<Text<'m>>,
+    default: Option<Stream<'m>>,
+) -> Result<Vec<NewEvent<'m>>> {
     let events = events.ok_or(Error::NullArgument { name: "events", hint: "Give a JSON array of objects." })?;
     let root = Document(events.bytes).as_value();
     let elements = root
         .as_array()
         .ok_or_else(|| Error::bad(format!("events must be a JSON array, not {}", root.kind()), EVENTS_HINT))?;
-    let context = Context::current();
+    let context = Context::current(memory);
     let metadata = context::metadata()?;
-    let shared = Shared { default, context, metadata: metadata.map(|bytes| datum::varlena(&bytes)) };
+    let shared = Shared { memory, default, context, metadata: metadata.map(|bytes| datum::varlena(&bytes)) };
     try_collect(elements.enumerate().map(|(position, element)| shared.event(element, position + 1)))
 }
 
 /// What all events of a batch have in common.
-struct Shared<'a> {
-    default: Option<Stream<'a>>,
-    context: Context<'a>,
+struct Shared<'m> {
+    memory: &'m CallMemory,
+    default: Option<Stream<'m>>,
+    context: Context<'m>,
     metadata: Option<Datum>,
 }
 
-impl<'a> Shared<'a> {
-    fn event(&self, element: Value, ordinal: usize) -> Result<NewEvent<'a>> {
+impl<'m> Shared<'m> {
+    fn event(&self, element: Value, ordinal: usize) -> Result<NewEvent<'m>> {
         let object = element.as_object().ok_or_else(|| {
             Error::bad(
                 format!("element {ordinal} of events must be a JSON object, not {}", element.kind()),
@@ -214,7 +220,7 @@ impl<'a> Shared<'a> {
                 "The keys are the parameters of append_event(); expected_version goes with the call.",
             ));
         }
-        let text = |name: &str| text(object, name);
+        let text = |name: &str| text(self.memory, object, name);
         let (own_type, own_id) = (text("aggregate_type")?, text("aggregate_id")?);
         let default_type = self.default.map(|stream| stream.aggregate_type);
         let default_id = self.default.map(|stream| stream.aggregate_id);
@@ -244,12 +250,12 @@ impl<'a> Shared<'a> {
         let event_type = text("event_type")?.ok_or(Error::NullArgument { name: "event_type", hint: defaults })?;
         let metadata = match object.get(b"metadata") {
             None | Some(Value::Null) => None,
-            Some(value) => Some(Text::new(&value.to_document()?)),
+            Some(value) => Some(self.memory.text(&value.to_document()?)),
         };
         check_event(event_type, schema_version, metadata)?;
         let event_data = match object.get(b"event_data") {
-            None => Text::new(&0x2000_0000u32.to_ne_bytes()),
-            Some(value) => Text::new(&value.to_document()?),
+            None => self.memory.text(&0x2000_0000u32.to_ne_bytes()),
+            Some(value) => self.memory.text(&value.to_document()?),
         };
         let further = [text("event_name")?, text("caused_by")?, text("correlation_id")?, text("causation_id")?];
         append::check_size(event_data, metadata, further)?;
@@ -287,15 +293,15 @@ fn try_collect<T>(items: impl Iterator<Item = Result<T>>) -> Result<Vec<T>> {
 }
 
 /// As the operator ->> gives it.
-fn text<'a>(object: Object, name: &str) -> Result<Option<Text<'a>>> {
+fn text<'m>(memory: &'m CallMemory, object: Object, name: &str) -> Result<Option<Text<'m>>> {
     match object.get(name.as_bytes()) {
         None | Some(Value::Null) => Ok(None),
-        Some(Value::String(text)) => Ok(Some(Text::new(text))),
-        Some(other) => Ok(Some(json::to_text(&other.to_document()?))),
+        Some(Value::String(text)) => Ok(Some(memory.text(text))),
+        Some(other) => Ok(Some(json::to_text(&other.to_document()?, |text| memory.text(text)))),
     }
 }
 
-fn expectations<'a>(expected: Option<Text<'a>>) -> Result<Vec<(Stream<'a>, Option<i64>)>> {
+fn expectations<'m>(memory: &'m CallMemory, expected: Option<Text<'m>>) -> Result<Vec<(Stream<'m>, Option<i64>)>> {
     let expected = expected
         .ok_or(Error::NullArgument { name: "expected", hint: "Leave it out to append whatever the versions are." })?;
     let malformed =
@@ -305,7 +311,7 @@ fn expectations<'a>(expected: Option<Text<'a>>) -> Result<Vec<(Stream<'a>, Optio
     try_collect(elements.map(|element| {
         let object = element.as_object().ok_or_else(malformed)?;
         let (Some(aggregate_type), Some(aggregate_id)) =
-            (text(object, "aggregate_type")?, text(object, "aggregate_id")?)
+            (text(memory, object, "aggregate_type")?, text(memory, object, "aggregate_id")?)
         else {
             return Err(malformed());
         };

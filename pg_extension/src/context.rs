@@ -1,10 +1,13 @@
 //! Who acts, and why: what every event picks up from the session's settings. Nothing in here fails: a bad setting must
 //! not break the user's own statement.
 
+use std::borrow::Cow;
+
 use crate::bytes::Bytes;
 use crate::error::Result;
 use crate::jsonb::{Document, Entry, Value, Writer, key_order};
 use crate::pg::datum::Text;
+use crate::pg::memory::CallMemory;
 use crate::pg::{json, settings};
 use crate::size;
 use pgrx::pg_sys::Datum;
@@ -13,22 +16,19 @@ const LIMIT: usize = 8192;
 /// Where the context's metadata is kept as far as it is no object, or its keys are the store's own.
 const CONTEXT: &[u8] = b"$context";
 
-pub struct Context<'a> {
-    pub caused_by: Text<'a>,
-    pub correlation_id: Option<Text<'a>>,
-    pub causation_id: Option<Text<'a>>,
+pub struct Context<'m> {
+    pub caused_by: Text<'m>,
+    pub correlation_id: Option<Text<'m>>,
+    pub causation_id: Option<Text<'m>>,
 }
 
-impl Context<'_> {
-    pub fn current() -> Self {
-        let caused_by = match settings::actor() {
-            Some(actor) => cut(actor),
-            None => settings::session_user(Text::new),
-        };
+impl<'m> Context<'m> {
+    pub fn current(memory: &'m CallMemory) -> Self {
+        let text = |value: &[u8]| memory.text(&cut(value));
         Context {
-            caused_by,
-            correlation_id: settings::correlation_id().map(cut),
-            causation_id: settings::causation_id().map(cut),
+            caused_by: settings::actor().map_or_else(|| settings::session_user(|user| memory.text(user)), text),
+            correlation_id: settings::correlation_id().map(text),
+            causation_id: settings::causation_id().map(text),
         }
     }
 }
@@ -50,16 +50,17 @@ fn is_mark(key: &[u8]) -> bool {
     )
 }
 
-fn cut<'a>(value: &[u8]) -> Text<'a> {
+/// The text that an event can carry.
+fn cut(value: &[u8]) -> Cow<'_, [u8]> {
     if let Some(marked) = settings::marked(value) {
-        return Text::new(&marked);
+        return marked.into();
     }
     if value.len() <= LIMIT {
-        return Text::new(value);
+        return value.into();
     }
     let mut short = settings::left(value, 2000).to_vec();
     short.extend_from_slice(format!("... [cut, {} bytes]", value.len()).as_bytes());
-    Text::new(&short)
+    short.into()
 }
 
 /// The metadata of the context as an object; `None` when there is none.
@@ -73,14 +74,14 @@ pub fn metadata() -> Result<Option<Bytes>> {
         writer.end(object).map(|_| ())
     };
     if text.len() > LIMIT || settings::marked(text).is_some() {
-        wrap(&mut writer, &|writer| writer.string(cut(text).bytes))?;
+        wrap(&mut writer, &|writer| writer.string(&cut(text)))?;
         return Ok(Some(Bytes::of(writer.bytes())));
     }
-    let Some(parsed) = json::parse(text) else {
+    let Some(parsed) = json::parse(text, Bytes::of) else {
         wrap(&mut writer, &|writer| writer.string(text))?;
         return Ok(Some(Bytes::of(writer.bytes())));
     };
-    let document = Document(parsed);
+    let document = Document(&parsed);
     // 1e131071 is 131,072 bytes in every event. White space, which is all else that is put in, does not double a text.
     if size::text(document.as_value()) > 2 * LIMIT as u64 {
         let cut = [settings::left(text, 2000), b"... [cut, more than 8 kB as jsonb]"].concat();
@@ -89,7 +90,7 @@ pub fn metadata() -> Result<Option<Bytes>> {
     }
     if let Some(object) = document.as_value().as_object() {
         if !object.iter().any(|(key, _)| is_mark(key)) {
-            return Ok(Some(Bytes::of(parsed)));
+            return Ok(Some(parsed));
         }
         let (marks, kept): (Vec<_>, Vec<_>) = object.iter().partition(|(key, _)| is_mark(key));
         let mut parts: Vec<(&[u8], Option<Value>)> = kept.into_iter().map(|(key, value)| (key, Some(value))).collect();

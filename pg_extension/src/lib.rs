@@ -17,6 +17,7 @@ mod batch;
 mod bytes;
 mod capture;
 mod context;
+mod contract;
 mod error;
 mod jsonb;
 mod numeric;

@@ -1,7 +1,8 @@
--- SQL text that turns a column's value into JSON. The text is built once per capture and baked into its trigger function.
+-- SQL text that turns a column's value into JSON. The text is built once per capture and baked into its trigger
+-- function.
 --
--- to_jsonb() calls a user's cast to json where a leaf is of a user's type; the trigger runs with the store's rights, so such a
--- leaf is written as the text its output function gives, which is what to_jsonb() does without the cast.
+-- to_jsonb() calls a user's cast to json where a leaf is of a user's type; the trigger runs with the store's rights, so
+-- such a leaf is written as the text its output function gives, which is what to_jsonb() does without the cast.
 
 create function domain_events._base_type(type oid) returns oid
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -44,7 +45,8 @@ begin
        cross join lateral (
          select t.typelem as oid where t.typelem <> 0 and t.typcategory = 'A'
           union all
-         select a.atttypid from pg_attribute a where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
+         select a.atttypid from pg_attribute a
+          where t.typtype = 'c' and a.attrelid = t.typrelid and a.attnum > 0 and not a.attisdropped
        ) as inner_type
     )
     select t.oid, nullif(t.typrelid, 0) from below b join pg_type t on t.oid = b.base
@@ -52,7 +54,9 @@ begin
 end
 $$;
 
-comment on function domain_events._parts_of_type(oid) is 'The types that a value of this type is made of, below domains and arrays: composites, with their relations, and what they are made of';
+comment on function domain_events._parts_of_type(oid) is
+  'The types that a value of this type is made of, below domains and arrays: '
+  'composites, with their relations, and what they are made of';
 
 create function domain_events._leaf_types(type oid) returns setof oid
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -62,7 +66,8 @@ begin
 end
 $$;
 
-comment on function domain_events._leaf_types(oid) is 'The scalar types that a value of this type is made of, below domains, arrays and composites';
+comment on function domain_events._leaf_types(oid) is
+  'The scalar types that a value of this type is made of, below domains, arrays and composites';
 
 -- 16384 is the first OID of a user's object in every database.
 create function domain_events._is_plain(type oid) returns boolean
@@ -75,17 +80,19 @@ $$;
 comment on function domain_events._is_plain(oid) is
   'True when to_jsonb() of the type can neither call a user''s cast nor meet JSON text that jsonb cannot hold';
 
--- A value may be many times as large in text as it is stored: 1e131071 takes 16 bytes within jsonb, and a control character
--- becomes seven in the text that COPY writes. What no line of COPY could hold (1 GB) could be dumped by nobody. So a column's
--- value has at most max_bytes bytes as jsonb and twice as many as COPY writes it, else it becomes a marker; all columns of
--- two rows then have 268 and 536 MB. A numeric is left out of that: of those that fit into two rows come less than 350 MB.
+-- A value may be many times as large in text as it is stored: 1e131071 takes 16 bytes within jsonb, and a control
+-- character becomes seven in the text that COPY writes. What no line of COPY could hold (1 GB) could be dumped by
+-- nobody. So a column's value has at most max_bytes bytes as jsonb and twice as many as COPY writes it, else it becomes
+-- a marker; all columns of two rows then have 268 and 536 MB. A numeric is left out of that: of those that fit into two
+-- rows come less than 350 MB.
 create function domain_events._is_wide(type oid) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select exists (select from pg_type t
                   where t.oid = _is_wide.type and t.typlen < 0
-                    and t.oid not in ('numeric'::regtype, 'inet'::regtype, 'cidr'::regtype, 'int4range'::regtype, 'int8range'::regtype,
-                                      'numrange'::regtype, 'tsrange'::regtype, 'tstzrange'::regtype, 'daterange'::regtype))
+                    and t.oid not in ('numeric'::regtype, 'inet'::regtype, 'cidr'::regtype, 'int4range'::regtype,
+                                      'int8range'::regtype, 'numrange'::regtype, 'tsrange'::regtype,
+                                      'tstzrange'::regtype, 'daterange'::regtype))
 $$;
 
 comment on function domain_events._is_wide(oid) is 'True for a base type whose values may be large';
@@ -95,15 +102,18 @@ create function domain_events._small(max_bytes bigint) returns bigint
 language sql immutable
 as $$ select max_bytes / 5000 $$;
 
-comment on function domain_events._small(bigint) is 'How large jsonb may be without a look at its text, where values have this limit';
+comment on function domain_events._small(bigint) is
+  'How large jsonb may be without a look at its text, where values have this limit';
 
 create function domain_events._copied_bytes(value text) returns bigint
 language sql immutable
 as $$
-  select 2::bigint * pg_catalog.octet_length(value) - pg_catalog.octet_length(pg_catalog.replace(value, pg_catalog.chr(92), ''))
+  select 2::bigint * pg_catalog.octet_length(value)
+         - pg_catalog.octet_length(pg_catalog.replace(value, pg_catalog.chr(92), ''))
 $$;
 
-comment on function domain_events._copied_bytes(text) is 'So many bytes JSON text has in the output of COPY, which doubles each backslash';
+comment on function domain_events._copied_bytes(text) is
+  'So many bytes JSON text has in the output of COPY, which doubles each backslash';
 
 create function domain_events._too_large(value jsonb, type text, max_bytes bigint) returns jsonb
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp
@@ -132,7 +142,9 @@ end
 $$;
 
 comment on function domain_events._too_large(jsonb, text, bigint) is
-  'The marker for a value that has more than max_bytes bytes as jsonb, or twice as many in the output of COPY, else null: length and SHA-256 of its text form, of an array or composite value of its JSON; null for both where that has more than 256 MB';
+  'The marker for a value that has more than max_bytes bytes as jsonb, or twice as many in the output of COPY, '
+  'else null: length and SHA-256 of its text form, of an array or composite value of its JSON; '
+  'null for both where that has more than 256 MB';
 
 create function domain_events._bounded(value jsonb, type text, max_bytes bigint) returns jsonb
 language plpgsql immutable strict set search_path = pg_catalog, pg_temp
@@ -145,7 +157,8 @@ begin
 end
 $$;
 
-comment on function domain_events._bounded(jsonb, text, bigint) is 'A value of a column, just rendered; the unrepresentable marker when it is too large';
+comment on function domain_events._bounded(jsonb, text, bigint) is
+  'A value of a column, just rendered; the unrepresentable marker when it is too large';
 
 create function domain_events._bounded_text(value text, type text, max_bytes bigint) returns jsonb
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -158,7 +171,8 @@ begin
 end
 $$;
 
-comment on function domain_events._bounded_text(text, text, bigint) is 'A text as jsonb; the unrepresentable marker when it is too large';
+comment on function domain_events._bounded_text(text, text, bigint) is
+  'A text as jsonb; the unrepresentable marker when it is too large';
 
 create function domain_events._json_expression(expression text, type oid, top boolean, max_bytes bigint) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -170,7 +184,8 @@ declare
   fields text[];
 begin
   if base = 'jsonb'::regtype and top then
-    return format($sql$coalesce(case when pg_column_size(%1$s #> '{}') > %2$s then domain_events._too_large(%1$s, 'jsonb', %3$s) end,
+    return format($sql$coalesce(
+      case when pg_column_size(%1$s #> '{}') > %2$s then domain_events._too_large(%1$s, 'jsonb', %3$s) end,
       case jsonb_typeof(%1$s)
       when 'null' then '{"$value":"jsonb null"}'::jsonb
       when 'object' then case when jsonb_exists(%1$s, '$value')
@@ -180,13 +195,15 @@ begin
     return format('domain_events._json_to_jsonb(%s, %L, %s)', expression, top, max_bytes);
   elsif base in ('text'::regtype, 'varchar'::regtype, 'bpchar'::regtype) and top then
     -- A control character is seven bytes in the output of COPY.
-    return format('case when octet_length(%1$s) > %2$s then domain_events._bounded_text(%1$s, %3$L, %4$s) else to_jsonb(%1$s) end',
-                  expression, max_bytes * 2 / 7 - 2, format_type(base, null), max_bytes);
+    return format('case when octet_length(%1$s) > %2$s then domain_events._bounded_text(%1$s, %3$L, '
+                  '%4$s) else to_jsonb(%1$s) end', expression, max_bytes * 2 / 7 - 2, format_type(base, null),
+                    max_bytes);
   elsif base = 'bytea'::regtype and top then
-    return format('case when octet_length(%1$s) > %2$s then domain_events._unrepresentable(%1$s) else to_jsonb(%1$s) end',
-                  expression, max_bytes / 2 - 1);
+    return format('case when octet_length(%1$s) > %2$s then domain_events._unrepresentable(%1$s) else to_jsonb(%1$s) '
+                  'end', expression, max_bytes / 2 - 1);
   elsif top and domain_events._is_wide(base) then
-    return format('domain_events._bounded(%s, %L, %s)', domain_events._json_expression(expression, base, false, max_bytes),
+    return format('domain_events._bounded(%s, %L, %s)',
+                  domain_events._json_expression(expression, base, false, max_bytes),
                   format_type(base, null), max_bytes);
   elsif domain_events._is_plain(base) then
     return format('to_jsonb(%s)', expression);
@@ -195,13 +212,16 @@ begin
     return format($sql$case when %1$s is null then null when array_ndims(%1$s) is null then '[]'::jsonb
       when array_ndims(%1$s) = 1
       then (select jsonb_agg(%2$s order by i) from generate_subscripts(%1$s, 1) as i)
-      else domain_events._nest((select array_agg(%3$s) from (select unnest(%1$s) as e) as flat), array_dims(%1$s)) end$sql$,
+      else domain_events._nest((select array_agg(%3$s) from (select unnest(%1$s) as e) as flat),
+                               array_dims(%1$s)) end$sql$,
       expression,
       domain_events._json_expression(format('(%s)[i]', expression), element, false, max_bytes),
       domain_events._json_expression('e', element, false, max_bytes));
   elsif class is not null then
     select array_agg(format('jsonb_build_object(%L, %s)', a.attname,
-                            domain_events._json_expression(format('(%s)."%s"', expression, replace(a.attname, '"', '""')), a.atttypid, false, max_bytes))
+                            domain_events._json_expression(
+                              format('(%s)."%s"', expression, replace(a.attname, '"', '""')),
+                              a.atttypid, false, max_bytes))
                      order by a.attnum)
       into fields
       from pg_attribute a where a.attrelid = class and a.attnum > 0 and not a.attisdropped;
@@ -214,7 +234,8 @@ end
 $$;
 
 comment on function domain_events._json_expression(text, oid, boolean, bigint) is
-  'SQL that renders an expression of this type as to_jsonb() does, calling no user''s cast; top: a whole column, whose jsonb null, $value objects and oversized values become markers';
+  'SQL that renders an expression of this type as to_jsonb() does, calling no user''s cast; top: '
+  'a whole column, whose jsonb null, $value objects and oversized values become markers';
 
 create function domain_events._unrepresentable(value bytea) returns jsonb
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -251,7 +272,8 @@ begin
     -- "\u0000", 1e500000 and what else is JSON but no jsonb
     return domain_events._unrepresentable(value::text, 'json');
   end;
-  if top and pg_column_size(converted) > domain_events._small(max_bytes) and domain_events._too_large(converted, 'json', max_bytes) is not null then
+  if top and pg_column_size(converted) > domain_events._small(max_bytes)
+     and domain_events._too_large(converted, 'json', max_bytes) is not null then
     return domain_events._unrepresentable(value::text, 'json');
   elsif top and jsonb_typeof(converted) = 'null' then
     return '{"$value":"jsonb null"}';
@@ -263,7 +285,8 @@ end
 $$;
 
 comment on function domain_events._json_to_jsonb(json, boolean, bigint) is
-  'A json value as jsonb; the unrepresentable marker for what jsonb cannot hold, and for a whole column that is too large';
+  'A json value as jsonb; the unrepresentable marker for what jsonb cannot hold, '
+  'and for a whole column that is too large';
 
 -- Puts the flat elements of an array of two or more dimensions back into nested JSON arrays.
 create function domain_events._nest(flat jsonb[], dimensions text) returns jsonb
@@ -277,7 +300,8 @@ begin
   bounds := string_to_array(trim(both '[]' from dimensions), '][');
   for i in reverse cardinality(bounds) .. 1 loop
     size := split_part(bounds[i], ':', 2)::int - split_part(bounds[i], ':', 1)::int + 1;
-    level := array(select to_jsonb(level[n:n + size - 1]) from generate_series(1, cardinality(level), size) as n order by n);
+    level := array(select to_jsonb(level[n:n + size - 1]) from generate_series(1, cardinality(level), size) as n
+                    order by n);
   end loop;
   return level[1];
 end
@@ -286,8 +310,8 @@ $$;
 comment on function domain_events._nest(jsonb[], text) is
   'Nests a flat list of elements by the text of array_dims(), as to_jsonb() shows an array of several dimensions';
 
--- The settings that a rendering depends on, fixed in the trigger function only where one of the table's types needs them:
--- each costs about 0.5 us a call.
+-- The settings that a rendering depends on, fixed in the trigger function only where one of the table's types needs
+-- them: each costs about 0.5 us a call.
 create function domain_events._render_settings(types oid[], identity_types oid[]) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -298,22 +322,25 @@ as $$
   ), needed as (
     select case
              when leaf.type in ('bool'::regtype, 'int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'oid'::regtype,
-                                'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype, '"char"'::regtype,
-                                'numeric'::regtype, 'uuid'::regtype, 'json'::regtype, 'jsonb'::regtype, 'inet'::regtype,
-                                'cidr'::regtype, 'macaddr'::regtype, 'macaddr8'::regtype, 'bit'::regtype, 'varbit'::regtype,
+                                'text'::regtype, 'varchar'::regtype, 'bpchar'::regtype, 'name'::regtype,
+                                '"char"'::regtype, 'numeric'::regtype, 'uuid'::regtype, 'json'::regtype,
+                                'jsonb'::regtype, 'inet'::regtype, 'cidr'::regtype, 'macaddr'::regtype,
+                                'macaddr8'::regtype, 'bit'::regtype, 'varbit'::regtype,
                                 'time'::regtype, 'xml'::regtype, 'tsvector'::regtype, 'int4range'::regtype,
                                 'int8range'::regtype, 'numrange'::regtype)
                   or exists (select from pg_type t where t.oid = leaf.type and t.typtype = 'e') then '{}'::text[]
              when leaf.type in ('date'::regtype, 'timestamp'::regtype)
                then case when leaf.identity then array['datestyle = ''ISO, MDY'''] else '{}' end
              when leaf.type in ('timestamptz'::regtype, 'timetz'::regtype)
-               then array['timezone = ''UTC'''] || case when leaf.identity then array['datestyle = ''ISO, MDY'''] else '{}' end
+               then array['timezone = ''UTC''']
+                    || case when leaf.identity then array['datestyle = ''ISO, MDY'''] else '{}' end
              when leaf.type = 'interval'::regtype then array['intervalstyle = ''postgres''']
              when leaf.type = 'bytea'::regtype then array['bytea_output = ''hex''']
              when leaf.type in ('float4'::regtype, 'float8'::regtype) then array['extra_float_digits = 1']
              when leaf.type = 'money'::regtype then array['lc_monetary = ''C''']
              else array['timezone = ''UTC''', 'datestyle = ''ISO, MDY''', 'intervalstyle = ''postgres''',
-                        'bytea_output = ''hex''', 'extra_float_digits = 1', 'lc_monetary = ''C''', 'quote_all_identifiers = off']
+                        'bytea_output = ''hex''', 'extra_float_digits = 1', 'lc_monetary = ''C''',
+                        'quote_all_identifiers = off']
            end as settings
       from leaf
   )

@@ -22,14 +22,17 @@ create table domain_events.imports (
 );
 
 comment on sequence domain_events.imports_import_id_seq is 'Numbers of imports';
-comment on table domain_events.imports is 'Tables and events brought from another server by "domain-events import", and how far each came';
+comment on table domain_events.imports is
+  'Tables and events brought from another server by "domain-events import", and how far each came';
 comment on column domain_events.imports.import_id is 'The import of one table';
 comment on column domain_events.imports.source is 'The server and database without password, or the path of the dump';
 comment on column domain_events.imports.source_table is 'The table there';
 comment on column domain_events.imports.target is 'The table here, schema-qualified; domain_events.events for events';
-comment on column domain_events.imports.fingerprint is 'Size and hash of the dump: an import goes on with the same file only';
+comment on column domain_events.imports.fingerprint is
+  'Size and hash of the dump: an import goes on with the same file only';
 comment on column domain_events.imports.adoption_id is 'The positions reserved for the events';
-comment on column domain_events.imports.options is 'What decides how rows are read: an import goes on with the same options only';
+comment on column domain_events.imports.options is
+  'What decides how rows are read: an import goes on with the same options only';
 comment on column domain_events.imports.state is 'loading or finished';
 comment on column domain_events.imports.rows_read is 'Rows of the source that are dealt with, in its order';
 comment on column domain_events.imports.rows_stored is 'Rows of them that are stored';

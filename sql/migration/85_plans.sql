@@ -13,11 +13,15 @@ create table domain_events.migration_plans (
   constraint migration_plans_state_check check (state in ('applying', 'applied', 'finished', 'rolled_back'))
 );
 
-comment on table domain_events.migration_plans is 'Plans carried out by "domain-events apply", with everything needed to take them back';
+comment on table domain_events.migration_plans is
+  'Plans carried out by "domain-events apply", with everything needed to take them back';
 comment on column domain_events.migration_plans.plan_id is 'The plan''s id';
-comment on column domain_events.migration_plans.state is 'applying, applied, finished (old triggers dropped) or rolled_back';
+comment on column domain_events.migration_plans.state is
+  'applying, applied, finished (old triggers dropped) or rolled_back';
 comment on column domain_events.migration_plans.plan is 'The plan file as it was: decisions, SQL, old definitions';
-comment on column domain_events.migration_plans.applied_by is 'Who applied it: nobody but the store''s owner can give another name, and the command line runs a plan for nobody whom this role must not act for';
+comment on column domain_events.migration_plans.applied_by is
+  'Who applied it: nobody but the store''s owner can give another name, and the command line runs a plan for nobody '
+  'whom this role must not act for';
 comment on column domain_events.migration_plans.applied_at is 'When it was applied';
 comment on column domain_events.migration_plans.changed_at is 'When its state changed last';
 comment on column domain_events.migration_plans.tool_version is 'Version of the command line';
@@ -38,7 +42,8 @@ create table domain_events.migration_journal (
   constraint migration_journal_action_check check (action in ('apply', 'finish', 'rollback'))
 );
 
-comment on table domain_events.migration_journal is 'Every statement of every plan, with the object before and after it; written in the transaction that did it';
+comment on table domain_events.migration_journal is
+  'Every statement of every plan, with the object before and after it; written in the transaction that did it';
 comment on column domain_events.migration_journal.plan_id is 'The plan';
 comment on column domain_events.migration_journal.entry is 'Order within the plan';
 comment on column domain_events.migration_journal.action is 'apply, finish or rollback';
@@ -46,7 +51,9 @@ comment on column domain_events.migration_journal.step is 'What was done, for pe
 comment on column domain_events.migration_journal.statement is 'The SQL that ran';
 comment on column domain_events.migration_journal.object_kind is 'trigger, function, capture or event_table';
 comment on column domain_events.migration_journal.object is 'Qualified identity of the object';
-comment on column domain_events.migration_journal.before_state is 'Fingerprint, definition, enabled state, owner, comment and privileges before; null when it did not exist';
-comment on column domain_events.migration_journal.after_state is 'The same afterwards; null when it does not exist any more';
+comment on column domain_events.migration_journal.before_state is
+  'Fingerprint, definition, enabled state, owner, comment and privileges before; null when it did not exist';
+comment on column domain_events.migration_journal.after_state is
+  'The same afterwards; null when it does not exist any more';
 comment on column domain_events.migration_journal.done_by is 'Who did it';
 comment on column domain_events.migration_journal.done_at is 'When it was done';

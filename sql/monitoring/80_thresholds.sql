@@ -1,5 +1,5 @@
--- What the checks call too much. Only what differs from the default is stored, so that a new version may bring better defaults
--- and a restored dump never meets rows that the installation has written already.
+-- What the checks call too much. Only what differs from the default is stored, so that a new version may bring better
+-- defaults and a restored dump never meets rows that the installation has written already.
 
 create table domain_events.monitor_settings (
   name  text not null,
@@ -7,16 +7,20 @@ create table domain_events.monitor_settings (
   constraint monitor_settings_pkey primary key (name)
 );
 
-comment on table domain_events.monitor_settings is 'Thresholds that were changed; read them through the view domain_events.thresholds, change them with domain_events.set_threshold()';
+comment on table domain_events.monitor_settings is
+  'Thresholds that were changed; read them through the view domain_events.thresholds, '
+  'change them with domain_events.set_threshold()';
 comment on column domain_events.monitor_settings.name is 'The threshold';
 comment on column domain_events.monitor_settings.value is 'Its value';
 
-create function domain_events._threshold_defaults(out name text, out value numeric, out description text) returns setof record
+create function domain_events._threshold_defaults(out name text, out value numeric, out description text)
+  returns setof record
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
   values
     ('max_stream_events', 1000::numeric, 'Events of a stream, from which a snapshot is worth its while'),
-    ('max_stream_events_per_hour', 10000, 'Events of one stream within an hour: some three a second, each of which holds the stream until its commit'),
+    ('max_stream_events_per_hour', 10000,
+     'Events of one stream within an hour: some three a second, each of which holds the stream until its commit'),
     ('max_payload_bytes', 10240, 'Size of event_data as jsonb, decompressed, of one event and of a type''s average'),
     ('max_bytes_per_event', 8192, 'Table and indexes, divided by events'),
     ('max_table_bytes', 536870912000, 'Size of domain_events.events with its indexes'),
@@ -28,7 +32,8 @@ as $$
     ('max_xid_age', 1000000000, 'Transactions since the oldest unfrozen row; the server stops at 2,147,483,648'),
     ('max_transaction_seconds', 300, 'Age of a transaction; readers and vacuum wait for the oldest'),
     ('sample_events', 100000, 'Newest events that check_performance() looks at, unless it is asked for all'),
-    ('checked_rows', 100000, 'Rows, and streams without a row, of each captured table that monitor --full compares; 0 for none'),
+    ('checked_rows', 100000, 'Rows, and streams without a row, of each captured table that monitor --full compares; '
+                             '0 for none'),
     ('clock_tolerance_seconds', 300, 'How far in the future an event may have been recorded')
 $$;
 
@@ -76,4 +81,5 @@ end
 $$;
 
 comment on function domain_events.set_threshold(text, numeric) is
-  'Changes what the checks call too much; null gives the default back. The names are in the view domain_events.thresholds.';
+  'Changes what the checks call too much; null gives the default back. The names are in the view '
+  'domain_events.thresholds.';

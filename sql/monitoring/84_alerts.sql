@@ -17,7 +17,8 @@ create table domain_events.alerts (
 
 create unique index alerts_open on domain_events.alerts (source, code, md5(object)) where resolved_at is null;
 
-comment on table domain_events.alerts is 'Findings of the checks, one row from when each appeared until it was gone; written by domain_events.raise_alerts()';
+comment on table domain_events.alerts is
+  'Findings of the checks, one row from when each appeared until it was gone; written by domain_events.raise_alerts()';
 comment on column domain_events.alerts.alert_id is 'Order of the alerts';
 comment on column domain_events.alerts.raised_at is 'When it was first found';
 comment on column domain_events.alerts.source is 'The check: integrity, performance or infrastructure';

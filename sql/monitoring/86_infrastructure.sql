@@ -1,12 +1,15 @@
 -- Whether the store is as it was installed, and its captures and ported triggers as they were left.
 
--- What the installation put here, as text of its own: store/95_fingerprints.sql writes the function anew at its end. Not a table, so
--- that a dump restores it once.
-create function domain_events._expected_objects(out kind text, out object text, out fingerprint text) returns setof record
+-- What the installation put here, as text of its own: store/95_fingerprints.sql writes the function anew at its end.
+-- Not a table, so that a dump restores it once.
+create function domain_events._expected_objects(out kind text, out object text, out fingerprint text)
+  returns setof record
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$ select null::text, null::text, null::text where false $$;
 
-comment on function domain_events._expected_objects() is 'Functions and event triggers of this installation with the fingerprints they had when it was made, and the functions that everybody may execute';
+comment on function domain_events._expected_objects() is
+  'Functions and event triggers of this installation with the fingerprints they had when it was made, '
+  'and the functions that everybody may execute';
 
 -- Only what is the same on every server version and after a restore.
 create function domain_events._function_fingerprint(function oid) returns text
@@ -17,15 +20,18 @@ as $$
     from pg_proc p join pg_language l on l.oid = p.prolang where p.oid = function
 $$;
 
-comment on function domain_events._function_fingerprint(oid) is 'Changes with the body, the language and the properties of a function';
+comment on function domain_events._function_fingerprint(oid) is
+  'Changes with the body, the language and the properties of a function';
 
-create function domain_events._present_functions(out object text, out function oid, out fingerprint text, out is_native boolean) returns setof record
+create function domain_events._present_functions(out object text, out function oid, out fingerprint text,
+                                                 out is_native boolean) returns setof record
 language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   select p.oid::regprocedure::text, p.oid, domain_events._function_fingerprint(p.oid),
          -- The native engine's own: C functions of its library, and the two whose text says which engine it is.
          (select e.engine from domain_events.engine() as e) = 'native'
-           and (p.prosrc ~ '^de_[a-z_]+$' and p.probin ~ 'pg_domain_events$' and p.prolang = (select l.oid from pg_language l where l.lanname = 'c')
+           and (p.prosrc ~ '^de_[a-z_]+$' and p.probin ~ 'pg_domain_events$'
+                and p.prolang = (select l.oid from pg_language l where l.lanname = 'c')
                 or p.proname = 'engine' and p.prosrc ~ '''native'''
                 or p.proname = '_write_capture_function' and p.prosrc ~ 'de_capture')
     from pg_proc p
@@ -50,28 +56,37 @@ as $$
    where e.kind = 'function' and p.fingerprint <> e.fingerprint and not p.is_native
   union all
   select 'function_owner', 'error', p.function::regprocedure::text,
-         format('runs with the rights of its owner %s, who is neither the store''s owner nor a superuser', pg_get_userbyid(f.proowner))
+         format('runs with the rights of its owner %s, who is neither the store''s owner nor a superuser',
+                pg_get_userbyid(f.proowner))
     from domain_events._present_functions() as p
     join pg_proc f on f.oid = p.function and f.prosecdef
     join pg_class store on store.oid = 'domain_events.events'::regclass
     join pg_roles r on r.oid = f.proowner
-   where f.proowner <> store.relowner and not r.rolsuper and f.proname <> '_ask_as_guest'  -- see migration/75_adoptions.sql
+   -- see migration/75_adoptions.sql
+   where f.proowner <> store.relowner and not r.rolsuper and f.proname <> '_ask_as_guest'
   union all
   -- What mends it is told: "pg_restore --disable-triggers" leaves the triggers enabled, and no longer ALWAYS.
   select 'append_only_disabled', 'error', 'domain_events.events',
-         format('trigger %s is %s: stored events can be changed; the store''s owner runs: %salter table domain_events.events enable always trigger %1$s',
+         format('trigger %s is %s: stored events can be changed; the store''s owner runs: '
+                '%salter table domain_events.events enable always trigger %1$s',
                 wanted.name,
-                case when t.oid is null then 'missing' when t.is_ours then 'disabled, or not enabled always' else 'altered' end,
+                case when t.oid is null then 'missing' when t.is_ours then 'disabled, or not enabled always'
+                     else 'altered' end,
                 case when t.is_ours then ''
-                     else format('create %strigger %s %s on domain_events.events for each statement execute function domain_events._refuse_change(); ',
-                                 case when t.oid is not null then 'or replace ' else '' end, wanted.name, wanted.event) end)
-    from (values ('events_append_only'::name, 26, 'before delete or update'), ('events_append_only_truncate', 34, 'before truncate')) as wanted(name, type, event)
+                     else format('create %strigger %s %s on domain_events.events for each statement execute function '
+                                 'domain_events._refuse_change(); ',
+                                 case when t.oid is not null then 'or replace ' else '' end, wanted.name,
+                                      wanted.event) end)
+    from (values ('events_append_only'::name, 26, 'before delete or update'),
+          ('events_append_only_truncate', 34, 'before truncate')) as wanted(name, type, event)
     left join lateral (
-      select g.oid, g.tgenabled, g.tgtype = wanted.type and g.tgqual is null and g.tgfoid = to_regprocedure('domain_events._refuse_change()') as is_ours
+      select g.oid, g.tgenabled, g.tgtype = wanted.type and g.tgqual is null
+             and g.tgfoid = to_regprocedure('domain_events._refuse_change()') as is_ours
         from pg_trigger g where g.tgrelid = 'domain_events.events'::regclass and g.tgname = wanted.name) as t on true
    where (t.is_ours and t.tgenabled = 'A') is not true
   union all
-  select 'trigger_unknown', 'warning', 'domain_events.events', format('trigger %s is not the store''s: it runs with every event', t.tgname)
+  select 'trigger_unknown', 'warning', 'domain_events.events',
+         format('trigger %s is not the store''s: it runs with every event', t.tgname)
     from pg_trigger t
    where t.tgrelid = 'domain_events.events'::regclass and not t.tgisinternal
      and t.tgname not in ('events_append_only', 'events_append_only_truncate')
@@ -85,23 +100,30 @@ as $$
   -- A session that draws positions in advance gives later events lower ones; native guesses the next one.
   select 'sequence_altered', 'error', 'domain_events.events_global_position_seq',
          format('it counts by %s with a cache of %s%s: positions do not rise with the versions of a stream any more; '
-                'the store''s owner runs: alter sequence domain_events.events_global_position_seq increment 1 cache 1 no cycle',
+                'the store''s owner runs: alter sequence domain_events.events_global_position_seq increment 1 cache 1 '
+                'no cycle',
                 s.seqincrement, s.seqcache, case when s.seqcycle then ' and begins again at its end' else '' end)
     from pg_sequence s
-   where s.seqrelid = to_regclass('domain_events.events_global_position_seq') and (s.seqincrement, s.seqcache, s.seqcycle) <> (1, 1, false)
+   where s.seqrelid = to_regclass('domain_events.events_global_position_seq')
+     and (s.seqincrement, s.seqcache, s.seqcycle) <> (1, 1, false)
   union all
   select 'event_trigger_missing', 'warning', e.object,
          'the event trigger is missing or disabled: what it refuses or records passes in silence'
-         || coalesce((select format('; a superuser runs: alter event trigger %I enable', t.evtname) from pg_event_trigger t where t.evtname = e.object), '')
+         || coalesce((select format('; a superuser runs: alter event trigger %I enable', t.evtname)
+                        from pg_event_trigger t where t.evtname = e.object), '')
     from domain_events._expected_objects() as e
    where e.kind = 'event trigger'
-     -- The owner of a managed database, who is no superuser, can make none: a dump of a store that had them is as one of their own.
-     and (exists (select from pg_class store join pg_roles r on r.oid = store.relowner where store.oid = 'domain_events.events'::regclass and r.rolsuper)
-          or exists (select from pg_event_trigger t join pg_proc f on f.oid = t.evtfoid where f.pronamespace = 'domain_events'::regnamespace))
+     -- The owner of a managed database, who is no superuser, can make none: a dump of a store that had them is as one
+     -- of their own.
+     and (exists (select from pg_class store join pg_roles r on r.oid = store.relowner
+                   where store.oid = 'domain_events.events'::regclass and r.rolsuper)
+          or exists (select from pg_event_trigger t join pg_proc f on f.oid = t.evtfoid
+                      where f.pronamespace = 'domain_events'::regnamespace))
      and not exists (select from pg_event_trigger t where t.evtname = e.object and t.evtenabled in ('O', 'A'))
 $$;
 
-comment on function domain_events._object_findings() is 'Functions, triggers, keys and the sequence of the store that are not as they were installed';
+comment on function domain_events._object_findings() is
+  'Functions, triggers, keys and the sequence of the store that are not as they were installed';
 
 create function domain_events._engine_findings(
   out code text, out severity text, out object text, out detail text
@@ -109,21 +131,28 @@ create function domain_events._engine_findings(
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   with engine as (
-    select e.engine, e.version, x.extversion, (select count(*) from domain_events._present_functions() as p join pg_proc f on f.oid = p.function
-                                                where f.prolang = (select l.oid from pg_language l where l.lanname = 'c')) as c_functions
+    select e.engine, e.version, x.extversion,
+           (select count(*) from domain_events._present_functions() as p join pg_proc f on f.oid = p.function
+                                                where f.prolang = (select l.oid from pg_language l
+                                                                    where l.lanname = 'c')) as c_functions
       from domain_events.engine() as e left join pg_extension x on x.extname = 'pg_domain_events'
   )
   select 'engine_disagrees', 'error', 'domain_events.engine()', d.detail
     from engine e
    cross join lateral (values
-     (e.engine = 'native' and e.extversion is null, 'the engine says native, and the extension pg_domain_events is not installed'),
+     (e.engine = 'native' and e.extversion is null,
+      'the engine says native, and the extension pg_domain_events is not installed'),
      (e.engine = 'native' and e.extversion is distinct from e.version and e.extversion is not null,
-      format('the engine says version %s, the extension %s: alter extension pg_domain_events update', e.version, e.extversion)),
+      format('the engine says version %s, the extension %s: alter extension pg_domain_events update', e.version,
+             e.extversion)),
      (e.engine = 'native' and e.c_functions = 0, 'the engine says native, and no function is'),
-     (e.engine = 'portable' and e.extversion <> 'portable', format('the engine says portable, and the extension is at version %s', e.extversion)),
-     (e.engine = 'portable' and e.c_functions > 0, format('the engine says portable, and %s functions are written in C', e.c_functions))
+     (e.engine = 'portable' and e.extversion <> 'portable',
+      format('the engine says portable, and the extension is at version %s', e.extversion)),
+     (e.engine = 'portable' and e.c_functions > 0,
+      format('the engine says portable, and %s functions are written in C', e.c_functions))
    ) as d(is_found, detail)
    where d.is_found
 $$;
 
-comment on function domain_events._engine_findings() is 'Where engine(), the extension and the functions disagree on which engine runs';
+comment on function domain_events._engine_findings() is
+  'Where engine(), the extension and the functions disagree on which engine runs';

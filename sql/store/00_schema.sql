@@ -18,9 +18,12 @@ begin
          (select count(*) from pg_catalog.pg_depend d
            where d.refclassid = 'pg_catalog.pg_namespace'::regclass and d.refobjid = n.oid and d.deptype = 'n'
              and d.classid <> 'pg_catalog.pg_extension'::regclass) as objects,
-         exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = 'engine' and p.pronargs = 0) as ours,
-         exists (select from pg_catalog.pg_class c where c.relnamespace = n.oid and c.relname = 'events' and c.relkind = 'r')
-           and exists (select from pg_catalog.pg_proc p where p.pronamespace = n.oid and p.proname = '_refuse_change' and p.pronargs = 0) as kept
+         exists (select from pg_catalog.pg_proc p
+                  where p.pronamespace = n.oid and p.proname = 'engine' and p.pronargs = 0) as ours,
+         exists (select from pg_catalog.pg_class c
+                  where c.relnamespace = n.oid and c.relname = 'events' and c.relkind = 'r')
+           and exists (select from pg_catalog.pg_proc p
+                        where p.pronamespace = n.oid and p.proname = '_refuse_change' and p.pronargs = 0) as kept
     into existing
     from pg_catalog.pg_namespace n
    where n.nspname = 'domain_events';
@@ -35,13 +38,15 @@ begin
   elsif not existing.mine then
     raise exception 'schema "domain_events" already exists and belongs to role "%"', existing.owner
       using errcode = '42P06',
-            detail = 'The event store is installed only into a schema of its own that the installing role owns. Nothing was changed.',
+            detail = 'The event store is installed only into a schema of its own that the installing role owns. '
+                     'Nothing was changed.',
             hint = 'Install as that role, or rename the existing schema.';
   elsif existing.ours then
     raise exception 'the event store is already installed in this database'
       using errcode = '55000',
             detail = 'Schema "domain_events" holds an event store. Nothing was changed.',
-            hint = 'See select * from domain_events.engine(); use "domain-events install" to change the engine or the version.';
+            hint = 'See select * from domain_events.engine(); use "domain-events install" to change the engine or the '
+                   'version.';
   elsif not in_extension or existing.objects > 0 then
     raise exception 'schema "domain_events" already exists and is not an event store'
       using errcode = '42P06',
@@ -71,7 +76,8 @@ begin
       end;
     else
       raise notice 'role "%" does not exist and role "%" may not create it', wanted, current_user
-        using hint = pg_catalog.format('Ask for: create role %I nologin; then run: select domain_events.grant_privileges();', wanted);
+        using hint = pg_catalog.format(
+            'Ask for: create role %I nologin; then run: select domain_events.grant_privileges();', wanted);
     end if;
   end loop;
 end

@@ -6,34 +6,39 @@ create sequence domain_events.events_global_position_seq as bigint;
 comment on sequence domain_events.events_global_position_seq is
   'Positions of events. Drawn before commit: their order is not the order of commits.';
 
--- A UUIDv7 is a random UUID whose first 48 bits are milliseconds, followed by the version; the next 12 bits are the fraction of the
--- millisecond here, as in uuidv7() of PostgreSQL 18. Rising ids keep the index on event_id dense.
+-- A UUIDv7 is a random UUID whose first 48 bits are milliseconds, followed by the version; the next 12 bits are the
+-- fraction of the millisecond here, as in uuidv7() of PostgreSQL 18. Rising ids keep the index on event_id dense.
 create function domain_events.uuid_v7() returns uuid
 language sql volatile parallel safe
 as $$
-  -- 65,536 parts of a millisecond, of whose 16 bits the upper four make room for the 7. Few operators: each costs every event 1,000
-  -- instructions, and one of other types than these the first event of a session 600,000.
+  -- 65,536 parts of a millisecond, of whose 16 bits the upper four make room for the 7. Few operators: each costs every
+  -- event 1,000 instructions, and one of other types than these the first event of a session 600,000.
   select pg_catalog.encode(
            overlay(pg_catalog.uuid_send(pg_catalog.gen_random_uuid())
-                   placing pg_catalog.int8send((pg_catalog.date_part('epoch'::text, pg_catalog.clock_timestamp()) * 65536000::float8)::bigint & ~61440::bigint | 28672::bigint)
+                   placing pg_catalog.int8send(
+                       (pg_catalog.date_part('epoch'::text, pg_catalog.clock_timestamp()) * 65536000::float8)::bigint
+                       & ~61440::bigint | 28672::bigint)
                    from 1 for 8), 'hex'::text)::uuid
 $$;
 
 comment on function domain_events.uuid_v7() is
-  'A new UUID of version 7: its first 48 bits are the milliseconds since 1970, the next 12 their fraction, the rest is random.';
+  'A new UUID of version 7: its first 48 bits are the milliseconds since 1970, the next 12 their fraction, '
+  'the rest is random.';
 
 -- A check of the table would be read from its text by every INSERT, 41,000 instructions; that of a type is kept.
 create domain domain_events.event_origin as text
   constraint event_origin_check check (value in ('captured', 'appended', 'imported', 'adopted'));
 
 comment on domain domain_events.event_origin is 'How an event came into the store';
-comment on constraint event_origin_check on domain domain_events.event_origin is 'captured, appended, imported or adopted';
+comment on constraint event_origin_check on domain domain_events.event_origin is
+  'captured, appended, imported or adopted';
 
 create function domain_events._captured() returns domain_events.event_origin
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$ select 'captured'::domain_events.event_origin $$;
 
-comment on function domain_events._captured() is 'The origin of captured events, a constant that need not be checked again';
+comment on function domain_events._captured() is
+  'The origin of captured events, a constant that need not be checked again';
 
 create function domain_events._appended() returns domain_events.event_origin
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -71,12 +76,18 @@ alter sequence domain_events.events_global_position_seq owned by domain_events.e
 alter table domain_events.events set (autovacuum_vacuum_scale_factor = 0.02, autovacuum_analyze_scale_factor = 0.02);
 
 comment on table domain_events.events is
-  'Domain events, append-only. Written by domain_events.append_event() and by captures; update, delete and truncate are refused.';
-comment on column domain_events.events.global_position is 'From a sequence, unique; drawn before commit, so not the order of commits';
-comment on column domain_events.events.transaction_id is 'The writing transaction; means nothing after a restore into another cluster';
-comment on column domain_events.events.event_id is 'UUIDv7 unless the caller gave its own; appending the same id again returns the stored event';
-comment on column domain_events.events.aggregate_type is 'Kind of aggregate, first half of the stream''s key; at most 255 bytes';
-comment on column domain_events.events.aggregate_id is 'Identity of the aggregate, second half of the stream''s key; at most 1,024 bytes';
+  'Domain events, append-only. Written by domain_events.append_event() and by captures; '
+  'update, delete and truncate are refused.';
+comment on column domain_events.events.global_position is
+  'From a sequence, unique; drawn before commit, so not the order of commits';
+comment on column domain_events.events.transaction_id is
+  'The writing transaction; means nothing after a restore into another cluster';
+comment on column domain_events.events.event_id is
+  'UUIDv7 unless the caller gave its own; appending the same id again returns the stored event';
+comment on column domain_events.events.aggregate_type is
+  'Kind of aggregate, first half of the stream''s key; at most 255 bytes';
+comment on column domain_events.events.aggregate_id is
+  'Identity of the aggregate, second half of the stream''s key; at most 1,024 bytes';
 comment on column domain_events.events.aggregate_version is '1, 2, 3 ... without a gap within the stream';
 comment on column domain_events.events.event_type is 'What happened, in the past tense: UserUpdated';
 comment on column domain_events.events.event_name is 'A label for people';
@@ -87,10 +98,15 @@ comment on column domain_events.events.causation_id is 'The command or event tha
 comment on column domain_events.events.caused_by is 'Who did it: the actor of the context, else the session user';
 comment on column domain_events.events.schema_version is 'Version of the payload''s shape, for upcasting';
 comment on column domain_events.events.occurred_at is 'When it happened; the caller may say';
-comment on column domain_events.events.recorded_at is 'The server''s clock while the stream was held; rises with the version';
-comment on column domain_events.events.origin is 'How it came here, said by the store and by no caller: captured from a table, appended by append_event(), imported from another server, adopted from a legacy table. What happened to a captured row, only captured events tell';
+comment on column domain_events.events.recorded_at is
+  'The server''s clock while the stream was held; rises with the version';
+comment on column domain_events.events.origin is
+  'How it came here, said by the store and by no caller: captured from a table, appended by append_event(), '
+  'imported from another server, adopted from a legacy table. What happened to a captured row, '
+  'only captured events tell';
 comment on constraint events_pkey on domain_events.events is 'Positions are unique';
-comment on constraint uk_aggregate_version on domain_events.events is 'One event per version of a stream: what arbitrates between writers in the end';
+comment on constraint uk_aggregate_version on domain_events.events is
+  'One event per version of a stream: what arbitrates between writers in the end';
 comment on constraint events_event_id_key on domain_events.events is 'An event is stored once';
 comment on constraint events_aggregate_version_check on domain_events.events is 'Versions count from 1';
 
@@ -128,7 +144,8 @@ create view domain_events.streams as
     from domain_events.events
    group by aggregate_type, aggregate_id;
 
-comment on view domain_events.streams is 'Every stream with its newest version and the times of its first and last event';
+comment on view domain_events.streams is
+  'Every stream with its newest version and the times of its first and last event';
 comment on column domain_events.streams.aggregate_type is 'Kind of aggregate';
 comment on column domain_events.streams.aggregate_id is 'Identity of the aggregate';
 comment on column domain_events.streams.version is 'Newest version of the stream';
@@ -140,4 +157,6 @@ language sql immutable parallel safe
 as $$ select 'portable'::text, '0.1.0'::text $$;
 
 comment on function domain_events.engine() is
-  'Which engine runs the store, native or portable, and its version. Same names, results and error codes; native is faster, goes on under REPEATABLE READ where portable may raise 40001, and refuses what needs an event trigger.';
+  'Which engine runs the store, native or portable, and its version. Same names, results and error codes; '
+  'native is faster, goes on under REPEATABLE READ where portable may raise 40001, '
+  'and refuses what needs an event trigger.';

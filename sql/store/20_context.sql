@@ -9,19 +9,23 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   perform set_config('domain_events.actor', coalesce(set_context.actor, ''), coalesce(set_context.local, true));
-  perform set_config('domain_events.correlation_id', coalesce(set_context.correlation_id, ''), coalesce(set_context.local, true));
-  perform set_config('domain_events.causation_id', coalesce(set_context.causation_id, ''), coalesce(set_context.local, true));
-  perform set_config('domain_events.metadata', coalesce(set_context.metadata::text, ''), coalesce(set_context.local, true));
+  perform set_config('domain_events.correlation_id', coalesce(set_context.correlation_id, ''),
+                     coalesce(set_context.local, true));
+  perform set_config('domain_events.causation_id', coalesce(set_context.causation_id, ''),
+                     coalesce(set_context.local, true));
+  perform set_config('domain_events.metadata', coalesce(set_context.metadata::text, ''),
+                     coalesce(set_context.local, true));
 end
 $$;
 
 comment on function domain_events.set_context(text, text, text, jsonb, boolean) is
-  'Sets the whole context of the events to come: what is not named is cleared. local (default): until the transaction ends; otherwise for the session.';
+  'Sets the whole context of the events to come: what is not named is cleared. local (default): '
+  'until the transaction ends; otherwise for the session.';
 
--- Text that came in past the parser, which alone checks its encoding: a setting of the start-up packet or of "alter role .. set", the
--- name of a role that was made in a database of another encoding. Stored as it is, no dump of the store could be restored.
--- Postgres has no test that does not fail. Bytes below 128 mean the same in every encoding; three of them at the end keep a
--- character that is cut off from being passed over.
+-- Text that came in past the parser, which alone checks its encoding: a setting of the start-up packet or of "alter
+-- role .. set", the name of a role that was made in a database of another encoding. Stored as it is, no dump of the
+-- store could be restored. Postgres has no test that does not fail. Bytes below 128 mean the same in every encoding;
+-- three of them at the end keep a character that is cut off from being passed over.
 create function domain_events._is_ascii(value text) returns boolean
 language sql immutable
 as $$ select pg_catalog.textregexne(pg_catalog.textcat(value, 'xxx') collate pg_catalog."C", E'[^\\x01-\\x7f]') $$;
@@ -54,19 +58,22 @@ $$;
 comment on function domain_events._valid_text(text) is
   'The text, if it is valid in the server''s encoding; else its first 2,000 bytes with octal escapes, and a mark';
 
--- Who is the one of this name needs no look at its bytes, which costs six times as much. Another user may call a plan that was made
--- before: that is no matter of right or wrong, only of the longer way.
+-- Who is the one of this name needs no look at its bytes, which costs six times as much. Another user may call a plan
+-- that was made before: that is no matter of right or wrong, only of the longer way.
 create function domain_events._planned_user() returns name
 language sql immutable
 as $$ select case when domain_events._is_ascii(session_user::text) then session_user else '' end $$;
 
-comment on function domain_events._planned_user() is 'The session''s user if its name is ASCII, else empty; a constant of the plan that it is called in';
+comment on function domain_events._planned_user() is
+  'The session''s user if its name is ASCII, else empty; a constant of the plan that it is called in';
 
 create function domain_events._session_user() returns text
 language sql stable
-as $$ select case when session_user = domain_events._planned_user() then session_user::text else domain_events._valid_text(session_user) end $$;
+as $$ select case when session_user = domain_events._planned_user() then session_user::text
+                  else domain_events._valid_text(session_user) end $$;
 
-comment on function domain_events._session_user() is 'The session''s user as text that can be stored: a role''s name may be of another database''s encoding';
+comment on function domain_events._session_user() is
+  'The session''s user as text that can be stored: a role''s name may be of another database''s encoding';
 
 create function domain_events._context_text(setting text) returns text
 language plpgsql stable
@@ -83,7 +90,9 @@ begin
 end
 $$;
 
-comment on function domain_events._context_text(text) is 'A context setting; null when unset or empty, cut and marked over 8 kB or where it is not valid in the server''s encoding';
+comment on function domain_events._context_text(text) is
+  'A context setting; null when unset or empty, cut and marked over 8 kB or where it is not valid in the server''s '
+  'encoding';
 
 -- The same where it matters: an SQL function of one expression is written into the caller's.
 create function domain_events._context(setting text) returns text
@@ -91,7 +100,8 @@ language sql stable
 as $$
   select case when coalesce(pg_catalog.current_setting(setting, true), '') = '' then null
               when pg_catalog.octet_length(pg_catalog.current_setting(setting, true)) <= 8192
-                   and domain_events._is_ascii(pg_catalog.current_setting(setting, true)) then pg_catalog.current_setting(setting, true)
+                   and domain_events._is_ascii(pg_catalog.current_setting(setting, true))
+                         then pg_catalog.current_setting(setting, true)
               else domain_events._context_text(setting) end
 $$;
 
@@ -115,15 +125,16 @@ begin
   exception when others then
     return jsonb_build_object('$context', value);  -- no JSON: kept as the text it is
   end;
-  -- 1e131071 is 131,072 bytes in every event, and so often as it fits into 8 kB 120 MB. White space, which is all else that is put in,
-  -- does not double a text.
+  -- 1e131071 is 131,072 bytes in every event, and so often as it fits into 8 kB 120 MB. White space, which is all else
+  -- that is put in, does not double a text.
   if octet_length(parsed::text) > 16384 then
     return jsonb_build_object('$context', left(value, 2000) || '... [cut, more than 8 kB as jsonb]');
   end if;
   if jsonb_typeof(parsed) = 'object' then
     -- These keys are the store's own marks on captured events.
     marks := array(select k from jsonb_object_keys(parsed) as k
-                    where k in ('complete', 'baseline', 'late', 'after_version', 'before_failure', 'after_position', 'failure_id', 'queued', 'in_table', '$context'));
+                    where k in ('complete', 'baseline', 'late', 'after_version', 'before_failure', 'after_position',
+                                'failure_id', 'queued', 'in_table', '$context'));
     if marks = '{}' then
       return parsed;
     end if;
@@ -135,4 +146,5 @@ end
 $$;
 
 comment on function domain_events._context_metadata() is
-  'The metadata of the context as an object; what is no JSON object, and keys that are the store''s marks on captured events, are kept under the key $context: a bad setting never fails a statement, and is never lost';
+  'The metadata of the context as an object; what is no JSON object, and keys that are the store''s marks on captured '
+  'events, are kept under the key $context: a bad setting never fails a statement, and is never lost';

@@ -1,16 +1,17 @@
--- What an owner has done to the store for a table of theirs: the one door through which a lesser role's command runs with the
--- rights of the store's owner.
+-- What an owner has done to the store for a table of theirs: the one door through which a lesser role's command runs
+-- with the rights of the store's owner.
 --
--- A SECURITY DEFINER function cannot see who called it: session_user and the setting "role" are those of the session, and a
--- superuser may be firing somebody's trigger. So a command is a row inserted into a view. Its first trigger runs with the rights
--- of whoever inserts and demands that they own the table; its second runs with those of the store's owner and acts. Both see
--- the same row, one right after the other: there is no value in between that could be kept, passed on or made elsewhere, as a
--- parameter of a domain type could. Nothing is stored.
+-- A SECURITY DEFINER function cannot see who called it: session_user and the setting "role" are those of the session,
+-- and a superuser may be firing somebody's trigger. So a command is a row inserted into a view. Its first trigger runs
+-- with the rights of whoever inserts and demands that they own the table; its second runs with those of the store's
+-- owner and acts. Both see the same row, one right after the other: there is no value in between that could be kept,
+-- passed on or made elsewhere, as a parameter of a domain type could. Nothing is stored.
 
 create view domain_events.commands as
   select null::regclass as target, null::text as verb, null::jsonb as arguments, null::jsonb as result where false;
 
-comment on view domain_events.commands is 'Takes what the owner of a table asks of the store, one row per command; shows nothing';
+comment on view domain_events.commands is
+  'Takes what the owner of a table asks of the store, one row per command; shows nothing';
 comment on column domain_events.commands.target is 'The table; who inserts must own it';
 comment on column domain_events.commands.verb is 'What is to be done: see domain_events._run_command()';
 comment on column domain_events.commands.arguments is 'How';
@@ -41,11 +42,13 @@ comment on function domain_events._demand_ownership() is
 
 create function domain_events._texts(value jsonb) returns text[]
 language sql immutable
-as $$ select case when pg_catalog.jsonb_typeof(value) = 'array' then array(select pg_catalog.jsonb_array_elements_text(value)) end $$;
+as $$ select case when pg_catalog.jsonb_typeof(value) = 'array'
+                    then array(select pg_catalog.jsonb_array_elements_text(value)) end $$;
 
 comment on function domain_events._texts(jsonb) is 'A JSON array of strings as an array; null for anything else';
 
--- Every verb leaves the rest to a function that nobody else may call, and that trusts its arguments no further than the table.
+-- Every verb leaves the rest to a function that nobody else may call, and that trusts its arguments no further than the
+-- table.
 create function domain_events._run_command() returns trigger
 language plpgsql security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -55,9 +58,10 @@ begin
   case new.verb
     when 'register capture' then
       new.result := to_jsonb(domain_events._register_capture(
-        new.target, a ->> 'aggregate_type', domain_events._texts(a -> 'aggregate_id'), domain_events._texts(a -> 'include'),
-        domain_events._texts(a -> 'exclude'), domain_events._texts(a -> 'redact'), nullif(a -> 'event_types', 'null'),
-        a ->> 'event_name_style', a ->> 'payload', a ->> 'on_failure', a ->> 'baseline', a ->> 'replication'));
+        new.target, a ->> 'aggregate_type', domain_events._texts(a -> 'aggregate_id'),
+        domain_events._texts(a -> 'include'), domain_events._texts(a -> 'exclude'), domain_events._texts(a -> 'redact'),
+        nullif(a -> 'event_types', 'null'), a ->> 'event_name_style', a ->> 'payload', a ->> 'on_failure',
+        a ->> 'baseline', a ->> 'replication'));
     when 'find capture' then
       if domain_events._restored_capture(new.target) is not null then
         perform domain_events._find_capture(new.target);
@@ -81,8 +85,10 @@ begin
     when 'end streams' then
       new.result := to_jsonb(domain_events._end_streams(new.target, domain_events._texts(a -> 'ids')));
     when 'register event table' then
-      perform domain_events._note_event_table(new.target, (a ->> 'source')::oid, domain_events._texts(a -> 'stream_columns')::name[],
-                                              (a ->> 'version_column')::name, (a ->> 'key')::oid, (a ->> 'reader')::oid);
+      perform domain_events._note_event_table(new.target, (a ->> 'source')::oid,
+                                              domain_events._texts(a -> 'stream_columns')::name[],
+                                              (a ->> 'version_column')::name, (a ->> 'key')::oid,
+                                              (a ->> 'reader')::oid);
     when 'unregister event table' then
       delete from domain_events.event_tables t where t.event_table = new.target;
       new.result := to_jsonb(found);
@@ -94,7 +100,8 @@ begin
 end
 $$;
 
-comment on function domain_events._run_command() is 'Trigger, with the rights of the store''s owner: does what the owner of a table asks for';
+comment on function domain_events._run_command() is
+  'Trigger, with the rights of the store''s owner: does what the owner of a table asks for';
 
 -- By their names: the first is first.
 create trigger commands_1_demand_ownership instead of insert on domain_events.commands
@@ -105,15 +112,16 @@ create trigger commands_2_run instead of insert on domain_events.commands
 comment on trigger commands_1_demand_ownership on domain_events.commands is 'Refuses commands for tables of others';
 comment on trigger commands_2_run on domain_events.commands is 'Carries them out';
 
--- A view's triggers cannot be ALWAYS: where they do not fire, a command would be swallowed. Asked first by every function that
--- gives one, and by those that leave rows to a foreign key.
+-- A view's triggers cannot be ALWAYS: where they do not fire, a command would be swallowed. Asked first by every
+-- function that gives one, and by those that leave rows to a foreign key.
 create function domain_events._check_session() returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 begin
   if current_setting('session_replication_role') = 'replica' then
     raise exception 'nothing is changed about captures and event tables while session_replication_role is replica'
-      using errcode = '55000', detail = 'The triggers and foreign keys by which the store does it do not fire in such a session.',
+      using errcode = '55000',
+            detail = 'The triggers and foreign keys by which the store does it do not fire in such a session.',
             hint = 'Run: set session_replication_role = origin; then call this again.';
   end if;
 end
@@ -121,13 +129,14 @@ $$;
 
 comment on function domain_events._check_session() is 'Raises 55000 in a session whose triggers do not fire';
 
--- Code of users that is run for its result, and undone, leaves one thing behind: no rollback forgets a prepared statement. A driver
--- that executes one by its name would run the other's, with the rights of its own session.
+-- Code of users that is run for its result, and undone, leaves one thing behind: no rollback forgets a prepared
+-- statement. A driver that executes one by its name would run the other's, with the rights of its own session.
 create function domain_events._prepared_statements() returns text[]
 language sql volatile set search_path = pg_catalog, pg_temp
 as $$ select array(select format('%s %s', p.prepare_time, p.name) from pg_prepared_statements p) $$;
 
-comment on function domain_events._prepared_statements() is 'The session''s prepared statements, for _forget_prepared()';
+comment on function domain_events._prepared_statements() is
+  'The session''s prepared statements, for _forget_prepared()';
 
 create function domain_events._forget_prepared(known text[]) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -135,13 +144,15 @@ as $$
 declare
   planted text;
 begin
-  for planted in select p.name from pg_prepared_statements p where format('%s %s', p.prepare_time, p.name) <> all (known) loop
+  for planted in select p.name from pg_prepared_statements p
+                  where format('%s %s', p.prepare_time, p.name) <> all (known) loop
     execute format('deallocate %I', planted);
   end loop;
 end
 $$;
 
-comment on function domain_events._forget_prepared(text[]) is 'Drops the prepared statements that were not there when _prepared_statements() was asked';
+comment on function domain_events._forget_prepared(text[]) is
+  'Drops the prepared statements that were not there when _prepared_statements() was asked';
 
 create function domain_events._command(target regclass, verb text, arguments jsonb default null) returns jsonb
 language plpgsql volatile set search_path = pg_catalog, pg_temp
@@ -150,13 +161,15 @@ declare
   answer jsonb;
 begin
   perform domain_events._check_session();
-  insert into domain_events.commands as c (target, verb, arguments) values (_command.target, _command.verb, _command.arguments)
+  insert into domain_events.commands as c (target, verb, arguments)
+    values (_command.target, _command.verb, _command.arguments)
   returning c.result into answer;
   return answer;
 end
 $$;
 
-comment on function domain_events._command(regclass, text, jsonb) is 'Gives a command as the caller, who must own the table, and returns what it gave';
+comment on function domain_events._command(regclass, text, jsonb) is
+  'Gives a command as the caller, who must own the table, and returns what it gave';
 
 -- What enable_capture() and register_event_table() accept: a permanent table of one's own.
 create function domain_events._check_target(target regclass) returns void
@@ -169,7 +182,8 @@ begin
     raise exception 'the table must not be null'
       using errcode = '22004', hint = 'Name a table, for example ''public.users''.';
   end if;
-  select c.relkind, c.relpersistence, c.relispartition, (select n.nspname from pg_namespace n where n.oid = c.relnamespace) as schema,
+  select c.relkind, c.relpersistence, c.relispartition,
+         (select n.nspname from pg_namespace n where n.oid = c.relnamespace) as schema,
          pg_has_role(c.relowner, 'usage') as mine,
          case c.relkind when 'v' then 'a view' when 'm' then 'a materialized view' when 'f' then 'a foreign table'
                         when 'S' then 'a sequence' when 'i' then 'an index' when 'c' then 'a composite type'

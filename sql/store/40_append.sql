@@ -1,4 +1,5 @@
--- Appending one event. Internal functions pin no search_path of their own, which would cost 1.3 us each: their callers do.
+-- Appending one event. Internal functions pin no search_path of their own, which would cost 1.3 us each: their callers
+-- do.
 
 create function domain_events._raise_version(
   aggregate_type text, aggregate_id text, expected_version bigint, actual bigint
@@ -13,9 +14,11 @@ begin
 end
 $$;
 
-comment on function domain_events._raise_version(text, text, bigint, bigint) is 'Raises 23000: the stream is at another version';
+comment on function domain_events._raise_version(text, text, bigint, bigint) is
+  'Raises 23000: the stream is at another version';
 
--- Postgres would say 23505, as if the event were there already. With "drawn", what was drawn is not above the stream's last.
+-- Postgres would say 23505, as if the event were there already. With "drawn", what was drawn is not above the stream's
+-- last.
 create function domain_events._check_positions(drawn bigint default null) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -27,14 +30,16 @@ begin
   if drawn is not null or last < newest then
     raise exception 'the position sequence is behind the events'
       using errcode = '55000',
-            detail = format('Position %s was drawn, and events are stored up to position %s: the sequence was set back, or events were restored or replicated without it.',
+            detail = format('Position %s was drawn, and events are stored up to position %s: '
+                            'the sequence was set back, or events were restored or replicated without it.',
                             coalesce(drawn, last), newest),
             hint = 'Run: ' || domain_events._advance_positions();
   end if;
 end
 $$;
 
-comment on function domain_events._check_positions(bigint) is 'Raises 55000 when the position sequence is behind the events, or a position was drawn that cannot be';
+comment on function domain_events._check_positions(bigint) is
+  'Raises 55000 when the position sequence is behind the events, or a position was drawn that cannot be';
 
 -- In an expression of the captures, whose event has been stored.
 create function domain_events._refuse_position() returns bigint
@@ -45,16 +50,20 @@ begin
 end
 $$;
 
-comment on function domain_events._refuse_position() is '_check_positions() of the position that this session has drawn last';
+comment on function domain_events._refuse_position() is
+  '_check_positions() of the position that this session has drawn last';
 
 create function domain_events._advance_positions() returns text
 language sql immutable set search_path = pg_catalog, pg_temp
-as $$ select 'select setval(''domain_events.events_global_position_seq'', (select max(global_position) from domain_events.events));'::text $$;
+as $$ select 'select setval(''domain_events.events_global_position_seq'', (select max(global_position) from '
+             'domain_events.events));'
+             ::text $$;
 
-comment on function domain_events._advance_positions() is 'The statement that mends a sequence of positions which is behind the events';
+comment on function domain_events._advance_positions() is
+  'The statement that mends a sequence of positions which is behind the events';
 
--- The insert of last resort, after one that met a conflict which neither the version nor the event_id explains: it says what is
--- wrong. Only here a row costs a subtransaction.
+-- The insert of last resort, after one that met a conflict which neither the version nor the event_id explains: it says
+-- what is wrong. Only here a row costs a subtransaction.
 create function domain_events._insert_strictly(
   event_id uuid, aggregate_type text, aggregate_id text, aggregate_version bigint, event_type text, event_name text,
   event_data jsonb, metadata jsonb, correlation_id text, causation_id text, caused_by text, schema_version int,
@@ -71,15 +80,16 @@ begin
   insert into domain_events.events
     (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
      correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin)
-  values (coalesce(event_id, domain_events.uuid_v7()), aggregate_type, aggregate_id, aggregate_version, event_type, event_name,
-          event_data, metadata, correlation_id, causation_id, caused_by, schema_version,
+  values (coalesce(event_id, domain_events.uuid_v7()), aggregate_type, aggregate_id, aggregate_version, event_type,
+          event_name, event_data, metadata, correlation_id, causation_id, caused_by, schema_version,
           coalesce(occurred_at, recorded_at), recorded_at, origin)
   on conflict on constraint uk_aggregate_version do nothing
   returning * into stored;
   -- Under a fixed snapshot another writer's event may be invisible.
   if not found and current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
      and not exists (select from domain_events.events e
-                      where e.aggregate_type = _insert_strictly.aggregate_type and e.aggregate_id = _insert_strictly.aggregate_id
+                      where e.aggregate_type = _insert_strictly.aggregate_type
+                        and e.aggregate_id = _insert_strictly.aggregate_id
                         and e.aggregate_version = _insert_strictly.aggregate_version) then
     raise exception 'something on domain_events.events keeps events from being stored'
       using errcode = '55000',
@@ -98,11 +108,14 @@ exception when unique_violation then
 end
 $$;
 
-comment on function domain_events._insert_strictly(uuid, text, text, bigint, text, text, jsonb, jsonb, text, text, text, int, timestamptz, timestamptz, text) is
-  'Stores an event of this version and returns it; null when the version or the event_id is taken, an error for whatever else keeps it from being stored';
+comment on function domain_events._insert_strictly(uuid, text, text, bigint, text, text, jsonb, jsonb, text, text, text,
+                                                   int, timestamptz, timestamptz, text) is
+  'Stores an event of this version and returns it; null when the version or the event_id is taken, '
+  'an error for whatever else keeps it from being stored';
 
 -- The heart of every append, for a stream that is held. "event" is finished but for version, position and recorded_at.
-create function domain_events._append_held(event domain_events.events, expected_version bigint) returns domain_events.events
+create function domain_events._append_held(event domain_events.events, expected_version bigint)
+  returns domain_events.events
 language plpgsql volatile
 as $$
 declare
@@ -138,9 +151,9 @@ begin
     if attempt > 1 and (snapshot_is_fixed or mismatch is not true) then
       recorded := greatest(clock_timestamp(), head.recorded_at + interval '1 microsecond');
       stored := domain_events._insert_strictly(
-        event.event_id, event.aggregate_type, event.aggregate_id, coalesce(head.aggregate_version, 0) + 1, event.event_type,
-        event.event_name, event.event_data, event.metadata, event.correlation_id, event.causation_id, event.caused_by,
-        event.schema_version, event.occurred_at, recorded);
+        event.event_id, event.aggregate_type, event.aggregate_id, coalesce(head.aggregate_version, 0) + 1,
+        event.event_type, event.event_name, event.event_data, event.metadata, event.correlation_id, event.causation_id,
+        event.caused_by, event.schema_version, event.occurred_at, recorded);
       if stored.aggregate_version is not null and mismatch is not true then
         return stored;
       end if;
@@ -149,8 +162,8 @@ begin
         (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, metadata,
          correlation_id, causation_id, caused_by, schema_version, occurred_at, recorded_at, origin)
       select coalesce(event.event_id, domain_events.uuid_v7()), event.aggregate_type, event.aggregate_id,
-             coalesce(head.aggregate_version, 0) + 1, event.event_type, event.event_name, event.event_data, event.metadata,
-             event.correlation_id, event.causation_id, event.caused_by, event.schema_version,
+             coalesce(head.aggregate_version, 0) + 1, event.event_type, event.event_name, event.event_data,
+             event.metadata, event.correlation_id, event.causation_id, event.caused_by, event.schema_version,
              coalesce(event.occurred_at, now.recorded_at), now.recorded_at, domain_events._appended()
         from (select greatest(clock_timestamp(), head.recorded_at + interval '1 microsecond') as recorded_at) as now
       on conflict do nothing
@@ -165,8 +178,10 @@ begin
     end if;
     if mismatch then
       -- A stream that is being adopted is not empty: see migration/75_adoptions.sql.
-      continue when head.aggregate_version is null and domain_events._adopt_head(event.aggregate_type, event.aggregate_id);
-      perform domain_events._raise_version(event.aggregate_type, event.aggregate_id, expected_version, coalesce(head.aggregate_version, 0));
+      continue when head.aggregate_version is null
+               and domain_events._adopt_head(event.aggregate_type, event.aggregate_id);
+      perform domain_events._raise_version(event.aggregate_type, event.aggregate_id, expected_version,
+                                           coalesce(head.aggregate_version, 0));
     end if;
     -- Another writer committed this version, or this event_id, first: look again.
   end loop;
@@ -190,7 +205,8 @@ begin
   end if;
   -- A lock of the session can be given back at once; an error must give it back too.
   begin
-    is_locked := domain_events._lock_briefly(event.aggregate_type, event.aggregate_id) or domain_events._wait_briefly(event.aggregate_type, event.aggregate_id);
+    is_locked := domain_events._lock_briefly(event.aggregate_type, event.aggregate_id)
+                 or domain_events._wait_briefly(event.aggregate_type, event.aggregate_id);
     if not is_locked then
       perform domain_events._queue(event.aggregate_type, event.aggregate_id);
     end if;
@@ -221,7 +237,8 @@ begin
   perform domain_events._check_writable();
   if event_type is null or event_data is null or schema_version is null then
     raise exception '% must not be null',
-          case when event_type is null then 'event_type' when event_data is null then 'event_data' else 'schema_version' end
+          case when event_type is null then 'event_type' when event_data is null then 'event_data'
+               else 'schema_version' end
       using errcode = '22004', hint = 'Leave event_data and schema_version out to get their defaults.';
   elsif event_type = '' or octet_length(event_type) > 255 then
     raise exception 'event_type must have 1 to 255 bytes, not %', octet_length(event_type)
@@ -239,8 +256,9 @@ $$;
 comment on function domain_events._check_event(text, text, text, jsonb, jsonb, int) is
   'Raises 22004, 22023 or 25006 unless the arguments of an append make an event';
 
--- What no line of COPY could hold could be dumped by nobody: see capture/51_expressions.sql. Callers need not ask for an event of up to
--- 20,000 bytes, whose text never has more than 190 MB: pg_column_size() of the document itself, which #> gives decompressed.
+-- What no line of COPY could hold could be dumped by nobody: see capture/51_expressions.sql. Callers need not ask for
+-- an event of up to 20,000 bytes, whose text never has more than 190 MB: pg_column_size() of the document itself, which
+-- #> gives decompressed.
 create function domain_events._check_size(event_data jsonb, metadata jsonb, text_bytes int) returns void
 language plpgsql stable
 as $$
@@ -248,13 +266,15 @@ declare
   size bigint := 1073741824;
 begin
   begin
-    size := domain_events._copied_bytes(event_data::text) + coalesce(domain_events._copied_bytes(metadata::text), 0) + 2::bigint * text_bytes;
+    size := domain_events._copied_bytes(event_data::text) + coalesce(domain_events._copied_bytes(metadata::text),
+                                                                     0) + 2::bigint * text_bytes;
   exception when program_limit_exceeded then
     null;
   end;
   if size > 268435456 then
     raise exception 'the event is too large: more than 256 MB as text'
-      using errcode = '22023', hint = 'Keep large values elsewhere and refer to them. A number such as 1e100000 has 100,001 digits.';
+      using errcode = '22023',
+            hint = 'Keep large values elsewhere and refer to them. A number such as 1e100000 has 100,001 digits.';
   end if;
 end
 $$;
@@ -271,18 +291,21 @@ create function domain_events._new_event(
 language plpgsql volatile
 as $$
 begin
-  if (aggregate_type <> '' and aggregate_id <> '' and event_type <> '' and event_data is not null and schema_version >= 1
+  if (aggregate_type <> '' and aggregate_id <> '' and event_type <> '' and event_data is not null
+      and schema_version >= 1
       and octet_length(aggregate_type) <= 255 and octet_length(aggregate_id) <= 1024 and octet_length(event_type) <= 255
       and not starts_with(aggregate_type, 'domain_events.') and (metadata is null or jsonb_typeof(metadata) = 'object')
       and not current_setting('transaction_read_only')::bool
       and coalesce(pg_column_size(metadata #> '{}'), 0) + pg_column_size(event_data #> '{}')
           + octet_length(concat(event_name, caused_by, correlation_id, causation_id)) <= 20000) is not true then
     perform domain_events._check_event(aggregate_type, aggregate_id, event_type, event_data, metadata, schema_version);
-    perform domain_events._check_size(event_data, metadata, octet_length(concat(event_name, caused_by, correlation_id, causation_id)));
+    perform domain_events._check_size(event_data, metadata,
+                                      octet_length(concat(event_name, caused_by, correlation_id, causation_id)));
   end if;
   return row(
     null, null, event_id, aggregate_type, aggregate_id, null, event_type, event_name, event_data,
-    case when current_setting('domain_events.metadata', true) <> '' then domain_events._context_metadata() || coalesce(metadata, '{}')
+    case when current_setting('domain_events.metadata', true) <> '' then domain_events._context_metadata()
+         || coalesce(metadata, '{}')
          else coalesce(metadata, '{}') end,
     coalesce(correlation_id, domain_events._context('domain_events.correlation_id')),
     coalesce(causation_id, domain_events._context('domain_events.causation_id')),
@@ -291,7 +314,8 @@ begin
 end
 $$;
 
-comment on function domain_events._new_event(text, text, text, jsonb, text, jsonb, uuid, text, text, text, timestamptz, int) is
+comment on function domain_events._new_event(text, text, text, jsonb, text, jsonb, uuid, text, text, text, timestamptz,
+                                             int) is
   'Checks the arguments of an append and fills in the context; no version yet';
 
 create function domain_events.append_event(
@@ -310,18 +334,22 @@ declare
   head_recorded_at timestamptz;
   recorded timestamptz;
 begin
-  -- The usual append, written out: one good event, nothing else asked for or set, the transaction's first, and the stream's lock
-  -- is free. 1.8 times a bare INSERT instead of 2.5. Whatever is unusual goes the long way, with the same result.
-  -- Each operator costs more to prepare (1,000 instructions) than to run.
+  -- The usual append, written out: one good event, nothing else asked for or set, the transaction's first, and the
+  -- stream's lock is free. 1.8 times a bare INSERT instead of 2.5. Whatever is unusual goes the long way, with the same
+  -- result. Each operator costs more to prepare (1,000 instructions) than to run.
   if '' <> all (array[aggregate_type, aggregate_id, event_type]) and schema_version >= 1
-     and octet_length(concat(aggregate_type, event_type, aggregate_id, event_name)) <= 255 and not starts_with(aggregate_type, 'domain_events.')
+     and octet_length(concat(aggregate_type, event_type, aggregate_id, event_name)) <= 255
+     and not starts_with(aggregate_type, 'domain_events.')
      and pg_column_size(event_data #> '{}') <= 20000
      and num_nulls(metadata, expected_version, event_id, caused_by, correlation_id, causation_id) = 6
-     and ('' <> any (array[current_setting('domain_events.actor', true), current_setting('domain_events.correlation_id', true),
-                           current_setting('domain_events.causation_id', true), current_setting('domain_events.metadata', true),
+     and ('' <> any (array[current_setting('domain_events.actor', true),
+                           current_setting('domain_events.correlation_id', true),
+                           current_setting('domain_events.causation_id', true),
+                           current_setting('domain_events.metadata', true),
                            current_setting('domain_events._kept_locks', true)])) is not true
      and session_user = domain_events._planned_user()
-     and current_setting('transaction_isolation') = 'read committed' and current_setting('transaction_read_only') = 'off'
+     and current_setting('transaction_isolation') = 'read committed'
+     and current_setting('transaction_read_only') = 'off'
      and pg_try_advisory_xact_lock(domain_events._stream_key(aggregate_type, aggregate_id))
      and set_config('domain_events._kept_locks', '1', true) is not null then
     select e.aggregate_version, e.recorded_at, e.global_position into head_version, head_recorded_at, head_position
@@ -330,13 +358,13 @@ begin
      order by e.aggregate_version desc limit 1;
     recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
     insert into domain_events.events
-      (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by,
-       schema_version, occurred_at, recorded_at, origin)
+      (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data,
+       caused_by, schema_version, occurred_at, recorded_at, origin)
     values
       -- The transaction has its number before the position is drawn.
       (case when pg_current_xact_id() is not null then nextval('domain_events.events_global_position_seq') end,
-       domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name, event_data, session_user,
-       schema_version, coalesce(occurred_at, recorded), recorded, domain_events._appended())
+       domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name,
+       event_data, session_user, schema_version, coalesce(occurred_at, recorded), recorded, domain_events._appended())
     on conflict do nothing
     returning * into stored;
     -- The position may be taken, or too low, where the sequence was set back.
@@ -357,8 +385,10 @@ begin
 end
 $$;
 
-comment on function domain_events.append_event(text, text, text, jsonb, text, jsonb, bigint, uuid, text, text, text, timestamptz, int) is
-  'Appends one event and returns it as stored. expected_version: null any, 0 the stream must not exist, n exactly n (23000). The same event_id with the same content returns the stored event, with other content 23505.';
+comment on function domain_events.append_event(text, text, text, jsonb, text, jsonb, bigint, uuid, text, text, text,
+                                               timestamptz, int) is
+  'Appends one event and returns it as stored. expected_version: null any, 0 the stream must not exist, '
+  'n exactly n (23000). The same event_id with the same content returns the stored event, with other content 23505.';
 
 create function domain_events._check_expected_version(expected_version bigint) returns void
 language plpgsql immutable

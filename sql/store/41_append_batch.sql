@@ -19,7 +19,8 @@ begin
    limit 1;
   if unknown is not null then
     raise exception 'element % of events has the unknown key "%"', ordinal, unknown
-      using errcode = '22023', hint = 'The keys are the parameters of append_event(); expected_version goes with the call.';
+      using errcode = '22023',
+            hint = 'The keys are the parameters of append_event(); expected_version goes with the call.';
   end if;
   if element ->> 'aggregate_type' <> default_type or element ->> 'aggregate_id' <> default_id then
     raise exception 'element % of events names another stream than the call', ordinal
@@ -32,7 +33,8 @@ begin
       nullif(element -> 'metadata', 'null'), (element ->> 'event_id')::uuid, element ->> 'caused_by',
       element ->> 'correlation_id', element ->> 'causation_id', (element ->> 'occurred_at')::timestamptz,
       coalesce((element ->> 'schema_version')::int, 1));
-  exception when invalid_text_representation or invalid_datetime_format or datetime_field_overflow or numeric_value_out_of_range then
+  exception when invalid_text_representation or invalid_datetime_format or datetime_field_overflow
+  or numeric_value_out_of_range then
     raise exception 'element % of events has a value of the wrong type', ordinal
       using errcode = '22023', detail = sqlerrm,
             hint = 'event_id is a UUID, occurred_at a timestamp with time zone, schema_version an integer.';
@@ -100,7 +102,8 @@ begin
     on conflict do nothing
     returning events.*
   )
-  select array_agg(i::domain_events.events order by i.aggregate_version), min(i.global_position) <= (select h.position from head as h)
+  select array_agg(i::domain_events.events order by i.aggregate_version),
+         min(i.global_position) <= (select h.position from head as h)
     into stored, is_behind from inserted as i;
   if coalesce(cardinality(stored), 0) < cardinality(part) then
     raise exception 'batch' using errcode = 'DE001', constraint = '_batch';  -- undoes what was inserted
@@ -118,7 +121,8 @@ end
 $$;
 
 comment on function domain_events._insert_batch(domain_events.events[]) is
-  'Inserts events of one stream and returns them as stored; null, and nothing stored, when a version or an event_id was taken meanwhile';
+  'Inserts events of one stream and returns them as stored; null, and nothing stored, '
+  'when a version or an event_id was taken meanwhile';
 
 -- As _insert_batch(), one by one: what keeps an event from being stored is then an error.
 create function domain_events._insert_singly(part domain_events.events[]) returns domain_events.events[]
@@ -135,13 +139,15 @@ declare
 begin
   select e.recorded_at, e.global_position into before, last
     from domain_events.events e
-   where e.aggregate_type = part[1].aggregate_type and e.aggregate_id = part[1].aggregate_id and e.aggregate_version = version;
+   where e.aggregate_type = part[1].aggregate_type and e.aggregate_id = part[1].aggregate_id
+     and e.aggregate_version = version;
   foreach event in array part loop
     version := version + 1;
     before := greatest(clock_timestamp(), before + interval '1 microsecond');
     one := domain_events._insert_strictly(
-      event.event_id, event.aggregate_type, event.aggregate_id, version, event.event_type, event.event_name, event.event_data,
-      event.metadata, event.correlation_id, event.causation_id, event.caused_by, event.schema_version, event.occurred_at, before);
+      event.event_id, event.aggregate_type, event.aggregate_id, version, event.event_type, event.event_name,
+      event.event_data, event.metadata, event.correlation_id, event.causation_id, event.caused_by, event.schema_version,
+      event.occurred_at, before);
     if one.aggregate_version is null then
       raise exception 'batch' using errcode = 'DE001', constraint = '_batch';  -- undoes what was inserted
     elsif one.global_position <= last then
@@ -160,10 +166,11 @@ end
 $$;
 
 comment on function domain_events._insert_singly(domain_events.events[]) is
-  'Inserts events of one stream and returns them as stored; null, and nothing stored, when a version or an event_id was taken meanwhile, an error for whatever else is in the way';
+  'Inserts events of one stream and returns them as stored; null, and nothing stored, '
+  'when a version or an event_id was taken meanwhile, an error for whatever else is in the way';
 
--- The events of one stream, for a stream that is held. Null when the whole batch turns out to be stored: somebody's first
--- attempt ended meanwhile, and an expectation that it changed is not missed.
+-- The events of one stream, for a stream that is held. Null when the whole batch turns out to be stored: somebody's
+-- first attempt ended meanwhile, and an expectation that it changed is not missed.
 create function domain_events._append_part_held(
   part domain_events.events[], expected_version bigint, batch domain_events.events[]
 ) returns domain_events.events[]
@@ -211,12 +218,14 @@ declare
   is_locked boolean := false;
   stored domain_events.events[];
 begin
-  if (pg_current_xact_id_if_assigned() is not null and domain_events._is_own(part[1].aggregate_type, part[1].aggregate_id))
+  if (pg_current_xact_id_if_assigned() is not null
+      and domain_events._is_own(part[1].aggregate_type, part[1].aggregate_id))
      or domain_events._keep_lock(part[1].aggregate_type, part[1].aggregate_id, 1) then
     return domain_events._append_part_held(part, expected_version, batch);
   end if;
   begin
-    is_locked := domain_events._lock_briefly(part[1].aggregate_type, part[1].aggregate_id) or domain_events._wait_briefly(part[1].aggregate_type, part[1].aggregate_id);
+    is_locked := domain_events._lock_briefly(part[1].aggregate_type, part[1].aggregate_id)
+                 or domain_events._wait_briefly(part[1].aggregate_type, part[1].aggregate_id);
     if not is_locked then
       perform domain_events._queue(part[1].aggregate_type, part[1].aggregate_id);
     end if;
@@ -280,7 +289,8 @@ begin
       perform domain_events._check_stream(stream.aggregate_type, stream.aggregate_id);
       perform domain_events._check_expected_version(stream.expected_version);
       if stream.ordinals is not null then
-        part := domain_events._append_part(array(select batch[n] from unnest(stream.ordinals) with ordinality as o(n, i) order by i),
+        part := domain_events._append_part(array(select batch[n] from unnest(stream.ordinals) with ordinality as o(n, i)
+                                                  order by i),
                                            stream.expected_version, batch);
         if part is null then
           is_repeated := true;
@@ -295,13 +305,15 @@ begin
         if actual <> stream.expected_version then
           is_repeated := domain_events._is_stored(batch);
           exit when is_repeated;
-          perform domain_events._raise_version(stream.aggregate_type, stream.aggregate_id, stream.expected_version, actual);
+          perform domain_events._raise_version(stream.aggregate_type, stream.aggregate_id, stream.expected_version,
+                                               actual);
         end if;
       end if;
     end loop;
   end if;
   if is_repeated then
-    return query select s.* from generate_subscripts(batch, 1) as n, domain_events._append(batch[n], null) as s order by n;
+    return query select s.* from generate_subscripts(batch, 1) as n, domain_events._append(batch[n], null) as s
+                  order by n;
   else
     return query select s.* from unnest(stored) as s;
   end if;
@@ -328,9 +340,11 @@ end
 $$;
 
 comment on function domain_events.append_events(text, text, jsonb, bigint) is
-  'Appends a JSON array of events to one stream, all or nothing. Elements are keyed as the parameters of append_event().';
+  'Appends a JSON array of events to one stream, all or nothing. Elements are keyed as the parameters of '
+  'append_event().';
 
-create function domain_events.append_events(events jsonb, expected jsonb default '[]') returns setof domain_events.events
+create function domain_events.append_events(events jsonb, expected jsonb default '[]')
+  returns setof domain_events.events
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 begin
@@ -350,4 +364,5 @@ end
 $$;
 
 comment on function domain_events.append_events(jsonb, jsonb) is
-  'Appends events to several streams, all or nothing. expected: [{aggregate_type, aggregate_id, version}], streams without an event are checked only.';
+  'Appends events to several streams, all or nothing. expected: [{aggregate_type, aggregate_id, version}], '
+  'streams without an event are checked only.';

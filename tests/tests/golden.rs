@@ -1,7 +1,8 @@
 //! What people see: scripts of `golden/` through psql, their output compared to the byte with `golden/expected/`.
 //!
-//! The output is the same on both engines, error texts and hints included. `GOLDEN_UPDATE=1 cargo test --test golden portable`
-//! writes the expected files anew; read the difference before you commit it.
+//! The output is the same on both engines, error texts and hints included; scripts in `golden/portable/` show what that engine
+//! alone makes. `GOLDEN_UPDATE=1 cargo test --test golden portable` writes the expected files anew; read the difference before
+//! you commit it.
 
 use std::{collections::BTreeMap, env, fs, path::PathBuf, process::Command};
 
@@ -9,18 +10,19 @@ use domain_events_tests::{Db, Engine, repository};
 
 #[test]
 fn portable() {
-    run(Engine::PortableSuper);
+    run(Engine::PortableSuper, scripts("."));
+    run(Engine::PortableSuper, scripts("portable"));
 }
 
 #[test]
 fn native() {
-    run(Engine::Native);
+    run(Engine::Native, scripts("."));
 }
 
 /// A function that no script calls is a function whose output nobody has looked at.
 #[test]
 fn every_public_function_is_called() {
-    let scripts: String = scripts().values().map(|path| fs::read_to_string(path).expect("a script")).collect();
+    let scripts: String = scripts(".").values().map(|path| fs::read_to_string(path).expect("a script")).collect();
     let db = Db::new(Engine::Portable);
     let names = db.admin().table(
         "select distinct proname from pg_catalog.pg_proc
@@ -30,9 +32,9 @@ fn every_public_function_is_called() {
     assert!(missing.is_empty(), "no golden script calls {missing:?}");
 }
 
-fn run(engine: Engine) {
+fn run(engine: Engine, scripts: BTreeMap<String, PathBuf>) {
     let mut wrong = String::new();
-    for (name, script) in scripts() {
+    for (name, script) in scripts {
         let db = Db::new(engine);
         let psql = db.client_program("psql", "app_owner");
         // A shell, for errors among the rows that they came with.
@@ -57,12 +59,13 @@ fn run(engine: Engine) {
     assert!(wrong.is_empty(), "{wrong}");
 }
 
-fn scripts() -> BTreeMap<String, PathBuf> {
-    let entries = fs::read_dir(repository().join("tests/golden")).expect("tests/golden");
+/// Of a folder of `golden/`, by their names below it.
+fn scripts(folder: &str) -> BTreeMap<String, PathBuf> {
+    let entries = fs::read_dir(repository().join("tests/golden").join(folder)).expect("a folder of tests/golden");
     entries
         .map(|entry| entry.expect("an entry").path())
         .filter(|path| path.extension().is_some_and(|extension| extension == "sql"))
-        .map(|path| (path.file_stem().expect("a name").to_string_lossy().into_owned(), path))
+        .map(|path| (format!("{folder}/{}", path.file_stem().expect("a name").to_string_lossy()), path))
         .collect()
 }
 

@@ -10,10 +10,12 @@
 use std::cell::{Cell, RefCell};
 use std::collections::HashMap;
 
+use super::late;
 use super::plan::Plan;
-use super::{late, record};
+use super::record::record;
 use crate::bytes;
 use crate::error::Result;
+use crate::pg::memory::CallMemory;
 use crate::pg::subtransaction::current_subtransaction;
 use crate::pg::trigger::{Change, Operation, Storage, Version, is_nested};
 
@@ -55,7 +57,7 @@ pub fn mark(plan: &Plan, change: &Change) {
 }
 
 /// Captures what made the old row, if that is this transaction's and still queued.
-pub fn catch_up(plan: &Plan, change: &Change) -> Result<()> {
+pub fn catch_up(memory: &CallMemory, plan: &Plan, change: &Change) -> Result<()> {
     if !plan.is_tracked || !matches!(change.operation, Operation::Update | Operation::Delete) {
         return Ok(());
     }
@@ -67,13 +69,13 @@ pub fn catch_up(plan: &Plan, change: &Change) -> Result<()> {
         return Ok(());
     }
     let Some(earlier) = change.earlier().filter(|earlier| earlier.is_since(SINCE.get())) else { return Ok(()) };
-    catch_up(plan, &earlier)?;
+    catch_up(memory, plan, &earlier)?;
     SEEN.with_borrow_mut(|seen| {
         seen.mark(&version);
         bytes::make_room(&mut seen.ahead);
         seen.ahead.insert(version, current_subtransaction());
     });
-    if !record(plan, &earlier)? {
+    if !record(memory, plan, &earlier)? {
         SEEN.with_borrow_mut(|seen| seen.ahead.remove(&version));
     }
     Ok(())

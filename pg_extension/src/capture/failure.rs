@@ -2,12 +2,13 @@
 
 use std::cell::Cell;
 
-use super::Draft;
+use super::draft::Draft;
+use super::marks::marks;
 use super::plan::Plan;
+use crate::contract::PROPAGATES;
 use crate::error::{Error, Result};
 use crate::pg::delegate;
 use crate::pg::guard::Caught;
-use crate::pg::json;
 
 thread_local! {
     static KEPT: Cell<bool> = const { Cell::new(false) };
@@ -48,10 +49,10 @@ impl Failure {
     }
 }
 
-/// As domain_events._propagates(), from whose text this list is made.
+/// As domain_events._propagates().
 fn propagates(code: &str) -> bool {
-    const LISTS: (&[&str], &[&str]) = include!(concat!(env!("OUT_DIR"), "/propagates.rs"));
-    LISTS.0.contains(&&code[..2]) || LISTS.1.contains(&code)
+    let (classes, codes) = PROPAGATES;
+    classes.contains(&&code[..2]) || codes.contains(&code)
 }
 
 /// Keeps the event whole for domain_events.retry_capture_failures(), unless the failure has to fail the statement. Returns the
@@ -82,7 +83,7 @@ pub fn keep(plan: &Plan, draft: &Draft, failure: Failure) -> Result<Option<i64>>
     }
     kept.aggregate_id = draft.id.as_deref();
     kept.event_data = draft.has_data.then(|| draft.writer.bytes());
-    kept.metadata = json::marks(draft.complete, None, draft.in_table(plan))?;
+    kept.metadata = marks(draft.complete, None, draft.in_table(plan))?;
     kept.place = draft.late;
     let place = delegate::keep_failure(&kept)?;
     KEPT.set(true);

@@ -7,7 +7,7 @@ use std::cell::RefCell;
 use std::rc::Rc;
 
 use super::plan::Plan;
-use super::record;
+use super::record::record;
 use crate::bytes;
 use crate::error::Result;
 use crate::pg::cache::Kept;
@@ -39,12 +39,12 @@ pub fn keep(plan: Kept<Option<Plan>>, change: &Change, left_after: Option<i64>) 
 }
 
 /// The row that this change is the arrival of. What should have arrived before it is lost.
-pub fn take(plan: &Plan, change: &Change) -> Result<Option<Rc<Row>>> {
+pub fn take(memory: &CallMemory, plan: &Plan, change: &Change) -> Result<Option<Rc<Row>>> {
     if LEAVING.with_borrow(Vec::is_empty) {
         return Ok(None);
     }
     let depth = depth();
-    record_lost(depth)?;
+    record_lost(memory, depth)?;
     let arrived = LEAVING.with_borrow_mut(|rows| {
         rows.pop_if(|last| {
             last.depth == depth
@@ -53,13 +53,13 @@ pub fn take(plan: &Plan, change: &Change) -> Result<Option<Rc<Row>>> {
         })
     });
     if arrived.is_none() {
-        record_lost(depth - 1)?;
+        record_lost(memory, depth - 1)?;
     }
     Ok(arrived)
 }
 
 /// Records what left in deeper triggers than this and has not arrived: no statement that could bring it is running.
-fn record_lost(depth: usize) -> Result<()> {
+fn record_lost(memory: &CallMemory, depth: usize) -> Result<()> {
     let next = || {
         LEAVING.with_borrow_mut(|rows| {
             let place = rows.iter().position(|row| row.depth > depth)?;
@@ -72,7 +72,7 @@ fn record_lost(depth: usize) -> Result<()> {
             TOLD.with_borrow_mut(|told| bytes::push(told, (now, row.clone())));
         }
         if let Some(plan) = row.plan.as_ref() {
-            record(plan, &row.row.as_delete())?;
+            record(memory, plan, &row.row.as_delete())?;
         }
         row.free();
     }
@@ -84,10 +84,10 @@ pub fn flush() -> Result<()> {
     if LEAVING.with_borrow(Vec::is_empty) {
         return Ok(());
     }
-    let _memory = CallMemory::enter();
+    let memory = CallMemory::enter();
     // When a transaction commits, there is none any more.
     let _snapshot = ActiveSnapshot::of_transaction();
-    record_lost(depth())
+    record_lost(&memory, depth())
 }
 
 /// A subtransaction is rolled back, and with it those that began after it: rows that left there never did.

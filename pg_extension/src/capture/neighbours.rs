@@ -10,8 +10,9 @@ use std::collections::VecDeque;
 
 use crate::append;
 use crate::error::Result;
-use crate::pg::lock::{Stream, StreamLock};
+use crate::pg::lock::StreamLock;
 use crate::pg::store::{Head, Store, interruptions};
+use crate::pg::stream::Stream;
 use crate::pg::trigger::Moment;
 
 /// So many rows of a statement are looked up one by one first: a statement of a few rows gains nothing.

@@ -2,6 +2,7 @@
 
 use super::plan::{Column, Plan};
 use crate::bytes::Bytes;
+use crate::contract::AGGREGATE_ID_BYTES;
 use crate::error::{Error, Result};
 use crate::jsonb::{Document, Entry, Value, Writer};
 use crate::pg::image;
@@ -39,8 +40,8 @@ pub fn identity(plan: &Plan, row: Row) -> Option<Bytes> {
             id.push(b']');
         }
     }
-    if id.len() > 1024 {
-        return Some(Bytes::of(format!("sha256:{}", json::sha256(json::to_utf8(&id))).as_bytes()));
+    if id.len() > AGGREGATE_ID_BYTES {
+        return Some(Bytes::of(format!("sha256:{}", json::text_sha256(&id)).as_bytes()));
     }
     Some(id)
 }

@@ -11,9 +11,9 @@ use crate::jsonb::{Document, Value, key_order};
 use crate::pg::cache::{EntryMemory, Watches};
 use crate::pg::compound::{Composites, names_objects};
 use crate::pg::image::Layout;
-use crate::pg::lock::Stream;
 use crate::pg::render::{IdentityText, Render};
 use crate::pg::store::Head;
+use crate::pg::stream::Stream;
 use crate::pg::trigger::{Change, Operation, Storage};
 use crate::pg::{columns, delegate};
 
@@ -218,7 +218,7 @@ impl Plan {
     }
 
     /// What has become of the stream's row since is unknown, or it has one whose end was not told: one that begins now replaces
-    /// it. See sql/capture/56_write.sql.
+    /// it. See sql/capture/59_write.sql.
     pub fn replaces(&self, stream: &Stream, head: Head, is_late: bool) -> Result<bool> {
         let position = self.told(stream, head)?;
         Ok(position > 0

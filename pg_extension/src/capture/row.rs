@@ -1,21 +1,25 @@
 //! What the change of a row becomes: one event, two where its key has changed, or none.
 
+use super::ahead;
+use super::draft::Draft;
 use super::failure::{self, Failure};
+use super::marks::marks;
 use super::payload::{self, Part};
 use super::plan::Plan;
-use super::{Draft, ahead};
 use crate::append::{self, NewEvent};
 use crate::bytes::Bytes;
 use crate::context::{self, Context};
 use crate::error::{Error, Result};
 use crate::jsonb::Writer;
-use crate::pg::datum::{self, Text};
+use crate::pg::datum;
+use crate::pg::delegate;
 use crate::pg::fixed::FixedSettings;
 use crate::pg::guard;
-use crate::pg::lock::{Purpose, Stream, StreamLock};
+use crate::pg::lock::{Purpose, StreamLock};
+use crate::pg::memory::CallMemory;
 use crate::pg::store::{Found, Head, Origin, Row, Store, Stored, Tried};
+use crate::pg::stream::Stream;
 use crate::pg::trigger::{Change, Operation};
-use crate::pg::{delegate, json};
 
 pub fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     match change.operation {
@@ -30,7 +34,7 @@ pub fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::
         }
         Operation::Insert => insert_row(plan, change, draft),
         Operation::Delete => {
-            catch_up(plan, change);
+            catch_up(draft.memory, plan, change);
             prepare(plan, change, draft, &[], (Part::Row, Part::None))?;
             delete(plan, change, draft)
         }
@@ -39,8 +43,8 @@ pub fn capture(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::
 }
 
 /// What fails here is no failure of this change.
-fn catch_up(plan: &Plan, change: &Change) {
-    ahead::catch_up(plan, change).unwrap_or_else(|error| error.raise());
+fn catch_up(memory: &CallMemory, plan: &Plan, change: &Change) {
+    ahead::catch_up(memory, plan, change).unwrap_or_else(|error| error.raise());
 }
 
 /// Chooses the event's type, its id, and renders its data.
@@ -77,13 +81,13 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
     if let Some((old, new)) = ids
         && old != new
     {
-        catch_up(plan, change);
+        catch_up(draft.memory, plan, change);
         return rekey(plan, change, draft, old, new);
     }
     if !plan.row.iter().any(|column| changed[*column]) {
         return Ok(());
     }
-    catch_up(plan, change);
+    catch_up(draft.memory, plan, change);
     let (event_type, event_name) = plan.event_type(change.operation, &changed);
     draft.event_type = event_type.to_vec();
     draft.event_name = event_name.map(<[u8]>::to_vec);
@@ -98,8 +102,8 @@ fn update(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Resul
         return Err(Error::NullIdentity.into());
     };
     // What the event shows depends on where the stream is, so the stream comes first.
-    let store = Store::open()?;
-    let stream = stream(plan, &id);
+    let store = Store::open(draft.memory)?;
+    let stream = stream(draft.memory, plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     for attempt in 0..append::ATTEMPTS {
         let head = settle(plan, &store, &stream, &mut lock, attempt)?;
@@ -132,8 +136,8 @@ fn is_told(plan: &Plan, change: &Change, draft: &mut Draft, stream: &Stream) -> 
 fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     prepare(plan, change, draft, &[], (Part::None, Part::Row))?;
     let Some(id) = draft.id.clone() else { return Err(Error::NullIdentity.into()) };
-    let store = Store::open()?;
-    let stream = stream(plan, &id);
+    let store = Store::open(draft.memory)?;
+    let stream = stream(draft.memory, plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
     let mut is_new = store.may_guess() && plan.guess.is_new() && !lock.queue(&stream, false)?;
     for _ in 0..append::ATTEMPTS {
@@ -180,16 +184,16 @@ fn rekey(
     let (Some(old), Some(new)) = (old, draft.id.clone()) else {
         return Err(Error::NullIdentity.into());
     };
-    let store = Store::open()?;
+    let store = Store::open(draft.memory)?;
     draft.told_after = Some(store_events(plan, |way| {
-        let mut ended = event(plan, draft, stream(plan, &old))?;
+        let mut ended = event(plan, draft, stream(draft.memory, plan, &old))?;
         ended.event_data = draft.left.as_ref().map_or(ended.event_data, |(_, left)| datum::varlena(left.bytes()));
         ended.metadata = context::metadata_with(None)?;
         let mut late = None;
         let written = write_end(plan, change, &store, &mut ended, &mut late, way);
         draft.left_late = late.or(draft.left_late);
         let Some((place, end)) = written? else { return Ok(None) };
-        if begin(plan, &store, draft, stream(plan, &new), way)? {
+        if begin(plan, &store, draft, stream(draft.memory, plan, &new), way)? {
             return Ok(Some(place));
         }
         store.take_back(end);
@@ -200,8 +204,8 @@ fn rekey(
 
 fn delete(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::Result<(), Failure> {
     let Some(id) = &draft.id else { return Err(Error::NullIdentity.into()) };
-    let store = Store::open()?;
-    let mut event = event(plan, draft, stream(plan, id))?;
+    let store = Store::open(draft.memory)?;
+    let mut event = event(plan, draft, stream(draft.memory, plan, id))?;
     let mut late = None;
     let written = store_events(plan, |way| write_end(plan, change, &store, &mut event, &mut late, way));
     draft.late = late;
@@ -227,7 +231,7 @@ fn write_end(
             None => late_end(plan, change, &event.stream, head)?,
         };
         if late.is_some() {
-            event.metadata = context::metadata_with(json::marks(false, *late, None)?)?;
+            event.metadata = context::metadata_with(marks(false, *late, None)?)?;
         }
         match way.insert(store, &append::row(event, head))? {
             Tried::Stored(stored) => return Ok(Some((late.unwrap_or(head.version), stored))),
@@ -252,15 +256,15 @@ fn settle(plan: &Plan, store: &Store, stream: &Stream, lock: &mut StreamLock, at
 
 /// The place of the end of a row that is leaving, in its stream: after the newest version, unless its key was taken again before
 /// that fired. `None` when it is not known.
-pub fn place_before(plan: &Plan, change: &Change) -> Result<Option<i64>> {
+pub fn place_before(memory: &CallMemory, plan: &Plan, change: &Change) -> Result<Option<i64>> {
     let id = guard::attempt(|| {
         let _fixed = FixedSettings::enter();
         Ok(payload::identity(plan, change.old_row()))
     });
     // What fails here, fails again where the event is made.
     let Ok(Some(id)) = id else { return Ok(None) };
-    let stream = stream(plan, &id);
-    let Found::Settled(head) = Store::open()?.newest(&stream) else { return Ok(None) };
+    let stream = stream(memory, plan, &id);
+    let Found::Settled(head) = Store::open(memory)?.newest(&stream) else { return Ok(None) };
     Ok(late_end(plan, change, &stream, head)?.or(Some(head.version)))
 }
 
@@ -321,18 +325,18 @@ fn insert(plan: &Plan, store: &Store, row: &Row) -> std::result::Result<bool, Fa
 }
 
 /// A row's key may be empty: no reason to lose its event.
-pub fn stream<'a>(plan: &Plan, id: &[u8]) -> Stream<'a> {
-    Stream { aggregate_type: Text::new(&plan.aggregate_type), aggregate_id: Text::new(id) }
+fn stream<'m>(memory: &'m CallMemory, plan: &Plan, id: &[u8]) -> Stream<'m> {
+    Stream { aggregate_type: memory.text(&plan.aggregate_type), aggregate_id: memory.text(id) }
 }
 
-fn event<'a>(plan: &Plan, draft: &Draft, stream: Stream<'a>) -> Result<NewEvent<'a>> {
-    let context = Context::current();
-    let own = json::marks(draft.complete, draft.late, draft.in_table(plan))?;
+fn event<'m>(plan: &Plan, draft: &Draft<'m>, stream: Stream<'m>) -> Result<NewEvent<'m>> {
+    let context = Context::current(draft.memory);
+    let own = marks(draft.complete, draft.late, draft.in_table(plan))?;
     Ok(NewEvent {
         event_id: None,
         stream,
-        event_type: Text::new(&draft.event_type),
-        event_name: draft.event_name.as_deref().map(Text::new),
+        event_type: draft.memory.text(&draft.event_type),
+        event_name: draft.event_name.as_deref().map(|name| draft.memory.text(name)),
         event_data: datum::varlena(draft.writer.bytes()),
         metadata: context::metadata_with(own)?,
         correlation_id: context.correlation_id,

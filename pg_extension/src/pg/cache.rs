@@ -6,6 +6,8 @@ use std::rc::Rc;
 
 use pgrx::pg_sys::{self, Oid};
 
+use super::guard::protect;
+
 /// A memory context for what Postgres allocates on behalf of an entry; goes with it.
 pub struct EntryMemory(pg_sys::MemoryContext);
 
@@ -123,5 +125,34 @@ impl<T: Watches> Cache<T> {
             entry.valid.set(false);
         }
         entries.values().filter(|entry| entry.content.watches(relation)).for_each(|entry| entry.valid.set(false));
+    }
+}
+
+mod raw {
+    unsafe extern "C-unwind" {
+        // The unguarded twin of pgrx's binding, for use inside `protect`.
+        pub fn find_all_inheritors(
+            parent: pgrx::pg_sys::Oid,
+            lock: std::ffi::c_int,
+            parents: *mut *mut pgrx::pg_sys::List,
+        ) -> *mut pgrx::pg_sys::List;
+    }
+}
+
+/// Makes every session forget what it keeps of a table and its partitions, once this transaction commits.
+pub fn invalidate(relation: Oid) {
+    // SAFETY: catalogue look-ups; the invalidation is sent when the transaction commits.
+    unsafe {
+        let exists = |oid| !pg_sys::get_rel_name(oid).is_null();
+        if !exists(relation) {
+            return;
+        }
+        let members = protect(|| raw::find_all_inheritors(relation, pg_sys::NoLock as i32, std::ptr::null_mut()));
+        for position in 0..(*members).length {
+            let member = (*(*members).elements.add(position as usize)).oid_value;
+            if exists(member) {
+                pg_sys::CacheInvalidateRelcacheByRelid(member);
+            }
+        }
     }
 }

@@ -3,6 +3,7 @@
 use pgrx::pg_sys::{self, Datum};
 
 use super::datum::Text;
+use super::memory::CallMemory;
 
 /// One call of a C-language function.
 #[derive(Clone, Copy)]
@@ -38,9 +39,9 @@ impl Call {
         }
     }
 
-    pub fn text(&self, index: usize) -> Option<Text<'_>> {
-        // SAFETY: only used for arguments declared text or jsonb.
-        self.datum(index).map(|datum| unsafe { Text::from_datum(datum) })
+    /// An argument declared text or jsonb.
+    pub fn text<'m>(&self, memory: &'m CallMemory, index: usize) -> Option<Text<'m>> {
+        self.datum(index).map(|datum| memory.column(datum))
     }
 
     pub fn i64(&self, index: usize) -> Option<i64> {
@@ -68,12 +69,6 @@ impl Call {
         // SAFETY: fcinfo is valid.
         unsafe { (*self.fcinfo).isnull = true };
     }
-}
-
-/// A column of a tuple, declared text or jsonb.
-pub fn text_column<'a>(datum: Datum) -> Text<'a> {
-    // SAFETY: the column's type is a varlena; the tuple lives in the memory of the running call.
-    unsafe { Text::from_datum(datum) }
 }
 
 /// A column of a tuple, declared uuid.

@@ -5,7 +5,7 @@
 
 use pgrx::pg_sys::{self, Datum};
 
-/// A text value: the datum, not toasted, and its bytes. Lives as long as the memory context it was made in.
+/// A text value: the datum, not toasted, and its bytes. Lives as long as the memory it was made in, see [`super::memory::CallMemory::text`].
 #[derive(Clone, Copy)]
 pub struct Text<'a> {
     pub datum: Datum,
@@ -16,12 +16,6 @@ impl Text<'_> {
     /// For messages only: the server's encoding may not be UTF-8.
     pub fn lossy(&self) -> String {
         crate::bytes::message(self.bytes)
-    }
-
-    pub fn new(bytes: &[u8]) -> Self {
-        let datum = varlena(bytes);
-        // SAFETY: `varlena` has just made a plain varlena with this content.
-        unsafe { Text { datum, bytes: bytes_of(datum.cast_mut_ptr()) } }
     }
 
     /// # Safety

@@ -6,11 +6,12 @@ use std::ffi::CStr;
 use pgrx::pg_sys::{self, Datum, Oid};
 
 use super::call::Call;
-use super::datum::{self, Text};
+use super::datum;
 use super::guard::protect;
 use super::info::Info;
 use super::snapshot::ActiveSnapshot;
 use super::spi::{self, Identity, PinnedPath};
+use super::stream::Stream;
 use crate::bytes::Bytes;
 use crate::error::{Error, Result};
 
@@ -20,11 +21,6 @@ mod raw {
         // Unguarded twins of pgrx's bindings, for use inside `protect`.
         pub fn OidFunctionCall1Coll(function: Oid, collation: Oid, a: Datum) -> Datum;
         pub fn OidFunctionCall3Coll(function: Oid, collation: Oid, a: Datum, b: Datum, c: Datum) -> Datum;
-        pub fn find_all_inheritors(
-            parent: Oid,
-            lock: std::ffi::c_int,
-            parents: *mut *mut pgrx::pg_sys::List,
-        ) -> *mut pgrx::pg_sys::List;
         pub fn regprocedurein(fcinfo: FunctionCallInfo) -> Datum;
     }
 }
@@ -88,7 +84,7 @@ pub fn capture_plan(relation: Oid) -> Result<Option<Bytes>> {
 }
 
 /// All that the plan of a relation is made of, as the snapshot shows it.
-fn plan_basis<'a>(relation: Oid, _snapshot: ActiveSnapshot) -> Result<&'a [u8]> {
+fn plan_basis(relation: Oid, _snapshot: ActiveSnapshot) -> Result<Bytes> {
     let _identity = Identity::assume(Info::get()?.owner);
     let _path = PinnedPath::enter();
     let function = function(c"domain_events._plan_basis(oid)", pg_sys::TEXTOID)?;
@@ -96,12 +92,12 @@ fn plan_basis<'a>(relation: Oid, _snapshot: ActiveSnapshot) -> Result<&'a [u8]> 
     // SAFETY: a stable function, which reads with the active snapshot; it never returns null.
     unsafe {
         let basis = protect(|| raw::OidFunctionCall1Coll(function, Oid::INVALID, relation));
-        Ok(datum::bytes_of(datum::packed(basis)))
+        Ok(Bytes::of(datum::bytes_of(datum::packed(basis))))
     }
 }
 
 /// Holds a stream by its row of domain_events.stream_locks.
-pub fn lock_row(stream: &super::lock::Stream) -> Result<()> {
+pub fn lock_row(stream: &Stream) -> Result<()> {
     execute(
         c"select domain_events._lock_row($1, $2, $3)",
         &[
@@ -114,7 +110,7 @@ pub fn lock_row(stream: &super::lock::Stream) -> Result<()> {
 }
 
 /// Moves the newest old event of a stream into the store, if a legacy table that is being moved has one.
-pub fn adopt_head(stream: &super::lock::Stream) -> Result<bool> {
+pub fn adopt_head(stream: &Stream) -> Result<bool> {
     let moved = execute(
         c"select to_jsonb(true) where domain_events._adopt_head($1, $2)",
         &[(pg_sys::TEXTOID, Some(stream.aggregate_type.datum)), (pg_sys::TEXTOID, Some(stream.aggregate_id.datum))],
@@ -123,7 +119,7 @@ pub fn adopt_head(stream: &super::lock::Stream) -> Result<bool> {
 }
 
 /// The place of the end of a row whose key has been taken again before that fired; `None` when it is in order.
-pub fn place_end(stream: &super::lock::Stream, whole_row_after: i64, is_older: bool) -> Result<Option<i64>> {
+pub fn place_end(stream: &Stream, whole_row_after: i64, is_older: bool) -> Result<Option<i64>> {
     let place = execute(
         c"select to_jsonb(domain_events._place_end($1, $2, $3, $4))",
         &[
@@ -137,7 +133,7 @@ pub fn place_end(stream: &super::lock::Stream, whole_row_after: i64, is_older: b
 }
 
 /// The position of the stream's newest captured event; 0 when there is none.
-pub fn captured_position(stream: &super::lock::Stream) -> Result<i64> {
+pub fn captured_position(stream: &Stream) -> Result<i64> {
     let position = execute(
         c"select to_jsonb(domain_events._captured_position($1, $2))",
         &[(pg_sys::TEXTOID, Some(stream.aggregate_type.datum)), (pg_sys::TEXTOID, Some(stream.aggregate_id.datum))],
@@ -146,7 +142,7 @@ pub fn captured_position(stream: &super::lock::Stream) -> Result<i64> {
 }
 
 /// Whether the stream has a row, by what was told.
-pub fn is_live(stream: &super::lock::Stream) -> Result<bool> {
+pub fn is_live(stream: &Stream) -> Result<bool> {
     let live = execute(
         c"select to_jsonb(domain_events._is_live($1, $2))",
         &[(pg_sys::TEXTOID, Some(stream.aggregate_type.datum)), (pg_sys::TEXTOID, Some(stream.aggregate_id.datum))],
@@ -155,12 +151,7 @@ pub fn is_live(stream: &super::lock::Stream) -> Result<bool> {
 }
 
 /// Whether the stream says of a row what `event_data` has as its old values.
-pub fn is_told(
-    stream: &super::lock::Stream,
-    event_data: &[u8],
-    whole_row_after: i64,
-    is_one_row: bool,
-) -> Result<bool> {
+pub fn is_told(stream: &Stream, event_data: &[u8], whole_row_after: i64, is_one_row: bool) -> Result<bool> {
     let told = execute(
         c"select to_jsonb(domain_events._is_told($1, $2, $3 -> 'old_values', $4, $5))",
         &[
@@ -217,7 +208,7 @@ pub struct KeptFailure<'a> {
 
 /// Returns the place of what happened right before, see domain_events._late_marks(); `None` when the stream is not known.
 pub fn keep_failure(failure: &KeptFailure) -> Result<Option<i64>> {
-    let text = |value: Option<&[u8]>| (pg_sys::TEXTOID, value.map(|value| Text::new(value).datum));
+    let text = |value: Option<&[u8]>| (pg_sys::TEXTOID, value.map(datum::varlena));
     let metadata = failure.metadata.unwrap_or_else(super::json::empty_object);
     let place = execute(
         c"select to_jsonb(domain_events._keep_failure($1, $2, $3, $4, $5, $6, $7, $8, $9, $10))",
@@ -244,28 +235,6 @@ pub fn failed_after(letter: i64) -> Result<Option<i64>> {
         &[(pg_sys::INT8OID, Some(Datum::from(letter)))],
     )?;
     number(version)
-}
-
-/// domain_events._invalidate_capture(relation regclass): every session forgets its plan of the table and its partitions.
-pub fn invalidate_capture(call: Call) -> Result<Datum> {
-    crate::capture::renew()?;
-    if let Some(relation) = call.oid(0) {
-        // SAFETY: catalogue look-ups; the invalidation is sent when the transaction commits.
-        unsafe {
-            let exists = |oid| !pg_sys::get_rel_name(oid).is_null();
-            if exists(relation) {
-                let members =
-                    protect(|| raw::find_all_inheritors(relation, pg_sys::NoLock as i32, std::ptr::null_mut()));
-                for position in 0..(*members).length {
-                    let member = (*(*members).elements.add(position as usize)).oid_value;
-                    if exists(member) {
-                        pg_sys::CacheInvalidateRelcacheByRelid(member);
-                    }
-                }
-            }
-        }
-    }
-    Ok(Datum::from(0))
 }
 
 /// domain_events._guard_drop(): refuses to drop the extension or its schema while events exist.

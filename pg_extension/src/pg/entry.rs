@@ -4,7 +4,8 @@ use pgrx::pg_sys::{self, Datum};
 
 use super::call::Call;
 use super::guard::entry;
-use super::{held, info, lock, settings};
+use super::{cache, held, info, lock, settings};
+use crate::error::Result;
 use crate::{append, batch, capture};
 
 /// Exports a version-1 function of this name and its info record.
@@ -34,8 +35,17 @@ sql_function!(de_write_event, pg_finfo_de_write_event, append::write_event);
 sql_function!(de_next_own_version, pg_finfo_de_next_own_version, append::next_own_version);
 sql_function!(de_next_aggregate_version, pg_finfo_de_next_aggregate_version, append::next_aggregate_version);
 sql_function!(de_capture, pg_finfo_de_capture, capture::trigger);
-sql_function!(de_invalidate_capture, pg_finfo_de_invalidate_capture, super::delegate::invalidate_capture);
+sql_function!(de_invalidate_capture, pg_finfo_de_invalidate_capture, invalidate_capture);
 sql_function!(de_guard_drop, pg_finfo_de_guard_drop, super::delegate::guard_drop);
+
+/// domain_events._invalidate_capture(relation regclass): every session forgets its plan of the table and its partitions.
+fn invalidate_capture(call: Call) -> Result<Datum> {
+    capture::renew()?;
+    if let Some(relation) = call.oid(0) {
+        cache::invalidate(relation);
+    }
+    Ok(Datum::from(0))
+}
 
 unsafe extern "C-unwind" fn at_transaction_end(event: pg_sys::XactEvent::Type, _: *mut std::ffi::c_void) {
     use pg_sys::XactEvent::*;

@@ -8,6 +8,7 @@ use pgrx::pg_sys::{self, Oid};
 
 use super::relation::Open;
 use super::shape::{self, EVENT_IDS, VERSIONS, altered};
+use crate::contract::column;
 use crate::error::{Error, Result};
 
 pub struct Index {
@@ -50,12 +51,30 @@ pub struct Info {
 /// Constraints that `append` and `capture` enforce themselves.
 const KNOWN_CHECKS: [&CStr; 1] = [c"events_aggregate_version_check"];
 pub const COLUMNS: usize = shape::EVENTS.len();
-/// aggregate_type, aggregate_id, aggregate_version
-const KEY: [i16; 3] = [4, 5, 6];
-/// event_name, correlation_id, causation_id, caused_by: null where nothing is known.
-const NULLABLE: [i16; 4] = [8, 11, 12, 13];
-/// What an index refuses for its size, which the store itself does not limit: also event_data and metadata.
-const OPEN_SIZES: [i16; 6] = [8, 9, 10, 11, 12, 13];
+const KEY: [i16; 3] = numbers([column::AGGREGATE_TYPE, column::AGGREGATE_ID, column::AGGREGATE_VERSION]);
+/// Null where nothing is known.
+const NULLABLE: [i16; 4] =
+    numbers([column::EVENT_NAME, column::CORRELATION_ID, column::CAUSATION_ID, column::CAUSED_BY]);
+/// What an index refuses for its size, which the store itself does not limit.
+const OPEN_SIZES: [i16; 6] = numbers([
+    column::EVENT_NAME,
+    column::EVENT_DATA,
+    column::METADATA,
+    column::CORRELATION_ID,
+    column::CAUSATION_ID,
+    column::CAUSED_BY,
+]);
+
+/// As PostgreSQL's catalogue has them.
+const fn numbers<const N: usize>(columns: [usize; N]) -> [i16; N] {
+    let mut numbers = [0; N];
+    let mut position = 0;
+    while position < N {
+        numbers[position] = columns[position] as i16;
+        position += 1;
+    }
+    numbers
+}
 
 thread_local! {
     static INFO: RefCell<Option<Rc<Info>>> = const { RefCell::new(None) };

@@ -22,7 +22,7 @@ use std::cell::{Cell, RefCell};
 
 use pgrx::pg_sys;
 
-use super::datum::Text;
+use super::stream::Stream;
 use crate::error::Result;
 
 /// The lock classes: "DE" for streams, "DF" for the gate.
@@ -61,16 +61,9 @@ unsafe extern "C-unwind" {
     fn hash_bytes_extended(k: *const u8, keylen: i32, seed: u64) -> u64;
 }
 
-pub(super) fn hash(bytes: &[u8], seed: u64) -> u64 {
+fn hash(bytes: &[u8], seed: u64) -> u64 {
     // SAFETY: reads just the bytes of the slice.
     unsafe { hash_bytes_extended(bytes.as_ptr(), bytes.len() as i32, seed) }
-}
-
-/// A stream, with both halves of its key as plain texts.
-#[derive(Clone, Copy)]
-pub struct Stream<'a> {
-    pub aggregate_type: Text<'a>,
-    pub aggregate_id: Text<'a>,
 }
 
 pub struct StreamLock {

@@ -22,8 +22,7 @@ pub fn document(writer: &mut Writer, document: Document, top: bool) -> Result<En
 }
 
 /// For a value that jsonb cannot hold: its length and SHA-256.
-pub fn unrepresentable(writer: &mut Writer, name: &str, length: usize, content: &[u8]) -> Result<Entry> {
-    let hash = json::sha256(content);
+pub fn unrepresentable(writer: &mut Writer, name: &str, length: usize, hash: &str) -> Result<Entry> {
     marker(
         writer,
         &[
@@ -42,13 +41,13 @@ pub fn too_large(writer: &mut Writer, name: &[u8], value: Value) -> Result<Entry
     let (length, hash) = match value {
         // The text form of jsonb has the quotes.
         Value::String(text) if name != b"jsonb" && text.len() as u64 <= size::LONGEST_FORM => {
-            hash = json::sha256(json::to_utf8(text));
+            hash = json::text_sha256(text);
             (Part::Integer(text.len() as i64), Part::Text(hash.as_bytes()))
         }
         _ if is_whole => {
-            let text = json::to_text(&value.to_document()?).bytes;
-            hash = json::sha256(json::to_utf8(text));
-            (Part::Integer(text.len() as i64), Part::Text(hash.as_bytes()))
+            let length;
+            (length, hash) = json::to_text(&value.to_document()?, |text| (text.len(), json::text_sha256(text)));
+            (Part::Integer(length as i64), Part::Text(hash.as_bytes()))
         }
         _ => (Part::Null, Part::Null),
     };

@@ -2,7 +2,9 @@
 
 use std::cell::Cell;
 
-use pgrx::pg_sys;
+use pgrx::pg_sys::{self, Datum};
+
+use super::datum::{self, Text};
 
 thread_local! {
     static CONTEXT: Cell<pg_sys::MemoryContext> = const { Cell::new(std::ptr::null_mut()) };
@@ -39,6 +41,19 @@ impl CallMemory {
             pg_sys::CurrentMemoryContext = context;
             CallMemory { previous }
         }
+    }
+
+    /// A copy of the bytes.
+    pub fn text(&self, bytes: &[u8]) -> Text<'_> {
+        let datum = datum::varlena(bytes);
+        // SAFETY: `varlena` has just made a plain varlena with this content.
+        unsafe { Text { datum, bytes: datum::bytes_of(datum.cast_mut_ptr()) } }
+    }
+
+    /// A column of a tuple, declared text or jsonb. Whatever a tuple is made of while the call runs lives as long as this.
+    pub fn column(&self, datum: Datum) -> Text<'_> {
+        // SAFETY: the column's type is a varlena; the tuple, and what is detoasted of it, lives in the memory of the call.
+        unsafe { Text::from_datum(datum) }
     }
 
     /// The caller's context, for what must outlive the call.

@@ -79,10 +79,12 @@ impl Output {
         }
     }
 
-    fn call<'a>(&self, value: Datum) -> &'a [u8] {
+    /// The text of a value, for `read`.
+    fn call<T>(&self, value: Datum, read: impl FnOnce(&[u8]) -> T) -> T {
         let function = self.0.get();
-        // SAFETY: the function belongs to the value's type; its result is a C string in the call's memory.
-        unsafe { CStr::from_ptr(protect(|| raw::OutputFunctionCall(function, value))).to_bytes() }
+        // SAFETY: the function belongs to the value's type; its result is a C string in the current memory context, which
+        // `read` does not empty.
+        unsafe { read(CStr::from_ptr(protect(|| raw::OutputFunctionCall(function, value))).to_bytes()) }
     }
 }
 
@@ -162,19 +164,23 @@ impl Render {
                 }
                 Render::Numeric(output) => {
                     let image = detoasted(value);
-                    if numeric::is_plain(image) { writer.numeric(image) } else { decimal(writer, output.call(value)) }
+                    if numeric::is_plain(image) {
+                        writer.numeric(image)
+                    } else {
+                        output.call(value, |text| decimal(writer, text))
+                    }
                 }
                 Render::Text(name) => {
                     let text = bytes_of(packed(value));
                     if limit.is_some_and(|limit| size::is_too_large_text(text, limit)) {
-                        return marker::unrepresentable(writer, name, text.len(), json::to_utf8(text));
+                        return marker::unrepresentable(writer, name, text.len(), &json::text_sha256(text));
                     }
                     writer.string(text)
                 }
                 Render::Bytea => {
                     let bytes = bytes_of(packed(value));
                     if limit.is_some_and(|limit| bytes.len() > (limit / 2).saturating_sub(1)) {
-                        return marker::unrepresentable(writer, "bytea", bytes.len(), bytes);
+                        return marker::unrepresentable(writer, "bytea", bytes.len(), &json::sha256(bytes));
                     }
                     let mut text = Bytes::new();
                     hex(bytes, &mut text);
@@ -197,11 +203,13 @@ impl Render {
                 }
                 Render::Json => {
                     let text = bytes_of(packed(value));
-                    let is_bounded = |parsed: &&[u8]| !is_too_large(Document(parsed), limit);
-                    match json::parse(text).filter(is_bounded) {
-                        Some(parsed) => marker::document(writer, Document(parsed), limit.is_some()),
-                        None => marker::unrepresentable(writer, "json", text.len(), json::to_utf8(text)),
-                    }
+                    let written = json::parse(text, |parsed| {
+                        let document = Document(parsed);
+                        (!is_too_large(document, limit)).then(|| marker::document(writer, document, limit.is_some()))
+                    });
+                    written.flatten().unwrap_or_else(|| {
+                        marker::unrepresentable(writer, "json", text.len(), &json::text_sha256(text))
+                    })
                 }
                 Render::Jsonb => {
                     let document = Document(detoasted(value));
@@ -212,7 +220,7 @@ impl Render {
                 }
                 Render::Array(element) => compound::array(writer, element, value),
                 Render::Composite => compound::composite(writer, value),
-                Render::Output(output) => writer.string(output.call(value)),
+                Render::Output(output) => output.call(value, |text| writer.string(text)),
             }
         }
     }
@@ -230,7 +238,7 @@ impl Render {
                     let mut buffer = [0u8; 64];
                     out.extend(self.float(value, &mut buffer));
                 }
-                Render::Numeric(output) => out.extend(output.call(value)),
+                Render::Numeric(output) => output.call(value, |text| out.extend(text)),
                 Render::Text(_) => out.extend(bytes_of(packed(value))),
                 Render::Bytea => {
                     hex(bytes_of(packed(value)), out);
@@ -240,7 +248,7 @@ impl Render {
                     out.extend(crate::uuid::to_text(&id).as_bytes());
                 }
                 Render::Money => money(value.value() as i64, out),
-                Render::Output(output) => out.extend(output.call(value)),
+                Render::Output(output) => output.call(value, |text| out.extend(text)),
                 // Left to `Identity`, which knows their output functions.
                 Render::Moment(_) | Render::Json | Render::Jsonb | Render::Array(_) | Render::Composite => {}
             }
@@ -290,7 +298,7 @@ impl IdentityText {
 
     pub fn append(&self, render: &Render, value: Datum, out: &mut Bytes) {
         match &self.output {
-            Some(output) => out.extend(output.call(value)),
+            Some(output) => output.call(value, |text| out.extend(text)),
             None => render.text(value, out),
         }
     }

@@ -7,6 +7,7 @@ use pgrx::pg_sys::{self, Oid};
 
 use super::columns;
 use super::relation::Open;
+use crate::contract::column;
 use crate::error::{Error, Result};
 
 pub struct Expected {
@@ -36,9 +37,14 @@ const UUID: Oid = pg_sys::Oid::from_u32(2968);
 /// aggregate_type, aggregate_id, aggregate_version
 pub const VERSIONS: Key = Key {
     name: c"uk_aggregate_version",
-    columns: &[(4, TEXT, pg_sys::TEXTOID), (5, TEXT, pg_sys::TEXTOID), (6, INTEGER, pg_sys::INT8OID)],
+    columns: &[
+        (column::AGGREGATE_TYPE as i16, TEXT, pg_sys::TEXTOID),
+        (column::AGGREGATE_ID as i16, TEXT, pg_sys::TEXTOID),
+        (column::AGGREGATE_VERSION as i16, INTEGER, pg_sys::INT8OID),
+    ],
 };
-pub const EVENT_IDS: Key = Key { name: c"events_event_id_key", columns: &[(3, UUID, pg_sys::UUIDOID)] };
+pub const EVENT_IDS: Key =
+    Key { name: c"events_event_id_key", columns: &[(column::EVENT_ID as i16, UUID, pg_sys::UUIDOID)] };
 
 pub fn altered(object: &CStr, detail: impl Into<String>) -> Error {
     Error::StoreAltered { object: format!("domain_events.{}", object.to_string_lossy()), detail: detail.into() }

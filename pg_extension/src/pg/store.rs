@@ -8,9 +8,11 @@
 //! nearly always begins its stream (`capture::plan::Guess`), 1.3. Not done: relations kept open from row to row would save
 //! another 0.2, but then the store could not be altered in a transaction that has written to it.
 
+mod event_row;
 mod find;
 mod following;
 mod sequence;
+mod slow_insert;
 
 use std::cell::Cell;
 use std::rc::Rc;
@@ -21,15 +23,15 @@ use super::call::Call;
 use super::datum::{self, Text};
 use super::guard::protect;
 use super::info::{COLUMNS, Index, Info};
-use super::lock::Stream;
+use super::memory::CallMemory;
 use super::raw;
 use super::relation::Open;
 use super::shape::altered;
+use crate::contract::column;
 use crate::error::{Error, Result};
 
+pub use self::event_row::{Origin, Row, Stored};
 pub use self::find::{Found, Head};
-
-const TRANSACTION_ID: usize = 2;
 
 thread_local! {
     /// The last position that this session has drawn, and how often somebody else had drawn one since the one before.
@@ -41,66 +43,10 @@ pub fn interruptions() -> u64 {
     DRAWN.get().1
 }
 
-pub struct Store {
+pub struct Store<'m> {
     info: Rc<Info>,
     table: Open,
-}
-
-/// A complete event but for position and transaction. Texts and JSON are datums of the current memory context.
-pub struct Row<'a> {
-    pub event_id: [u8; 16],
-    /// The id may be stored already.
-    pub has_own_id: bool,
-    pub stream: Stream<'a>,
-    pub version: i64,
-    /// Position of the version before it: positions rise within a stream.
-    pub after_position: i64,
-    /// Not to be stored if others write to the store: see `Head::is_read_ahead`.
-    pub is_guess: bool,
-    pub event_type: Text<'a>,
-    pub event_name: Option<Text<'a>>,
-    pub event_data: Datum,
-    pub metadata: Datum,
-    pub correlation_id: Option<Text<'a>>,
-    pub causation_id: Option<Text<'a>>,
-    pub caused_by: Option<Text<'a>>,
-    pub schema_version: i32,
-    pub occurred_at: Option<i64>,
-    pub recorded_at: i64,
-    pub origin: Origin,
-}
-
-/// How an event came into the store: its last column.
-#[derive(Clone, Copy, PartialEq)]
-pub enum Origin {
-    Captured,
-    Appended,
-}
-
-impl Origin {
-    /// As PostgreSQL stores a short text: the first byte says how long it is, itself included.
-    const fn image(self) -> &'static [u8; 9] {
-        match (self, cfg!(target_endian = "little")) {
-            (Origin::Captured, true) => b"\x13captured",
-            (Origin::Captured, false) => b"\x89captured",
-            (Origin::Appended, true) => b"\x13appended",
-            (Origin::Appended, false) => b"\x89appended",
-        }
-    }
-
-    pub fn name(self) -> &'static [u8] {
-        &self.image()[1..]
-    }
-
-    pub fn datum(self) -> Datum {
-        Datum::from(self.image().as_ptr())
-    }
-}
-
-/// A stored event as SQL sees it. Valid in the memory context it was made in.
-#[derive(Clone, Copy)]
-pub struct Stored {
-    pub tuple: pg_sys::HeapTuple,
+    memory: &'m CallMemory,
 }
 
 /// What came of an insert that must not fail.
@@ -123,18 +69,18 @@ enum Plain {
     },
 }
 
-impl Store {
+impl<'m> Store<'m> {
     /// Refuses where nothing may be written, as any INSERT does.
-    pub fn open() -> Result<Store> {
-        Store::open_for(true)
+    pub fn open(memory: &'m CallMemory) -> Result<Store<'m>> {
+        Store::open_for(memory, true)
     }
 
     /// As `open`, for who stores nothing: no position is drawn.
-    pub fn open_to_look() -> Result<Store> {
-        Store::open_for(false)
+    pub fn open_to_look(memory: &'m CallMemory) -> Result<Store<'m>> {
+        Store::open_for(memory, false)
     }
 
-    fn open_for(draws: bool) -> Result<Store> {
+    fn open_for(memory: &'m CallMemory, draws: bool) -> Result<Store<'m>> {
         // SAFETY: plain globals and checks of the backend.
         unsafe {
             if pg_sys::XactReadOnly || pg_sys::RecoveryInProgress() {
@@ -149,7 +95,7 @@ impl Store {
             info = Info::get()?;
         }
         let table = Open::table(info.events, pg_sys::NoLock);
-        Ok(Store { info, table })
+        Ok(Store { info, table, memory })
     }
 
     /// To be asked by functions that take or return events: after somebody has renamed tables or schemas, theirs may be
@@ -231,7 +177,7 @@ impl Store {
                 Plain::Refused { .. } => {}
             }
         }
-        match super::slow_insert::insert(self.info.owner, row)? {
+        match slow_insert::insert(self.info.owner, row)? {
             Some(stored) => Ok(Some(stored)),
             None => match self.newest(&row.stream) {
                 Found::Settled(head) if head.version < row.version => Err(Error::NotStored),
@@ -291,9 +237,9 @@ impl Store {
                 if position <= row.after_position {
                     return Some((std::ptr::null_mut(), position, Some(info.positions)));
                 }
-                values[0] = Datum::from(position);
+                values[column::GLOBAL_POSITION - 1] = Datum::from(position);
                 // Assigns the transaction its id, as any write does.
-                values[TRANSACTION_ID - 1] = Datum::from(raw::GetTopFullTransactionId().value);
+                values[column::TRANSACTION_ID - 1] = Datum::from(raw::GetTopFullTransactionId().value);
                 let command = raw::GetCurrentCommandId(true);
                 let tuple = raw::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
                 (*tuple).t_tableOid = info.events;
@@ -332,10 +278,10 @@ impl Store {
     /// But for position and transaction.
     fn columns(&self, row: &Row) -> ([Datum; COLUMNS], [bool; COLUMNS]) {
         let mut nulls = [false; COLUMNS];
-        let mut optional = |column: usize, text: &Option<Text>| match text {
+        let mut optional = |number: usize, text: &Option<Text>| match text {
             Some(text) => text.datum,
             None => {
-                nulls[column - 1] = true;
+                nulls[number - 1] = true;
                 Datum::from(0)
             }
         };
@@ -347,12 +293,12 @@ impl Store {
             row.stream.aggregate_id.datum,
             Datum::from(row.version),
             row.event_type.datum,
-            optional(8, &row.event_name),
+            optional(column::EVENT_NAME, &row.event_name),
             row.event_data,
             row.metadata,
-            optional(11, &row.correlation_id),
-            optional(12, &row.causation_id),
-            optional(13, &row.caused_by),
+            optional(column::CORRELATION_ID, &row.correlation_id),
+            optional(column::CAUSATION_ID, &row.causation_id),
+            optional(column::CAUSED_BY, &row.caused_by),
             Datum::from(row.schema_version),
             Datum::from(row.occurred_at.unwrap_or(row.recorded_at)),
             Datum::from(row.recorded_at),
@@ -368,11 +314,16 @@ impl Store {
     }
 
     /// One column of a stored event; null is `None`.
-    pub fn column(&self, stored: Stored, number: i32) -> Option<Datum> {
+    pub fn column(&self, stored: Stored, number: usize) -> Option<Datum> {
         let mut null = false;
         // SAFETY: the tuple belongs to this table's descriptor and the number is one of its columns.
-        let value = unsafe { pg_sys::heap_getattr(stored.tuple, number, self.table.tuple_desc(), &mut null) };
+        let value = unsafe { pg_sys::heap_getattr(stored.tuple, number as i32, self.table.tuple_desc(), &mut null) };
         (!null).then_some(value)
+    }
+
+    /// As `column`, of one that is text or jsonb.
+    pub fn text(&self, stored: Stored, number: usize) -> Option<Text<'m>> {
+        self.column(stored, number).map(|value| self.memory.column(value))
     }
 }
 
@@ -386,8 +337,8 @@ fn check_version(row: &Row) -> Result<()> {
 }
 
 /// Texts and documents.
-fn is_varlena(column: i16) -> bool {
-    matches!(column, 4 | 5 | 7..=13)
+fn is_varlena(number: i16) -> bool {
+    matches!(number as usize, column::AGGREGATE_TYPE | column::AGGREGATE_ID | column::EVENT_TYPE..=column::CAUSED_BY)
 }
 
 /// # Safety

@@ -7,13 +7,13 @@ use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-pub(super) use self::leaving::is_leaving;
 pub use self::leaving::{ArrivedRow, Leaving};
-pub(super) use self::version::is_superseded;
 pub use self::version::{Outdated, Storage, Version};
 use super::call::Call;
 use super::columns::{self, Column};
 use super::store::Head;
+pub use super::tuple::Row;
+use super::tuple::is_leaving;
 use super::versions;
 use crate::error::{Error, Result};
 
@@ -56,54 +56,6 @@ pub struct Change {
     pub is_leaving: bool,
     /// Version of the old row's stream when it left its partition: what is told of the stream since is about other rows.
     pub left_after: Option<i64>,
-}
-
-/// The columns of the old or the new row, if the operation has one.
-#[derive(Clone, Copy)]
-pub struct Row {
-    values: *const Datum,
-    nulls: *const bool,
-    count: usize,
-}
-
-impl Row {
-    const NONE: Row = Row { values: std::ptr::null(), nulls: std::ptr::null(), count: 0 };
-
-    pub fn get(&self, index: usize) -> Option<Datum> {
-        if index >= self.count {
-            return None;
-        }
-        // SAFETY: below count; the slot lives while the trigger runs.
-        unsafe { (!*self.nulls.add(index)).then(|| *self.values.add(index)) }
-    }
-
-    /// # Safety
-    /// `tuple` is of this descriptor; the result lives in the current memory context.
-    unsafe fn of_tuple(tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc) -> Row {
-        // SAFETY: both arrays have room for every column.
-        unsafe {
-            let count = (*descriptor).natts as usize;
-            let values: *mut Datum = pg_sys::palloc(count * size_of::<Datum>()).cast();
-            let nulls: *mut bool = pg_sys::palloc(count).cast();
-            pg_sys::heap_deform_tuple(tuple, descriptor, values, nulls);
-            Row { values, nulls, count }
-        }
-    }
-
-    /// # Safety
-    /// `slot` holds a row of this descriptor.
-    unsafe fn of(slot: *mut pg_sys::TupleTableSlot, count: usize) -> Row {
-        if slot.is_null() {
-            return Row::NONE;
-        }
-        // SAFETY: caller's promise.
-        unsafe {
-            if ((*slot).tts_nvalid as usize) < count {
-                pg_sys::slot_getsomeattrs_int(slot, count as i32);
-            }
-            Row { values: (*slot).tts_values, nulls: (*slot).tts_isnull, count }
-        }
-    }
 }
 
 mod raw {

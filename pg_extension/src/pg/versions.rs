@@ -3,7 +3,7 @@
 use pgrx::pg_sys::{self, Datum};
 
 use super::relation::Open;
-use super::trigger::Row;
+use super::tuple::{Row, is_leaving, is_superseded, place};
 
 /// The row that `tuple` replaced, found by the table's unique keys; `None` when they have changed or there is none.
 ///
@@ -114,7 +114,7 @@ pub unsafe fn after(relation: pg_sys::Relation, tuple: pg_sys::HeapTuple) -> Opt
     // SAFETY: caller's promise. What this transaction has made is not removed before it ends.
     unsafe {
         let mut next = (*(*tuple).t_data).t_ctid;
-        if place(&next) == place(&(*tuple).t_self) || super::trigger::is_leaving(tuple) {
+        if place(&next) == place(&(*tuple).t_self) || is_leaving(tuple) {
             return None;
         }
         let fetch = (*(*relation).rd_tableam).tuple_fetch_row_version?;
@@ -134,11 +134,6 @@ unsafe fn leads_to(candidate: pg_sys::HeapTuple, tuple: pg_sys::HeapTuple) -> bo
         let next = (*(*candidate).t_data).t_ctid;
         place(&next) == place(&(*tuple).t_self)
             && place(&(*candidate).t_self) != place(&(*tuple).t_self)
-            && super::trigger::is_superseded(candidate)
+            && is_superseded(candidate)
     }
-}
-
-/// Block and line of a tuple.
-pub fn place(tid: &pg_sys::ItemPointerData) -> (u32, u16) {
-    ((u32::from(tid.ip_blkid.bi_hi) << 16) | u32::from(tid.ip_blkid.bi_lo), tid.ip_posid)
 }

@@ -7,7 +7,7 @@ engines! {
     a_resumed_stream_carries_the_whole_row, table_events_tell_what_happened, baseline_now, baseline_in_batches,
     baseline_beside_writers, truncate_is_recorded_and_folded, an_empty_key_is_a_key, fold_of_any_version, replication_always, dropping_the_column_list,
     disabling_forgets_the_configuration, nothing_half_done_after_an_error,
-    baseline_of_a_table_in_a_schema_of_others,
+    baseline_of_a_table_in_a_schema_of_others, a_template_is_filled_once_and_whole,
 }
 
 fn bad_targets_are_refused(db: &Db) {
@@ -342,4 +342,18 @@ fn baseline_of_a_table_in_a_schema_of_others(db: &Db) {
     s.run("select domain_events.baseline_capture('far.u')");
     db.check_fold("U", "select t.id::text, to_jsonb(t) from far.u t");
     assert_eq!(db.admin().one(&granted.replace("{}", &owner)), "0", "nothing is granted");
+}
+
+/// What a trigger function is written from: a part is no template, whatever it looks like, and none may be missing.
+fn a_template_is_filled_once_and_whole(db: &Db) {
+    let mut s = db.admin();
+    let mut fill = |template: &str, parts: &str| {
+        s.attempt(&format!("select domain_events._fill('{template}', '{parts}')"))
+            .map(|rows| rows[0][0].clone().unwrap_or_default())
+    };
+    assert_eq!(fill("{{a}}-{{b}}{{a}}", r#"{"a": "{{b}}", "b": "}}"}"#).expect("filled"), "{{b}}-}}{{b}}");
+    assert_eq!(fill("nothing {} }}", "{}").expect("filled"), "nothing {} }}");
+    for (template, parts) in [("{{a}} {{b}}", r#"{"a": "1"}"#), ("{{a}}", r#"{"a": null}"#), ("{{a", "{}")] {
+        fill(template, parts).expect_err("refused").expect("XX000");
+    }
 }

@@ -5,24 +5,18 @@
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::{Origin, Store, Stored, TRANSACTION_ID};
+use super::Store;
+use super::event_row::{Origin, Stored};
+use crate::contract::column;
 use crate::jsonb::Document;
 use crate::pg::datum::{self, Text};
 use crate::pg::guard::protect;
-use crate::pg::lock::Stream;
 use crate::pg::raw;
+use crate::pg::stream::Stream;
 
 /// Strategy and function of an operator of text.
 pub(super) const EQUAL: (u32, u32) = (pg_sys::BTEqualStrategyNumber, pg_sys::F_TEXTEQ);
 pub(super) const FROM: (u32, u32) = (pg_sys::BTGreaterEqualStrategyNumber, pg_sys::F_TEXT_GE);
-
-pub(super) const AGGREGATE_TYPE: usize = 4;
-pub(super) const AGGREGATE_ID: usize = 5;
-const AGGREGATE_VERSION: usize = 6;
-const EVENT_DATA: usize = 9;
-const METADATA: usize = 10;
-const RECORDED_AT: usize = 16;
-const ORIGIN: usize = 17;
 
 #[derive(Clone, Copy, Default)]
 pub struct Head {
@@ -84,7 +78,7 @@ impl<T> Found<T> {
     }
 }
 
-impl Store {
+impl Store<'_> {
     pub fn newest(&self, stream: &Stream) -> Found<Head> {
         let mut keys = stream_keys(stream, EQUAL);
         // SAFETY: reads the transaction's state.
@@ -200,19 +194,23 @@ impl Store {
 pub(super) unsafe fn read_head(slot: *mut pg_sys::TupleTableSlot, ours: u64) -> Head {
     // SAFETY: caller's promise; none of these columns is null.
     unsafe {
-        raw::slot_getsomeattrs_int(slot, ORIGIN as i32);
+        raw::slot_getsomeattrs_int(slot, column::ORIGIN as i32);
         let values = (*slot).tts_values;
         let header = (*raw::ExecFetchSlotHeapTuple(slot, false, std::ptr::null_mut())).t_data;
-        let is_captured = datum::plain_text(*values.add(ORIGIN - 1)) == Some(Origin::Captured.name());
+        let is_captured = datum::plain_text(*values.add(column::ORIGIN - 1)) == Some(Origin::Captured.name());
         Head {
-            version: (*values.add(AGGREGATE_VERSION - 1)).value() as i64,
-            recorded_at: (*values.add(RECORDED_AT - 1)).value() as i64,
+            version: (*values.add(column::AGGREGATE_VERSION - 1)).value() as i64,
+            recorded_at: (*values.add(column::RECORDED_AT - 1)).value() as i64,
             position: (*values).value() as i64,
-            is_ours: (*values.add(TRANSACTION_ID - 1)).value() as u64 == ours
+            is_ours: (*values.add(column::TRANSACTION_ID - 1)).value() as u64 == ours
                 // An event that was restored from another cluster may have the number of the running transaction. Its row tells.
                 && raw::TransactionIdIsCurrentTransactionId((*header).t_choice.t_heap.t_xmin),
             is_captured,
-            is_end: if is_captured { is_end(*values.add(EVENT_DATA - 1), *values.add(METADATA - 1)) } else { None },
+            is_end: if is_captured {
+                is_end(*values.add(column::EVENT_DATA - 1), *values.add(column::METADATA - 1))
+            } else {
+                None
+            },
             made_by: (*header).t_choice.t_heap.t_xmin.into_inner(),
             made_in: (*header).t_choice.t_heap.t_field3.t_cid,
             is_read_ahead: false,

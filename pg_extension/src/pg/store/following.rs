@@ -6,10 +6,11 @@
 use pgrx::pg_sys::{self, Datum};
 
 use super::Store;
-use super::find::{AGGREGATE_ID, AGGREGATE_TYPE, FROM, Head, read_head, stream_keys};
+use super::find::{FROM, Head, read_head, stream_keys};
+use crate::contract::column;
 use crate::pg::datum::{self, Text};
-use crate::pg::lock::Stream;
 use crate::pg::raw;
+use crate::pg::stream::Stream;
 
 const COLUMNS: usize = pg_sys::INDEX_MAX_KEYS as usize;
 /// Columns of uk_aggregate_version.
@@ -25,7 +26,7 @@ struct Entry {
     version: i64,
 }
 
-impl Store {
+impl Store<'_> {
     /// The newest events of this stream and of those after it in the order of ids (bytes), of the same type: at most `limit`
     /// streams, fewer where they are long. Only what is committed, and by other transactions: no rollback can take it away.
     pub fn following(&self, stream: &Stream, limit: usize) -> Vec<(Vec<u8>, Head)> {
@@ -107,7 +108,7 @@ unsafe fn is_of(slot: *mut pg_sys::TupleTableSlot, aggregate_type: Text, id: &[u
     // SAFETY: caller's promise; neither column is null.
     unsafe {
         let values = (*slot).tts_values;
-        datum::plain_text(*values.add(AGGREGATE_TYPE - 1)) == Some(aggregate_type.bytes)
-            && datum::plain_text(*values.add(AGGREGATE_ID - 1)) == Some(id)
+        datum::plain_text(*values.add(column::AGGREGATE_TYPE - 1)) == Some(aggregate_type.bytes)
+            && datum::plain_text(*values.add(column::AGGREGATE_ID - 1)) == Some(id)
     }
 }

@@ -101,14 +101,3 @@ impl Leaving {
         }
     }
 }
-
-/// # Safety
-/// `tuple` is a stored tuple that was deleted.
-pub unsafe fn is_leaving(tuple: pg_sys::HeapTuple) -> bool {
-    const MOVED: u16 = 0xfffd;
-    // SAFETY: caller's promise. An update that moves the row marks the old one so.
-    unsafe {
-        let next = (*(*tuple).t_data).t_ctid;
-        next.ip_posid == MOVED && next.ip_blkid.bi_hi == 0xffff && next.ip_blkid.bi_lo == 0xffff
-    }
-}

@@ -2,7 +2,8 @@
 
 use pgrx::pg_sys;
 
-use super::super::versions;
+use crate::pg::tuple::{is_superseded, place};
+use crate::pg::versions;
 
 /// The rows of a relation between two rewrites: each gives the rows new places, and what was known of a place is void.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -50,34 +51,9 @@ impl Version {
             if !pg_sys::TransactionIdIsCurrentTransactionId(maker) {
                 return None;
             }
-            let (block, line) = versions::place(&(*tuple).t_self);
+            let (block, line) = place(&(*tuple).t_self);
             Some(Version { storage, block, line, maker: maker.into_inner() })
         }
-    }
-}
-
-/// # Safety
-/// `tuple` is a stored tuple of a trigger event, or null.
-pub unsafe fn is_superseded(tuple: pg_sys::HeapTuple) -> bool {
-    if tuple.is_null() {
-        return false;
-    }
-    // SAFETY: caller's promise. A lock alone, also one by other transactions besides, replaces nothing.
-    unsafe {
-        let header = (*tuple).t_data;
-        let mask = u32::from((*header).t_infomask);
-        if mask & pg_sys::HEAP_XMAX_INVALID != 0
-            || mask & pg_sys::HEAP_XMAX_LOCK_ONLY != 0
-            || mask & (pg_sys::HEAP_XMAX_IS_MULTI | pg_sys::HEAP_LOCK_MASK) == pg_sys::HEAP_XMAX_EXCL_LOCK
-        {
-            return false;
-        }
-        let replaced_by = if mask & pg_sys::HEAP_XMAX_IS_MULTI != 0 {
-            pg_sys::HeapTupleGetUpdateXid(header)
-        } else {
-            (*header).t_choice.t_heap.t_xmax
-        };
-        pg_sys::TransactionIdIsCurrentTransactionId(replaced_by)
     }
 }
 

@@ -3,11 +3,11 @@
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::datum::{self, Text};
-use super::guard::{Caught, attempt};
-use super::store::{Row, Stored};
-use super::{spi, subtransaction};
+use super::event_row::{Row, Stored};
 use crate::error::{Error, Result};
+use crate::pg::datum::{self, Text};
+use crate::pg::guard::{Caught, attempt};
+use crate::pg::{spi, subtransaction};
 
 const INSERT: &std::ffi::CStr = c"insert into domain_events.events (event_id, aggregate_type, aggregate_id, \
 aggregate_version, event_type, event_name, event_data, metadata, correlation_id, causation_id, caused_by, schema_version, \

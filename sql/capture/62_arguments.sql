@@ -21,14 +21,18 @@ begin
   for entry, n in select * from jsonb_array_elements(event_types) with ordinality loop
     wrong := case
       when jsonb_typeof(entry) <> 'object' then 'is no JSON object'
-      when entry ->> 'on' is null or entry ->> 'on' not in ('insert', 'update', 'delete') then 'needs "on": insert, update or delete'
-      when jsonb_typeof(entry -> 'type') is distinct from 'string' or entry ->> 'type' = '' then 'needs "type": a name in the past tense'
+      when entry ->> 'on' is null or entry ->> 'on' not in ('insert', 'update', 'delete')
+        then 'needs "on": insert, update or delete'
+      when jsonb_typeof(entry -> 'type') is distinct from 'string' or entry ->> 'type' = ''
+        then 'needs "type": a name in the past tense'
       when octet_length(entry ->> 'type') > 255 then 'has a "type" of more than 255 bytes'
       when coalesce(jsonb_typeof(entry -> 'name'), 'string') <> 'string' then 'has a "name" that is no string'
-      when jsonb_exists(entry, 'when_changed') and entry ->> 'on' <> 'update' then 'has "when_changed", which only an update can have'
+      when jsonb_exists(entry, 'when_changed') and entry ->> 'on' <> 'update'
+        then 'has "when_changed", which only an update can have'
       when jsonb_exists(entry, 'when_changed')
            and (jsonb_typeof(entry -> 'when_changed') <> 'array' or entry -> 'when_changed' = '[]'
-                or jsonb_path_exists(entry -> 'when_changed', '$[*] ? (@.type() != "string")')) then 'needs "when_changed": a list of column names'
+                or jsonb_path_exists(entry -> 'when_changed', '$[*] ? (@.type() != "string")'))
+                     then 'needs "when_changed": a list of column names'
       when (entry - '{on,type,name,when_changed}'::text[]) <> '{}' then 'has an unknown key'
     end;
     if wrong is not null then
@@ -37,14 +41,17 @@ begin
               hint = 'For example {"on": "update", "when_changed": ["email"], "type": "UserEmailChanged"}.';
     end if;
     if jsonb_exists(entry, 'when_changed') then
-      perform domain_events._check_columns(target, array(select jsonb_array_elements_text(entry -> 'when_changed')), 'event_types');
-      perform domain_events._check_stored(target, array(select jsonb_array_elements_text(entry -> 'when_changed')), 'event_types');
+      perform domain_events._check_columns(target, array(select jsonb_array_elements_text(entry -> 'when_changed')),
+                                           'event_types');
+      perform domain_events._check_stored(target, array(select jsonb_array_elements_text(entry -> 'when_changed')),
+                                          'event_types');
     end if;
   end loop;
 end
 $$;
 
-comment on function domain_events._check_event_types(regclass, jsonb) is 'Raises 22023 or 42703 unless the mapping is well formed';
+comment on function domain_events._check_event_types(regclass, jsonb) is
+  'Raises 22023 or 42703 unless the mapping is well formed';
 
 create function domain_events._check_columns(target regclass, columns text[], parameter text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -57,7 +64,8 @@ begin
       using errcode = '22004', hint = 'Name columns of the table.';
   end if;
   select c into wrong from unnest(columns) as c
-   where not exists (select from pg_attribute a where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped)
+   where not exists (select from pg_attribute a
+                      where a.attrelid = target and a.attname = c and a.attnum > 0 and not a.attisdropped)
    limit 1;
   if wrong is not null then
     raise exception 'column "%" of table % does not exist', wrong, target
@@ -67,9 +75,11 @@ begin
 end
 $$;
 
-comment on function domain_events._check_columns(regclass, text[], text) is 'Raises 42703 unless the table has all these columns';
+comment on function domain_events._check_columns(regclass, text[], text) is
+  'Raises 42703 unless the table has all these columns';
 
--- Computed when they are read (18): no trigger gets their values, and setting their expression anew changes all of them unseen.
+-- Computed when they are read (18): no trigger gets their values, and setting their expression anew changes all of them
+-- unseen.
 create function domain_events._virtual_columns(target regclass) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
@@ -77,7 +87,8 @@ as $$
     from pg_attribute a where a.attrelid = target and a.attnum > 0 and not a.attisdropped and a.attgenerated = 'v'
 $$;
 
-comment on function domain_events._virtual_columns(regclass) is 'The table''s virtual generated columns, which no capture can tell';
+comment on function domain_events._virtual_columns(regclass) is
+  'The table''s virtual generated columns, which no capture can tell';
 
 create function domain_events._check_stored(target regclass, columns text[], parameter text) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -88,13 +99,16 @@ begin
   if wrong is not null then
     raise exception 'virtual generated column "%" cannot be captured', wrong
       using errcode = '22023',
-            detail = format('It is named in parameter %s. A virtual column is stored nowhere: it is computed when it is read, and triggers see null in its place.', parameter),
+            detail = format('It is named in parameter %s. A virtual column is stored nowhere: '
+                            'it is computed when it is read, and triggers see null in its place.',
+                            parameter),
             hint = 'Name the columns that it is computed from, or make it a stored generated column.';
   end if;
 end
 $$;
 
-comment on function domain_events._check_stored(regclass, text[], text) is 'Raises 22023 where a column is a virtual generated one';
+comment on function domain_events._check_stored(regclass, text[], text) is
+  'Raises 22023 where a column is a virtual generated one';
 
 create function domain_events._check_choice(parameter text, value text, choices text[]) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
@@ -110,7 +124,8 @@ begin
 end
 $$;
 
-comment on function domain_events._check_choice(text, text, text[]) is 'Raises 22004 or 22023 unless the value is one of the choices';
+comment on function domain_events._check_choice(text, text, text[]) is
+  'Raises 22004 or 22023 unless the value is one of the choices';
 
 create function domain_events._primary_key(target regclass) returns text[]
 language sql stable set search_path = pg_catalog, pg_temp
@@ -122,7 +137,8 @@ as $$
    where i.indrelid = target and i.indisprimary and k.n <= i.indnkeyatts
 $$;
 
-comment on function domain_events._primary_key(regclass) is 'Columns of the primary key in its order; null when there is none';
+comment on function domain_events._primary_key(regclass) is
+  'Columns of the primary key in its order; null when there is none';
 
 -- False when several rows can share a stream.
 create function domain_events._is_unique(target regclass, columns text[]) returns boolean
@@ -137,12 +153,15 @@ as $$
              where k.n <= i.indnkeyatts))
 $$;
 
-comment on function domain_events._is_unique(regclass, text[]) is 'True when a unique key over not-null columns is among these columns';
+comment on function domain_events._is_unique(regclass, text[]) is
+  'True when a unique key over not-null columns is among these columns';
 
 create function domain_events._is_one_row(capture_id int) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-  select domain_events._is_unique(c.relation, (select array_agg(l.column_name::text) from domain_events._live_columns(c.capture_id) as l
+  select domain_events._is_unique(c.relation,
+                                  (select array_agg(l.column_name::text)
+                                     from domain_events._live_columns(c.capture_id) as l
                                                 where l.identity_position is not null))
     from domain_events.capture_config c where c.capture_id = _is_one_row.capture_id
 $$;

@@ -1,9 +1,11 @@
 -- From events back to the row.
 --
--- A key is held by one row at a time once a statement has ended, yet within "set id = id + 1" the events of a stream say: the
--- next row came before the first one left. So the fold keeps the occupants in order of arrival; who leaves is the first.
+-- A key is held by one row at a time once a statement has ended, yet within "set id = id + 1" the events of a stream
+-- say: the next row came before the first one left. So the fold keeps the occupants in order of arrival; who leaves is
+-- the first.
 
-create function domain_events.fold_stream(aggregate_type text, aggregate_id text, up_to_version bigint default null) returns jsonb
+create function domain_events.fold_stream(aggregate_type text, aggregate_id text, up_to_version bigint default null)
+  returns jsonb
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
@@ -33,7 +35,8 @@ begin
        and (up_to_version is null or up_to_version >= newest
             or t.global_position < (select e.global_position from domain_events.events e
                                      where e.aggregate_type = fold_stream.aggregate_type
-                                       and e.aggregate_id = fold_stream.aggregate_id and e.aggregate_version = up_to_version))
+                                       and e.aggregate_id = fold_stream.aggregate_id
+                                       and e.aggregate_version = up_to_version))
      order by t.global_position);
 
   for event in
@@ -77,4 +80,5 @@ end
 $$;
 
 comment on function domain_events.fold_stream(text, text, bigint) is
-  'The captured columns of the row at that version (default: the newest); null once deleted, rekeyed away or truncated, and for a stream that does not exist';
+  'The captured columns of the row at that version (default: the newest); null once deleted, '
+  'rekeyed away or truncated, and for a stream that does not exist';

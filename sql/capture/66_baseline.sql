@@ -1,5 +1,5 @@
--- Events for rows that were there before their capture. The table is read with its owner's rights, who calls; finished rows go to
--- the store.
+-- Events for rows that were there before their capture. The table is read with its owner's rights, who calls; finished
+-- rows go to the store.
 
 -- The query's text, written as the store's owner, who knows the configuration; it is run as the caller.
 create function domain_events._baseline_query(target regclass, max_rows int) returns text
@@ -9,7 +9,8 @@ declare
   config domain_events.capture_config;
   expressions record;
 begin
-  select * into strict config from domain_events.capture_config c where c.capture_id = (select domain_events._capture_of(target));
+  select * into strict config from domain_events.capture_config c
+   where c.capture_id = (select domain_events._capture_of(target));
   if config.state = 'paused' then
     raise exception 'the capture of % is paused', target
       using errcode = '55000', hint = 'Call domain_events.resume_capture() first.';
@@ -32,7 +33,8 @@ begin
 end
 $$;
 
-comment on function domain_events._baseline_query(regclass, int) is 'SQL that gives up to so many rows without an event, as its events tell them';
+comment on function domain_events._baseline_query(regclass, int) is
+  'SQL that gives up to so many rows without an event, as its events tell them';
 
 -- The rows of one's own table are what its owner says: they could as well have been inserted.
 create function domain_events._store_baseline(target regclass, rows jsonb) returns bigint
@@ -44,18 +46,21 @@ declare
   relation oid;
   written bigint := 0;
 begin
-  select * into strict config from domain_events.capture_config c where c.capture_id = (select domain_events._capture_of(target));
+  select * into strict config from domain_events.capture_config c
+   where c.capture_id = (select domain_events._capture_of(target));
   if config.state = 'paused' then
     raise exception 'the capture of % is paused', target
       using errcode = '55000', hint = 'Call domain_events.resume_capture() first.';
   end if;
   for one in select jsonb_array_elements(rows) loop
     relation := (one ->> 'relation')::oid;
-    if jsonb_typeof(one -> 'data') is distinct from 'object' or coalesce(jsonb_typeof(one -> 'id'), 'null') not in ('string', 'null')
+    if jsonb_typeof(one -> 'data') is distinct from 'object'
+       or coalesce(jsonb_typeof(one -> 'id'), 'null') not in ('string', 'null')
        or (relation = target or config.relation::oid = any (domain_events._with_ancestors(relation))) is not true
        or exists (select from jsonb_object_keys(one -> 'data') as d
                    where not exists (select from domain_events.capture_columns k
-                                      where k.capture_id = config.capture_id and k.captured and k.attnum is not null and k.column_name = d))
+                                      where k.capture_id = config.capture_id and k.captured and k.attnum is not null
+                                        and k.column_name = d))
        or pg_column_size(one -> 'data') > domain_events._small(300000000)
           and domain_events._too_large(one -> 'data', 'jsonb', 300000000) is not null then
       raise exception 'a row of % is none of it', target
@@ -73,7 +78,8 @@ begin
 end
 $$;
 
-comment on function domain_events._store_baseline(regclass, jsonb) is 'Stores <Type>Baselined for rows of a captured table, as _baseline_query() gave them';
+comment on function domain_events._store_baseline(regclass, jsonb) is
+  'Stores <Type>Baselined for rows of a captured table, as _baseline_query() gave them';
 
 create function domain_events._tell(target regclass, query text, ids text[]) returns bigint
 language plpgsql volatile
@@ -104,7 +110,8 @@ begin
 end
 $$;
 
-comment on function domain_events._tell(regclass, text, text[]) is 'Reads rows of a captured table as the caller, by a query over $1, and has them stored as <Type>Baselined';
+comment on function domain_events._tell(regclass, text, text[]) is
+  'Reads rows of a captured table as the caller, by a query over $1, and has them stored as <Type>Baselined';
 
 create function domain_events.baseline_capture(target regclass, max_rows int default 10000) returns bigint
 language plpgsql volatile
@@ -121,9 +128,11 @@ begin
     raise exception 'max_rows must be positive, not %', max_rows
       using errcode = '22023', hint = 'Leave it out for 10,000 rows, or give null for all at once.';
   end if;
-  return domain_events._tell(target, domain_events._command(target, 'baseline query', jsonb_build_object('max_rows', max_rows)) #>> '{}', null);
+  return domain_events._tell(
+    target, domain_events._command(target, 'baseline query', jsonb_build_object('max_rows', max_rows)) #>> '{}', null);
 end
 $$;
 
 comment on function domain_events.baseline_capture(regclass, int) is
-  'Stores <Type>Baselined for up to max_rows rows (null: all) that have no event since capture began, and returns how many. Call it until it returns 0; a call that was interrupted is simply repeated.';
+  'Stores <Type>Baselined for up to max_rows rows (null: all) that have no event since capture began, '
+  'and returns how many. Call it until it returns 0; a call that was interrupted is simply repeated.';

@@ -7,12 +7,13 @@ as $$ select record || '."' || replace(column_name, '"', '""') || '"' $$;
 
 comment on function domain_events._field(text, name) is 'old."name" or new."name"';
 
--- The output function's text. A cast to text is the same for these types and cheaper; for others it could be a user's cast.
+-- The output function's text. A cast to text is the same for these types and cheaper; for others it could be a user's
+-- cast.
 create function domain_events._text_expression(expression text, type oid) returns text
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-  select case when domain_events._base_type(type) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype, 'uuid'::regtype,
-                                                      'text'::regtype, 'varchar'::regtype)
+  select case when domain_events._base_type(type) in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype,
+                                                      'uuid'::regtype, 'text'::regtype, 'varchar'::regtype)
               then format('%s::text', expression)
               else format($t$case when num_nulls(%1$s) = 0 then format('%%s', %1$s) end$t$, expression) end
 $$;
@@ -26,36 +27,46 @@ language sql stable set search_path = pg_catalog, pg_temp
 as $$
   with live as (
     select l.*, l.redacted or bool_or(l.attnum is null and l.redacted) over () as hidden,
-           bool_or(l.attnum is null and l.identity_position is not null) over () as identity_missing from domain_events._live_columns(_pieces.capture_id) as l
+           bool_or(l.attnum is null and l.identity_position is not null) over () as identity_missing
+           from domain_events._live_columns(_pieces.capture_id) as l
   ), limits as materialized (  -- once, not for every column
     select domain_events._max_bytes(_pieces.capture_id) as max_bytes
   )
   select l.attnum, l.column_name, l.identity_position, l.captured,
          case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
-              else domain_events._json_expression(domain_events._field('old', l.column_name), l.type, true, limits.max_bytes) end,
+              else domain_events._json_expression(domain_events._field('old', l.column_name), l.type, true,
+                                                  limits.max_bytes) end,
          case when l.hidden then $m$'{"$value":"redacted"}'::jsonb$m$
-              else domain_events._json_expression(domain_events._field('new', l.column_name), l.type, true, limits.max_bytes) end,
+              else domain_events._json_expression(domain_events._field('new', l.column_name), l.type, true,
+                                                  limits.max_bytes) end,
          format(case when not l.has_image_equality then 'record_image_ne(row(%1$s), row(%2$s))'
                      -- varchar has no operator of its own, nor has a domain
-                     when domain_events._base_type(l.type) = 'varchar'::regtype then '%1$s::text is distinct from %2$s::text'
+                     when domain_events._base_type(l.type) = 'varchar'::regtype
+                       then '%1$s::text is distinct from %2$s::text'
                      when domain_events._base_type(l.type) <> l.type then '%1$s::%3$s is distinct from %2$s::%3$s'
                      else '%1$s is distinct from %2$s' end,
-                domain_events._field('old', l.column_name), domain_events._field('new', l.column_name), format_type(domain_events._base_type(l.type), null)),
-         case when l.identity_missing then 'null::text' else domain_events._text_expression(domain_events._field('old', l.column_name), l.type) end,
-         case when l.identity_missing then 'null::text' else domain_events._text_expression(domain_events._field('new', l.column_name), l.type) end,
+                domain_events._field('old', l.column_name), domain_events._field('new', l.column_name),
+                format_type(domain_events._base_type(l.type), null)),
+         case when l.identity_missing then 'null::text'
+              else domain_events._text_expression(domain_events._field('old', l.column_name), l.type) end,
+         case when l.identity_missing then 'null::text'
+              else domain_events._text_expression(domain_events._field('new', l.column_name), l.type) end,
          l.is_generated
     from live as l cross join limits
    where l.attnum is not null
    order by l.attnum
 $$;
 
-comment on function domain_events._pieces(int) is 'SQL text per column of a captured table: its values as JSON, whether it changed, its text within the id';
+comment on function domain_events._pieces(int) is
+  'SQL text per column of a captured table: its values as JSON, whether it changed, its text within the id';
 
--- jsonb_build_object() renders its arguments as to_jsonb() does: where a value is nothing but to_jsonb(..), that call is saved.
+-- jsonb_build_object() renders its arguments as to_jsonb() does: where a value is nothing but to_jsonb(..), that call
+-- is saved.
 create function domain_events._bare(expression text) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
-  select case when expression like E'to\\_jsonb(%' then substr(expression, 10, length(expression) - 10) else expression end
+  select case when expression like E'to\\_jsonb(%' then substr(expression, 10, length(expression) - 10)
+              else expression end
 $$;
 
 comment on function domain_events._bare(text) is 'An argument of jsonb_build_object(), without a to_jsonb() around it';
@@ -65,12 +76,14 @@ create function domain_events._object_expression(names name[], expressions text[
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$
   select coalesce(string_agg('jsonb_build_object(' || chunk.pairs || ')', ' || ' order by chunk.n), '''{}''::jsonb')
-    from (select (u.n - 1) / 40 as n, string_agg(format('%L, %s', u.name, domain_events._bare(u.expression)), ', ' order by u.n) as pairs
+    from (select (u.n - 1) / 40 as n,
+                 string_agg(format('%L, %s', u.name, domain_events._bare(u.expression)), ', ' order by u.n) as pairs
             from unnest(names, expressions) with ordinality as u(name, expression, n)
            group by (u.n - 1) / 40) as chunk
 $$;
 
-comment on function domain_events._object_expression(name[], text[]) is 'SQL that builds a JSON object of these names and expressions';
+comment on function domain_events._object_expression(name[], text[]) is
+  'SQL that builds a JSON object of these names and expressions';
 
 create function domain_events._id_expression(texts text[]) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
@@ -87,30 +100,45 @@ create function domain_events._composite_id(texts text[]) returns text
 language sql immutable set search_path = pg_catalog, pg_temp
 as $$ select case when array_position(texts, null) is null then to_jsonb(texts)::text end $$;
 
-comment on function domain_events._composite_id(text[]) is 'The id of several columns: the text of their JSON array; null when one is null';
+comment on function domain_events._composite_id(text[]) is
+  'The id of several columns: the text of their JSON array; null when one is null';
 
 create function domain_events._expressions(capture_id int,
   out id_old text, out id_new text, out row_old text, out row_new text, out key_old text, out key_new text,
   out diff_old text, out diff_new text, out rekeyed text, out changed_names text)
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
-  select domain_events._id_expression(array_agg(p.old_text order by p.identity_position) filter (where p.identity_position is not null)),
-         domain_events._id_expression(array_agg(p.new_text order by p.identity_position) filter (where p.identity_position is not null)),
+  select domain_events._id_expression(
+           array_agg(p.old_text order by p.identity_position)
+             filter (where p.identity_position is not null)),
+         domain_events._id_expression(
+           array_agg(p.new_text order by p.identity_position)
+             filter (where p.identity_position is not null)),
          domain_events._object_expression(array_agg(p.column_name order by p.attnum) filter (where p.captured),
                                           array_agg(p.old_value order by p.attnum) filter (where p.captured)),
          domain_events._object_expression(array_agg(p.column_name order by p.attnum) filter (where p.captured),
                                           array_agg(p.new_value order by p.attnum) filter (where p.captured)),
-         domain_events._object_expression(array_agg(p.column_name order by p.identity_position) filter (where p.identity_position is not null),
-                                          array_agg(p.old_value order by p.identity_position) filter (where p.identity_position is not null)),
-         domain_events._object_expression(array_agg(p.column_name order by p.identity_position) filter (where p.identity_position is not null),
-                                          array_agg(p.new_value order by p.identity_position) filter (where p.identity_position is not null)),
-         coalesce(string_agg(format('case when %s then jsonb_build_object(%L, %s) else ''{}'' end', p.changed, p.column_name, p.old_value),
+         domain_events._object_expression(
+           array_agg(p.column_name order by p.identity_position)
+             filter (where p.identity_position is not null),
+           array_agg(p.old_value order by p.identity_position)
+             filter (where p.identity_position is not null)),
+         domain_events._object_expression(
+           array_agg(p.column_name order by p.identity_position)
+             filter (where p.identity_position is not null),
+           array_agg(p.new_value order by p.identity_position)
+             filter (where p.identity_position is not null)),
+         coalesce(string_agg(format('case when %s then jsonb_build_object(%L, %s) else ''{}'' end',
+                                    p.changed, p.column_name, p.old_value),
                              ' || ' order by p.attnum) filter (where p.captured), '''{}''::jsonb'),
-         coalesce(string_agg(format('case when %s then jsonb_build_object(%L, %s) else ''{}'' end', p.changed, p.column_name, p.new_value),
+         coalesce(string_agg(format('case when %s then jsonb_build_object(%L, %s) else ''{}'' end',
+                                    p.changed, p.column_name, p.new_value),
                              ' || ' order by p.attnum) filter (where p.captured), '''{}''::jsonb'),
-         coalesce(string_agg(p.changed, ' or ' order by p.identity_position) filter (where p.identity_position is not null), 'false'),
+         coalesce(string_agg(p.changed, ' or ' order by p.identity_position)
+                    filter (where p.identity_position is not null), 'false'),
          -- Generated columns have no new value yet where this is asked, before the update.
-         format('array_remove(array[%s], null)', string_agg(format('case when %s then %L end', p.changed, p.column_name), ', ')
+         format('array_remove(array[%s], null)',
+                string_agg(format('case when %s then %L end', p.changed, p.column_name), ', ')
                                                    filter (where not p.is_generated))
     from domain_events._pieces(_expressions.capture_id) as p
 $$;
@@ -126,7 +154,8 @@ as $$
     from domain_events._expressions(_row_query.capture_id) as e
 $$;
 
-comment on function domain_events._row_query(int) is 'One query that gives everything about a changed row: ids, whole rows, differences, keys';
+comment on function domain_events._row_query(int) is
+  'One query that gives everything about a changed row: ids, whole rows, differences, keys';
 
 -- Chooses the event's type, or its name, from the operation and the changed columns.
 create function domain_events._mapping_chain(capture_id int, wanted text) returns text
@@ -142,7 +171,8 @@ begin
     chain := chain || format(
       E'    when _op = %L%s then %L\n', upper(entry ->> 'on'),
       case when jsonb_exists(entry, 'when_changed')
-           then format(' and jsonb_exists_any(_old_values, %L::text[])', array(select jsonb_array_elements_text(entry -> 'when_changed')))
+           then format(' and jsonb_exists_any(_old_values, %L::text[])',
+                       array(select jsonb_array_elements_text(entry -> 'when_changed')))
            else '' end,
       entry ->> wanted);
   end loop;
@@ -158,9 +188,10 @@ $$;
 comment on function domain_events._mapping_chain(int, text) is
   'SQL that chooses the event''s type or name from the operation and the changed columns';
 
--- The same for one change, where there is no text or it is out of date. The configuration may be as well: another session is
--- about to renew it. So its columns are found by their numbers.
-create function domain_events._map_event(capture_id int, operation text, old_values jsonb, out event_type text, out event_name text)
+-- The same for one change, where there is no text or it is out of date. The configuration may be as well: another
+-- session is about to renew it. So its columns are found by their numbers.
+create function domain_events._map_event(capture_id int, operation text, old_values jsonb, out event_type text,
+                                         out event_name text)
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -176,7 +207,8 @@ begin
                select coalesce(a.attname, w)
                  from jsonb_array_elements_text(e -> 'when_changed') as w
                  left join domain_events.capture_columns k on k.capture_id = config.capture_id and k.column_name = w
-                 left join pg_attribute a on a.attrelid = config.relation and a.attnum = k.attnum and config.relation_oid = config.relation::oid)))
+                 left join pg_attribute a on a.attrelid = config.relation and a.attnum = k.attnum
+                           and config.relation_oid = config.relation::oid)))
    order by n limit 1;
   event_type := coalesce(entry ->> 'type', domain_events._event_type(config.aggregate_type, config.event_name_style,
     case operation when 'INSERT' then 'Created' when 'DELETE' then 'Deleted' else 'Updated' end));
