@@ -10,10 +10,10 @@ use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
 use domain_events::from_mysql::catalogue::{self, Terms, World};
+use domain_events::from_mysql::files::from_texts;
 use domain_events::import::json;
 use domain_events::judge::judge;
 use domain_events::mysql::dump::{Dump, Next, Piece, Row};
-use domain_events::from_mysql::files::from_texts;
 use domain_events::source::folder::Folder;
 use domain_events::source::languages::Language;
 use domain_events::source::{Taken, from_files, from_sql};

@@ -6,6 +6,7 @@ use serde_json::Value;
 
 use super::looker::Looker;
 use super::stream::{self, Evidence, Stream};
+use super::words::{is_actor_name, is_payload};
 use super::{version, words};
 use crate::source::{Column, Key, RegisteredTable};
 use crate::sql_tree::ast;
@@ -362,14 +363,6 @@ fn is_made_up(column: &Column, fed: &[&Value]) -> bool {
     let random = |name: &str| name.starts_with("gen_random_") || name.starts_with("uuid_generate_") || name == "uuidv7";
     let given = fed.iter().any(|v| ast::calls(v).iter().any(|(_, name, _)| random(name)));
     given || column.default.as_deref().is_some_and(|d| d.contains("gen_random_uuid(") || d.contains("uuid_generate_"))
-}
-
-pub(super) fn is_actor_name(name: &str) -> bool {
-    ["user", "actor", "caused_by", "changed_by", "performed_by"].iter().any(|w| name.to_lowercase().contains(w))
-}
-
-pub(super) fn is_payload(column: &Column) -> bool {
-    matches!(column.data_type.as_str(), "json" | "jsonb" | "xml" | "hstore" | "public.hstore")
 }
 
 pub(super) fn builds_json(value: &Value) -> bool {

@@ -6,9 +6,10 @@ use serde_json::Value;
 
 use super::bodies::trees;
 use super::collect::{Collected, Write};
-use super::event_table::{is_actor_name, is_payload};
+use super::reads;
 use super::row::{self, Row};
-use super::{dynamic, stream, texts, version, words};
+use super::words::{is_actor_name, is_payload};
+use super::{dynamic, texts, version, words};
 use crate::source::{Catalogue, Column, Relation};
 use crate::sql_tree::ast;
 
@@ -52,7 +53,7 @@ fn read_by_max(relation: &Relation, uses: &[&Write], catalogue: &Catalogue, coll
         // the newest row by ORDER BY .. LIMIT 1 too
         let trees = trees(statement);
         let path = &collected.scopes[scope].path;
-        columns.extend(trees.iter().flat_map(|t| stream::reads(t, scope, catalogue, path)).filter_map(|r| r.column));
+        columns.extend(trees.iter().flat_map(|t| reads::reads(t, scope, catalogue, path)).filter_map(|r| r.column));
         trees.iter().chain(&dynamic::query_of(statement)).for_each(|t| maxima(t, &mut columns));
     }
     // what another function on the way reads is of this table only where it says so
@@ -67,7 +68,7 @@ fn read_by_max(relation: &Relation, uses: &[&Write], catalogue: &Catalogue, coll
         let path = &collected.scopes[*scope].path;
         for statement in &collected.body(*scope).statements {
             let trees = trees(statement);
-            let reads = trees.iter().flat_map(|t| stream::reads(t, *scope, catalogue, path));
+            let reads = trees.iter().flat_map(|t| reads::reads(t, *scope, catalogue, path));
             columns.extend(reads.filter(|r| r.relation == Some(relation.oid)).filter_map(|r| r.column));
         }
     }

@@ -5,11 +5,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::bench::Bench;
 use super::bodies::trees;
 use super::collect::Collected;
 use super::verdict::Verdict;
 use super::version::{Origin, Tracer, VersionSource};
-use super::{Bench, Judged, Roles, Severity, Strategy, Target, codes, evidence, words};
+use super::{Judged, Roles, Severity, Strategy, Target, codes, evidence, words};
 use crate::source::{Catalogue, Column, Function, Relation, Trigger};
 use crate::sql_tree::ast;
 

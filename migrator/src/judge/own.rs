@@ -1,6 +1,7 @@
 //! The tool's own triggers, named as what they are.
 
-use super::{Bench, Judged, Severity, VersionSource, codes};
+use super::bench::Bench;
+use super::{Judged, Severity, VersionSource, codes};
 
 impl Bench<'_> {
     /// One finding for each captured table, and for each shim of a table of which nothing else is said.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeSet;
 
+use super::Write;
+use super::bench::Bench;
 use super::stream::{self, WIDEST};
-use super::{Bench, Finding, Severity, Strategy, Target, VersionSource, is_actor, sql, version};
-use crate::judge::Write;
+use super::{Finding, Severity, Strategy, Target, VersionSource, is_actor, sql, version};
 use crate::source::Relation;
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::Kind;

@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::bench::Bench;
 use super::bodies::trees;
 use super::codes::Code;
 use super::collect::{Unread, Write};
 use super::{
-    Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
+    Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
 };
 use crate::source::{Relation, Trigger};
 use crate::sql_tree::ast;

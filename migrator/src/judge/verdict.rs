@@ -2,8 +2,9 @@
 
 use serde_json::Value;
 
+use super::bench::Bench;
 use super::codes::{self, Code};
-use super::{Bench, Origin, Severity, Target, VersionSource, Write, sql, version};
+use super::{Origin, Severity, Target, VersionSource, Write, sql, version};
 use crate::source::{Relation, Trigger};
 use crate::sql_tree::ast;
 

@@ -5,6 +5,7 @@ use serde_json::Value;
 
 use super::bodies::trees;
 use super::collect::Collected;
+use super::reads::Read;
 use crate::source::{Catalogue, Function};
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::{Body, Kind, Statement};
@@ -63,25 +64,6 @@ pub struct Origin {
     pub literal: Option<String>,
     /// The queries for the newest version on the way.
     pub reads: Vec<Read>,
-}
-
-/// A query for the newest version.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Read {
-    /// The table that it reads, if that is known.
-    pub relation: Option<u32>,
-    /// The table as it is written.
-    pub written: String,
-    /// The column whose newest value it gives; none for a count.
-    pub column: Option<String>,
-    /// The columns that its condition compares, and with what.
-    pub by: Vec<(String, Value)>,
-    /// What of it is not understood.
-    pub unclear: Option<String>,
-    /// Where it stands.
-    pub scope: usize,
-    /// Whether it is a number that is kept, rather than the newest of many.
-    pub kept: bool,
 }
 
 impl Origin {
@@ -176,7 +158,7 @@ impl<'a> Tracer<'a> {
     /// max(), count() or the newest row by ORDER BY .. LIMIT 1.
     fn reads_newest(&self, expr: &Value, scope: usize, statement: usize) -> Option<Origin> {
         let how = newest(expr)?;
-        let reads = super::stream::reads(expr, scope, self.catalogue, self.path(scope));
+        let reads = crate::judge::reads::reads(expr, scope, self.catalogue, self.path(scope));
         Some(Origin { reads, ..self.graded(how, scope, statement) })
     }
 
@@ -388,7 +370,7 @@ impl<'a> Tracer<'a> {
     /// A number that a table holds: a row that is locked by the reading statement holds its own counter.
     fn kept_in_a_table(&self, tree: &Value, name: &str, scope: usize) -> Origin {
         let source = if lock_in(tree).is_some() { VersionSource::MaxPlusOneLocked } else { VersionSource::MaxPlusOne };
-        let reads = super::stream::kept(tree, scope, self.catalogue, self.path(scope));
+        let reads = crate::judge::reads::kept(tree, scope, self.catalogue, self.path(scope));
         Origin { reads, ..Origin::new(source, format!("the version is read from a table into {name}")) }
     }
 

@@ -2,8 +2,7 @@
 //! creates them, rollback drops the functions at once and disables the triggers, which `apply --finish` then drops. Helpers,
 //! which PostgreSQL lacks, stay: another plan's functions may call them too, and they do nothing by themselves.
 
-use serde::{Deserialize, Serialize};
-
+use super::Brought;
 use super::draft::{Choice, Draft, locking, lockless, table_object};
 use super::{Kind, Object, Statement};
 use crate::error::Error;
@@ -11,43 +10,6 @@ use crate::judge::{Report, Severity, Strategy};
 use crate::marks;
 use crate::quote::quote_ident;
 use crate::source::{Catalogue, fold_into};
-
-/// A translated program.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Brought {
-    /// trigger, function, procedure, or helper: a function that PostgreSQL lacks.
-    pub kind: String,
-    /// Its name in the source.
-    pub name: String,
-    /// The file, or the server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    /// Line in the file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<u64>,
-    /// What it does otherwise than before.
-    #[serde(default)]
-    pub declared: Vec<String>,
-    /// Why it cannot be created as it is, its routines included.
-    #[serde(default)]
-    pub refused: Vec<String>,
-    /// `@x -> app.x`: variables of the session and the settings they became.
-    #[serde(default)]
-    pub settings: Vec<String>,
-    /// The function, as the catalogue spells it.
-    pub function: String,
-    /// The trigger.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trigger: Option<String>,
-    /// Its table, quoted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub table: Option<String>,
-    /// What creates the function.
-    pub sql: String,
-    /// What creates the trigger.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trigger_sql: Option<String>,
-}
 
 impl Brought {
     fn drop_function(&self) -> String {

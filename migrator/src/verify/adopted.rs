@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::Tried;
+use super::tried::Tried;
 use crate::adopt::Legacy;
 use crate::as_owner::{self, Owner};
 use crate::db;

@@ -3,8 +3,8 @@
 
 use sqlx::PgConnection;
 
-use super::Tried;
 use super::check::Case;
+use super::tried::Tried;
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::Error;

@@ -3,7 +3,6 @@
 use super::replay::{CaptureTerms, Numbers, Terms, Versions};
 use super::retarget::{self, Names};
 use super::scratch;
-use super::stage::SHIM;
 use crate::as_owner::Owner;
 use crate::error::Error;
 use crate::judge::stream::is_time;
@@ -13,6 +12,9 @@ use crate::plan::{EventTable, Kind, Plan, Port, State};
 use crate::source::{Catalogue, Function, Relation, Treat, Trigger};
 use crate::sql_tree::{ast, plpgsql};
 use sqlx::PgConnection;
+
+/// The trigger that fires last on a copy of the event table.
+pub(super) const SHIM: &str = "~domain_events_version";
 
 /// One trigger to replay.
 pub struct Case<'a> {

@@ -3,11 +3,11 @@
 use sqlx::PgConnection;
 
 use super::changes::{self, Change};
-use super::check::Case;
+use super::check::{Case, SHIM};
 use super::lint;
 use super::replay::{self, Outcome, Side};
 use super::scratch::{Scratch, drop_version_keys};
-use super::{ROWS, ROWS_FOR_RECORDED, Tried};
+use super::tried::{ROWS, ROWS_FOR_RECORDED, Tried};
 use crate::apply::roles;
 use crate::as_owner::{self, Owner};
 use crate::db;
@@ -18,9 +18,6 @@ use crate::plan::calls::Call;
 use crate::plan::shim::registration;
 use crate::quote::{quote_ident, quote_literal};
 use crate::source::{Column, Relation};
-
-/// The trigger that fires last on a copy of the event table.
-pub(super) const SHIM: &str = "~domain_events_version";
 
 /// On copies in scratch schemas: nothing of the user's is locked above ACCESS SHARE.
 pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<Change>) -> Result<Tried, Error> {

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::Target;
+use super::target::{Target, report};
 use crate::as_owner::Owner;
 use crate::blockers::Mode;
 use crate::cli::CaptureEnableArgs;
@@ -36,7 +36,7 @@ pub async fn run(args: &CaptureEnableArgs, conn: &mut PgConnection, ctx: &Contex
     warn(conn, &target, ctx).await?;
     let told = if now { baseline(args, conn, &target, ctx).await? } else { 0 };
     let more = if now { format!(", {told} rows that were there have their event") } else { String::new() };
-    super::report(conn, &target, &format!("{} is captured{more}", target.name), ctx).await
+    report(conn, &target, &format!("{} is captured{more}", target.name), ctx).await
 }
 
 /// The arguments that were given, in SQL.

@@ -2,6 +2,10 @@
 
 use std::io::{ErrorKind, Read, Result};
 
+use crate::limits;
+
+/// A single statement above this size is left out; INSERT .. VALUES is never held whole.
+pub(super) const LARGEST: usize = limits::STATEMENT;
 /// Size of the window; lookahead is far smaller.
 const WINDOW: usize = 128 * 1024;
 
@@ -116,4 +120,9 @@ impl<R> Bytes<R> {
     pub fn window(&self) -> usize {
         self.window.len()
     }
+}
+
+/// Part of a word.
+pub(super) fn is_word(b: u8) -> bool {
+    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$') || b >= 0x80
 }

@@ -4,9 +4,10 @@ use std::io::{Read, Result};
 
 use super::Dump;
 use super::bytes::Bytes;
+use super::bytes::LARGEST;
+use super::bytes::is_word;
 use super::charset::Charset;
 use super::row::{Kind, Row};
-use super::scan::LARGEST;
 
 /// A row that cannot be read; the rest of its statement is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -353,11 +354,6 @@ impl<R: Read> Dump<R> {
 
 fn introduced(name: &[u8]) -> Charset {
     Charset::named(&String::from_utf8_lossy(name))
-}
-
-/// Part of a word.
-pub(super) fn is_word(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || matches!(b, b'_' | b'$') || b >= 0x80
 }
 
 /// A string literal, decoded; false when the file ends within it.

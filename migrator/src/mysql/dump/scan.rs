@@ -4,12 +4,10 @@ use std::io::{Read, Result};
 use std::sync::Arc;
 
 use super::block::{Block, Flow};
-use super::rows::is_word;
+use super::bytes::LARGEST;
+use super::bytes::is_word;
 use super::{Dump, Insert, Piece, Problem, Rows, Session, Statement};
-use crate::limits;
 
-/// A single statement above this size is left out; INSERT .. VALUES is never held whole.
-pub(super) const LARGEST: usize = limits::STATEMENT;
 /// A longer word is read in parts.
 const WORD: usize = 16 * 1024;
 /// Enough for any keyword that matters here.

@@ -1,8 +1,9 @@
 //! Where values go: variables, columns of NEW, settings of the session.
 
-use super::body::{Writer, slot};
+use super::body::slot;
 use super::context::{Slot, Variable};
 use super::value::{Sql, Ty, literal};
+use super::writer::Writer;
 use crate::mysql::ast::{Assignment, Target};
 use crate::quote::quoted;
 

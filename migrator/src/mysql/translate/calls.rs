@@ -1,7 +1,7 @@
 //! Statements that leave the program: calls, signals, text made at run time.
 
 use super::UNTRANSLATED;
-use super::body::Writer;
+use super::writer::Writer;
 use crate::mysql::ast::{Condition, Expression, Signal};
 use crate::quote::quoted;
 

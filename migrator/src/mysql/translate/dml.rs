@@ -7,7 +7,8 @@ use sqlparser::ast::{
 
 use super::Translator;
 use super::context::{Slot, Table};
-use super::query::last;
+use super::names::last;
+use super::names::listed;
 
 /// What an INSERT that may fail becomes, told to the user.
 pub const IGNORE: &str = "INSERT IGNORE";
@@ -287,12 +288,6 @@ impl<'a> Translator<'a> {
         self.from.pop();
         text
     }
-}
-
-/// A list in one line if it is short, else one item a line.
-pub fn listed(items: &[String]) -> String {
-    let length: usize = items.iter().map(|i| i.len() + 2).sum();
-    if length <= 100 { items.join(", ") } else { format!("\n  {}", items.join(",\n  ")) }
 }
 
 fn target_name(assignment: &Assignment) -> String {

@@ -1,42 +1,10 @@
 //! Handlers of conditions. NOT FOUND is asked for after each statement that can raise it; an error is caught by an exception
 //! block, round the whole block for EXIT, round each statement for CONTINUE.
 
-use super::body::Writer;
+use super::writer::{Handlers, Writer};
 use crate::mysql::ast::{
     Block, Condition, DeclarationKind, Diagnostics, HandlerAction, Kind, Signal, Statement, Target,
 };
-
-/// What a block handles.
-#[derive(Debug, Clone, Default)]
-pub struct Handlers {
-    /// NOT FOUND.
-    pub not_found: Option<(HandlerAction, Statement)>,
-    /// Errors that end the block: conditions of PL/pgSQL and what is done.
-    pub exits: Vec<(String, Statement)>,
-    /// Errors after which the block goes on.
-    pub continues: Vec<(String, Statement)>,
-    /// A label for a block that has none and that a handler leaves.
-    pub label: Option<String>,
-}
-
-/// Handlers in force.
-#[derive(Debug, Clone)]
-pub struct Active {
-    handlers: Handlers,
-    label: Option<String>,
-}
-
-impl Handlers {
-    /// Whether nothing is handled.
-    pub fn is_empty(&self) -> bool {
-        self.not_found.is_none() && self.exits.is_empty() && self.continues.is_empty()
-    }
-
-    /// In force in a block of this label.
-    pub fn active(&self, label: Option<String>) -> Active {
-        Active { handlers: self.clone(), label }
-    }
-}
 
 impl Writer<'_, '_> {
     /// The handlers that a block declares.

@@ -27,6 +27,7 @@ mod query;
 #[cfg(test)]
 mod tests;
 pub mod value;
+mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 

@@ -4,6 +4,7 @@ use sqlparser::ast::Ident;
 
 use super::Translator;
 use super::value::{Sql, Ty};
+use sqlparser::ast::{ObjectName, ObjectNamePart};
 
 impl Translator<'_> {
     pub(super) fn name(&mut self, name: &Ident) -> Sql {
@@ -97,4 +98,18 @@ pub(super) fn of_column(text: &str, column: &super::context::Column, indexed: bo
     }
     value.postgres = Some(column.postgres.split('(').next().unwrap_or_default().to_owned());
     value
+}
+
+/// A list in one line if it is short, else one item a line.
+pub fn listed(items: &[String]) -> String {
+    let length: usize = items.iter().map(|i| i.len() + 2).sum();
+    if length <= 100 { items.join(", ") } else { format!("\n  {}", items.join(",\n  ")) }
+}
+
+/// The last part of a name.
+pub fn last(name: &ObjectName) -> String {
+    match name.0.last() {
+        Some(ObjectNamePart::Identifier(name)) => name.value.clone(),
+        _ => String::new(),
+    }
 }

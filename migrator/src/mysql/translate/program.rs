@@ -3,13 +3,14 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::Translator;
-use super::body::{Ending, Writer, slot, slot_of};
+use super::body::{slot, slot_of};
 use super::context::{Known, Routine as Called, Slot, Table, Variable};
 use super::flow::local_variables;
 use super::helpers::Helper;
 use super::look::{assigns_new, calls, missing_row, returns_reads, writes};
 use super::notes::{Fate, Note};
 use super::value::{Ty, literal};
+use super::writer::{Ending, Writer};
 use crate::mysql::ast::{Definer, ParameterMode, Program, ProgramKind, Routine, Timing, Trigger, TriggerEvent};
 use crate::quote::quote_body;
 use crate::quote::quoted;

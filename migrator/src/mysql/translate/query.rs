@@ -8,6 +8,7 @@ use sqlparser::ast::{
 
 use super::Translator;
 use super::context::{Slot, Table};
+use super::names::last;
 use super::value::Sql;
 
 impl<'a> Translator<'a> {
@@ -130,7 +131,7 @@ impl<'a> Translator<'a> {
                             }
                         })
                         .collect();
-                    rows.push(format!("({})", super::dml::listed(&cells)));
+                    rows.push(format!("({})", crate::mysql::translate::names::listed(&cells)));
                 }
                 (format!("values {}", rows.join(", ")), vec![])
             }
@@ -335,14 +336,6 @@ impl<'a> Translator<'a> {
         };
         let scope = self.from.last().map(Vec::as_slice).unwrap_or_default();
         scope.len() == 1 && scope[0].1.and_then(|t| t.column(name)).is_some_and(|c| c.not_null)
-    }
-}
-
-/// The last part of a name.
-pub fn last(name: &ObjectName) -> String {
-    match name.0.last() {
-        Some(ObjectNamePart::Identifier(name)) => name.value.clone(),
-        _ => String::new(),
     }
 }
 

@@ -4,9 +4,11 @@ use std::collections::HashMap;
 use std::rc::Rc;
 
 use super::code::{Call, Code, Function, Kind};
+use super::direction::goes_back;
+use super::language::Language;
+use super::state::{Scope, Walk};
 use super::value::{Called, Text, Value};
-use super::walk::{Scope, Walk, goes_back};
-use super::{Language, calls, forms};
+use super::{calls, forms};
 
 /// Functions that call themselves are followed so far.
 const DEPTH: usize = 20;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use super::calls;
 use super::code::{Code, Function, Kind, Part};
-use super::walk::goes_back;
+use super::direction::goes_back;
 
 /// Where an expression stands in the text.
 pub fn place(text: &str, code: &Code<'_>) -> usize {

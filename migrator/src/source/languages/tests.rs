@@ -3,7 +3,8 @@
 use std::path::Path;
 
 use super::given::What;
-use super::{Common, Given, Language, read};
+use super::language::Language;
+use super::{Common, Given, read};
 use crate::mysql::source::Dialect;
 
 fn given(file: &str, text: &str) -> Vec<Given> {

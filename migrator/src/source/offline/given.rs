@@ -1,6 +1,6 @@
 //! What files in other languages give.
 
-use super::{Fold, Problem};
+use super::fold::{Fold, Problem};
 use crate::mysql::source::Dialect;
 use crate::source::languages::{Given, What};
 

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::super::{Function, Rule, Trigger};
-use super::{Fold, names};
+use super::fold::{Fold, names};
 use crate::quote::quote_literal;
 use crate::quote::quoted;
 use crate::source::Catalogue;

@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use super::super::types::{self, deparse};
 use super::super::{Column, Key, Relation};
-use super::{Fold, names};
+use super::fold::{Fold, names};
 use crate::quote::quoted;
 use crate::sql_tree::ast::{self, list, node, text};
 
