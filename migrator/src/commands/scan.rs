@@ -11,9 +11,9 @@ use crate::context::Context;
 use crate::error::{Error, Exit};
 use crate::from_mysql::catalogue::{self, Terms, World};
 use crate::judge::{self, Finding};
-use crate::mysql::source::Source;
 use crate::source;
 use crate::url::redacted;
+use domain_events_mysql::source::Source;
 
 /// Runs the verb.
 pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {

@@ -16,11 +16,11 @@ use crate::error::{Doing, Error, Exit};
 use crate::locks;
 use crate::marks;
 use crate::plan::{Kind, calls, shim};
-use crate::quote::quote_ident;
-use crate::quote::quote_literal;
 use crate::script::{self, Step};
 use crate::store::{self, Found, ROLES};
 use crate::{db, proof};
+use domain_events_sql::quote::quote_ident;
+use domain_events_sql::quote::quote_literal;
 
 /// Where the objects go that are about to be dropped, while the events stay.
 const DISCARD: &str = "_domain_events_uninstall";

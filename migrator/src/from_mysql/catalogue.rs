@@ -3,17 +3,17 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::{self, Finding, Judged, Severity, Strategy, codes};
-use crate::limits;
-use crate::mysql::ast::{ProgramKind, Timing};
-use crate::mysql::ddl;
-use crate::mysql::source::{MissingKind, SEVERAL_DATABASES, Source, Sourced};
-use crate::mysql::translate::context::{Flavor, Known};
-use crate::mysql::translate::flow;
-use crate::mysql::translate::helpers::Helper;
-use crate::mysql::translate::notes::{Fate, NOT_READ, Note};
-use crate::mysql::translate::program::{self, Translated};
-use crate::quote::quoted;
 use crate::source::{Catalogue, Relation, Treat, fold_into};
+use domain_events_mysql::ast::{ProgramKind, Timing};
+use domain_events_mysql::ddl;
+use domain_events_mysql::source::{MissingKind, SEVERAL_DATABASES, Source, Sourced};
+use domain_events_mysql::translate::context::{Flavor, Known};
+use domain_events_mysql::translate::flow;
+use domain_events_mysql::translate::helpers::Helper;
+use domain_events_mysql::translate::notes::{Fate, NOT_READ, Note};
+use domain_events_mysql::translate::program::{self, Translated};
+use domain_events_sql::limits;
+use domain_events_sql::quote::quoted;
 
 /// The schema that a source is judged in.
 pub const SCHEMA: &str = "public";
@@ -67,7 +67,8 @@ impl World {
         known.database = source.database.clone().or(known.database);
         known.ignoring = terms.ignoring;
         for relation in terms.relations.iter().filter(|r| r.schema == schema) {
-            known.as_in(relation);
+            let columns = relation.columns.iter().map(|c| (c.name.as_str(), c.data_type.as_str()));
+            known.as_in(&relation.name, &relation.quoted, columns);
         }
         for sourced in &source.programs {
             if let Some(signature) = program::signature(&sourced.program, &known) {
@@ -380,7 +381,7 @@ fn trigger_names(source: &Source) -> BTreeMap<usize, String> {
 
 /// FOLLOWS and PRECEDES move a trigger beside the one they name.
 fn in_order(group: Vec<usize>, source: &Source) -> Vec<usize> {
-    use crate::mysql::ast::TriggerOrder;
+    use domain_events_mysql::ast::TriggerOrder;
     let mut ordered: Vec<usize> = vec![];
     for n in group {
         let ProgramKind::Trigger(trigger) = &source.programs[n].program.kind else { continue };
@@ -409,7 +410,7 @@ fn shortened(name: &str) -> String {
 
 /// Foreign keys whose actions change rows of the trigger's table: in PostgreSQL they fire it, in MySQL they do not.
 fn cascades(source: &Source, sourced: &Sourced) -> Vec<Note> {
-    use crate::mysql::ast::TriggerEvent;
+    use domain_events_mysql::ast::TriggerEvent;
     let ProgramKind::Trigger(trigger) = &sourced.program.kind else { return vec![] };
     let Some(table) = source.schema.table(&trigger.table.name) else { return vec![] };
     let mut notes = vec![];

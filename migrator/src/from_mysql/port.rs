@@ -6,13 +6,13 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::catalogue::{Item, SCHEMA, Terms, World};
 use crate::error::Error;
 use crate::judge;
-use crate::mysql::source::Source;
-use crate::mysql::translate::helpers::Helper;
-use crate::mysql::translate::notes::{Fate, Note};
 use crate::plan::Brought;
-use crate::quote::quoted;
 use crate::source::Catalogue;
 use crate::url::redacted;
+use domain_events_mysql::source::Source;
+use domain_events_mysql::translate::helpers::Helper;
+use domain_events_mysql::translate::notes::{Fate, Note};
+use domain_events_sql::quote::quoted;
 
 /// What goes to PostgreSQL.
 #[derive(Debug, Default)]

@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::limits;
 use crate::source::{Catalogue, Function};
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::{self, Body, Kind, Statement};
+use domain_events_sql::limits;
 
 /// The functions of a catalogue, by OID.
 #[derive(Debug, Default)]

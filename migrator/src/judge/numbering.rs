@@ -92,7 +92,7 @@ fn may_be_whole(column: &Column, catalogue: &Catalogue) -> bool {
 }
 
 fn field_of(column: &str) -> String {
-    format!("new.{}", crate::quote::quote_ident(column))
+    format!("new.{}", domain_events_sql::quote::quote_ident(column))
 }
 
 fn is_counted(origin: &Origin) -> bool {

@@ -7,8 +7,8 @@ use crate::adopt::{Legacy, Mapping, reserve_sql};
 use crate::error::Error;
 use crate::judge::{Roles, Strategy, recognise, sql::Conflict};
 use crate::marks;
-use crate::quote::{quote_body, quote_ident, quote_literal};
 use crate::source::Relation;
+use domain_events_sql::quote::{quote_body, quote_ident, quote_literal};
 
 /// Every table, where none is named.
 pub const EVERY: &str = "*";

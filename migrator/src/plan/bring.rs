@@ -8,8 +8,8 @@ use super::{Kind, Object, Statement};
 use crate::error::Error;
 use crate::judge::{Report, Severity, Strategy};
 use crate::marks;
-use crate::quote::quote_ident;
 use crate::source::{Catalogue, fold_into};
+use domain_events_sql::quote::quote_ident;
 
 impl Brought {
     fn drop_function(&self) -> String {

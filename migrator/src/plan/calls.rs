@@ -8,8 +8,8 @@ use serde_json::Value;
 use super::Kind;
 use crate::adopt::RESERVED;
 use crate::error::Error;
-use crate::quote::{quote_ident, quote_literal};
 use crate::sql_tree::ast;
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// The functions that plans call, all of them about the table that they name first.
 const FUNCTIONS: &[&str] = &[

@@ -5,8 +5,8 @@ use serde_json::json;
 use super::draft::{Choice, Draft, locking};
 use super::{Kind, Object, Statement};
 use crate::error::Error;
-use crate::quote::{quote_ident, quote_literal};
 use crate::sql_tree::ast;
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// What capture does otherwise than the legacy trigger.
 pub(super) struct Declared {

@@ -6,8 +6,8 @@ use super::stream::Decided;
 use super::{Brought, Kind, Object, ObjectName, Plan, State, Statement, calls};
 use crate::error::Error;
 use crate::judge::{Judged, Report, Strategy};
-use crate::quote::quote_literal;
 use crate::source::{Catalogue, Function, Relation, Trigger};
+use domain_events_sql::quote::quote_literal;
 
 /// What a person decides.
 #[derive(Debug, Clone, Default)]
@@ -230,5 +230,5 @@ pub(super) fn asked(table: &Relation, values: &[String]) -> String {
 
 /// An identifier, quoted only where it must be.
 pub(super) fn plain(name: &str) -> String {
-    crate::quote::quoted(name)
+    domain_events_sql::quote::quoted(name)
 }

@@ -6,10 +6,10 @@ use super::draft::{Choice, Draft, asked, lockless, may_ask, plain};
 use super::splice::{self, Cut};
 use super::{Kind, shim};
 use crate::error::Error;
-use crate::quote::quote_literal;
 use crate::source::Relation;
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::replace_source;
+use domain_events_sql::quote::quote_literal;
 
 /// Adds the rewritten functions of one event table to the plan.
 pub(super) fn add(draft: &mut Draft<'_>, oid: u32, choices: &[&Choice<'_>]) -> Result<(), Error> {

@@ -4,8 +4,8 @@ use super::draft::{Draft, asked, locking, lockless, may_ask, plain};
 use super::{Kind, Object};
 use crate::error::Error;
 use crate::marks;
-use crate::quote::{quote_body, quote_ident, quote_literal};
 use crate::source::{Function, Relation};
+use domain_events_sql::quote::{quote_body, quote_ident, quote_literal};
 
 /// Sorts behind every name of letters: BEFORE triggers fire by name, and the last one has the last word.
 pub const TRIGGER: &str = "~domain_events_version";

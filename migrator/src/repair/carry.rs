@@ -14,7 +14,7 @@ use crate::db;
 use crate::error::{Doing, Error};
 use crate::locks;
 use crate::plan::{self, Kind, Object, Plan, State, Statement};
-use crate::quote::quote_literal;
+use domain_events_sql::quote::quote_literal;
 
 /// An event that was written since: type, id, key, old and new version.
 type Late = (Option<String>, String, String, Option<String>, i64);

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::catalogue::{Catalogue, Function};
-use crate::limits;
+use domain_events_sql::limits;
 
 /// The body of a function.
 #[derive(Debug, Clone, Default, PartialEq)]

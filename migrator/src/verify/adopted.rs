@@ -9,7 +9,7 @@ use crate::db;
 use crate::error::{Doing, Error};
 use crate::judge::{Strategy, VersionSource, codes};
 use crate::plan::Port;
-use crate::quote::quote_ident;
+use domain_events_sql::quote::quote_ident;
 
 /// Differences that are told one by one.
 const SHOWN: i64 = 20;

@@ -9,8 +9,8 @@ use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::Error;
 use crate::judge::{Strategy, VersionSource};
-use crate::quote::quote_ident;
 use crate::source::Relation;
+use domain_events_sql::quote::quote_ident;
 
 /// Rows among which streams are chosen.
 const SAMPLE: u32 = 10_000;

@@ -16,8 +16,8 @@ use crate::judge::Strategy;
 use crate::plan::Kind;
 use crate::plan::calls::Call;
 use crate::plan::shim::registration;
-use crate::quote::{quote_ident, quote_literal};
 use crate::source::{Column, Relation};
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// On copies in scratch schemas: nothing of the user's is locked above ACCESS SHARE.
 pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<Change>) -> Result<Tried, Error> {

@@ -8,11 +8,11 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use domain_events::mysql::ast::{Program, ProgramKind, Target};
 use domain_events::from_mysql::files::from_path;
 use domain_events::from_mysql::server;
-use domain_events::mysql::source::{Source, kind_of};
-use domain_events::mysql::{ast, walk};
+use domain_events_mysql::ast::{Program, ProgramKind, Target};
+use domain_events_mysql::source::{Source, kind_of};
+use domain_events_mysql::{ast, walk};
 use domain_events_tests::domain_events;
 use domain_events_tests::{MariaDb, repository};
 use serde_json::{Value, json};

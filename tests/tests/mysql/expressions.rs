@@ -5,7 +5,7 @@
 
 use std::collections::BTreeSet;
 
-use domain_events::mysql::{
+use domain_events_mysql::{
     ddl,
     dump::Session,
     schema::Schema,

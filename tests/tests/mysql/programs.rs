@@ -1,7 +1,7 @@
 //! Bodies of triggers on both servers: MariaDB runs what was written, PostgreSQL its translation, over the same updates of the
 //! same rows. The same updates fail, and the same is written. What is declared to differ is not provoked here.
 
-use domain_events::mysql::{
+use domain_events_mysql::{
     ddl,
     dump::Session,
     schema::Schema,

@@ -8,7 +8,7 @@ use crate::blockers::Mode;
 use crate::cli::CaptureEnableArgs;
 use crate::context::Context;
 use crate::error::{Doing, Error, Exit};
-use crate::quote::quote_literal;
+use domain_events_sql::quote::quote_literal;
 
 /// Rows of one transaction of a baseline: so long a writer may wait for one of them.
 const BATCH: u64 = 2000;
@@ -88,7 +88,7 @@ async fn refuse_for_others(conn: &mut PgConnection, target: &Target) -> Result<(
         format!("the rows of {} are read as its owner, and role \"{owner}\" may not administer captures", target.name),
         format!(
             "Run: grant domain_events_admin to {}; or leave out --baseline now.",
-            crate::quote::quote_ident(&owner)
+            domain_events_sql::quote::quote_ident(&owner)
         ),
     ))
 }

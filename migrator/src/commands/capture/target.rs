@@ -9,8 +9,8 @@ use crate::blockers::Mode;
 use crate::context::Context;
 use crate::error::{Doing, Error, Exit};
 use crate::locks;
-use crate::quote::quote_literal;
 use crate::store;
+use domain_events_sql::quote::quote_literal;
 
 /// Written by whoever registers a capture, which one does at a time; who does it is named too.
 const REGISTRY: (&str, Mode) = ("domain_events.capture_config", Mode::ShareRowExclusive);

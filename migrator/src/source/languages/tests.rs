@@ -5,7 +5,7 @@ use std::path::Path;
 use super::given::What;
 use super::language::Language;
 use super::{Common, Given, read};
-use crate::mysql::source::Dialect;
+use domain_events_mysql::source::Dialect;
 
 fn given(file: &str, text: &str) -> Vec<Given> {
     let path = Path::new(file);

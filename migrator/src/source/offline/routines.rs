@@ -4,11 +4,11 @@ use serde_json::Value;
 
 use super::super::{Function, Rule, Trigger};
 use super::fold::{Fold, names};
-use crate::quote::quote_literal;
-use crate::quote::quoted;
 use crate::source::Catalogue;
 use crate::sql_tree::ast::{self, list, node, text};
 use crate::sql_tree::plpgsql::{self, Kind};
+use domain_events_sql::quote::quote_literal;
+use domain_events_sql::quote::quoted;
 
 /// Modes of parameters: OUT and TABLE are no arguments of a call, TABLE is no part of an identity.
 const OUT: i64 = 2;
