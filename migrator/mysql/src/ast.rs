@@ -118,7 +118,7 @@ pub struct Program {
     pub name: Name,
     /// What it is.
     pub kind: ProgramKind,
-    /// What it does; [`Kind::Unread`] if nothing of it could be read.
+    /// What it does; [`StatementKind::Unread`] if nothing of it could be read.
     pub body: Statement,
 }
 
@@ -307,12 +307,12 @@ pub struct Statement {
     /// Where it stands in [`Program::text`], without the semicolon.
     pub span: Range<usize>,
     /// What it is.
-    pub kind: Kind,
+    pub kind: StatementKind,
 }
 
 /// What a statement is.
 #[derive(Debug, Clone, PartialEq)]
-pub enum Kind {
+pub enum StatementKind {
     /// `[label:] BEGIN [NOT ATOMIC] .. END`.
     Block(Block),
     /// `SET a = .., NEW.b = .., @c := ..`, in order.

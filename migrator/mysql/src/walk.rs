@@ -1,6 +1,6 @@
 //! Every piece of SQL within a program, for those who look for something in all of them.
 
-use super::ast::{DeclarationKind, Expression, ForRange, Kind, Program, ProgramKind, Statement};
+use super::ast::{DeclarationKind, Expression, ForRange, Program, ProgramKind, Statement, StatementKind};
 use sqlparser::ast::{Expr, Query};
 
 /// A tree of sqlparser within a program.
@@ -23,7 +23,7 @@ pub fn statements<'p>(program: &'p Program, visit: &mut dyn FnMut(&'p Statement)
 pub fn statement<'p>(of: &'p Statement, visit: &mut dyn FnMut(&'p Statement)) {
     visit(of);
     match &of.kind {
-        Kind::Block(block) => {
+        StatementKind::Block(block) => {
             for declaration in &block.declarations {
                 if let DeclarationKind::Handler { body, .. } = &declaration.kind {
                     statement(body, visit);
@@ -31,11 +31,14 @@ pub fn statement<'p>(of: &'p Statement, visit: &mut dyn FnMut(&'p Statement)) {
             }
             all(&block.body, visit);
         }
-        Kind::If { branches, otherwise } | Kind::Case { branches, otherwise, .. } => {
+        StatementKind::If { branches, otherwise } | StatementKind::Case { branches, otherwise, .. } => {
             branches.iter().for_each(|b| all(&b.body, visit));
             otherwise.iter().for_each(|body| all(body, visit));
         }
-        Kind::Loop { body, .. } | Kind::While { body, .. } | Kind::Repeat { body, .. } | Kind::For { body, .. } => {
+        StatementKind::Loop { body, .. }
+        | StatementKind::While { body, .. }
+        | StatementKind::Repeat { body, .. }
+        | StatementKind::For { body, .. } => {
             all(body, visit);
         }
         _ => {}
@@ -63,7 +66,7 @@ fn expression<'p>(of: &'p Expression, visit: &mut dyn FnMut(Leaf<'p>)) {
 /// The trees of a statement itself, not of those inside it.
 fn own<'p>(of: &'p Statement, visit: &mut dyn FnMut(Leaf<'p>)) {
     match &of.kind {
-        Kind::Block(block) => {
+        StatementKind::Block(block) => {
             for declaration in &block.declarations {
                 match &declaration.kind {
                     DeclarationKind::Variables { default: Some(default), .. } => expression(default, visit),
@@ -72,15 +75,15 @@ fn own<'p>(of: &'p Statement, visit: &mut dyn FnMut(Leaf<'p>)) {
                 }
             }
         }
-        Kind::Set(assignments) => assignments.iter().for_each(|a| expression(&a.value, visit)),
-        Kind::If { branches, .. } => branches.iter().for_each(|b| expression(&b.condition, visit)),
-        Kind::Case { operand, branches, .. } => {
+        StatementKind::Set(assignments) => assignments.iter().for_each(|a| expression(&a.value, visit)),
+        StatementKind::If { branches, .. } => branches.iter().for_each(|b| expression(&b.condition, visit)),
+        StatementKind::Case { operand, branches, .. } => {
             operand.iter().for_each(|e| expression(e, visit));
             branches.iter().for_each(|b| expression(&b.condition, visit));
         }
-        Kind::While { condition, .. } => expression(condition, visit),
-        Kind::Repeat { until, .. } => expression(until, visit),
-        Kind::For { over, .. } => match over {
+        StatementKind::While { condition, .. } => expression(condition, visit),
+        StatementKind::Repeat { until, .. } => expression(until, visit),
+        StatementKind::For { over, .. } => match over {
             ForRange::Numbers { from, to, .. } => {
                 expression(from, visit);
                 expression(to, visit);
@@ -88,30 +91,32 @@ fn own<'p>(of: &'p Statement, visit: &mut dyn FnMut(Leaf<'p>)) {
             ForRange::Cursor { arguments, .. } => arguments.iter().for_each(|e| expression(e, visit)),
             ForRange::Query(query) => visit(Leaf::Query(query)),
         },
-        Kind::Return(value) => expression(value, visit),
-        Kind::Open { arguments, .. } | Kind::Call { arguments, .. } | Kind::Do(arguments) => {
+        StatementKind::Return(value) => expression(value, visit),
+        StatementKind::Open { arguments, .. }
+        | StatementKind::Call { arguments, .. }
+        | StatementKind::Do(arguments) => {
             arguments.iter().for_each(|e| expression(e, visit));
         }
-        Kind::Signal(signal) | Kind::Resignal(signal) => {
+        StatementKind::Signal(signal) | StatementKind::Resignal(signal) => {
             signal.items.iter().for_each(|(_, e)| expression(e, visit));
         }
-        Kind::GetDiagnostics(diagnostics) => diagnostics.condition.iter().for_each(|e| expression(e, visit)),
-        Kind::SelectInto { query, .. } => visit(Leaf::Query(query)),
-        Kind::Sql(sql) => visit(Leaf::Sql(sql)),
-        Kind::Prepare { from, .. } => expression(from, visit),
-        Kind::Execute { using, .. } => using.iter().for_each(|e| expression(e, visit)),
-        Kind::ExecuteImmediate { text, using } => {
+        StatementKind::GetDiagnostics(diagnostics) => diagnostics.condition.iter().for_each(|e| expression(e, visit)),
+        StatementKind::SelectInto { query, .. } => visit(Leaf::Query(query)),
+        StatementKind::Sql(sql) => visit(Leaf::Sql(sql)),
+        StatementKind::Prepare { from, .. } => expression(from, visit),
+        StatementKind::Execute { using, .. } => using.iter().for_each(|e| expression(e, visit)),
+        StatementKind::ExecuteImmediate { text, using } => {
             expression(text, visit);
             using.iter().for_each(|e| expression(e, visit));
         }
-        Kind::Leave(_)
-        | Kind::Iterate(_)
-        | Kind::Close(_)
-        | Kind::Fetch { .. }
-        | Kind::Deallocate(_)
-        | Kind::Transaction(_)
-        | Kind::Loop { .. }
-        | Kind::Empty
-        | Kind::Unread { .. } => {}
+        StatementKind::Leave(_)
+        | StatementKind::Iterate(_)
+        | StatementKind::Close(_)
+        | StatementKind::Fetch { .. }
+        | StatementKind::Deallocate(_)
+        | StatementKind::Transaction(_)
+        | StatementKind::Loop { .. }
+        | StatementKind::Empty
+        | StatementKind::Unread { .. } => {}
     }
 }

@@ -20,7 +20,7 @@ use crate::blockers::Mode;
 use crate::context::Context;
 use crate::error::Error;
 use crate::locks;
-use crate::plan::{Kind, Plan, Statement};
+use crate::plan::{ObjectKind, Plan, Statement};
 
 /// What `apply --finish` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -127,7 +127,7 @@ async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx
         for statement in statements {
             let now = state::read(conn, &statement.object).await?;
             let Some(now) = now else { continue };
-            if statement.object.kind == Kind::Trigger && now.enabled.as_deref() != Some("D") {
+            if statement.object.kind == ObjectKind::Trigger && now.enabled.as_deref() != Some("D") {
                 return Err(Error::drift(
                     format!("{} is enabled, so it is not dropped", statement.object.identity()),
                     "Somebody enabled it after the plan ran. Disable it, or roll the plan back.",

@@ -14,7 +14,7 @@ use sqlx::{ConnectOptions, Decode, Row as _, ValueRef};
 use crate::error::Error;
 use crate::files;
 use crate::url;
-use domain_events_mysql::dump::{Charset, Dump, Next, Piece, Row, Value};
+use domain_events_mysql::dump::{Charset, Dump, DumpRow, Next, Piece, Value};
 use domain_events_mysql::schema::{self, Schema, Table};
 use domain_events_mysql::types::{self, Codec};
 
@@ -233,7 +233,7 @@ fn bytes(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>, Error> {
 /// A row with its place.
 #[derive(Debug)]
 pub struct Record {
-    row: Row,
+    row: DumpRow,
     // where a column of the table is in the row
     order: Vec<Option<usize>>,
     codecs: Vec<Codec>,
@@ -255,7 +255,7 @@ impl Record {
             })
             .collect();
         let codecs = table.columns.iter().map(|c| types::postgres(c).codec).collect();
-        Self { row: Row::new(), order, codecs, zone: "+00:00".into(), line: 0 }
+        Self { row: DumpRow::new(), order, codecs, zone: "+00:00".into(), line: 0 }
     }
 
     /// The value of a column, by its place in the table.

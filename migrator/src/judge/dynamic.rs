@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::{Kind, Statement};
+use crate::sql_tree::plpgsql::{Statement, StatementType};
 use domain_events_sql::limits;
 
 /// What EXECUTE runs, as far as can be told.
@@ -36,7 +36,7 @@ pub fn text_of(expr: &Value, statement: &Statement) -> Text {
 
 /// The query that EXECUTE runs, as far as its constants tell; none where it cannot be read, or is no query.
 pub fn query_of(statement: &Statement) -> Vec<Value> {
-    if statement.kind != Kind::Dynamic {
+    if statement.kind != StatementType::Dynamic {
         return vec![];
     }
     let Ok(expr) = ast::parse_expression(&statement.sql) else { return vec![] };

@@ -4,8 +4,8 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::looker::Looker;
 use super::stream::{self, Evidence, Stream};
+use super::table_use::TableUse;
 use super::words::{is_actor_name, is_payload};
 use super::{version, words};
 use crate::source::{Column, Key, RegisteredTable};
@@ -72,7 +72,7 @@ pub(super) fn is_time(column: &Column) -> bool {
     std::iter::once(&column.data_type).chain(&column.base).any(|t| t.starts_with("timestamp"))
 }
 
-impl Looker<'_> {
+impl TableUse<'_> {
     pub(super) fn roles(&self, known: Option<&RegisteredTable>) -> (Roles, Stream) {
         let mut roles = Roles::default();
         let stream = match known {

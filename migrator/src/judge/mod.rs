@@ -1,8 +1,8 @@
 //! From the catalogue to findings: which statements write events, where their version comes from, what can port them.
 
 mod against;
+mod analysis;
 pub mod assumed;
-mod bench;
 mod bodies;
 pub mod codes;
 mod collect;
@@ -12,7 +12,6 @@ mod event_table;
 mod evidence;
 mod finding;
 mod guards;
-mod looker;
 mod missing;
 mod numbering;
 mod own;
@@ -21,6 +20,7 @@ mod reads;
 mod row;
 pub mod sql;
 pub mod stream;
+mod table_use;
 #[cfg(test)]
 mod tests;
 mod texts;
@@ -40,7 +40,7 @@ pub use texts::constants;
 pub use version::{Origin, VersionSource};
 
 use crate::catalogue::Catalogue;
-use bench::Bench;
+use analysis::Analysis;
 
 /// Judges a database.
 pub fn judge(catalogue: &Catalogue) -> Report {
@@ -55,16 +55,17 @@ pub fn judge(catalogue: &Catalogue) -> Report {
         targets.entry(relation.oid).or_insert_with(|| evidence::recognise(relation, catalogue, &collected));
     }
     let numbered = numbering::tables(catalogue, &collected, &mut targets);
-    let bench = Bench { catalogue, collected: &collected, targets: &targets };
-    let mut judged: Vec<Judged> = collected.writes.iter().enumerate().filter_map(|(n, w)| bench.write(n, w)).collect();
-    judged.extend(collected.unread.iter().map(|u| bench.unread(u)));
+    let analysis = Analysis { catalogue, collected: &collected, targets: &targets };
+    let mut judged: Vec<Judged> =
+        collected.writes.iter().enumerate().filter_map(|(n, w)| analysis.write(n, w)).collect();
+    judged.extend(collected.unread.iter().map(|u| analysis.unread(u)));
     let known: BTreeSet<u32> = judged.iter().filter_map(|j| j.event_table).collect();
     let unsaid = numbered.iter().filter(|n| !known.contains(&n.relation) || n.is_besides(&targets));
-    judged.extend(unsaid.filter_map(|n| bench.numbered(n)));
+    judged.extend(unsaid.filter_map(|n| analysis.numbered(n)));
     once(&mut judged, &collected);
-    bench.by_itself(&mut judged);
-    bench.own(&mut judged);
-    together(&mut judged, catalogue);
+    analysis.by_itself(&mut judged);
+    analysis.own(&mut judged);
+    withdraw_shims(&mut judged, catalogue);
     judged.sort_by(|a, b| order(&a.finding).cmp(&order(&b.finding)));
     // what was assumed is nobody's to port
     targets.retain(|oid, _| catalogue.relation(*oid).is_some_and(|r| !r.assumed));
@@ -100,7 +101,7 @@ fn once(judged: &mut Vec<Judged>, collected: &Collected) {
 }
 
 /// A shim serves a whole table: where one statement's own number has to stay, the shim is nobody's proposal.
-fn together(judged: &mut [Judged], catalogue: &Catalogue) {
+fn withdraw_shims(judged: &mut [Judged], catalogue: &Catalogue) {
     let left: Vec<(u32, String)> = judged
         .iter()
         .filter(|j| {

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::bench::Bench;
+use super::analysis::Analysis;
 use super::bodies::trees;
 use super::collect::Collected;
 use super::verdict::Verdict;
@@ -178,7 +178,7 @@ fn counted<'c>(function: &Function, catalogue: &'c Catalogue, collected: &Collec
     })
 }
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn numbered(&self, one: &Numbered) -> Option<Judged> {
         let relation = self.catalogue.relation(one.relation)?;
         let target = self.targets.get(&one.relation)?;

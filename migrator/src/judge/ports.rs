@@ -3,12 +3,12 @@
 use std::collections::BTreeSet;
 
 use super::Write;
-use super::bench::Bench;
+use super::analysis::Analysis;
 use super::stream::{self, WIDEST};
 use super::{Finding, Severity, Strategy, Target, VersionSource, is_actor, sql, version};
 use crate::source::Relation;
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::Kind;
+use crate::sql_tree::plpgsql::StatementType;
 
 /// The strategies for a statement.
 #[derive(Debug, Default)]
@@ -27,7 +27,7 @@ impl Ports {
     }
 }
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn ports(
         &self,
         write: &Write,
@@ -263,7 +263,7 @@ impl Bench<'_> {
         if insert.from_query || insert.rows.len() > 1 {
             return Err("several rows in one statement would all get the same version".into());
         }
-        if self.collected.statement(write).kind != Kind::Sql {
+        if self.collected.statement(write).kind != StatementType::Sql {
             return Err("the statement is part of another".into());
         }
         Ok(())
@@ -342,9 +342,9 @@ fn repeatable(expr: &serde_json::Value) -> bool {
 /// Whether a statement has no effect that would be missed.
 fn harmless(statement: &crate::sql_tree::plpgsql::Statement) -> bool {
     match statement.kind {
-        Kind::Return => true,
-        Kind::Assign => statement.targets.iter().all(|t| !t.starts_with("new.")) && calls_nothing(statement),
-        Kind::Sql => {
+        StatementType::Return => true,
+        StatementType::Assign => statement.targets.iter().all(|t| !t.starts_with("new.")) && calls_nothing(statement),
+        StatementType::Sql => {
             let trees = super::bodies::trees(statement);
             trees.iter().all(|t| ast::kind(t) == "SelectStmt") && calls_nothing(statement)
         }

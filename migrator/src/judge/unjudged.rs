@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
-use super::bench::Bench;
+use super::analysis::Analysis;
 use super::bodies::trees;
 use super::codes::Code;
 use super::collect::{Unread, Write};
@@ -77,7 +77,7 @@ impl Finding {
     }
 }
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn unread(&self, unread: &Unread) -> Judged {
         let function = self.catalogue.function(unread.function);
         let trigger = unread.trigger.and_then(|oid| self.trigger(oid));

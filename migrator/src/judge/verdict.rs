@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::bench::Bench;
+use super::analysis::Analysis;
 use super::codes::{self, Code};
 use super::{Origin, Severity, Target, VersionSource, Write, sql, version};
 use crate::source::{Relation, Trigger};
@@ -22,7 +22,7 @@ impl Verdict {
     }
 }
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn verdict(&self, write: &Write, insert: &sql::Insert, target: &Target, relation: &Relation) -> Verdict {
         let adopted = self.catalogue.adopting_trigger(relation.oid).is_some();
         if !matches!(relation.kind.as_str(), "r" | "p") && !adopted {

@@ -8,7 +8,7 @@ use super::collect::Collected;
 use super::reads::Read;
 use crate::source::{Catalogue, Function};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::{Body, Kind, Statement};
+use crate::sql_tree::plpgsql::{Body, Statement, StatementType};
 
 /// The source of the version of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -249,7 +249,8 @@ impl<'a> Tracer<'a> {
     /// Where what a function returns comes from.
     pub fn returned(&self, function: &Function, scope: usize, depth: usize) -> Option<Origin> {
         let body = self.collected.bodies.get(&function.oid)?;
-        let origins = body.statements.iter().enumerate().filter(|(_, s)| s.kind == Kind::Return && !s.sql.is_empty());
+        let origins =
+            body.statements.iter().enumerate().filter(|(_, s)| s.kind == StatementType::Return && !s.sql.is_empty());
         let mut origins: Vec<_> = origins
             .filter_map(|(n, s)| Some(self.trace(&ast::parse_expression(&s.sql).ok()?, scope, n, depth + 1)))
             .collect();
@@ -307,7 +308,7 @@ impl<'a> Tracer<'a> {
         for (n, earlier) in body.statements[..statement].iter().enumerate() {
             let Some(at) = earlier.targets.iter().position(|t| t == name) else { continue };
             match earlier.kind {
-                Kind::Assign => {
+                StatementType::Assign => {
                     // v := v + 1 says nothing new of v
                     if let Ok(expr) = ast::parse_expression(&earlier.sql)
                         && !mentions(&expr, name)
@@ -315,7 +316,7 @@ impl<'a> Tracer<'a> {
                         origins.push(self.trace(&expr, scope, n, depth + 1));
                     }
                 }
-                Kind::Dynamic => origins.push(self.by_execute(earlier, name, scope, n)),
+                StatementType::Dynamic => origins.push(self.by_execute(earlier, name, scope, n)),
                 _ => origins.push(self.target_of(earlier, at, name, scope, n, depth)),
             }
         }
@@ -396,7 +397,7 @@ impl<'a> Tracer<'a> {
             return Origin::new(VersionSource::Dynamic, format!("{record}.{field} cannot be followed"));
         };
         for tree in trees(statement).iter() {
-            if let Some(origin) = self.reads_newest(tree, scope, n).filter(|_| statement.kind == Kind::Sql) {
+            if let Some(origin) = self.reads_newest(tree, scope, n).filter(|_| statement.kind == StatementType::Sql) {
                 return origin;
             }
             for target in ast::find(tree, "ResTarget") {
@@ -407,7 +408,7 @@ impl<'a> Tracer<'a> {
                 }
             }
         }
-        if let Some(tree) = trees(statement).first().filter(|_| statement.kind == Kind::Sql) {
+        if let Some(tree) = trees(statement).first().filter(|_| statement.kind == StatementType::Sql) {
             return self.kept_in_a_table(tree, &format!("{record}.{field}"), scope);
         }
         Origin::new(VersionSource::CopiedFromRow, format!("the version is {record}.{field} of a row that is read"))

@@ -1,6 +1,6 @@
 //! The judgement of one write.
 
-use super::bench::Bench;
+use super::analysis::Analysis;
 use super::codes;
 use super::collect::Write;
 use super::finding::{Finding, Judged, Severity, Strategy};
@@ -8,7 +8,7 @@ use super::ports;
 use super::sql::Conflict;
 use super::version::VersionSource;
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn write(&self, n: usize, write: &Write) -> Option<Judged> {
         let function = self.collected.scopes[write.scope].function;
         let judged = |finding: Finding, event_table: Option<u32>, declared: Vec<String>| Judged {

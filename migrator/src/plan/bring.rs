@@ -4,7 +4,7 @@
 
 use super::Brought;
 use super::draft::{Choice, Draft, locking, lockless, table_object};
-use super::{Kind, Object, Statement};
+use super::{Object, ObjectKind, Statement};
 use crate::error::Error;
 use crate::judge::{Report, Severity, Strategy};
 use crate::marks;
@@ -168,28 +168,33 @@ pub(super) fn add(draft: &mut Draft<'_>, chosen: &[Choice<'_>], brought: &[Broug
     let created: Vec<&Brought> = brought.iter().filter(|b| b.refused.is_empty() && !captured(b)).collect();
     // what capture would do to a trigger that will not be there
     let absent = |s: &Statement| {
-        s.object.kind == Kind::Trigger
+        s.object.kind == ObjectKind::Trigger
             && brought.iter().any(|b| s.object.table.as_deref().is_some_and(|table| b.is(&s.object.name, table)))
     };
     draft.statements.retain(|s| !absent(s));
     draft.finish.retain(|s| !absent(s));
     draft.objects.retain(|o| {
         !brought.iter().any(|b| match o.kind {
-            Kind::Trigger => o.table.as_deref().is_some_and(|table| b.is(&o.name, table)),
-            Kind::Function => o.name == b.function,
+            ObjectKind::Trigger => o.table.as_deref().is_some_and(|table| b.is(&o.name, table)),
+            ObjectKind::Function => o.name == b.function,
             _ => false,
         })
     });
     let mut functions = vec![];
     for one in &created {
         if one.kind == "helper" {
-            functions.push(lockless(Kind::Function, &one.function, one.sql.clone(), None));
+            functions.push(lockless(ObjectKind::Function, &one.function, one.sql.clone(), None));
             continue;
         }
-        draft.objects.push(Object { kind: Kind::Function, name: one.function.clone(), table: None, before: None });
+        draft.objects.push(Object {
+            kind: ObjectKind::Function,
+            name: one.function.clone(),
+            table: None,
+            before: None,
+        });
         // a trigger's function goes with the trigger
         let undo = one.trigger.is_none().then(|| one.drop_function());
-        functions.push(lockless(Kind::Function, &one.function, one.sql.clone(), undo));
+        functions.push(lockless(ObjectKind::Function, &one.function, one.sql.clone(), undo));
     }
     draft.statements.splice(0..0, functions);
     for one in &created {
@@ -199,18 +204,18 @@ pub(super) fn add(draft: &mut Draft<'_>, chosen: &[Choice<'_>], brought: &[Broug
             draft.objects.push(table_object(relation));
         }
         draft.objects.push(Object {
-            kind: Kind::Trigger,
+            kind: ObjectKind::Trigger,
             name: trigger.clone(),
             table: Some(table.clone()),
             before: None,
         });
         let name = quote_ident(trigger);
         let disable = format!("alter table {table} disable trigger {name};");
-        draft.statements.push(locking(Kind::Trigger, trigger, table, sql.clone(), Some(disable)));
+        draft.statements.push(locking(ObjectKind::Trigger, trigger, table, sql.clone(), Some(disable)));
         draft.clear.push(Statement {
             lock: format!("ACCESS EXCLUSIVE on {table}: readers wait too, for a moment"),
             ..locking(
-                Kind::Trigger,
+                ObjectKind::Trigger,
                 trigger,
                 table,
                 format!("drop trigger {name} on {table};\n{}", one.drop_function()),

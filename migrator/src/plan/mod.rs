@@ -139,7 +139,7 @@ pub struct Port {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Object {
     /// trigger, function, table.
-    pub kind: Kind,
+    pub kind: ObjectKind,
     /// Qualified and quoted; a trigger's bare name.
     pub name: String,
     /// A trigger's table.
@@ -153,7 +153,7 @@ pub struct Object {
 /// Kinds of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ObjectKind {
     /// A trigger on a table.
     Trigger,
     /// A function.
@@ -166,7 +166,7 @@ pub enum Kind {
     EventTable,
 }
 
-impl Kind {
+impl ObjectKind {
     /// As the journal spells it.
     pub fn name(self) -> &'static str {
         match self {
@@ -238,7 +238,7 @@ pub struct Statement {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectName {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: ObjectKind,
     /// Qualified and quoted; a trigger's bare name.
     pub name: String,
     /// A trigger's table.

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use super::draft::{Choice, Draft, asked, lockless, may_ask, plain};
 use super::splice::{self, Cut};
-use super::{Kind, shim};
+use super::{ObjectKind, shim};
 use crate::error::Error;
 use crate::source::Relation;
 use crate::sql_tree::ast;
@@ -41,7 +41,7 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, choices: &[&Choice<'_>]) -> R
             }
         }
         grants(draft, &table, definer.then_some(owner))?;
-        draft.statements.push(lockless(Kind::Function, &identity, definition, Some(old)));
+        draft.statements.push(lockless(ObjectKind::Function, &identity, definition, Some(old)));
     }
     Ok(())
 }

@@ -31,7 +31,7 @@ enum Phase {
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Kind {
+enum Opener {
     Begin,
     If,
     Case,
@@ -45,7 +45,7 @@ enum Kind {
 
 #[derive(Debug, Clone, Copy)]
 struct Frame {
-    kind: Kind,
+    kind: Opener,
     parens: u32,
 }
 
@@ -115,7 +115,7 @@ impl Block {
             Phase::Plain if self.words == 1 && matches!(word, b"CREATE" | b"ALTER") => self.phase = Phase::Create,
             Phase::Plain if self.words == 2 && word == b"NOT" && self.previous == b"BEGIN" => {
                 self.phase = Phase::Body;
-                self.open(Kind::Begin, true);
+                self.open(Opener::Begin, true);
             }
             Phase::Plain => {}
             Phase::Create => match word {
@@ -169,19 +169,19 @@ impl Block {
         let top = self.frames.last().copied();
         let kind = top.map(|f| f.kind);
         match (word, start) {
-            (b"BEGIN", true) => self.open(Kind::Begin, true),
-            (b"LOOP", true) => self.open(Kind::Loop, true),
-            (b"REPEAT", true) => self.open(Kind::Repeat, true),
+            (b"BEGIN", true) => self.open(Opener::Begin, true),
+            (b"LOOP", true) => self.open(Opener::Loop, true),
+            (b"REPEAT", true) => self.open(Opener::Repeat, true),
             (b"UNTIL", true) => {
-                if let Some(frame) = self.frames.last_mut().filter(|f| f.kind == Kind::Repeat) {
-                    frame.kind = Kind::Until;
+                if let Some(frame) = self.frames.last_mut().filter(|f| f.kind == Opener::Repeat) {
+                    frame.kind = Opener::Until;
                 }
             }
-            (b"WHILE" | b"FOR", true) => self.open(Kind::Loop, false),
-            (b"IF", true) => self.open(Kind::If, false),
-            (b"CASE", true) => self.open(Kind::Case, false),
+            (b"WHILE" | b"FOR", true) => self.open(Opener::Loop, false),
+            (b"IF", true) => self.open(Opener::If, false),
+            (b"CASE", true) => self.open(Opener::Case, false),
             (b"ELSE", true) => self.start = true,
-            (b"END", _) if start || top.is_some_and(|f| f.kind == Kind::Until && f.parens == self.parens) => {
+            (b"END", _) if start || top.is_some_and(|f| f.kind == Opener::Until && f.parens == self.parens) => {
                 self.frames.pop();
                 self.after_end = true;
                 self.complete = self.frames.is_empty();
@@ -189,18 +189,18 @@ impl Block {
             (b"HANDLER", false) if matches!(self.previous.as_slice(), b"CONTINUE" | b"EXIT" | b"UNDO") => {
                 self.phase = Phase::Entry;
             }
-            (b"CASE", false) => self.open(Kind::Expression, false),
-            (b"END", false) if top.is_some_and(|f| f.kind == Kind::Expression && f.parens == self.parens) => {
+            (b"CASE", false) => self.open(Opener::Expression, false),
+            (b"END", false) if top.is_some_and(|f| f.kind == Opener::Expression && f.parens == self.parens) => {
                 self.frames.pop();
             }
-            (b"THEN", false) if matches!(kind, Some(Kind::If | Kind::Case)) => self.start = true,
-            (b"DO", false) if kind == Some(Kind::Loop) => self.start = true,
+            (b"THEN", false) if matches!(kind, Some(Opener::If | Opener::Case)) => self.start = true,
+            (b"DO", false) if kind == Some(Opener::Loop) => self.start = true,
             (_, true) => self.label = true,
             _ => {}
         }
     }
 
-    fn open(&mut self, kind: Kind, start: bool) {
+    fn open(&mut self, kind: Opener, start: bool) {
         self.frames.push(Frame { kind, parens: self.parens });
         self.start = start;
         self.complete = false;
@@ -243,7 +243,7 @@ impl Block {
 
     /// `;`: whether it ends the statement.
     pub fn semicolon(&mut self) -> bool {
-        while self.frames.last().is_some_and(|f| f.kind == Kind::Expression) {
+        while self.frames.last().is_some_and(|f| f.kind == Opener::Expression) {
             self.frames.pop();
         }
         self.after_end = false;

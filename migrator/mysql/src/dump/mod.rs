@@ -24,7 +24,7 @@ use std::sync::Arc;
 use bytes::Bytes;
 pub use charset::Charset;
 pub use insert::Insert;
-pub use row::{Row, Value};
+pub use row::{DumpRow, Value};
 pub use rows::{BadRow, Next};
 pub use session::Session;
 

@@ -24,7 +24,7 @@ pub enum Value<'a> {
 
 /// What a value is, beside its bytes.
 #[derive(Debug, Clone, Copy)]
-pub(super) enum Kind {
+pub(super) enum ValueKind {
     Null,
     Default,
     Text(Charset),
@@ -35,13 +35,13 @@ pub(super) enum Kind {
 
 /// A row; its memory is used again for the next one.
 #[derive(Debug, Default)]
-pub struct Row {
+pub struct DumpRow {
     line: u64,
     pub(super) data: Vec<u8>,
-    pub(super) fields: Vec<(Kind, usize, usize)>,
+    pub(super) fields: Vec<(ValueKind, usize, usize)>,
 }
 
-impl Row {
+impl DumpRow {
     /// An empty row, to be filled.
     pub fn new() -> Self {
         Self::default()
@@ -67,12 +67,12 @@ impl Row {
         let (kind, start, end) = *self.fields.get(index)?;
         let bytes = self.data.get(start..end)?;
         Some(match kind {
-            Kind::Null => Value::Null,
-            Kind::Default => Value::Default,
-            Kind::Text(charset) => Value::Text(bytes, charset),
-            Kind::Binary => Value::Binary(bytes),
-            Kind::Number => Value::Number(std::str::from_utf8(bytes).unwrap_or_default()),
-            Kind::Expression => Value::Expression(bytes),
+            ValueKind::Null => Value::Null,
+            ValueKind::Default => Value::Default,
+            ValueKind::Text(charset) => Value::Text(bytes, charset),
+            ValueKind::Binary => Value::Binary(bytes),
+            ValueKind::Number => Value::Number(std::str::from_utf8(bytes).unwrap_or_default()),
+            ValueKind::Expression => Value::Expression(bytes),
         })
     }
 
@@ -102,12 +102,12 @@ impl Row {
     pub fn push(&mut self, value: Value<'_>) {
         let start = self.data.len();
         let (kind, bytes) = match value {
-            Value::Null => (Kind::Null, &b""[..]),
-            Value::Default => (Kind::Default, &b""[..]),
-            Value::Text(bytes, charset) => (Kind::Text(charset), bytes),
-            Value::Binary(bytes) => (Kind::Binary, bytes),
-            Value::Number(text) => (Kind::Number, text.as_bytes()),
-            Value::Expression(bytes) => (Kind::Expression, bytes),
+            Value::Null => (ValueKind::Null, &b""[..]),
+            Value::Default => (ValueKind::Default, &b""[..]),
+            Value::Text(bytes, charset) => (ValueKind::Text(charset), bytes),
+            Value::Binary(bytes) => (ValueKind::Binary, bytes),
+            Value::Number(text) => (ValueKind::Number, text.as_bytes()),
+            Value::Expression(bytes) => (ValueKind::Expression, bytes),
         };
         self.data.extend_from_slice(bytes);
         self.fields.push((kind, start, self.data.len()));

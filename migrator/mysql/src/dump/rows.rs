@@ -7,7 +7,7 @@ use super::bytes::Bytes;
 use super::bytes::LARGEST;
 use super::bytes::is_word;
 use super::charset::Charset;
-use super::row::{Kind, Row};
+use super::row::{DumpRow, ValueKind};
 
 /// A row that cannot be read; the rest of its statement is given up.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -31,7 +31,7 @@ pub enum Next {
 
 impl<R: Read> Dump<R> {
     /// The next row of the INSERT that `piece` has given last.
-    pub fn row(&mut self, row: &mut Row) -> Result<Next> {
+    pub fn row(&mut self, row: &mut DumpRow) -> Result<Next> {
         if !self.rows.open {
             return Ok(Next::End);
         }
@@ -166,44 +166,44 @@ impl<R: Read> Dump<R> {
     }
 
     // What is wrong with it, if anything.
-    fn value(&mut self, row: &mut Row) -> Result<Option<&'static str>> {
+    fn value(&mut self, row: &mut DumpRow) -> Result<Option<&'static str>> {
         let start = row.data.len();
         let kind = match self.bytes.peek(0)? {
             Some(quote @ (b'\'' | b'"')) => {
                 if !string(&mut self.bytes, quote, self.no_escapes, &mut row.data)? {
                     return Ok(Some("the file ends within a string: it is cut off"));
                 }
-                Kind::Text(self.charset)
+                ValueKind::Text(self.charset)
             }
             Some(b'N' | b'n') if self.keyword(b"NULL")? => {
                 self.bytes.take(4);
-                Kind::Null
+                ValueKind::Null
             }
             Some(b'0') if matches!(self.bytes.peek(1)?, Some(b'x')) => {
                 self.bytes.take(2);
                 self.hex(row)?;
-                Kind::Binary
+                ValueKind::Binary
             }
             Some(b'0') if matches!(self.bytes.peek(1)?, Some(b'b')) => {
                 self.bytes.take(2);
                 self.bits(row)?;
-                Kind::Binary
+                ValueKind::Binary
             }
             Some(b) if b.is_ascii_digit() || matches!(b, b'-' | b'+' | b'.') => {
                 self.number(row)?;
-                Kind::Number
+                ValueKind::Number
             }
             Some(b) if b.is_ascii_alphabetic() || b == b'_' => match self.named(row)? {
                 Ok(kind) => kind,
                 Err(reason) => return Ok(Some(reason)),
             },
-            Some(b'(' | b'@' | b'`' | b'!' | b'~') => Kind::Expression,
+            Some(b'(' | b'@' | b'`' | b'!' | b'~') => ValueKind::Expression,
             _ => return Ok(Some("a value is expected")),
         };
         self.blanks()?;
         let kind = match self.bytes.peek(0)? {
             // 'a' 'b' is one string
-            Some(quote @ (b'\'' | b'"')) if matches!(kind, Kind::Text(_)) => {
+            Some(quote @ (b'\'' | b'"')) if matches!(kind, ValueKind::Text(_)) => {
                 if !string(&mut self.bytes, quote, self.no_escapes, &mut row.data)? {
                     return Ok(Some("the file ends within a string: it is cut off"));
                 }
@@ -211,10 +211,10 @@ impl<R: Read> Dump<R> {
             }
             Some(b',' | b')') => kind,
             None => kind,
-            Some(_) if matches!(kind, Kind::Text(_) | Kind::Binary) => kind,
+            Some(_) if matches!(kind, ValueKind::Text(_) | ValueKind::Binary) => kind,
             // an operator follows, or an argument list: what was read is its beginning
             Some(_) => match self.expression(row)? {
-                None => Kind::Expression,
+                None => ValueKind::Expression,
                 Some(reason) => return Ok(Some(reason)),
             },
         };
@@ -223,7 +223,7 @@ impl<R: Read> Dump<R> {
     }
 
     // TRUE, DEFAULT, _binary '..', x'..', or the name of a function.
-    fn named(&mut self, row: &mut Row) -> Result<std::result::Result<Kind, &'static str>> {
+    fn named(&mut self, row: &mut DumpRow) -> Result<std::result::Result<ValueKind, &'static str>> {
         let mut length = 0;
         while self.bytes.peek(length)?.is_some_and(is_word) {
             length += 1;
@@ -239,7 +239,7 @@ impl<R: Read> Dump<R> {
             return Ok(match self.bytes.peek(0)? {
                 Some(b'\'' | b'"') => {
                     self.bytes.bump();
-                    Ok(Kind::Binary)
+                    Ok(ValueKind::Binary)
                 }
                 _ => Err("a hexadecimal or binary literal does not end"),
             });
@@ -252,17 +252,17 @@ impl<R: Read> Dump<R> {
         if let Some(number) = literal {
             self.bytes.take(length);
             row.data.extend_from_slice(number);
-            return Ok(Ok(Kind::Number));
+            return Ok(Ok(ValueKind::Number));
         }
         if word == b"default" {
             self.bytes.take(length);
-            return Ok(Ok(Kind::Default));
+            return Ok(Ok(ValueKind::Default));
         }
         if word[0] == b'_' || word == b"n" {
             self.bytes.take(length);
             self.blanks()?;
             let charset = if word == b"n" { Charset::Utf8 } else { introduced(&word[1..]) };
-            let kind = if charset == Charset::Binary { Kind::Binary } else { Kind::Text(charset) };
+            let kind = if charset == Charset::Binary { ValueKind::Binary } else { ValueKind::Text(charset) };
             return match self.bytes.peek(0)? {
                 Some(quote @ (b'\'' | b'"')) => {
                     let whole = string(&mut self.bytes, quote, self.no_escapes, &mut row.data)?;
@@ -279,10 +279,10 @@ impl<R: Read> Dump<R> {
         }
         row.data.extend_from_slice(&self.bytes.rest()?[..length]);
         self.bytes.take(length);
-        Ok(Ok(Kind::Expression))
+        Ok(Ok(ValueKind::Expression))
     }
 
-    fn number(&mut self, row: &mut Row) -> Result<()> {
+    fn number(&mut self, row: &mut DumpRow) -> Result<()> {
         while let Some(b) = self.bytes.peek(0)? {
             if !(b.is_ascii_alphanumeric() || matches!(b, b'+' | b'-' | b'.')) {
                 break;
@@ -293,7 +293,7 @@ impl<R: Read> Dump<R> {
         Ok(())
     }
 
-    fn hex(&mut self, row: &mut Row) -> Result<()> {
+    fn hex(&mut self, row: &mut DumpRow) -> Result<()> {
         let digits = row.data.len();
         while let Some(digit) = self.bytes.peek(0)?.and_then(|b| (b as char).to_digit(16)) {
             row.data.push(digit as u8);
@@ -311,7 +311,7 @@ impl<R: Read> Dump<R> {
         Ok(())
     }
 
-    fn bits(&mut self, row: &mut Row) -> Result<()> {
+    fn bits(&mut self, row: &mut DumpRow) -> Result<()> {
         let mut bits = vec![];
         while let Some(b @ (b'0' | b'1')) = self.bytes.peek(0)? {
             bits.push(b - b'0');
@@ -322,7 +322,7 @@ impl<R: Read> Dump<R> {
     }
 
     // As written, until the comma or parenthesis that ends it.
-    fn expression(&mut self, row: &mut Row) -> Result<Option<&'static str>> {
+    fn expression(&mut self, row: &mut DumpRow) -> Result<Option<&'static str>> {
         let mut depth = 0;
         let start = row.data.len();
         loop {

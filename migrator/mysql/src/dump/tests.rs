@@ -276,7 +276,7 @@ type Rows = Vec<(u64, Vec<Want>)>;
 
 fn rows(script: &[u8], sizes: &[usize]) -> (Rows, Vec<BadRow>) {
     let mut dump = Dump::new(Chunks { bytes: script, sizes: sizes.to_vec(), turn: 0 });
-    let (mut all, mut bad, mut row) = (vec![], vec![], Row::new());
+    let (mut all, mut bad, mut row) = (vec![], vec![], DumpRow::new());
     while let Some(piece) = dump.piece().expect("memory") {
         if matches!(piece, Piece::Insert(_)) {
             loop {
@@ -380,7 +380,7 @@ fn memory_is_constant() {
         let endless = Endless { left: 300_000, row: row.clone().into_bytes(), place: row.len() };
         let mut dump = Dump::new((&head[..place]).chain(endless));
         assert!(matches!(dump.piece().expect("memory"), Some(Piece::Insert(_))));
-        let (mut count, mut row) = (0, Row::new());
+        let (mut count, mut row) = (0, DumpRow::new());
         if !skip {
             while dump.row(&mut row).expect("memory") == Next::Row {
                 count += 1;

@@ -2,17 +2,17 @@
 
 use sqlparser::tokenizer::Token;
 
-use super::super::ast::{Block, Condition, Declaration, DeclarationKind, HandlerAction, Kind, Statement};
+use super::super::ast::{Block, Condition, Declaration, DeclarationKind, HandlerAction, Statement, StatementKind};
 use super::super::leaf;
 use super::{Parser, Read};
 
 impl Parser<'_> {
     /// What the statement here is.
-    pub(super) fn kind(&mut self) -> Read<Kind> {
+    pub(super) fn kind(&mut self) -> Read<StatementKind> {
         let label = self.label();
         if self.take(&["BEGIN"]) {
             self.take(&["NOT", "ATOMIC"]);
-            return Ok(Kind::Block(self.block(label)));
+            return Ok(StatementKind::Block(self.block(label)));
         }
         let Some(word) = self.peek(0).and_then(|l| l.keyword()) else { return Err(self.expected("a statement")) };
         match word.as_str() {
@@ -29,25 +29,25 @@ impl Parser<'_> {
             "CASE" => self.case(),
             "LEAVE" => {
                 self.at += 1;
-                self.identifier("a label").map(Kind::Leave)
+                self.identifier("a label").map(StatementKind::Leave)
             }
             "ITERATE" => {
                 self.at += 1;
-                self.identifier("a label").map(Kind::Iterate)
+                self.identifier("a label").map(StatementKind::Iterate)
             }
             "RETURN" => {
                 self.at += 1;
-                Ok(Kind::Return(self.expression(&[], false)))
+                Ok(StatementKind::Return(self.expression(&[], false)))
             }
             "OPEN" => self.open(),
             "FETCH" => self.fetch(),
             "CLOSE" => {
                 self.at += 1;
-                self.identifier("a cursor").map(Kind::Close)
+                self.identifier("a cursor").map(StatementKind::Close)
             }
             "CALL" => self.call(),
-            "SIGNAL" => self.signal().map(Kind::Signal),
-            "RESIGNAL" => self.signal().map(Kind::Resignal),
+            "SIGNAL" => self.signal().map(StatementKind::Signal),
+            "RESIGNAL" => self.signal().map(StatementKind::Resignal),
             "GET" => self.get_diagnostics(),
             "DO" => self.do_(),
             "PREPARE" => self.prepare(),
@@ -92,7 +92,7 @@ impl Parser<'_> {
             body.push(Statement {
                 position: why.position,
                 span: self.span(self.at),
-                kind: Kind::Unread { why, writes: vec![] },
+                kind: StatementKind::Unread { why, writes: vec![] },
             });
         }
     }

@@ -2,22 +2,22 @@
 
 use sqlparser::tokenizer::Token;
 
-use super::super::ast::{Branch, Expression, ForRange, Kind, Statement};
+use super::super::ast::{Branch, Expression, ForRange, Statement, StatementKind};
 use super::super::leaf;
 use super::{Parser, Read};
 
 impl Parser<'_> {
-    pub(super) fn if_(&mut self) -> Read<Kind> {
+    pub(super) fn if_(&mut self) -> Read<StatementKind> {
         self.expect(&["IF"])?;
         let mut branches = vec![self.branch("THEN", &["ELSEIF", "ELSE", "END"])?];
         while self.take(&["ELSEIF"]) {
             branches.push(self.branch("THEN", &["ELSEIF", "ELSE", "END"])?);
         }
         let otherwise = self.otherwise(&mut branches, "IF");
-        Ok(Kind::If { branches, otherwise })
+        Ok(StatementKind::If { branches, otherwise })
     }
 
-    pub(super) fn case(&mut self) -> Read<Kind> {
+    pub(super) fn case(&mut self) -> Read<StatementKind> {
         self.expect(&["CASE"])?;
         let operand = (!self.sees(&["WHEN"])).then(|| self.expression(&["WHEN"], false));
         if !self.sees(&["WHEN"]) {
@@ -28,7 +28,7 @@ impl Parser<'_> {
             branches.push(self.branch("THEN", &["WHEN", "ELSE", "END"])?);
         }
         let otherwise = self.otherwise(&mut branches, "CASE");
-        Ok(Kind::Case { operand, branches, otherwise })
+        Ok(StatementKind::Case { operand, branches, otherwise })
     }
 
     /// A condition, THEN, and what follows up to one of the words.
@@ -50,25 +50,25 @@ impl Parser<'_> {
         otherwise
     }
 
-    pub(super) fn loop_(&mut self, label: Option<String>) -> Read<Kind> {
+    pub(super) fn loop_(&mut self, label: Option<String>) -> Read<StatementKind> {
         self.expect(&["LOOP"])?;
         let mut body = self.statements(&["END"]);
         self.end(&["END", "LOOP"], &mut body);
         self.end_label(label.as_ref());
-        Ok(Kind::Loop { label, body })
+        Ok(StatementKind::Loop { label, body })
     }
 
-    pub(super) fn while_(&mut self, label: Option<String>) -> Read<Kind> {
+    pub(super) fn while_(&mut self, label: Option<String>) -> Read<StatementKind> {
         self.expect(&["WHILE"])?;
         let condition = self.expression(&["DO"], false);
         self.expect(&["DO"])?;
         let mut body = self.statements(&["END"]);
         self.end(&["END", "WHILE"], &mut body);
         self.end_label(label.as_ref());
-        Ok(Kind::While { label, condition, body })
+        Ok(StatementKind::While { label, condition, body })
     }
 
-    pub(super) fn repeat(&mut self, label: Option<String>) -> Read<Kind> {
+    pub(super) fn repeat(&mut self, label: Option<String>) -> Read<StatementKind> {
         self.expect(&["REPEAT"])?;
         let mut body = self.statements(&["UNTIL", "END"]);
         let until = match self.expect(&["UNTIL"]) {
@@ -77,10 +77,10 @@ impl Parser<'_> {
         };
         self.end(&["END", "REPEAT"], &mut body);
         self.end_label(label.as_ref());
-        Ok(Kind::Repeat { label, body, until })
+        Ok(StatementKind::Repeat { label, body, until })
     }
 
-    pub(super) fn for_(&mut self, label: Option<String>) -> Read<Kind> {
+    pub(super) fn for_(&mut self, label: Option<String>) -> Read<StatementKind> {
         self.expect(&["FOR"])?;
         let variable = self.identifier("a variable")?;
         self.expect(&["IN"])?;
@@ -89,7 +89,7 @@ impl Parser<'_> {
         let mut body = self.statements(&["END"]);
         self.end(&["END", "FOR"], &mut body);
         self.end_label(label.as_ref());
-        Ok(Kind::For { label, variable, over, body })
+        Ok(StatementKind::For { label, variable, over, body })
     }
 
     fn for_range(&mut self) -> Read<ForRange> {

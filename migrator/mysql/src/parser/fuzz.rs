@@ -2,7 +2,7 @@
 
 use proptest::prelude::*;
 
-use super::super::ast::{Kind, Position, SqlMode, Statement};
+use super::super::ast::{Position, SqlMode, Statement, StatementKind};
 use super::{Text, body, program};
 
 const START: Position = Position { line: 1, column: 1 };
@@ -154,13 +154,14 @@ fn read(text: &str, mode: SqlMode) {
 fn walk(statement: &Statement, len: usize) {
     assert!(statement.span.start <= statement.span.end && statement.span.end <= len, "{:?} of {len}", statement.span);
     let inner: Vec<&Statement> = match &statement.kind {
-        Kind::Block(block) => block.body.iter().collect(),
-        Kind::If { branches, otherwise } | Kind::Case { branches, otherwise, .. } => {
+        StatementKind::Block(block) => block.body.iter().collect(),
+        StatementKind::If { branches, otherwise } | StatementKind::Case { branches, otherwise, .. } => {
             branches.iter().flat_map(|b| &b.body).chain(otherwise.iter().flatten()).collect()
         }
-        Kind::Loop { body, .. } | Kind::While { body, .. } | Kind::Repeat { body, .. } | Kind::For { body, .. } => {
-            body.iter().collect()
-        }
+        StatementKind::Loop { body, .. }
+        | StatementKind::While { body, .. }
+        | StatementKind::Repeat { body, .. }
+        | StatementKind::For { body, .. } => body.iter().collect(),
         _ => vec![],
     };
     inner.into_iter().for_each(|s| walk(s, len));
@@ -222,7 +223,7 @@ fn long_programs_take_a_time_in_proportion() {
         let text = format!("BEGIN {} END", "SET @a = IF(NEW.a THEN 1; INSRT 'x'; ".repeat(n));
         let start = std::time::Instant::now();
         let read = body(Text { text: &text, position: START, mode: SqlMode::default() });
-        assert!(matches!(read.kind, Kind::Block(b) if b.body.len() == 2 * n));
+        assert!(matches!(read.kind, StatementKind::Block(b) if b.body.len() == 2 * n));
         start.elapsed()
     };
     time(10);

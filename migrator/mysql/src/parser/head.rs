@@ -3,8 +3,8 @@
 use sqlparser::tokenizer::Token;
 
 use super::super::ast::{
-    Block, DataAccess, Definer, Kind, Name, Parameter, ParameterMode, Program, ProgramKind, Routine, Statement, Timing,
-    Trigger, TriggerEvent, TriggerOrder, Unread,
+    Block, DataAccess, Definer, Name, Parameter, ParameterMode, Program, ProgramKind, Routine, Statement,
+    StatementKind, Timing, Trigger, TriggerEvent, TriggerOrder, Unread,
 };
 use super::{BadHead, Parser, Read};
 
@@ -61,7 +61,7 @@ impl Parser<'_> {
             "EVENT" => self.event()?,
             _ => ProgramKind::Routine(self.routine(what == "FUNCTION", aggregate)?),
         };
-        let body = Statement { position: self.position(), span: 0..0, kind: Kind::Empty };
+        let body = Statement { position: self.position(), span: 0..0, kind: StatementKind::Empty };
         Ok(Program {
             position: self.position(),
             text: String::new(),
@@ -244,7 +244,7 @@ impl Parser<'_> {
         }
         let body = self.statement();
         while self.take_token(&Token::SemiColon) {}
-        let said = self.said_of_end || matches!(&body.kind, Kind::Unread { .. });
+        let said = self.said_of_end || matches!(&body.kind, StatementKind::Unread { .. });
         if self.peek(0).is_none() && (said || self.source.broken.is_none()) {
             return body;
         }
@@ -255,6 +255,6 @@ impl Parser<'_> {
         let span = body.span.start..rest.span.end.max(body.span.end);
         let position = body.position;
         let block = Block { label: None, declarations: vec![], body: vec![body, rest] };
-        Statement { position, span, kind: Kind::Block(block) }
+        Statement { position, span, kind: StatementKind::Block(block) }
     }
 }

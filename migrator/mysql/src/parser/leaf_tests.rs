@@ -1,6 +1,6 @@
 //! That what MySQL's manual calls an expression or a statement is read, and grouped as the servers group it.
 
-use super::super::ast::{Kind, Position, SqlMode};
+use super::super::ast::{Position, SqlMode, StatementKind};
 use super::super::leaf;
 use super::super::lexer::Source;
 use super::{Text, body};
@@ -30,7 +30,7 @@ fn every_kind_of_statement_is_read() {
         .map(str::trim)
         .filter(|line| !line.is_empty())
         .filter_map(|text| match body(Text { text, position: START, mode: SqlMode::default() }).kind {
-            Kind::Unread { why, .. } => Some(format!("{text}\n    {why}")),
+            StatementKind::Unread { why, .. } => Some(format!("{text}\n    {why}")),
             _ => None,
         })
         .collect();
@@ -90,12 +90,12 @@ fn changes_of_rows_keep_what_matters() {
         ("SELECT a FROM t IGNORE INDEX FOR JOIN (i) WHERE b", "SELECT a FROM t WHERE b"),
     ] {
         match body(Text { text, position: START, mode: SqlMode::default() }).kind {
-            Kind::Sql(statement) => assert_eq!(statement.to_string(), read, "{text}"),
+            StatementKind::Sql(statement) => assert_eq!(statement.to_string(), read, "{text}"),
             other => panic!("{text}: {other:?}"),
         }
     }
     let ignored = body(Text { text: "DELETE IGNORE FROM t WHERE a", position: START, mode: SqlMode::default() });
-    assert!(matches!(ignored.kind, Kind::Unread { writes, .. } if writes.len() == 1 && writes[0].name == "t"));
+    assert!(matches!(ignored.kind, StatementKind::Unread { writes, .. } if writes.len() == 1 && writes[0].name == "t"));
 }
 
 #[test]

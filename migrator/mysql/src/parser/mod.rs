@@ -1,6 +1,6 @@
 //! Recursive descent over the block language of MySQL and MariaDB.
 //!
-//! One bad statement never costs another: it becomes [`Kind::Unread`] in its place, with where and why, and reading goes on
+//! One bad statement never costs another: it becomes [`StatementKind::Unread`] in its place, with where and why, and reading goes on
 //! after its semicolon. What stays open at the end of the text keeps the statements read so far.
 
 mod block;
@@ -18,7 +18,7 @@ mod tests;
 
 use sqlparser::tokenizer::Token;
 
-use super::ast::{Expression, Kind, Name, Position, Program, SqlMode, Statement, Unread};
+use super::ast::{Expression, Name, Position, Program, SqlMode, Statement, StatementKind, Unread};
 use super::leaf;
 use super::lexer::{Lexeme, Source};
 
@@ -293,11 +293,11 @@ impl<'s> Parser<'s> {
         }
     }
 
-    /// An [`Kind::Unread`] of the tokens from one up to here.
+    /// An [`StatementKind::Unread`] of the tokens from one up to here.
     fn unread(&self, from: usize, why: Unread) -> Statement {
         let position = self.tokens.get(from).map_or(why.position, |l| l.position);
         let writes = self.writes(from, self.at);
-        Statement { position, span: self.span(from), kind: Kind::Unread { why, writes } }
+        Statement { position, span: self.span(from), kind: StatementKind::Unread { why, writes } }
     }
 
     /// Goes to the semicolon that ends the statement begun here, over whatever blocks it opens, but not over the word that

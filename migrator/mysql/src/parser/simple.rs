@@ -2,14 +2,14 @@
 
 use sqlparser::tokenizer::Token;
 
-use super::super::ast::{Assignment, Diagnostics, Expression, Kind, Signal, Target, Unread};
+use super::super::ast::{Assignment, Diagnostics, Expression, Signal, StatementKind, Target, Unread};
 use super::super::leaf;
 use super::{Parser, Read};
 
 const SCOPES: [&str; 5] = ["GLOBAL", "SESSION", "LOCAL", "PERSIST", "PERSIST_ONLY"];
 
 impl Parser<'_> {
-    pub(super) fn set(&mut self) -> Read<Kind> {
+    pub(super) fn set(&mut self) -> Read<StatementKind> {
         self.expect(&["SET"])?;
         for (words, what) in [
             (&["NAMES"] as &[&str], "SET NAMES"),
@@ -47,7 +47,7 @@ impl Parser<'_> {
             }
             assignments.push(Assignment { target, value: self.expression(&[], true) });
             if !self.take_token(&Token::Comma) {
-                return Ok(Kind::Set(assignments));
+                return Ok(StatementKind::Set(assignments));
             }
         }
     }
@@ -87,13 +87,13 @@ impl Parser<'_> {
         Ok(targets)
     }
 
-    pub(super) fn open(&mut self) -> Read<Kind> {
+    pub(super) fn open(&mut self) -> Read<StatementKind> {
         self.expect(&["OPEN"])?;
         let cursor = self.identifier("a cursor")?;
-        Ok(Kind::Open { cursor, arguments: self.arguments()? })
+        Ok(StatementKind::Open { cursor, arguments: self.arguments()? })
     }
 
-    pub(super) fn fetch(&mut self) -> Read<Kind> {
+    pub(super) fn fetch(&mut self) -> Read<StatementKind> {
         self.expect(&["FETCH"])?;
         if self.sees(&["NEXT", "FROM"]) {
             self.at += 2;
@@ -102,13 +102,13 @@ impl Parser<'_> {
         }
         let cursor = self.identifier("a cursor")?;
         self.expect(&["INTO"])?;
-        Ok(Kind::Fetch { cursor, into: self.targets()? })
+        Ok(StatementKind::Fetch { cursor, into: self.targets()? })
     }
 
-    pub(super) fn call(&mut self) -> Read<Kind> {
+    pub(super) fn call(&mut self) -> Read<StatementKind> {
         self.expect(&["CALL"])?;
         let procedure = self.name("a procedure")?;
-        Ok(Kind::Call { procedure, arguments: self.arguments()? })
+        Ok(StatementKind::Call { procedure, arguments: self.arguments()? })
     }
 
     pub(super) fn signal(&mut self) -> Read<Signal> {
@@ -132,7 +132,7 @@ impl Parser<'_> {
         Ok(Signal { condition, items })
     }
 
-    pub(super) fn get_diagnostics(&mut self) -> Read<Kind> {
+    pub(super) fn get_diagnostics(&mut self) -> Read<StatementKind> {
         self.expect(&["GET"])?;
         let stacked = self.take(&["STACKED"]);
         if !stacked {
@@ -146,7 +146,7 @@ impl Parser<'_> {
             self.expect_token(&Token::Eq)?;
             items.push((target, self.identifier("an item such as MESSAGE_TEXT")?.to_ascii_uppercase()));
             if !self.take_token(&Token::Comma) {
-                return Ok(Kind::GetDiagnostics(Diagnostics { stacked, condition, items }));
+                return Ok(StatementKind::GetDiagnostics(Diagnostics { stacked, condition, items }));
             }
         }
     }
@@ -163,30 +163,30 @@ impl Parser<'_> {
         Ok(Expression { position, span: self.span(from), tree })
     }
 
-    pub(super) fn do_(&mut self) -> Read<Kind> {
+    pub(super) fn do_(&mut self) -> Read<StatementKind> {
         self.expect(&["DO"])?;
         let mut expressions = vec![self.expression(&[], true)];
         while self.take_token(&Token::Comma) {
             expressions.push(self.expression(&[], true));
         }
-        Ok(Kind::Do(expressions))
+        Ok(StatementKind::Do(expressions))
     }
 
-    pub(super) fn prepare(&mut self) -> Read<Kind> {
+    pub(super) fn prepare(&mut self) -> Read<StatementKind> {
         self.expect(&["PREPARE"])?;
         let name = self.identifier("a name")?;
         self.expect(&["FROM"])?;
-        Ok(Kind::Prepare { name, from: self.expression(&[], false) })
+        Ok(StatementKind::Prepare { name, from: self.expression(&[], false) })
     }
 
-    pub(super) fn execute(&mut self) -> Read<Kind> {
+    pub(super) fn execute(&mut self) -> Read<StatementKind> {
         self.expect(&["EXECUTE"])?;
         if self.take(&["IMMEDIATE"]) {
             let text = self.expression(&["USING"], false);
-            return Ok(Kind::ExecuteImmediate { text, using: self.using() });
+            return Ok(StatementKind::ExecuteImmediate { text, using: self.using() });
         }
         let name = self.identifier("a prepared statement")?;
-        Ok(Kind::Execute { name, using: self.using() })
+        Ok(StatementKind::Execute { name, using: self.using() })
     }
 
     fn using(&mut self) -> Vec<Expression> {
@@ -200,22 +200,22 @@ impl Parser<'_> {
         using
     }
 
-    pub(super) fn deallocate(&mut self) -> Read<Kind> {
+    pub(super) fn deallocate(&mut self) -> Read<StatementKind> {
         self.at += 1;
         self.expect(&["PREPARE"])?;
-        self.identifier("a prepared statement").map(Kind::Deallocate)
+        self.identifier("a prepared statement").map(StatementKind::Deallocate)
     }
 
-    pub(super) fn transaction(&mut self) -> Kind {
+    pub(super) fn transaction(&mut self) -> StatementKind {
         let from = self.at;
         self.at += self.leaf(&[], false);
         let span = self.span(from);
         let text = self.source.text.get(span.start + self.base..span.end + self.base).unwrap_or_default();
-        Kind::Transaction(text.split_whitespace().collect::<Vec<_>>().join(" "))
+        StatementKind::Transaction(text.split_whitespace().collect::<Vec<_>>().join(" "))
     }
 
     /// SELECT with or without INTO.
-    pub(super) fn select(&mut self) -> Read<Kind> {
+    pub(super) fn select(&mut self) -> Read<StatementKind> {
         let from = self.at;
         self.at += self.leaf(&[], false);
         let tokens = &self.tokens[from..self.at];
@@ -229,11 +229,11 @@ impl Parser<'_> {
         let without: Vec<_> = [&self.tokens[from..from + into], &self.tokens[self.at..end]].concat();
         self.at = end;
         let query = leaf::query(&without, self.mode, self.position())?;
-        Ok(Kind::SelectInto { query, targets })
+        Ok(StatementKind::SelectInto { query, targets })
     }
 
     /// Any other statement.
-    pub(super) fn sql(&mut self) -> Read<Kind> {
+    pub(super) fn sql(&mut self) -> Read<StatementKind> {
         let from = self.at;
         if let Some(ignore) = self.ignoring_delete() {
             return Err(Unread { position: ignore, reason: "DELETE IGNORE is not read".to_owned() });
@@ -249,7 +249,7 @@ impl Parser<'_> {
         words.skip(1).find(|l| l.is("IGNORE")).map(|l| l.position)
     }
 
-    fn leaf_statement(&mut self, from: usize) -> Read<Kind> {
+    fn leaf_statement(&mut self, from: usize) -> Read<StatementKind> {
         let mut tokens = self.tokens[from..self.at].to_vec();
         // DELETE a.* FROM .. is DELETE a FROM ..; sqlparser has no place for the star
         if tokens.first().is_some_and(|l| l.is("DELETE")) {
@@ -263,7 +263,7 @@ impl Parser<'_> {
                 tokens.drain(at..at + 2);
             }
         }
-        leaf::statement(&tokens, self.mode, self.position()).map(Kind::Sql)
+        leaf::statement(&tokens, self.mode, self.position()).map(StatementKind::Sql)
     }
 }
 

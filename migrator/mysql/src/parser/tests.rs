@@ -16,7 +16,7 @@ fn read(text: &str) -> Program {
 /// The statements of the body, or the body itself.
 fn statements(program: &Program) -> Vec<Statement> {
     match &program.body.kind {
-        Kind::Block(block) => block.body.clone(),
+        StatementKind::Block(block) => block.body.clone(),
         _ => vec![program.body.clone()],
     }
 }
@@ -25,7 +25,7 @@ fn unread(statements: &[Statement]) -> Vec<String> {
     statements
         .iter()
         .filter_map(|s| match &s.kind {
-            Kind::Unread { why, .. } => Some(why.to_string()),
+            StatementKind::Unread { why, .. } => Some(why.to_string()),
             _ => None,
         })
         .collect()
@@ -44,7 +44,7 @@ fn the_heads_of_triggers() {
     assert_eq!((trigger.timing, trigger.events.as_slice()), (Timing::After, &[TriggerEvent::Update] as &[_]));
     assert_eq!(trigger.order, Some(TriggerOrder::Follows("t0".into())));
     assert_eq!(trigger.table.to_string(), "shop.users");
-    assert!(matches!(p.body.kind, Kind::Sql(_)));
+    assert!(matches!(p.body.kind, StatementKind::Sql(_)));
 
     let p = read(
         "create definer='a'@'%' trigger t before insert or update of a, b on u for each row precedes x set new.a = 1;",
@@ -87,7 +87,7 @@ fn the_heads_of_routines() {
     assert!(routine.returns.is_none());
 
     let p = read("CREATE EVENT e ON SCHEDULE EVERY 1 DAY STARTS '2025-01-01' ENABLE COMMENT 'x' DO DELETE FROM t");
-    assert!(matches!((&p.kind, &p.body.kind), (ProgramKind::Event, Kind::Sql(_))));
+    assert!(matches!((&p.kind, &p.body.kind), (ProgramKind::Event, StatementKind::Sql(_))));
     let p = read("CREATE FUNCTION f() RETURNS TYPE OF users.email RETURN 'x'");
     let ProgramKind::Routine(routine) = &p.kind else { panic!("{p:?}") };
     assert!(
@@ -128,7 +128,7 @@ fn declarations() {
          SET r.x = 1;\n\
          END outer_block",
     );
-    let Kind::Block(block) = &p.body.kind else { panic!("{p:?}") };
+    let StatementKind::Block(block) = &p.body.kind else { panic!("{p:?}") };
     assert_eq!(block.label.as_deref(), Some("outer_block"));
     let kinds: Vec<&DeclarationKind> = block.declarations.iter().map(|d| &d.kind).collect();
     assert_eq!(kinds.len(), 9);
@@ -142,8 +142,8 @@ fn declarations() {
         conditions.as_slice(),
         [Condition::Named("dup".into()), Condition::Error(1062), Condition::SqlException]
     );
-    assert!(matches!(&body.kind, Kind::Block(b) if b.body.len() == 2));
-    let Kind::Set(set) = &block.body[0].kind else { panic!("{block:?}") };
+    assert!(matches!(&body.kind, StatementKind::Block(b) if b.body.len() == 2));
+    let StatementKind::Set(set) = &block.body[0].kind else { panic!("{block:?}") };
     assert_eq!(set[0].target, Target::Field { variable: "r".into(), field: "x".into() });
 }
 
@@ -157,7 +157,7 @@ fn spans_and_positions_find_the_source_text() {
     let body = statements(&p);
     assert_eq!(body[1].position, Position { line: 13, column: 20 });
     assert_eq!(p.source(&body[1].span), "INSERT INTO e VALUES (1, 'x')");
-    let Kind::Set(set) = &body[0].kind else { panic!("{p:?}") };
+    let StatementKind::Set(set) = &body[0].kind else { panic!("{p:?}") };
     assert_eq!(p.source(&set[0].value.span), "'ü'");
     assert_eq!(set[0].target, Target::User("é".into()));
     assert_eq!(p.source(&p.body.span), p.text.split_once("ROW\n  ").expect("a body").1);
@@ -226,10 +226,10 @@ fn one_bad_statement_costs_no_other() {
         ]
     );
     // the condition is lost, what depends on it is not
-    let Kind::If { branches, .. } = &body[2].kind else { panic!("{body:?}") };
+    let StatementKind::If { branches, .. } = &body[2].kind else { panic!("{body:?}") };
     assert!(branches[0].condition.tree.is_err());
-    assert!(matches!(&branches[0].body[0].kind, Kind::Sql(_)));
-    let Kind::Unread { writes, .. } = &body[3].kind else { panic!("{body:?}") };
+    assert!(matches!(&branches[0].body[0].kind, StatementKind::Sql(_)));
+    let StatementKind::Unread { writes, .. } = &body[3].kind else { panic!("{body:?}") };
     assert_eq!(writes.iter().map(|n| n.name.as_str()).collect::<Vec<_>>(), ["e", "f"]);
 }
 
@@ -237,13 +237,13 @@ fn one_bad_statement_costs_no_other() {
 fn what_does_not_end_keeps_what_was_read() {
     let p = read("CREATE TRIGGER t AFTER UPDATE ON u FOR EACH ROW BEGIN IF a THEN INSERT INTO e VALUES (1); END;");
     let body = statements(&p);
-    let Kind::If { branches, .. } = &body[0].kind else { panic!("{body:?}") };
-    assert!(matches!(branches[0].body[0].kind, Kind::Sql(_)));
+    let StatementKind::If { branches, .. } = &body[0].kind else { panic!("{body:?}") };
+    assert!(matches!(branches[0].body[0].kind, StatementKind::Sql(_)));
     assert!(unread(&branches[0].body)[0].contains("expected END IF, found END"));
 
     let p = read("CREATE TRIGGER t AFTER UPDATE ON u FOR EACH ROW BEGIN SET @a = 1; INSERT INTO e VALUES ('x");
     let body = statements(&p);
-    assert!(matches!(body[0].kind, Kind::Set(_)));
+    assert!(matches!(body[0].kind, StatementKind::Set(_)));
     assert!(unread(&body).iter().any(|why| why.contains("a string that does not end")), "{body:?}");
 
     let p = read("CREATE TRIGGER t AFTER UPDATE ON u FOR EACH ROW SET @a = 1; SET @b = 2;");
@@ -278,8 +278,8 @@ fn loops_and_their_labels() {
     );
     let body = statements(&p);
     assert_eq!(unread(&body), Vec::<String>::new());
-    assert!(matches!(&body[0].kind, Kind::Loop { label: Some(l), body } if l == "l1" && body.len() == 3));
-    assert!(matches!(&body[1].kind, Kind::While { label: None, body, .. } if body.len() == 1));
-    assert!(matches!(&body[2].kind, Kind::Repeat { until, .. } if until.tree.is_ok()));
-    assert!(matches!(&body[3].kind, Kind::For { over: ForRange::Numbers { reverse: false, .. }, .. }));
+    assert!(matches!(&body[0].kind, StatementKind::Loop { label: Some(l), body } if l == "l1" && body.len() == 3));
+    assert!(matches!(&body[1].kind, StatementKind::While { label: None, body, .. } if body.len() == 1));
+    assert!(matches!(&body[2].kind, StatementKind::Repeat { until, .. } if until.tree.is_ok()));
+    assert!(matches!(&body[3].kind, StatementKind::For { over: ForRange::Numbers { reverse: false, .. }, .. }));
 }

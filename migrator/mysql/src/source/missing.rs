@@ -5,7 +5,7 @@ use std::ops::ControlFlow;
 
 use sqlparser::ast::{Expr, ObjectName, TableObject, Visit};
 
-use super::super::ast::{Kind, Name, ProgramKind};
+use super::super::ast::{Name, ProgramKind, StatementKind};
 use super::super::walk::{self, Leaf};
 use super::{Missing, MissingKind, Source, is_builtin, kind_of};
 
@@ -25,8 +25,8 @@ pub fn find(source: &Source) -> Vec<Missing> {
             uses(MissingKind::Table, &trigger.table.name);
         }
         walk::statements(program, &mut |statement| match &statement.kind {
-            Kind::Call { procedure, .. } => uses(MissingKind::Procedure, &procedure.name),
-            Kind::Unread { writes, .. } => writes.iter().for_each(|t| uses(MissingKind::Table, &t.name)),
+            StatementKind::Call { procedure, .. } => uses(MissingKind::Procedure, &procedure.name),
+            StatementKind::Unread { writes, .. } => writes.iter().for_each(|t| uses(MissingKind::Table, &t.name)),
             _ => {}
         });
         walk::leaves(program, &mut |leaf| {

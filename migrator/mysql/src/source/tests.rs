@@ -1,6 +1,6 @@
 //! Folding of files, what they say of themselves, and what they do not hold.
 
-use super::super::ast::{Kind, ProgramKind, SqlMode};
+use super::super::ast::{ProgramKind, SqlMode, StatementKind};
 use super::*;
 use crate::dump::Dump;
 
@@ -57,7 +57,7 @@ fn a_dump_says_what_wrote_it_and_what_it_lacks() {
     let program = &sourced.program;
     assert!(program.sql_mode.ansi_quotes && program.sql_mode.strict);
     assert_eq!(program.position.line, 18);
-    let Kind::Block(block) = &program.body.kind else { panic!("{program:?}") };
+    let StatementKind::Block(block) = &program.body.kind else { panic!("{program:?}") };
     assert_eq!(block.body[0].position.line, 19);
     let missing: Vec<String> = source.missing.iter().map(ToString::to_string).collect();
     assert_eq!(

@@ -7,13 +7,15 @@ use super::notes::NOT_READ;
 use super::value::{Collation, Sql, Ty};
 use super::writer::{Ending, Handlers, Writer};
 use super::{Translator, UNTRANSLATED};
-use crate::ast::{Block, Branch, Declaration, DeclarationKind, Expression, ForRange, Kind, Statement, Type, TypeKind};
+use crate::ast::{
+    Block, Branch, Declaration, DeclarationKind, Expression, ForRange, Statement, StatementKind, Type, TypeKind,
+};
 use domain_events_sql::quote::quoted;
 
 impl Writer<'_, '_> {
     /// The outermost statement; its declarations are given back, for the head.
     pub fn outermost(&mut self, statement: &Statement) -> String {
-        let Kind::Block(block) = &statement.kind else {
+        let StatementKind::Block(block) = &statement.kind else {
             self.statement(statement);
             return String::new();
         };
@@ -30,7 +32,7 @@ impl Writer<'_, '_> {
 
     /// Statements in order.
     pub fn statements(&mut self, statements: &[Statement]) {
-        if statements.iter().all(|s| s.kind == Kind::Empty) {
+        if statements.iter().all(|s| s.kind == StatementKind::Empty) {
             self.put("null;");
         }
         for statement in statements {
@@ -45,13 +47,13 @@ impl Writer<'_, '_> {
         // a handler that goes on goes on after the innermost statement
         let leaf = matches!(
             statement.kind,
-            Kind::Sql(_)
-                | Kind::SelectInto { .. }
-                | Kind::Set(_)
-                | Kind::Call { .. }
-                | Kind::Do(_)
-                | Kind::Signal(_)
-                | Kind::Fetch { .. }
+            StatementKind::Sql(_)
+                | StatementKind::SelectInto { .. }
+                | StatementKind::Set(_)
+                | StatementKind::Call { .. }
+                | StatementKind::Do(_)
+                | StatementKind::Signal(_)
+                | StatementKind::Fetch { .. }
         );
         match self.continuing().filter(|_| leaf) {
             Some(handlers) => self.wrapped(statement, &handlers),
@@ -62,29 +64,29 @@ impl Writer<'_, '_> {
     /// One statement without the handlers round it.
     pub fn bare(&mut self, statement: &Statement) {
         match &statement.kind {
-            Kind::Empty => {}
-            Kind::Block(block) => {
+            StatementKind::Empty => {}
+            StatementKind::Block(block) => {
                 let handlers = self.read_handlers(block);
                 self.block(block, handlers);
             }
-            Kind::Set(assignments) => assignments.iter().for_each(|a| self.assign(a)),
-            Kind::If { branches, otherwise } => {
+            StatementKind::Set(assignments) => assignments.iter().for_each(|a| self.assign(a)),
+            StatementKind::If { branches, otherwise } => {
                 self.branches("if", "elsif", "end if;", branches, otherwise.as_deref(), None)
             }
-            Kind::Case { operand, branches, otherwise } => {
+            StatementKind::Case { operand, branches, otherwise } => {
                 self.put("case");
                 self.branches("when", "when", "end case;", branches, otherwise.as_deref(), operand.as_ref());
             }
-            Kind::Loop { label, body } => self.looping("loop", label.as_deref(), body, None),
-            Kind::While { label, condition, body } => {
+            StatementKind::Loop { label, body } => self.looping("loop", label.as_deref(), body, None),
+            StatementKind::While { label, condition, body } => {
                 let condition = self.condition(condition);
                 self.looping(&format!("while {condition} loop"), label.as_deref(), body, None);
             }
-            Kind::Repeat { label, body, until } => self.looping("loop", label.as_deref(), body, Some(until)),
-            Kind::For { label, variable, over, body } => self.for_loop(label.as_deref(), variable, over, body),
-            Kind::Leave(label) => self.leave(label),
-            Kind::Iterate(label) => self.put(&format!("continue {};", quoted(&label.to_lowercase()))),
-            Kind::Return(value) => {
+            StatementKind::Repeat { label, body, until } => self.looping("loop", label.as_deref(), body, Some(until)),
+            StatementKind::For { label, variable, over, body } => self.for_loop(label.as_deref(), variable, over, body),
+            StatementKind::Leave(label) => self.leave(label),
+            StatementKind::Iterate(label) => self.put(&format!("continue {};", quoted(&label.to_lowercase()))),
+            StatementKind::Return(value) => {
                 let value = self.value(value);
                 let value = match self.ending.clone() {
                     Ending::Function(slot) => self.t.store(&value, &slot),
@@ -92,7 +94,7 @@ impl Writer<'_, '_> {
                 };
                 self.put(&format!("return {};", value.text));
             }
-            Kind::Open { cursor, arguments } => {
+            StatementKind::Open { cursor, arguments } => {
                 if !arguments.is_empty() {
                     self.t.refuse("OPEN with arguments", "not translated");
                 }
@@ -100,7 +102,7 @@ impl Writer<'_, '_> {
                 // under its own name it would still be open in the next row's call
                 self.put(&format!("{cursor} := null;\nopen {cursor};"));
             }
-            Kind::Fetch { cursor, into } => {
+            StatementKind::Fetch { cursor, into } => {
                 let (targets, after) = self.targets(into);
                 let names: Vec<String> = targets.iter().map(|v| v.quoted.clone()).collect();
                 self.t.declare("FETCH", "after the last row the variables are NULL; in MySQL they keep that row");
@@ -108,35 +110,37 @@ impl Writer<'_, '_> {
                 self.pass_on(&after, false);
                 self.not_found(&[]);
             }
-            Kind::Close(cursor) => self.put(&format!("close {};", quoted(&cursor.to_lowercase()))),
-            Kind::Call { procedure, arguments } => self.call(&procedure.name, arguments),
-            Kind::Signal(signal) => self.signal(signal),
-            Kind::Resignal(signal) if signal.condition.is_none() && signal.items.is_empty() => self.put("raise;"),
-            Kind::Resignal(signal) => self.signal(signal),
-            Kind::GetDiagnostics(diagnostics) => self.diagnostics(diagnostics),
-            Kind::SelectInto { query, targets } => self.select_into(query, targets),
-            Kind::Sql(sql) => self.sql(sql),
-            Kind::Do(values) => {
+            StatementKind::Close(cursor) => self.put(&format!("close {};", quoted(&cursor.to_lowercase()))),
+            StatementKind::Call { procedure, arguments } => self.call(&procedure.name, arguments),
+            StatementKind::Signal(signal) => self.signal(signal),
+            StatementKind::Resignal(signal) if signal.condition.is_none() && signal.items.is_empty() => {
+                self.put("raise;")
+            }
+            StatementKind::Resignal(signal) => self.signal(signal),
+            StatementKind::GetDiagnostics(diagnostics) => self.diagnostics(diagnostics),
+            StatementKind::SelectInto { query, targets } => self.select_into(query, targets),
+            StatementKind::Sql(sql) => self.sql(sql),
+            StatementKind::Do(values) => {
                 for value in values {
                     let value = self.value(value);
                     self.put(&format!("perform {};", value.text));
                 }
             }
-            Kind::Prepare { name, from } => {
+            StatementKind::Prepare { name, from } => {
                 self.prepared.insert(name.to_lowercase(), from.clone());
                 self.put("null;");
             }
-            Kind::Execute { name, .. } => {
+            StatementKind::Execute { name, .. } => {
                 let from = self.prepared.get(&name.to_lowercase()).cloned();
                 self.dynamic(from.as_ref());
             }
-            Kind::ExecuteImmediate { text, .. } => self.dynamic(Some(text)),
-            Kind::Deallocate(_) => {}
-            Kind::Transaction(text) => {
+            StatementKind::ExecuteImmediate { text, .. } => self.dynamic(Some(text)),
+            StatementKind::Deallocate(_) => {}
+            StatementKind::Transaction(text) => {
                 let refused = self.t.refuse(text, "PostgreSQL's functions run within the caller's transaction");
                 self.put(&format!("perform {};", refused.text));
             }
-            Kind::Unread { why, writes } => {
+            StatementKind::Unread { why, writes } => {
                 let names: Vec<String> = writes.iter().map(ToString::to_string).collect();
                 let construct = if names.is_empty() {
                     "statement".into()

@@ -6,10 +6,10 @@ use std::fmt::Write;
 
 use super::Translator;
 use super::context::{Flavor, Known};
-use super::notes::{Fate, Note};
+use super::notes::{Fidelity, Note};
 use super::program;
 use super::value::{Sql, Ty};
-use crate::ast::{Expression, Kind, Position, SqlMode};
+use crate::ast::{Expression, Position, SqlMode, StatementKind};
 use crate::dump::Session;
 use crate::parser::{self, Text};
 use crate::schema::Schema;
@@ -208,7 +208,7 @@ pub fn known(flavor: Flavor) -> Known {
 pub fn expression(known: &Known, text: &str) -> Result<Shown, String> {
     let whole = format!("DO {text}");
     let body = parser::body(Text { text: &whole, position: Position { line: 1, column: 1 }, mode: SqlMode::default() });
-    let Kind::Do(values) = body.kind else { return Err(format!("not read: {:?}", body.kind)) };
+    let StatementKind::Do(values) = body.kind else { return Err(format!("not read: {:?}", body.kind)) };
     let [Expression { tree: Ok(tree), .. }] = values.as_slice() else { return Err(format!("not read: {values:?}")) };
     let mut t = Translator::new(known);
     t.row = known.table("t");
@@ -251,14 +251,14 @@ pub fn table() -> Result<String, String> {
         // every trigger is declared to run as somebody else
         of.entry(name).or_default().extend(made.notes.into_iter().filter(|n| n.construct != "DEFINER"));
     }
-    let fate = |name: &str| of[name].iter().map(|n| n.fate).max().unwrap_or(Fate::Kept);
+    let fidelity = |name: &str| of[name].iter().map(|n| n.fidelity).max().unwrap_or(Fidelity::Kept);
     let code = |text: &str| format!("`{}`", text.replace('|', "\\|"));
-    let kept: Vec<String> = order.iter().filter(|n| fate(n) == Fate::Kept).map(|n| code(n)).collect();
+    let kept: Vec<String> = order.iter().filter(|n| fidelity(n) == Fidelity::Kept).map(|n| code(n)).collect();
     let mut out = format!("| construct | | what is different |\n|---|---|---|\n| {} | kept | |\n", kept.join(" · "));
-    for wanted in [Fate::Declared, Fate::Refused] {
-        for name in order.iter().filter(|n| fate(n) == wanted) {
+    for wanted in [Fidelity::Declared, Fidelity::Refused] {
+        for name in order.iter().filter(|n| fidelity(n) == wanted) {
             let mut texts: Vec<String> = vec![];
-            for note in of[name].iter().filter(|n| n.fate == wanted) {
+            for note in of[name].iter().filter(|n| n.fidelity == wanted) {
                 if !texts.contains(&note.text) {
                     texts.push(note.text.clone());
                 }

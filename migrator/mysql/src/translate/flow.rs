@@ -4,8 +4,8 @@
 use std::collections::BTreeSet;
 
 use super::context::Known;
-use super::look::{in_statement, user_variables, walk};
-use crate::ast::{Branch, DeclarationKind, HandlerAction, Kind, Program, Statement};
+use super::effects::{in_statement, user_variables, walk};
+use crate::ast::{Branch, DeclarationKind, HandlerAction, Program, Statement, StatementKind};
 
 /// User variables, in lower case, that may hold another one's value when they are read.
 pub fn read_early(program: &Program) -> BTreeSet<String> {
@@ -44,13 +44,16 @@ impl Flow {
             }
         }
         match &statement.kind {
-            Kind::If { branches, otherwise } | Kind::Case { branches, otherwise, .. } => {
+            StatementKind::If { branches, otherwise } | StatementKind::Case { branches, otherwise, .. } => {
                 self.branches(branches, otherwise.as_deref(), set);
             }
-            Kind::Loop { body, .. } | Kind::While { body, .. } | Kind::Repeat { body, .. } | Kind::For { body, .. } => {
+            StatementKind::Loop { body, .. }
+            | StatementKind::While { body, .. }
+            | StatementKind::Repeat { body, .. }
+            | StatementKind::For { body, .. } => {
                 self.statements(body, &mut set.clone());
             }
-            Kind::Block(block) => {
+            StatementKind::Block(block) => {
                 let before = set.clone();
                 let mut early_end = false;
                 for declaration in &block.declarations {
@@ -63,7 +66,7 @@ impl Flow {
                 let leaves = |s: &Statement| {
                     let mut found = false;
                     walk(s, &mut |s| {
-                        found |= matches!((&s.kind, &block.label), (Kind::Leave(l), Some(own)) if l.eq_ignore_ascii_case(own));
+                        found |= matches!((&s.kind, &block.label), (StatementKind::Leave(l), Some(own)) if l.eq_ignore_ascii_case(own));
                     });
                     found
                 };

@@ -2,7 +2,9 @@
 //! block, round the whole block for EXIT, round each statement for CONTINUE.
 
 use super::writer::{Handlers, Writer};
-use crate::ast::{Block, Condition, DeclarationKind, Diagnostics, HandlerAction, Kind, Signal, Statement, Target};
+use crate::ast::{
+    Block, Condition, DeclarationKind, Diagnostics, HandlerAction, Signal, Statement, StatementKind, Target,
+};
 
 impl Writer<'_, '_> {
     /// The handlers that a block declares.
@@ -107,7 +109,7 @@ impl Writer<'_, '_> {
         for active in self.handlers.iter().rev() {
             // an error that the block is left for passes by the handlers that would go on
             let passing = active.handlers.exits.iter().map(|(condition, body)| {
-                let kind = Kind::Resignal(Signal { condition: None, items: vec![] });
+                let kind = StatementKind::Resignal(Signal { condition: None, items: vec![] });
                 (condition.clone(), Statement { kind, position: body.position, span: body.span.clone() })
             });
             let mut own: Vec<(String, Statement, bool)> = passing.map(|(c, s)| (c, s, false)).collect();

@@ -11,6 +11,7 @@ mod compare;
 pub mod constructs;
 pub mod context;
 mod dml;
+pub mod effects;
 mod expr;
 pub mod flow;
 mod functions;
@@ -18,7 +19,6 @@ mod handlers;
 pub mod helpers;
 mod interval;
 mod known;
-pub mod look;
 mod names;
 pub mod notes;
 mod operators;
@@ -33,7 +33,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use context::{Known, Table, Variable};
 use helpers::Helper;
-use notes::{Fate, Note};
+use notes::{Fidelity, Note};
 use value::{Sql, Ty};
 
 /// What stands where an expression was not translated. No such function exists.
@@ -88,19 +88,19 @@ impl<'a> Translator<'a> {
 
     /// Says that something is not as it was.
     pub fn declare(&mut self, construct: &str, text: impl Into<String>) {
-        self.note(Fate::Declared, construct, text.into());
+        self.note(Fidelity::Declared, construct, text.into());
     }
 
     /// Says that something was not translated, and gives what stands in its place.
     pub fn refuse(&mut self, construct: &str, reason: impl Into<String>) -> Sql {
-        self.note(Fate::Refused, construct, reason.into());
+        self.note(Fidelity::Refused, construct, reason.into());
         Sql::atom(format!("{UNTRANSLATED}({})", value::literal(construct)), Ty::Unknown)
     }
 
-    fn note(&mut self, fate: Fate, construct: &str, text: String) {
-        let note = Note { fate, construct: construct.to_owned(), text, line: self.line };
+    fn note(&mut self, fidelity: Fidelity, construct: &str, text: String) {
+        let note = Note { fidelity, construct: construct.to_owned(), text, line: self.line };
         // a difference is told once, whatever the number of places
-        if !self.notes.iter().any(|n| n.fate == fate && n.construct == note.construct && n.text == note.text) {
+        if !self.notes.iter().any(|n| n.fidelity == fidelity && n.construct == note.construct && n.text == note.text) {
             self.notes.push(note);
         }
     }
@@ -133,7 +133,7 @@ impl<'a> Translator<'a> {
     }
 
     /// Worst of what was said.
-    pub fn fate(&self) -> Fate {
-        self.notes.iter().map(|n| n.fate).max().unwrap_or(Fate::Kept)
+    pub fn fidelity(&self) -> Fidelity {
+        self.notes.iter().map(|n| n.fidelity).max().unwrap_or(Fidelity::Kept)
     }
 }

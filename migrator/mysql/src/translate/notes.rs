@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 /// What became of a construct.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Fate {
+pub enum Fidelity {
     /// Same result.
     Kept,
     /// Translated; the difference is told.
@@ -14,7 +14,7 @@ pub enum Fate {
     Refused,
 }
 
-impl Fate {
+impl Fidelity {
     /// As the table of docs/from-mysql.md spells it.
     pub fn name(self) -> &'static str {
         match self {
@@ -29,7 +29,7 @@ impl Fate {
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
 pub struct Note {
     /// Declared or refused.
-    pub fate: Fate,
+    pub fidelity: Fidelity,
     /// The construct as MySQL spells it.
     pub construct: String,
     /// What is different, or why not.
@@ -44,7 +44,7 @@ pub const NOT_READ: &str = "it is not read";
 impl Note {
     /// Whether nobody knows what the construct does.
     pub fn is_unread(&self) -> bool {
-        self.fate == Fate::Refused && self.text.starts_with(NOT_READ)
+        self.fidelity == Fidelity::Refused && self.text.starts_with(NOT_READ)
     }
 }
 

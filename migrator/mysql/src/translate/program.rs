@@ -5,10 +5,10 @@ use std::collections::{BTreeMap, BTreeSet};
 use super::Translator;
 use super::body::{slot, slot_of};
 use super::context::{Known, Routine as Called, Slot, Table, Variable};
+use super::effects::{assigns_new, calls, missing_row, returns_reads, writes};
 use super::flow::local_variables;
 use super::helpers::Helper;
-use super::look::{assigns_new, calls, missing_row, returns_reads, writes};
-use super::notes::{Fate, Note};
+use super::notes::{Fidelity, Note};
 use super::value::{Ty, literal};
 use super::writer::{Ending, Writer};
 use crate::ast::{Definer, ParameterMode, Program, ProgramKind, Routine, Timing, Trigger, TriggerEvent};
@@ -49,8 +49,8 @@ pub struct Translated {
 
 impl Translated {
     /// Worst of what was said.
-    pub fn fate(&self) -> Fate {
-        self.notes.iter().map(|n| n.fate).max().unwrap_or(Fate::Kept)
+    pub fn fidelity(&self) -> Fidelity {
+        self.notes.iter().map(|n| n.fidelity).max().unwrap_or(Fidelity::Kept)
     }
 
     /// The line of the source that a line of the body came from.
@@ -81,7 +81,7 @@ fn event(program: &Program, known: &Known, function_name: &str) -> Translated {
     };
     let mut made = routine(program, &head, known, function_name);
     made.notes.push(Note {
-        fate: Fate::Refused,
+        fidelity: Fidelity::Refused,
         construct: format!("EVENT {}", program.name.name),
         text: "PostgreSQL has no scheduler: make a procedure of it, for pg_cron or the system's cron to call".into(),
         line: program.position.line,
@@ -135,14 +135,14 @@ fn trigger(program: &Program, trigger: &Trigger, known: &Known, trigger_name: &s
         _ => String::new(),
     };
     made.notes.push(Note {
-        fate: Fate::Declared,
+        fidelity: Fidelity::Declared,
         construct: "DEFINER".into(),
         text: format!("the function runs with the rights of the role that applies the plan{owner}"),
         line: program.position.line,
     });
     if table.is_none() {
         made.notes.push(Note {
-            fate: Fate::Refused,
+            fidelity: Fidelity::Refused,
             construct: trigger.table.to_string(),
             text: NO_TABLE.into(),
             line: program.position.line,
@@ -224,7 +224,7 @@ fn routine(program: &Program, routine: &Routine, known: &Known, function_name: &
         .map_or(String::new(), |r| format!(" returns {}", r.postgres.split('(').next().unwrap_or_default().trim()));
     if routine.deterministic == Some(true) && returns_reads(program) {
         made.notes.push(Note {
-            fate: Fate::Declared,
+            fidelity: Fidelity::Declared,
             construct: "DETERMINISTIC".into(),
             text: "VOLATILE: it reads tables".into(),
             line: program.position.line,
@@ -234,7 +234,7 @@ fn routine(program: &Program, routine: &Routine, known: &Known, function_name: &
         String::new()
     } else {
         made.notes.push(Note {
-            fate: Fate::Declared,
+            fidelity: Fidelity::Declared,
             construct: "SQL SECURITY DEFINER".into(),
             text: "it runs with the rights of the role that applies the plan, and that role alone may call it until it grants EXECUTE".into(),
             line: program.position.line,

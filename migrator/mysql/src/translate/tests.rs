@@ -1,7 +1,7 @@
 //! Translation without a server; what it means is compared on real ones in `tests/tests/mysql`.
 
 use super::context::{Flavor, Known};
-use super::notes::Fate;
+use super::notes::Fidelity;
 use super::program;
 use crate::ast::{Position, Program, SqlMode};
 use crate::dump::Session;
@@ -59,7 +59,7 @@ END";
     let signature = program::signature(&parse(function), &known).expect("a routine");
     known.routines.insert("getnextaggregateversion".into(), signature);
     let made = translate(function, &known);
-    assert_eq!(made.fate(), Fate::Declared, "{:#?}", made.notes);
+    assert_eq!(made.fidelity(), Fidelity::Declared, "{:#?}", made.notes);
     insta::assert_snapshot!("seed_function", made.create);
     let trigger = "CREATE TRIGGER log_user_changes AFTER UPDATE ON users FOR EACH ROW
 BEGIN
@@ -71,7 +71,7 @@ BEGIN
         NEW.id, NOW());
 END";
     let made = translate(trigger, &known);
-    assert_eq!(made.fate(), Fate::Declared, "{:#?}", made.notes);
+    assert_eq!(made.fidelity(), Fidelity::Declared, "{:#?}", made.notes);
     insta::assert_snapshot!("seed_trigger", format!("{}\n{}", made.create, made.trigger.expect("a trigger").1));
 }
 

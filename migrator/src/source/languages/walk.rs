@@ -3,7 +3,7 @@
 
 use std::rc::Rc;
 
-use super::code::{Code, Kind, Part};
+use super::code::{Code, CodeKind, Part};
 use super::direction::{goes_back, goes_forward};
 use super::forms;
 use super::given::{Given, Only, What};
@@ -88,8 +88,8 @@ impl<'r, 't> Walk<'r, 't> {
             return Value::nothing();
         }
         match &code.kind {
-            Kind::Text(parts) => self.text(code, parts),
-            Kind::Join(sides) => {
+            CodeKind::Text(parts) => self.text(code, parts),
+            CodeKind::Join(sides) => {
                 let values: Vec<Value<'t>> = sides.iter().map(|s| self.value(s)).collect();
                 if !values.iter().any(|v| matches!(v, Value::Text(_))) {
                     if values.iter().all(|v| matches!(v, Value::List(_))) {
@@ -103,15 +103,15 @@ impl<'r, 't> Walk<'r, 't> {
                 self.steps += text.len() / 1024 + text.pieces.len() / 16;
                 Value::Text(text)
             }
-            Kind::Name(name) => self.named(name, code),
-            Kind::List(items) => {
+            CodeKind::Name(name) => self.named(name, code),
+            CodeKind::List(items) => {
                 let mut values = vec![];
                 for item in items {
                     values.push(self.value(item));
                 }
                 Value::List(Rc::new(values))
             }
-            Kind::Map(entries) => {
+            CodeKind::Map(entries) => {
                 let mut values = vec![];
                 for (key, value) in entries {
                     let value = self.value(value);
@@ -123,10 +123,10 @@ impl<'r, 't> Walk<'r, 't> {
                 }
                 Value::Map(Rc::new(values))
             }
-            Kind::Call(call) => self.call(call, code),
-            Kind::Function(function) => Value::Function(function.clone()),
-            Kind::Define(..) => Value::nothing(),
-            Kind::Assign { to, value, more } => {
+            CodeKind::Call(call) => self.call(call, code),
+            CodeKind::Function(function) => Value::Function(function.clone()),
+            CodeKind::Define(..) => Value::nothing(),
+            CodeKind::Assign { to, value, more } => {
                 let mut value = self.value(value);
                 if *more {
                     let mut text = self.look_up(to).map(Value::to_text).unwrap_or_default();
@@ -137,14 +137,14 @@ impl<'r, 't> Walk<'r, 't> {
                 self.set(to, value.clone());
                 value
             }
-            Kind::Block(inside) => {
+            CodeKind::Block(inside) => {
                 let mut last = Value::nothing();
                 for one in inside {
                     last = self.value(one);
                 }
                 last
             }
-            Kind::If { test, negated, then, otherwise } => {
+            CodeKind::If { test, negated, then, otherwise } => {
                 let before = self.only;
                 let said = Only::of(test, *negated);
                 self.only = before.and(said);
@@ -159,14 +159,14 @@ impl<'r, 't> Walk<'r, 't> {
                 self.only = before;
                 value
             }
-            Kind::Each { names, over, body } => {
+            CodeKind::Each { names, over, body } => {
                 let over = over.as_ref().map(|o| self.value(o)).unwrap_or_else(Value::nothing);
                 self.each(names, &over, &mut |walk| {
                     walk.value(body);
                 });
                 Value::nothing()
             }
-            Kind::Return(value) => {
+            CodeKind::Return(value) => {
                 let value = self.value(value);
                 let known = matches!(value, Value::Text(_) | Value::List(_));
                 if known || self.returned.is_none() {
@@ -174,13 +174,13 @@ impl<'r, 't> Walk<'r, 't> {
                 }
                 value
             }
-            Kind::Class(members) => {
+            CodeKind::Class(members) => {
                 for member in members {
                     self.value(member);
                 }
                 Value::nothing()
             }
-            Kind::Other(inside) => {
+            CodeKind::Other(inside) => {
                 for one in inside {
                     self.value(one);
                 }

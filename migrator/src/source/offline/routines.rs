@@ -6,7 +6,7 @@ use super::super::{Function, Rule, Trigger};
 use super::fold::{Fold, names};
 use crate::source::Catalogue;
 use crate::sql_tree::ast::{self, list, node, text};
-use crate::sql_tree::plpgsql::{self, Kind};
+use crate::sql_tree::plpgsql::{self, StatementType};
 use domain_events_sql::quote::quote_literal;
 use domain_events_sql::quote::quoted;
 
@@ -210,8 +210,8 @@ pub(super) fn statements_of_block(source: &str) -> Result<Block, String> {
     let mut block = Block { statements: vec![], unseen: None };
     for statement in body.statements {
         match statement.kind {
-            Kind::Sql => block.statements.push(statement.sql),
-            Kind::Dynamic => {
+            StatementType::Sql => block.statements.push(statement.sql),
+            StatementType::Dynamic => {
                 let expr = ast::parse_expression(&statement.sql)?;
                 match ast::string_constant(&expr) {
                     Some(text) => block.statements.push(text),

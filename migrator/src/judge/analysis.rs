@@ -14,13 +14,13 @@ use super::version::VersionSource;
 use crate::catalogue::{Catalogue, Trigger};
 use crate::sql_tree::ast;
 
-pub(super) struct Bench<'a> {
+pub(super) struct Analysis<'a> {
     pub(super) catalogue: &'a Catalogue,
     pub(super) collected: &'a Collected,
     pub(super) targets: &'a BTreeMap<u32, Target>,
 }
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn finding(&self, n: Option<usize>, code: Code, severity: Severity, source: VersionSource) -> Finding {
         let write = n.map(|n| &self.collected.writes[n]);
         let trigger = write.and_then(|w| w.trigger).and_then(|oid| self.trigger(oid));

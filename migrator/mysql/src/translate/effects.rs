@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use sqlparser::ast::{Expr, Visit, Visitor};
 
 use super::context::Known;
-use crate::ast::{ForRange, Kind, Program, ProgramKind, Statement, Target, TriggerEvent};
+use crate::ast::{ForRange, Program, ProgramKind, Statement, StatementKind, Target, TriggerEvent};
 
 struct Variables<'v>(&'v mut Vec<(String, bool)>);
 
@@ -34,7 +34,7 @@ pub fn walk<'s>(statement: &'s Statement, visit: &mut dyn FnMut(&'s Statement)) 
     visit(statement);
     let mut all = |list: &'s [Statement]| list.iter().for_each(|s| walk(s, visit));
     match &statement.kind {
-        Kind::Block(block) => {
+        StatementKind::Block(block) => {
             all(&block.body);
             for declaration in &block.declarations {
                 if let crate::ast::DeclarationKind::Handler { body, .. } = &declaration.kind {
@@ -42,13 +42,14 @@ pub fn walk<'s>(statement: &'s Statement, visit: &mut dyn FnMut(&'s Statement)) 
                 }
             }
         }
-        Kind::If { branches, otherwise } | Kind::Case { branches, otherwise, .. } => {
+        StatementKind::If { branches, otherwise } | StatementKind::Case { branches, otherwise, .. } => {
             branches.iter().for_each(|b| all(&b.body));
             otherwise.iter().for_each(|b| all(b));
         }
-        Kind::Loop { body, .. } | Kind::While { body, .. } | Kind::Repeat { body, .. } | Kind::For { body, .. } => {
-            all(body)
-        }
+        StatementKind::Loop { body, .. }
+        | StatementKind::While { body, .. }
+        | StatementKind::Repeat { body, .. }
+        | StatementKind::For { body, .. } => all(body),
         _ => {}
     }
 }
@@ -58,10 +59,12 @@ pub(super) fn assigns_new(body: &Statement) -> bool {
     walk(body, &mut |s| {
         let row = |t: &Target| matches!(t, Target::Row { .. });
         found |= match &s.kind {
-            Kind::Set(assignments) => assignments.iter().any(|a| row(&a.target)),
-            Kind::SelectInto { targets, .. } | Kind::Fetch { into: targets, .. } => targets.iter().any(row),
+            StatementKind::Set(assignments) => assignments.iter().any(|a| row(&a.target)),
+            StatementKind::SelectInto { targets, .. } | StatementKind::Fetch { into: targets, .. } => {
+                targets.iter().any(row)
+            }
             // what is not read may do anything
-            Kind::Unread { .. } => true,
+            StatementKind::Unread { .. } => true,
             _ => false,
         };
     });
@@ -72,13 +75,13 @@ pub(super) fn writes(body: &Statement) -> bool {
     let mut found = false;
     walk(body, &mut |s| {
         found |= match &s.kind {
-            Kind::Sql(sql) => matches!(
+            StatementKind::Sql(sql) => matches!(
                 sql.as_ref(),
                 sqlparser::ast::Statement::Insert(_)
                     | sqlparser::ast::Statement::Update(_)
                     | sqlparser::ast::Statement::Delete(_)
             ),
-            Kind::Call { .. } => true,
+            StatementKind::Call { .. } => true,
             _ => false,
         };
     });
@@ -110,44 +113,48 @@ pub(super) fn in_statement(statement: &Statement, found: &mut Vec<(String, bool)
         }));
     };
     match &statement.kind {
-        Kind::Set(assignments) => {
+        StatementKind::Set(assignments) => {
             for assignment in assignments {
                 read(&assignment.value, found);
                 written(std::slice::from_ref(&assignment.target), found);
             }
         }
-        Kind::SelectInto { query, targets } => {
+        StatementKind::SelectInto { query, targets } => {
             let _ = query.visit(&mut Variables(found));
             written(targets, found);
         }
-        Kind::Fetch { into, .. } => written(into, found),
-        Kind::GetDiagnostics(diagnostics) => {
+        StatementKind::Fetch { into, .. } => written(into, found),
+        StatementKind::GetDiagnostics(diagnostics) => {
             let targets: Vec<Target> = diagnostics.items.iter().map(|(t, _)| t.clone()).collect();
             written(&targets, found);
         }
-        Kind::Sql(sql) => {
+        StatementKind::Sql(sql) => {
             let _ = sql.visit(&mut Variables(found));
         }
-        Kind::If { branches, .. } => branches.iter().for_each(|b| read(&b.condition, found)),
-        Kind::Case { operand, branches, .. } => {
+        StatementKind::If { branches, .. } => branches.iter().for_each(|b| read(&b.condition, found)),
+        StatementKind::Case { operand, branches, .. } => {
             operand.iter().for_each(|o| read(o, found));
             branches.iter().for_each(|b| read(&b.condition, found));
         }
-        Kind::While { condition, .. } => read(condition, found),
-        Kind::Repeat { until, .. } => read(until, found),
-        Kind::Return(value) => read(value, found),
-        Kind::Do(values) | Kind::Call { arguments: values, .. } => values.iter().for_each(|v| read(v, found)),
-        Kind::Signal(signal) | Kind::Resignal(signal) => signal.items.iter().for_each(|(_, v)| read(v, found)),
-        Kind::Prepare { from, .. } => read(from, found),
-        Kind::ExecuteImmediate { text, .. } => read(text, found),
-        Kind::Execute { using, .. } => using.iter().for_each(|v| read(v, found)),
-        Kind::For { over: ForRange::Query(query), .. } => {
+        StatementKind::While { condition, .. } => read(condition, found),
+        StatementKind::Repeat { until, .. } => read(until, found),
+        StatementKind::Return(value) => read(value, found),
+        StatementKind::Do(values) | StatementKind::Call { arguments: values, .. } => {
+            values.iter().for_each(|v| read(v, found))
+        }
+        StatementKind::Signal(signal) | StatementKind::Resignal(signal) => {
+            signal.items.iter().for_each(|(_, v)| read(v, found))
+        }
+        StatementKind::Prepare { from, .. } => read(from, found),
+        StatementKind::ExecuteImmediate { text, .. } => read(text, found),
+        StatementKind::Execute { using, .. } => using.iter().for_each(|v| read(v, found)),
+        StatementKind::For { over: ForRange::Query(query), .. } => {
             let _ = query.visit(&mut Variables(found));
         }
-        Kind::For { over: ForRange::Numbers { from, to, .. }, .. } => {
+        StatementKind::For { over: ForRange::Numbers { from, to, .. }, .. } => {
             [from, to].into_iter().for_each(|v| read(v, found))
         }
-        Kind::Block(block) => {
+        StatementKind::Block(block) => {
             for declaration in &block.declarations {
                 use crate::ast::DeclarationKind;
                 match &declaration.kind {

@@ -7,29 +7,29 @@ use serde_json::Value;
 use super::bodies::trees;
 use super::collect::{Collected, Write};
 use super::reads;
-use super::row::{self, Row};
+use super::row::{self, SourceRow};
 use super::words::{is_actor_name, is_payload};
 use super::{dynamic, texts, version, words};
 use crate::source::{Catalogue, Column, Relation};
 use crate::sql_tree::ast;
 
 /// A table and everything that writes it.
-pub(super) struct Looker<'a> {
+pub(super) struct TableUse<'a> {
     pub relation: &'a Relation,
     pub uses: Vec<&'a Write>,
     /// What stands for the row at hand in each of them.
-    pub rows: Vec<Row>,
+    pub rows: Vec<SourceRow>,
     pub catalogue: &'a Catalogue,
     pub collected: &'a Collected,
     /// Columns whose max() is read by what leads to a write of the table, or that numbers its rows.
     pub read_by_max: BTreeSet<String>,
 }
 
-impl<'a> Looker<'a> {
+impl<'a> TableUse<'a> {
     pub fn new(relation: &'a Relation, catalogue: &'a Catalogue, collected: &'a Collected) -> Self {
         let of_table = |w: &&Write| w.insert.as_ref().is_some_and(|i| i.relation == Some(relation.oid));
         let uses: Vec<&Write> = collected.writes.iter().filter(of_table).collect();
-        let rows = uses.iter().map(|w| Row::of(w, catalogue, collected)).collect();
+        let rows = uses.iter().map(|w| SourceRow::of(w, catalogue, collected)).collect();
         let read_by_max = read_by_max(relation, &uses, catalogue, collected);
         Self { relation, uses, rows, catalogue, collected, read_by_max }
     }
@@ -75,7 +75,7 @@ fn read_by_max(relation: &Relation, uses: &[&Write], catalogue: &Catalogue, coll
     columns
 }
 
-impl Looker<'_> {
+impl TableUse<'_> {
     pub(super) fn values(&self, column: &str) -> Vec<&Value> {
         (0..self.uses.len()).flat_map(|n| self.given(n, column)).flatten().collect()
     }
@@ -97,12 +97,20 @@ impl Looker<'_> {
         })
     }
 
-    pub(super) fn is_of_row(&self, expr: &Value, row: &Row, scope: usize, statement: usize, depth: usize) -> bool {
+    pub(super) fn is_of_row(
+        &self,
+        expr: &Value,
+        row: &SourceRow,
+        scope: usize,
+        statement: usize,
+        depth: usize,
+    ) -> bool {
         if depth > 5 {
             return false;
         }
-        let of_setting =
-            |(value, scope, at): &(Value, usize, usize)| self.is_of_row(value, &Row::default(), *scope, *at, depth + 1);
+        let of_setting = |(value, scope, at): &(Value, usize, usize)| {
+            self.is_of_row(value, &SourceRow::default(), *scope, *at, depth + 1)
+        };
         ast::find(expr, "ColumnRef").into_iter().any(|c| {
             let fields: Vec<_> = ast::list(c, "fields")
                 .iter()
@@ -120,7 +128,7 @@ impl Looker<'_> {
                     let place = &self.collected.scopes[scope];
                     let bound = match (place.bindings.get(*name), place.caller) {
                         (Some(value), Some((caller, at))) => {
-                            self.is_of_row(value, &Row::default(), caller, at, depth + 1)
+                            self.is_of_row(value, &SourceRow::default(), caller, at, depth + 1)
                         }
                         _ => false,
                     };
@@ -201,7 +209,7 @@ impl Looker<'_> {
             (!values.is_empty()).then_some((w, row, values))
         });
         let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
-        let id = |w: &Write, row: &Row, value: &Value| {
+        let id = |w: &Write, row: &SourceRow, value: &Value| {
             row::is_transaction(&tracer.resolved(value, w.scope))
                 || self.id_of_the_row(w, row, value)
                 || self.id_that_is_read(w, column, value)
@@ -214,7 +222,7 @@ impl Looker<'_> {
     }
 
     /// `new.id`, where that is the primary key or a part of it.
-    pub(super) fn id_of_the_row(&self, write: &Write, row: &Row, value: &Value) -> bool {
+    pub(super) fn id_of_the_row(&self, write: &Write, row: &SourceRow, value: &Value) -> bool {
         let trigger = write.trigger.and_then(|oid| self.catalogue.triggers.iter().find(|t| t.oid == oid));
         let source = trigger.and_then(|t| self.catalogue.relation(t.relation)).filter(|r| r.oid != self.relation.oid);
         let key = source.and_then(|r| r.keys.iter().find(|k| k.primary));
