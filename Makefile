@@ -89,6 +89,8 @@ lint: deps $(PGRX_HOME)/config.toml
 	cargo clippy $(EXTENSION) --locked -- -D warnings
 	RUSTDOCFLAGS='-D warnings' cargo doc $(REST) --no-deps
 	.ci/deny $(DENY) $(TARGET)/tools
+	@# No file imports what imports it.
+	cargo test $(REST) --test layers -- --nocapture
 
 build: package ## Build for use: target/release/domain-events and the extension in target/package
 	cargo build --release --locked -p domain-events

@@ -101,7 +101,7 @@ pub fn hint(blockers: &[Blocker]) -> String {
             "Wait until that transaction has ended, or end it: select pg_terminate_backend({pid}); or raise --lock-timeout."
         ),
         Some(Blocker::Prepared(name)) => {
-            let name = crate::quote::quote_literal(name);
+            let name = domain_events_sql::quote::quote_literal(name);
             format!("End it: commit prepared {name}; or: rollback prepared {name};")
         }
         None => "A long transaction holds the table: see pg_stat_activity, or raise --lock-timeout.".into(),

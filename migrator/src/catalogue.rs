@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use crate::quote::{self, quoted};
+use domain_events_sql::quote::{self, quoted};
 
 /// A database as far as triggers, functions and tables go.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -8,7 +8,7 @@ use crate::blockers::{self, Blocker, Mode};
 use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::quote::quote_ident;
+use domain_events_sql::quote::quote_ident;
 
 /// First key of the tool's own advisory lock: the bytes of "pgde". The second key is free for kinds of work.
 const LOCK_CLASS: i32 = 0x7067_6465;

@@ -4,5 +4,5 @@
 pub const ADOPTION: &str = "Adopted by the event store:";
 /// First words on the function that assigns the versions of an event table.
 pub const SHIM: &str = "Assigns the version of every event of";
-/// Last words on a function that translated programs call.
-pub const HELPER: &str = "; made by domain-events";
+/// Last words on a function that translated programs call, and on others that a person may take for their own.
+pub use domain_events_mysql::translate::helpers::MARK as HELPER;

@@ -9,15 +9,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use domain_events::from_mysql::catalogue::{self, Terms, World};
+use domain_events::from_mysql::catalogue::{self, Destination, TranslatedCatalogue};
 use domain_events::from_mysql::files::from_texts;
 use domain_events::import::json;
 use domain_events::judge::judge;
-use domain_events::mysql::dump::{Dump, Next, Piece, Row};
 use domain_events::source::folder::Folder;
 use domain_events::source::languages::Language;
 use domain_events::source::{Taken, from_files, from_sql};
-use domain_events::{limits, plan, text, url};
+use domain_events::{plan, text, url};
+use domain_events_mysql::dump::{Dump, DumpRow, Next, Piece};
+use domain_events_sql::limits;
 use rand::rngs::StdRng;
 use rand::seq::IndexedRandom;
 use rand::{RngExt, SeedableRng};
@@ -305,8 +306,8 @@ fn files_of_postgresql() {
 fn files_of_mysql() {
     fuzz("mysql", mysql, |bytes| {
         let source = from_texts([("a.sql", String::from_utf8_lossy(bytes).as_ref())]);
-        let world = World::new(&source, &Terms { ignoring: true, ..Terms::default() });
-        catalogue::findings(&source, &world);
+        let translated = TranslatedCatalogue::new(&source, &Destination { ignoring: true, ..Destination::default() });
+        catalogue::findings(&source, &translated);
     });
 }
 
@@ -321,7 +322,7 @@ fn migrations_in_php() {
     };
     fuzz("php", make, |bytes| {
         let source = from_texts([("a.php", String::from_utf8_lossy(bytes).as_ref())]);
-        catalogue::findings(&source, &World::new(&source, &Terms::default()));
+        catalogue::findings(&source, &TranslatedCatalogue::new(&source, &Destination::default()));
     });
 }
 
@@ -421,7 +422,7 @@ impl Read for Drops<'_> {
 
 fn rows(bytes: &[u8], at_once: usize) -> (usize, usize) {
     let mut dump = Dump::new(Drops(bytes, at_once));
-    let (mut pieces, mut read, mut row) = (0, 0, Row::new());
+    let (mut pieces, mut read, mut row) = (0, 0, DumpRow::new());
     while let Some(piece) = dump.piece().expect("no error of memory") {
         pieces += 1;
         if matches!(piece, Piece::Insert(_)) {

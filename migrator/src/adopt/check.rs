@@ -7,7 +7,7 @@ use super::Legacy;
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::quote::quoted;
+use domain_events_sql::quote::quoted;
 
 /// Type, id, number of events and newest version of a stream.
 type Stream = (Option<String>, Option<String>, i64, Option<i64>);

@@ -2,9 +2,9 @@
 
 use super::Legacy;
 use crate::marks::ADOPTION;
-use crate::quote::quoted;
-use crate::quote::{quote_body, quote_ident, quote_literal};
 use crate::source::Column;
+use domain_events_sql::quote::quoted;
+use domain_events_sql::quote::{quote_body, quote_ident, quote_literal};
 
 /// Triggers on the side table; they sort behind every name of letters and so have the last word.
 const HELD: &str = "~domain_events_held";

@@ -4,9 +4,9 @@ use serde::{Deserialize, Serialize};
 
 use super::Mapping;
 use crate::error::Error;
-use crate::quote::quote_literal;
-use crate::quote::quoted;
 use crate::source::Column;
+use domain_events_sql::quote::quote_literal;
+use domain_events_sql::quote::quoted;
 
 /// A legacy event table, of this server or of another.
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]

@@ -7,8 +7,8 @@ use sqlx::{FromRow, PgConnection, Row};
 use super::Legacy;
 use crate::as_owner::{self, Owner};
 use crate::error::{Doing, Error};
-use crate::quote::quote_literal;
-use crate::quote::quoted;
+use domain_events_sql::quote::quote_literal;
+use domain_events_sql::quote::quoted;
 
 /// Places that are sent in one statement.
 const PLACES: usize = 10_000;

@@ -202,7 +202,7 @@ async fn batch(
 
 /// Whether the payload of an adopted table is in the store alone.
 pub fn payload_is_gone(plan: &Plan) -> bool {
-    !plan.adoptions.is_empty() && plan.finish.iter().any(|s| s.object.kind == crate::plan::Kind::Table)
+    !plan.adoptions.is_empty() && plan.finish.iter().any(|s| s.object.kind == crate::plan::ObjectKind::Table)
 }
 
 /// The plan's state once its adoptions are complete.

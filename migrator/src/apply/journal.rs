@@ -4,7 +4,7 @@ use sqlx::PgConnection;
 
 use crate::as_owner;
 use crate::error::{Doing, Error};
-use crate::plan::{Kind, Plan, State, Statement};
+use crate::plan::{ObjectKind, Plan, State, Statement};
 
 /// Whether there is a journal here; without it nothing can be applied.
 pub async fn expect(conn: &mut PgConnection) -> Result<(), Error> {
@@ -179,7 +179,12 @@ pub async fn entry(
 }
 
 /// How the plan left an object.
-pub async fn left_as(conn: &mut PgConnection, plan: &Plan, kind: Kind, object: &str) -> Result<Option<State>, Error> {
+pub async fn left_as(
+    conn: &mut PgConnection,
+    plan: &Plan,
+    kind: ObjectKind,
+    object: &str,
+) -> Result<Option<State>, Error> {
     let sql = "select after_state::text from domain_events.migration_journal \
          where plan_id = $1 and object_kind = $2 and object = $3 order by entry desc limit 1";
     let arguments = [plan.plan_id.as_str(), kind.name(), object];

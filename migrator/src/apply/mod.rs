@@ -4,24 +4,23 @@
 pub mod adoption;
 mod drift;
 pub mod journal;
+mod locking;
 mod name;
 pub(crate) mod roles;
 mod rollback;
 pub(crate) mod state;
 
-use std::time::{Duration, Instant};
-
 use sqlx::PgConnection;
 
 pub use drift::check as check_drift;
+pub(crate) use locking::{alone, prepare, take_locks, wanted};
 pub use rollback::{changed_since, leave_whole, rollback};
 
 use crate::blockers::Mode;
 use crate::context::Context;
-use crate::db;
 use crate::error::Error;
 use crate::locks;
-use crate::plan::{Kind, Plan, Statement};
+use crate::plan::{ObjectKind, Plan, Statement};
 
 /// What `apply --finish` did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,19 +44,6 @@ pub async fn apply(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, c
         Ok(count)
     })
     .await
-}
-
-/// Runs `work` while no other command of the tool changes this database. Not left to the end of the connection: the server
-/// may notice that only after the next command has begun.
-pub(crate) async fn alone<T>(
-    conn: &mut PgConnection,
-    work: impl AsyncFnOnce(&mut PgConnection) -> Result<T, Error>,
-) -> Result<T, Error> {
-    locks::lock_for_session(conn).await?;
-    let done = work(conn).await;
-    // a connection that is broken holds nothing any more
-    let released = db::execute(conn, "select pg_catalog.pg_advisory_unlock_all()", "releasing the tool's lock").await;
-    done.and_then(|value| released.map(|()| value))
 }
 
 async fn steps(
@@ -141,7 +127,7 @@ async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx
         for statement in statements {
             let now = state::read(conn, &statement.object).await?;
             let Some(now) = now else { continue };
-            if statement.object.kind == Kind::Trigger && now.enabled.as_deref() != Some("D") {
+            if statement.object.kind == ObjectKind::Trigger && now.enabled.as_deref() != Some("D") {
                 return Err(Error::drift(
                     format!("{} is enabled, so it is not dropped", statement.object.identity()),
                     "Somebody enabled it after the plan ran. Disable it, or roll the plan back.",
@@ -154,46 +140,6 @@ async fn dropped(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx
         Ok(count)
     })
     .await
-}
-
-/// The locks of a transaction, for naming who holds them.
-pub(crate) fn wanted<'a>(exclusive: &[&'a str], locks: &[&'a str]) -> Vec<(&'a str, Mode)> {
-    let exclusive = exclusive.iter().map(|table| (*table, Mode::AccessExclusive));
-    exclusive.chain(locks.iter().map(|table| (*table, Mode::ShareRowExclusive))).collect()
-}
-
-/// Settings for a transaction of the tool's: nothing depends on the session, and a process that hangs lets go.
-pub(crate) async fn prepare(conn: &mut PgConnection) -> Result<(), Error> {
-    db::pin_settings(conn).await?;
-    db::execute(
-        conn,
-        "set local check_function_bodies = off; set local quote_all_identifiers = off; \
-         set local idle_in_transaction_session_timeout = '5s'; set local client_min_messages = warning",
-        "preparing the transaction",
-    )
-    .await
-}
-
-/// Takes all locks of a transaction, in the order given, within one lock_timeout altogether: whoever waits behind the first
-/// lock does not wait for each of the others in turn.
-pub(crate) async fn take_locks(
-    conn: &mut PgConnection,
-    tables: &[&str],
-    mode: Mode,
-    lock_timeout_ms: u32,
-) -> Result<(), Error> {
-    let end = Instant::now() + Duration::from_millis(lock_timeout_ms.into());
-    for table in tables {
-        name::expect_name(table)?;
-        let left = end.saturating_duration_since(Instant::now()).as_millis().max(1);
-        db::execute(
-            conn,
-            &format!("set local lock_timeout = {left}; lock table {table} in {} mode", mode.name()),
-            &format!("locking {table}"),
-        )
-        .await?;
-    }
-    db::execute(conn, &format!("set local lock_timeout = {lock_timeout_ms}"), "setting lock_timeout").await
 }
 
 async fn run_statement(

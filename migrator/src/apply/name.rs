@@ -1,8 +1,8 @@
 //! Names of tables that come out of a file.
 
 use crate::error::Error;
-use crate::quote::quote_ident;
 use crate::sql_tree::ast;
+use domain_events_sql::quote::quote_ident;
 
 /// Refuses what is not one name, with its schema or without: names of a plan file or of the journal stand in statements.
 pub fn expect_name(name: &str) -> Result<(), Error> {

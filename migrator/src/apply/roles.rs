@@ -7,7 +7,7 @@ use sqlx::PgConnection;
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::plan::{Kind, Plan, Statement, calls};
+use crate::plan::{ObjectKind, Plan, Statement, calls};
 use crate::sql_tree::ast;
 
 /// Runs the SQL of a statement of the plan in the caller's transaction.
@@ -150,7 +150,7 @@ async fn owner(conn: &mut PgConnection, plan: &Plan, statement: &Statement, sql:
     let object = &statement.object;
     match (object.kind, &object.table) {
         (_, Some(table)) => Owner::of_table(conn, table).await,
-        (Kind::Function, None) => {
+        (ObjectKind::Function, None) => {
             // made for a user, it is that user's
             if let Some(role) = new_owner(sql) {
                 return Owner::named(conn, &role).await;

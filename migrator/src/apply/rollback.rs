@@ -7,7 +7,7 @@ use crate::blockers::Mode;
 use crate::context::Context;
 use crate::error::Error;
 use crate::locks;
-use crate::plan::{Kind, Plan, Statement};
+use crate::plan::{ObjectKind, Plan, Statement};
 
 /// Undoes an applied plan, newest statement first, and checks that every object is again what it was, byte for byte.
 pub async fn rollback(
@@ -133,7 +133,7 @@ async fn changed(conn: &mut PgConnection, plan: &Plan, statements: &[&Statement]
 
 /// The promise of rollback, checked before it is committed.
 async fn restored(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
-    let touched = |kind: Kind, name: &str, table: &Option<String>| {
+    let touched = |kind: ObjectKind, name: &str, table: &Option<String>| {
         plan.steps
             .iter()
             .flat_map(|s| &s.statements)

@@ -4,20 +4,20 @@ use sqlx::PgConnection;
 
 use crate::as_owner;
 use crate::error::{Doing, Error};
-use crate::plan::{Kind, ObjectName, Plan, State};
+use crate::plan::{ObjectKind, ObjectName, Plan, State};
 use crate::source::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 
 /// Reads the state of an object; none if it does not exist. Wants an empty `search_path`.
 pub async fn read(conn: &mut PgConnection, object: &ObjectName) -> Result<Option<State>, Error> {
     let sql = match object.kind {
-        Kind::Trigger => format!(
+        ObjectKind::Trigger => format!(
             "select pg_catalog.json_build_object('fingerprint', {TRIGGER_FINGERPRINT}, 'enabled', t.tgenabled::text,
                     'owner', pg_catalog.pg_get_userbyid(c.relowner), 'comment', pg_catalog.obj_description(t.oid, 'pg_trigger'),
                     'definition', pg_catalog.pg_get_triggerdef(t.oid))::text
                from pg_catalog.pg_trigger t join pg_catalog.pg_class c on c.oid = t.tgrelid
               where t.tgname = $1 and t.tgrelid = pg_catalog.to_regclass($2) and not t.tgisinternal"
         ),
-        Kind::Function => format!(
+        ObjectKind::Function => format!(
             "select pg_catalog.json_build_object('fingerprint', {FUNCTION_FINGERPRINT}, 'owner', pg_catalog.pg_get_userbyid(p.proowner),
                     'comment', pg_catalog.obj_description(p.oid, 'pg_proc'), 'acl', case when p.proacl is not null then array(select x.a from pg_catalog.unnest(p.proacl) x(a)
                           where not pg_catalog.starts_with(x.a::text, 'domain_events_guest='))::text end,
@@ -28,15 +28,15 @@ pub async fn read(conn: &mut PgConnection, object: &ObjectName) -> Result<Option
                 and p.proname = ((pg_catalog.parse_ident($1, false))[2])::name and n.nspname = ((pg_catalog.parse_ident($1, false))[1])::name
                 and pg_catalog.format('%I.%I(%s)', n.nspname, p.proname, pg_catalog.pg_get_function_identity_arguments(p.oid)) = $1"
         ),
-        Kind::Table => format!(
+        ObjectKind::Table => format!(
             "select pg_catalog.json_build_object('fingerprint', {TABLE_FINGERPRINT},
                     'owner', pg_catalog.pg_get_userbyid(c.relowner))::text
                from pg_catalog.pg_class c where c.oid = pg_catalog.to_regclass($1) and $2::text is null"
         ),
-        Kind::Capture => return of_the_store(conn, object, "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(c.aggregate_type, c.aggregate_id, c.include,
+        ObjectKind::Capture => return of_the_store(conn, object, "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(c.aggregate_type, c.aggregate_id, c.include,
                     c.exclude, c.redact, c.event_types, c.event_name_style, c.payload, c.on_failure, c.replication)::text), 'enabled', c.state)::text
                from domain_events.captures c where c.target = pg_catalog.to_regclass($1)").await,
-        Kind::EventTable => return of_the_store(conn, object, "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(e.stream_columns, e.version_column)::text))::text
+        ObjectKind::EventTable => return of_the_store(conn, object, "select pg_catalog.json_build_object('fingerprint', pg_catalog.md5(row(e.stream_columns, e.version_column)::text))::text
                from domain_events.event_tables e where e.event_table = pg_catalog.to_regclass($1)").await,
     };
     let doing = || format!("reading {} {}", object.kind.name(), object.identity());

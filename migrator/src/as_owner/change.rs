@@ -10,7 +10,7 @@ use super::read::rows;
 use super::{PIN, forget_statements};
 use crate::db::{self, PATH};
 use crate::error::{Doing, Error};
-use crate::quote::quote_literal;
+use domain_events_sql::quote::quote_literal;
 
 /// Names of what is made for one statement.
 static NUMBER: AtomicU64 = AtomicU64::new(0);

@@ -7,7 +7,7 @@ use super::forget_statements;
 use super::owner::{Owner, Relation, Role};
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::quote::quote_literal;
+use domain_events_sql::quote::quote_literal;
 
 /// Begins a READ ONLY transaction in which [`rows`] can read these tables and the store.
 pub async fn begin_read_only(conn: &mut PgConnection, tables: &[&str]) -> Result<(), Error> {

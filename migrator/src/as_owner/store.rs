@@ -8,7 +8,7 @@ use super::owner::Owner;
 use super::read::{given, plainly, rows};
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::quote::quote_literal;
+use domain_events_sql::quote::quote_literal;
 
 /// Whether the store is a lesser role's than the connected one; false where there is none.
 pub async fn is_lesser_store(conn: &mut PgConnection) -> Result<bool, Error> {

@@ -13,11 +13,11 @@ use crate::error::Error;
 use crate::files::Input;
 use crate::from_mysql::files;
 use crate::from_mysql::server;
-use crate::mysql::source::{self as mysql, Dialect};
 use crate::source::folder::Folder;
 use crate::source::languages::Language;
 use crate::source::{self, Catalogue, Problem, Taken, encoding};
 use crate::url;
+use domain_events_mysql::source::{self as mysql, Dialect};
 
 /// A source that was read.
 pub enum Origin {

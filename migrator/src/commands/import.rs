@@ -15,8 +15,8 @@ use crate::import::rejects::Rejects;
 use crate::import::source::Source;
 use crate::import::{Options, Outcome, events, table};
 use crate::locks;
-use crate::mysql::schema::{Schema, Table};
 use crate::store::{self, Found};
+use domain_events_mysql::schema::{Schema, Table};
 
 /// Runs the verb.
 pub async fn run(args: &ImportArgs, ctx: &Context) -> Result<Exit, Error> {

@@ -7,8 +7,8 @@ use crate::cli::Index;
 use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::quote::quote_literal;
 use crate::script::Step;
+use domain_events_sql::quote::quote_literal;
 
 /// Longest wait for transactions that are older than an index.
 const PATIENCE: &str = "10min";

@@ -11,11 +11,11 @@ use crate::db;
 use crate::engine_sql::{EXTENSION, FILES, VERSION, WRITERS};
 use crate::error::{Error, Exit};
 use crate::locks;
-use crate::quote::quote_ident;
 use crate::script::{self, Step};
 use crate::store::Engine;
 use crate::store::{self, Found, Powers};
 use crate::{as_owner, proof};
+use domain_events_sql::quote::quote_ident;
 
 /// What an installation comes to, before anything is written.
 #[derive(Debug)]

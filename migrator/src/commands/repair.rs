@@ -16,11 +16,11 @@ use crate::engine_sql::EVENTS;
 use crate::error::{Doing, Error, Exit};
 use crate::judge::{self, Severity};
 use crate::plan;
-use crate::quote::quote_ident;
 use crate::repair::{self, Behind, Examined, Header, PREFIX, Repair, Subject, Table, Wanted};
 use crate::source::{self, Catalogue};
 use crate::store;
 use crate::text::in_line;
+use domain_events_sql::quote::quote_ident;
 
 /// From so many events on, a batch that reads the whole table keeps writers waiting noticeably.
 const MANY: i64 = 100_000;

@@ -9,11 +9,11 @@ use crate::cli::ScanArgs;
 use crate::connect::connect;
 use crate::context::Context;
 use crate::error::{Error, Exit};
-use crate::from_mysql::catalogue::{self, Terms, World};
+use crate::from_mysql::catalogue::{self, Destination, TranslatedCatalogue};
 use crate::judge::{self, Finding};
-use crate::mysql::source::Source;
 use crate::source;
 use crate::url::redacted;
+use domain_events_mysql::source::Source;
 
 /// Runs the verb.
 pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
@@ -91,9 +91,10 @@ fn document_is_mysql(findings: &[Finding]) -> bool {
 /// What is found in a source of MySQL, and what else is to be said of it.
 fn of_mysql(source: &Source, args: &ScanArgs, ctx: &Context) -> Result<(Vec<Finding>, Value), Error> {
     let treats = treats::of_source(&args.treats, source)?;
-    let world = World::new(source, &Terms { ignoring: true, treats, ..Terms::default() });
-    let findings = catalogue::findings(source, &world);
-    let variables = catalogue::session_variables(&world);
+    let translated =
+        TranslatedCatalogue::new(source, &Destination { ignoring: true, treats, ..Destination::default() });
+    let findings = catalogue::findings(source, &translated);
+    let variables = catalogue::session_variables(&translated);
     for (variable, setting) in &variables {
         ctx.out.warn(format!(
             "{variable} is read from the session: in PostgreSQL it is the setting {setting}, which the application has to set"

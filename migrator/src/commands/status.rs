@@ -13,8 +13,8 @@ use crate::db;
 use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
 use crate::output::Output;
-use crate::quote::quote_ident;
 use crate::store::{self, Found, ROLES};
+use domain_events_sql::quote::quote_ident;
 
 /// Above this, the planner's estimate is shown: counting would read the whole table.
 const COUNT_UP_TO: f32 = 1_000_000.0;

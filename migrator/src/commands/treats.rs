@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::cli;
 use crate::error::Error;
-use crate::mysql::source::Source;
 use crate::source::{Catalogue, Treat};
+use domain_events_mysql::source::Source;
 
 /// The answers by the names that were given.
 pub fn of_args(given: &[(String, cli::Treat)]) -> BTreeMap<String, Treat> {

@@ -15,12 +15,12 @@ use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
 use crate::locks;
 use crate::marks;
-use crate::plan::{Kind, calls, shim};
-use crate::quote::quote_ident;
-use crate::quote::quote_literal;
+use crate::plan::{ObjectKind, calls, shim};
 use crate::script::{self, Step};
 use crate::store::{self, Found, ROLES};
 use crate::{db, proof};
+use domain_events_sql::quote::quote_ident;
+use domain_events_sql::quote::quote_literal;
 
 /// Where the objects go that are about to be dropped, while the events stay.
 const DISCARD: &str = "_domain_events_uninstall";
@@ -234,7 +234,7 @@ async fn leftovers(conn: &mut PgConnection, dependents: &mut Dependents) -> Resu
         let object = &statement.object;
         let Some(table) = object.table.clone().filter(|_| object.name != shim::TRIGGER) else { continue };
         let is_disabled = state::read(conn, object).await?.is_some_and(|now| now.enabled.as_deref() == Some("D"));
-        if object.kind == Kind::Trigger && is_disabled && !left.iter().any(|(_, sql)| *sql == statement.sql) {
+        if object.kind == ObjectKind::Trigger && is_disabled && !left.iter().any(|(_, sql)| *sql == statement.sql) {
             calls::pieces(&statement.sql, object.kind, "dropping what is left of a plan")?;
             left.push((table, statement.sql.clone()));
         }

@@ -3,24 +3,24 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::judge::{self, Finding, Judged, Severity, Strategy, codes};
-use crate::limits;
-use crate::mysql::ast::{ProgramKind, Timing};
-use crate::mysql::ddl;
-use crate::mysql::source::{MissingKind, SEVERAL_DATABASES, Source, Sourced};
-use crate::mysql::translate::context::{Flavor, Known};
-use crate::mysql::translate::flow;
-use crate::mysql::translate::helpers::Helper;
-use crate::mysql::translate::notes::{Fate, NOT_READ, Note};
-use crate::mysql::translate::program::{self, Translated};
-use crate::quote::quoted;
 use crate::source::{Catalogue, Relation, Treat, fold_into};
+use domain_events_mysql::ast::{ProgramKind, Timing};
+use domain_events_mysql::ddl;
+use domain_events_mysql::source::{MissingKind, SEVERAL_DATABASES, Source, Sourced};
+use domain_events_mysql::translate::context::{Flavor, Known};
+use domain_events_mysql::translate::flow;
+use domain_events_mysql::translate::helpers::Helper;
+use domain_events_mysql::translate::notes::{Fidelity, NOT_READ, Note};
+use domain_events_mysql::translate::program::{self, Translated};
+use domain_events_sql::limits;
+use domain_events_sql::quote::quoted;
 
 /// The schema that a source is judged in.
 pub const SCHEMA: &str = "public";
 
 /// A program and its translation.
 #[derive(Debug, Clone)]
-pub struct Item {
+pub struct TranslatedProgram {
     /// The file, or the server.
     pub file: String,
     /// Line of its CREATE.
@@ -33,18 +33,18 @@ pub struct Item {
 
 /// A source in PostgreSQL's terms.
 #[derive(Debug)]
-pub struct World {
+pub struct TranslatedCatalogue {
     /// Tables, triggers and functions.
     pub catalogue: Catalogue,
     /// What was translated.
-    pub items: Vec<Item>,
+    pub programs: Vec<TranslatedProgram>,
     /// Tables and routines by their names in the source.
     pub known: Known,
 }
 
 /// How translation goes.
 #[derive(Debug, Clone, Default)]
-pub struct Terms {
+pub struct Destination {
     /// The schema in PostgreSQL; [`SCHEMA`] if empty.
     pub schema: String,
     /// Tables as they are in PostgreSQL already.
@@ -55,9 +55,9 @@ pub struct Terms {
     pub treats: BTreeMap<String, Treat>,
 }
 
-impl World {
+impl TranslatedCatalogue {
     /// Translates a source.
-    pub fn new(source: &Source, terms: &Terms) -> Self {
+    pub fn new(source: &Source, terms: &Destination) -> Self {
         let schema = if terms.schema.is_empty() { SCHEMA } else { &terms.schema };
         let flavor = match &source.server {
             Some(server) if server.mariadb => Flavor::MariaDb,
@@ -67,7 +67,8 @@ impl World {
         known.database = source.database.clone().or(known.database);
         known.ignoring = terms.ignoring;
         for relation in terms.relations.iter().filter(|r| r.schema == schema) {
-            known.as_in(relation);
+            let columns = relation.columns.iter().map(|c| (c.name.as_str(), c.data_type.as_str()));
+            known.as_in(&relation.name, &relation.quoted, columns);
         }
         for sourced in &source.programs {
             if let Some(signature) = program::signature(&sourced.program, &known) {
@@ -80,7 +81,7 @@ impl World {
         for sourced in source.programs.iter().filter(|s| matches!(s.program.kind, ProgramKind::Routine(_))) {
             functions.insert(sourced.program.name.name.to_lowercase());
         }
-        let mut items = vec![];
+        let mut programs = vec![];
         for (n, sourced) in source.programs.iter().enumerate() {
             let own = &sourced.program.name.name;
             let (trigger_name, function_name) = match names.get(&n) {
@@ -99,12 +100,17 @@ impl World {
                 ProgramKind::Trigger(trigger) => Some(trigger.table.name.clone()),
                 _ => None,
             };
-            items.push(Item { file: sourced.file.clone(), line: sourced.program.position.line, table, made });
+            programs.push(TranslatedProgram {
+                file: sourced.file.clone(),
+                line: sourced.program.position.line,
+                table,
+                made,
+            });
         }
-        let mut world = Self { catalogue: Catalogue::default(), items, known };
-        world.catalogue = world.judged_catalogue(source, schema);
-        world.catalogue.treats.clone_from(&terms.treats);
-        world
+        let mut translated = Self { catalogue: Catalogue::default(), programs, known };
+        translated.catalogue = translated.judged_catalogue(source, schema);
+        translated.catalogue.treats.clone_from(&terms.treats);
+        translated
     }
 
     /// The tables as they would be made, with the translated programs. A text that PostgreSQL's parser refuses is a refusal.
@@ -122,20 +128,20 @@ impl World {
                 let _ = fold_into(&mut catalogue, sql);
             }
         }
-        for item in &mut self.items {
+        for item in &mut self.programs {
             let why = fold_into(&mut catalogue, &item.made.create)
                 .and_then(|()| catalogue.functions.last().map_or(Ok(()), |made| limits::check_body(&made.source)))
                 .and_then(|()| pg_query::parse_plpgsql(&item.made.create).map(drop).map_err(|e| e.to_string()));
             if let Err(why) = why {
                 item.made.notes.push(Note {
-                    fate: Fate::Refused,
+                    fidelity: Fidelity::Refused,
                     construct: item.made.name.clone(),
                     text: format!("{NOT_READ}: its translation is not understood by PostgreSQL's parser: {why}"),
                     line: item.line,
                 });
             }
         }
-        for item in &self.items {
+        for item in &self.programs {
             let Some((_, sql)) = &item.made.trigger else { continue };
             // a trigger whose table is not in the source is judged by itself
             if let Some(table) = &item.table
@@ -151,30 +157,30 @@ impl World {
         catalogue
     }
 
-    /// The helpers that items need.
-    pub fn helpers<'i>(items: impl IntoIterator<Item = &'i Item>) -> BTreeSet<Helper> {
-        items.into_iter().flat_map(|i| i.made.helpers.iter().copied()).collect()
+    /// The helpers that programs need.
+    pub fn helpers<'i>(programs: impl IntoIterator<Item = &'i TranslatedProgram>) -> BTreeSet<Helper> {
+        programs.into_iter().flat_map(|i| i.made.helpers.iter().copied()).collect()
     }
 
     /// A trigger's item, by its name in PostgreSQL and its table there.
-    pub fn of_trigger(&self, name: &str, table: &str) -> Option<&Item> {
-        self.items
+    pub fn of_trigger(&self, name: &str, table: &str) -> Option<&TranslatedProgram> {
+        self.programs
             .iter()
             .find(|i| i.made.trigger.as_ref().is_some_and(|(n, _)| n == name) && i.made.table.as_deref() == Some(table))
     }
 
     /// The item of a function in PostgreSQL.
-    pub fn of_function(&self, name: &str) -> Option<&Item> {
-        self.items.iter().find(|i| i.made.function == name)
+    pub fn of_function(&self, name: &str) -> Option<&TranslatedProgram> {
+        self.programs.iter().find(|i| i.made.function == name)
     }
 
     /// A routine and all that it calls.
-    pub fn reached<'w>(&'w self, item: &'w Item) -> Vec<&'w Item> {
-        let mut found: Vec<&Item> = vec![item];
+    pub fn reached<'w>(&'w self, item: &'w TranslatedProgram) -> Vec<&'w TranslatedProgram> {
+        let mut found: Vec<&TranslatedProgram> = vec![item];
         let mut at = 0;
         while at < found.len() {
             for name in &found[at].made.calls {
-                let next = self.items.iter().find(|i| i.made.trigger.is_none() && i.made.function == *name);
+                let next = self.programs.iter().find(|i| i.made.trigger.is_none() && i.made.function == *name);
                 if let Some(next) = next.filter(|n| !found.iter().any(|f| std::ptr::eq(*f, *n))) {
                     found.push(next);
                 }
@@ -192,17 +198,17 @@ impl World {
 }
 
 /// What is found in a source, in MySQL's names.
-pub fn findings(source: &Source, world: &World) -> Vec<Finding> {
-    let report = judge::judge(&world.catalogue);
+pub fn findings(source: &Source, translated: &TranslatedCatalogue) -> Vec<Finding> {
+    let report = judge::judge(&translated.catalogue);
     // of a program that was not read to its end nobody knows that it writes no event
     let unread = |j: &&Judged| {
         let function =
-            j.function.and_then(|oid| world.catalogue.function(oid)).and_then(|f| world.of_function(&f.name));
+            j.function.and_then(|oid| translated.catalogue.function(oid)).and_then(|f| translated.of_function(&f.name));
         j.finding.code == codes::LOOK_ALIKE.code && function.is_some_and(|i| i.made.notes.iter().any(Note::is_unread))
     };
-    let mut findings: Vec<Finding> = report.judged.iter().filter(|j| !unread(j)).map(|j| told(world, j)).collect();
+    let mut findings: Vec<Finding> = report.judged.iter().filter(|j| !unread(j)).map(|j| told(translated, j)).collect();
     // a part that could not be read ends the translation there, and what stands behind it is not judged either
-    let unread = world.items.iter().filter_map(|item| {
+    let unread = translated.programs.iter().filter_map(|item| {
         let note = item.made.notes.iter().find(|n| n.is_unread())?;
         let same = |f: &&Finding| {
             let name = if item.made.trigger.is_some() { &f.trigger } else { &f.function };
@@ -251,11 +257,13 @@ fn missing(source: &Source, findings: &[Finding]) -> Vec<Finding> {
 }
 
 /// A finding in MySQL's names; what was refused on the way makes it a person's work.
-pub fn told(world: &World, judged: &Judged) -> Finding {
+pub fn told(translated: &TranslatedCatalogue, judged: &Judged) -> Finding {
     let mut finding = judged.finding.clone();
-    let trigger = finding.trigger.as_ref().zip(finding.table.as_ref()).and_then(|(n, t)| world.of_trigger(n, t));
-    let function =
-        judged.function.and_then(|oid| world.catalogue.function(oid)).and_then(|f| world.of_function(&f.name));
+    let trigger = finding.trigger.as_ref().zip(finding.table.as_ref()).and_then(|(n, t)| translated.of_trigger(n, t));
+    let function = judged
+        .function
+        .and_then(|oid| translated.catalogue.function(oid))
+        .and_then(|f| translated.of_function(&f.name));
     let place = function.or(trigger);
     if let Some(item) = place {
         finding.line = match finding.line.and_then(|l| item.made.source_line(l)) {
@@ -266,13 +274,16 @@ pub fn told(world: &World, judged: &Judged) -> Finding {
     }
     let mut notes: Vec<Note> = vec![];
     for item in [trigger, function].into_iter().flatten() {
-        for reached in world.reached(item) {
+        for reached in translated.reached(item) {
             notes.extend(reached.made.notes.iter().filter(|n| !notes.contains(n)).cloned().collect::<Vec<_>>());
         }
     }
-    finding.declared =
-        notes.iter().filter(|n| n.fate == Fate::Declared).map(|n| format!("{}: {}", n.construct, n.text)).collect();
-    let refused: Vec<&Note> = notes.iter().filter(|n| n.fate == Fate::Refused).collect();
+    finding.declared = notes
+        .iter()
+        .filter(|n| n.fidelity == Fidelity::Declared)
+        .map(|n| format!("{}: {}", n.construct, n.text))
+        .collect();
+    let refused: Vec<&Note> = notes.iter().filter(|n| n.fidelity == Fidelity::Refused).collect();
     // a trigger on a table that is not there is told by itself; its log is as good as any
     let refused: Vec<&Note> = match finding.severity {
         Severity::Info => refused.into_iter().filter(|n| n.text != program::NO_TABLE).collect(),
@@ -285,7 +296,8 @@ pub fn told(world: &World, judged: &Judged) -> Finding {
         finding.severity = finding.severity.max(Severity::Warning);
         finding.reasons.extend(refused.iter().map(|n| format!("not translated: {n}")));
     }
-    let path: Vec<&Item> = [trigger, function].into_iter().flatten().flat_map(|i| world.reached(i)).collect();
+    let path: Vec<&TranslatedProgram> =
+        [trigger, function].into_iter().flatten().flat_map(|i| translated.reached(i)).collect();
     let locking = path.iter().any(|i| {
         let locks = |n: &Note| n.construct.contains("FOR UPDATE") || n.construct.to_uppercase().starts_with("GET_LOCK");
         i.made.create.contains(" for update") || i.made.create.contains(" for share") || i.made.notes.iter().any(locks)
@@ -302,20 +314,25 @@ pub fn told(world: &World, judged: &Judged) -> Finding {
             finding.severity = Severity::Error;
         }
     }
-    rename(world, &mut finding, trigger, function);
+    rename(translated, &mut finding, trigger, function);
     finding
 }
 
-fn rename(world: &World, finding: &mut Finding, trigger: Option<&Item>, function: Option<&Item>) {
-    let schema = quoted(&world.known.schema);
+fn rename(
+    translated: &TranslatedCatalogue,
+    finding: &mut Finding,
+    trigger: Option<&TranslatedProgram>,
+    function: Option<&TranslatedProgram>,
+) {
+    let schema = quoted(&translated.known.schema);
     let mut names: Vec<(String, String)> =
-        world.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
-    for function in &world.catalogue.functions {
-        if let Some(item) = world.of_function(&function.name) {
+        translated.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
+    for function in &translated.catalogue.functions {
+        if let Some(item) = translated.of_function(&function.name) {
             names.push((function.identity.clone(), item.made.name.clone()));
         }
     }
-    for item in &world.items {
+    for item in &translated.programs {
         names.push((format!("{schema}.{}", quoted(&item.made.function)), item.made.name.clone()));
     }
     // the longest first: one name may be the beginning of another
@@ -334,13 +351,13 @@ fn rename(world: &World, finding: &mut Finding, trigger: Option<&Item>, function
         None => finding.function.take(),
     };
     for table in [&mut finding.table, &mut finding.event_table].into_iter().flatten() {
-        *table = world.table_name(table);
+        *table = translated.table_name(table);
     }
 }
 
 /// The user variables of all programs and the settings they become.
-pub fn session_variables(world: &World) -> BTreeMap<String, String> {
-    world.items.iter().flat_map(|i| i.made.settings.clone()).collect()
+pub fn session_variables(translated: &TranslatedCatalogue) -> BTreeMap<String, String> {
+    translated.programs.iter().flat_map(|i| i.made.settings.clone()).collect()
 }
 
 /// User variables that a program may read before it assigns them: somebody else does.
@@ -380,7 +397,7 @@ fn trigger_names(source: &Source) -> BTreeMap<usize, String> {
 
 /// FOLLOWS and PRECEDES move a trigger beside the one they name.
 fn in_order(group: Vec<usize>, source: &Source) -> Vec<usize> {
-    use crate::mysql::ast::TriggerOrder;
+    use domain_events_mysql::ast::TriggerOrder;
     let mut ordered: Vec<usize> = vec![];
     for n in group {
         let ProgramKind::Trigger(trigger) = &source.programs[n].program.kind else { continue };
@@ -409,7 +426,7 @@ fn shortened(name: &str) -> String {
 
 /// Foreign keys whose actions change rows of the trigger's table: in PostgreSQL they fire it, in MySQL they do not.
 fn cascades(source: &Source, sourced: &Sourced) -> Vec<Note> {
-    use crate::mysql::ast::TriggerEvent;
+    use domain_events_mysql::ast::TriggerEvent;
     let ProgramKind::Trigger(trigger) = &sourced.program.kind else { return vec![] };
     let Some(table) = source.schema.table(&trigger.table.name) else { return vec![] };
     let mut notes = vec![];
@@ -424,7 +441,7 @@ fn cascades(source: &Source, sourced: &Sourced) -> Vec<Note> {
                 let action = action.as_deref().unwrap_or_default();
                 let name = key.name.clone().unwrap_or_else(|| key.columns.join(", "));
                 notes.push(Note {
-                    fate: Fate::Declared,
+                    fidelity: Fidelity::Declared,
                     construct: format!("FOREIGN KEY {name}"),
                     text: format!(
                         "ON {when} {action} from {}: the rows of {} that it changes fire this trigger in PostgreSQL and not in MySQL, so that there are more events",

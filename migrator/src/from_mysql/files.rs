@@ -4,14 +4,14 @@ use std::path::Path;
 
 use crate::error::Error;
 use crate::files::Input;
-use crate::mysql::dump::Dump;
-use crate::mysql::source::{Dialect, Fold, Source};
 use crate::output::Format;
 use crate::output::Output;
 use crate::source::encoding;
 use crate::source::files::{begins_php, is_php, up_section};
 use crate::source::folder::Folder;
 use crate::source::languages::{self, Common, Given, Language, What};
+use domain_events_mysql::dump::Dump;
+use domain_events_mysql::source::{Dialect, Fold, Source};
 
 /// A larger file is a dump: it has no sections that undo it.
 const SMALL: usize = 16 * 1024 * 1024;

@@ -11,9 +11,9 @@ use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{ConnectOptions, Connection, Executor, Row};
 
 use crate::error::{Doing, Error};
-use crate::mysql::dump::{Session, Statement};
-use crate::mysql::source::{Fold, Server, Source};
 use crate::url;
+use domain_events_mysql::dump::{Session, Statement};
+use domain_events_mysql::source::{Fold, Server, Source};
 
 const CONNECT_TIMEOUT: Duration = Duration::from_secs(15);
 

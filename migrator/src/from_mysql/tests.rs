@@ -1,6 +1,6 @@
 //! A source as PostgreSQL would have it; that nothing in a file stops its reader.
 
-use super::catalogue::{Terms, World};
+use super::catalogue::{Destination, TranslatedCatalogue};
 use super::files::from_texts;
 
 const WORLD: &str = "
@@ -9,38 +9,38 @@ create table child (id int not null primary key, parent_id int, name varchar(20)
   constraint child_parent foreign key (parent_id) references parent (id) on delete cascade);
 create table log (id bigint not null auto_increment primary key, what varchar(50), actor varchar(50));";
 
-fn world(programs: &str) -> World {
+fn translated(programs: &str) -> TranslatedCatalogue {
     let script = format!("{WORLD}\ndelimiter $$\n{programs}\ndelimiter ;\n");
     let source = from_texts([("world.sql", script.as_str())]);
     assert!(source.problems.is_empty(), "{:?}", source.problems);
-    World::new(&source, &Terms::default())
+    TranslatedCatalogue::new(&source, &Destination::default())
 }
 
-fn notes(world: &World, name: &str) -> String {
-    let item = world.items.iter().find(|i| i.made.name == name).expect("an item");
-    item.made.notes.iter().map(|n| format!("{} {n}\n", n.fate.name())).collect()
+fn notes(translated: &TranslatedCatalogue, name: &str) -> String {
+    let item = translated.programs.iter().find(|i| i.made.name == name).expect("an item");
+    item.made.notes.iter().map(|n| format!("{} {n}\n", n.fidelity.name())).collect()
 }
 
 #[test]
 fn a_foreign_key_that_now_fires_a_trigger_is_told() {
-    let world = world(
+    let translated = translated(
         "create trigger d after delete on child for each row insert into log (what) values (old.name)$$
          create trigger i after insert on child for each row insert into log (what) values (new.name)$$",
     );
-    assert!(notes(&world, "d").contains("declared FOREIGN KEY child_parent: ON DELETE CASCADE from parent"));
-    assert!(!notes(&world, "i").contains("FOREIGN KEY"));
+    assert!(notes(&translated, "d").contains("declared FOREIGN KEY child_parent: ON DELETE CASCADE from parent"));
+    assert!(!notes(&translated, "i").contains("FOREIGN KEY"));
 }
 
 #[test]
 fn triggers_fire_in_the_order_they_had() {
-    let world = world(
+    let translated = translated(
         "create trigger z after insert on child for each row insert into log (what) values ('first')$$
          create trigger a after insert on child for each row insert into log (what) values ('third')$$
          create trigger m after insert on child for each row precedes a insert into log (what) values ('second')$$
          create trigger alone after update on child for each row insert into log (what) values ('x')$$",
     );
-    let mut names: Vec<(&str, &str)> = world
-        .items
+    let mut names: Vec<(&str, &str)> = translated
+        .programs
         .iter()
         .filter_map(|i| i.made.trigger.as_ref().map(|(n, _)| (n.as_str(), i.made.name.as_str())))
         .collect();
@@ -50,27 +50,33 @@ fn triggers_fire_in_the_order_they_had() {
 
 #[test]
 fn a_before_trigger_that_only_writes_elsewhere_fires_after() {
-    let world = world(
+    let translated = translated(
         "create trigger w before update on child for each row insert into log (what) values (new.name)$$
          create trigger c before insert on child for each row set new.name = upper(new.name)$$",
     );
     let sql = |name: &str| {
-        world.items.iter().find(|i| i.made.name == name).and_then(|i| i.made.trigger.clone()).expect("a trigger").1
+        translated
+            .programs
+            .iter()
+            .find(|i| i.made.name == name)
+            .and_then(|i| i.made.trigger.clone())
+            .expect("a trigger")
+            .1
     };
     assert!(sql("w").contains("after update"), "{}", sql("w"));
-    assert!(notes(&world, "w").contains("declared BEFORE: it fires AFTER"));
+    assert!(notes(&translated, "w").contains("declared BEFORE: it fires AFTER"));
     assert!(sql("c").contains("before insert"), "{}", sql("c"));
-    let made = &world.items.iter().find(|i| i.made.name == "c").expect("c").made.create;
+    let made = &translated.programs.iter().find(|i| i.made.name == "c").expect("c").made.create;
     assert!(made.contains("new.name := upper(new.name);") && made.contains("return new;"), "{made}");
 }
 
 #[test]
 fn a_user_variable_that_another_program_reads_is_a_setting() {
-    let world = world(
+    let translated = translated(
         "create trigger u before update on child for each row begin set @who = new.name; set @own = 1; set new.n = @own; end$$
          create trigger v after update on child for each row insert into log (what, actor) values ('v', @who)$$",
     );
-    let made = |name: &str| world.items.iter().find(|i| i.made.name == name).expect("an item").made.clone();
+    let made = |name: &str| translated.programs.iter().find(|i| i.made.name == name).expect("an item").made.clone();
     assert!(
         made("u").create.contains("perform set_config('app.who', coalesce(new.name, ''), false);"),
         "{}",
@@ -84,20 +90,22 @@ fn a_user_variable_that_another_program_reads_is_a_setting() {
 #[test]
 fn new_under_delete_is_flagged_and_not_repaired() {
     // the servers refuse it, files may hold it
-    let world = world("create trigger d after delete on child for each row insert into log (what) values (new.name)$$");
-    assert!(notes(&world, "d").contains("declared NEW under DELETE"));
+    let translated =
+        translated("create trigger d after delete on child for each row insert into log (what) values (new.name)$$");
+    assert!(notes(&translated, "d").contains("declared NEW under DELETE"));
 }
 
 #[test]
 fn what_is_not_translated_is_told_and_its_event_is_seen() {
-    let world =
-        world("create trigger i after insert on child for each row insert into log (what) values (sha1(new.name))$$");
-    assert!(
-        notes(&world, "i").contains("refused sha1(new.name)") || notes(&world, "i").contains("refused SHA1"),
-        "{}",
-        notes(&world, "i")
+    let translated = translated(
+        "create trigger i after insert on child for each row insert into log (what) values (sha1(new.name))$$",
     );
-    let item = world.items.iter().find(|i| i.made.name == "i").expect("i");
+    assert!(
+        notes(&translated, "i").contains("refused sha1(new.name)") || notes(&translated, "i").contains("refused SHA1"),
+        "{}",
+        notes(&translated, "i")
+    );
+    let item = translated.programs.iter().find(|i| i.made.name == "i").expect("i");
     assert!(item.made.create.contains("insert into public.log"), "{}", item.made.create);
 }
 

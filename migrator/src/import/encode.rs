@@ -1,8 +1,8 @@
 //! Values of MySQL as fields of COPY's text format.
 
-use crate::mysql::dump::{Charset, Value};
-use crate::mysql::schema::{Column, Initial};
-use crate::mysql::types::{self, Codec};
+use domain_events_mysql::dump::{Charset, Value};
+use domain_events_mysql::schema::{Column, Initial};
+use domain_events_mysql::types::{self, Codec};
 
 /// What to do with `0000-00-00` and the like, which PostgreSQL does not have.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, clap::ValueEnum)]
@@ -200,7 +200,7 @@ pub const NULL: &[u8] = b"\\N";
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::mysql::schema::parse_type;
+    use domain_events_mysql::schema::parse_type;
 
     fn field(kind: &str) -> Field {
         let column =

@@ -7,8 +7,8 @@ use super::encode::{self, Field, Reason, ZeroDates};
 use super::json;
 use super::source::Record;
 use crate::adopt::Legacy;
-use crate::mysql::schema::Table;
-use crate::mysql::types::Codec;
+use domain_events_mysql::schema::Table;
+use domain_events_mysql::types::Codec;
 
 /// Columns that COPY fills, in its order; the version comes second.
 pub const COLUMNS: &str = "global_position, aggregate_version, event_id, aggregate_type, aggregate_id, event_type, event_name, \

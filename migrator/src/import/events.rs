@@ -21,9 +21,9 @@ use crate::db;
 use crate::engine_sql::EVENTS;
 use crate::error::{Doing, Error};
 use crate::locks;
-use crate::mysql::ddl;
-use crate::mysql::schema::{KeyKind, Table};
-use crate::quote::{quote_ident, quote_literal};
+use domain_events_mysql::ddl;
+use domain_events_mysql::schema::{KeyKind, Table};
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// Streams named in a message.
 const EXAMPLES: usize = 10;

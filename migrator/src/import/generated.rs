@@ -4,8 +4,8 @@ use sqlx::PgConnection;
 
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::mysql::ddl;
-use crate::mysql::schema::Table;
+use domain_events_mysql::ddl;
+use domain_events_mysql::schema::Table;
 
 /// The generated columns that have to become plain ones, found by making the table in the caller's transaction and taking it
 /// back: an expression that is not translated, is not immutable, is of another type, or refers to another generated column.
@@ -64,7 +64,7 @@ pub async fn plain_in(conn: &mut PgConnection, target: &str, table: &Table) -> R
 /// What is told of those that became plain.
 pub fn notes(original: &Table, adapted: &Table) -> Vec<String> {
     let became_plain = original.columns.iter().zip(&adapted.columns).filter(|(o, a)| o.generated != a.generated);
-    let note = |(o, _): (&crate::mysql::schema::Column, _)| {
+    let note = |(o, _): (&domain_events_mysql::schema::Column, _)| {
         let text = o.generated.as_ref().map_or("", |(text, _)| text);
         format!(
             "{}.{}: is generated as {text}, which PostgreSQL does not take: it becomes a plain column with the values that the \

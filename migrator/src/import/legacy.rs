@@ -3,9 +3,9 @@
 use crate::adopt::{Legacy, Mapping};
 use crate::error::Error;
 use crate::judge::Roles;
-use crate::mysql::schema::{KeyKind, Table};
-use crate::mysql::{ddl, portable, types};
 use crate::source::{Column, Key};
+use domain_events_mysql::schema::{KeyKind, Table};
+use domain_events_mysql::{ddl, portable, types};
 
 use super::Options;
 
@@ -38,7 +38,7 @@ pub fn legacy(table: &Table, options: &Options, owner: &str) -> Result<Legacy, E
     Ok(legacy)
 }
 
-fn column(table: &Table, column: &crate::mysql::schema::Column) -> Column {
+fn column(table: &Table, column: &domain_events_mysql::schema::Column) -> Column {
     let mapped = types::postgres(column);
     let default = column.default.as_ref().and_then(|d| portable::default(d, mapped.codec, &mapped.sql).ok().flatten());
     let generated = ddl::is_generated(column, table);

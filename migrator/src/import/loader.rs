@@ -22,8 +22,8 @@ use crate::context::Context;
 use crate::db;
 use crate::engine_sql::EVENTS;
 use crate::error::{Doing, Error};
-use crate::mysql::schema::Table;
-use crate::quote::quote_ident;
+use domain_events_mysql::schema::Table;
+use domain_events_sql::quote::quote_ident;
 
 /// A row of the batch.
 #[derive(Debug, Clone)]

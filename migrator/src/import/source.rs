@@ -2,7 +2,7 @@
 
 use std::fs::File;
 use std::io::Read;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::str::FromStr;
 
 use futures_util::StreamExt;
@@ -13,10 +13,10 @@ use sqlx::{ConnectOptions, Decode, Row as _, ValueRef};
 
 use crate::error::Error;
 use crate::files;
-use crate::mysql::dump::{Charset, Dump, Next, Piece, Row, Value};
-use crate::mysql::schema::{self, Schema, Table};
-use crate::mysql::types::{self, Codec};
 use crate::url;
+use domain_events_mysql::dump::{Charset, Dump, DumpRow, Next, Piece, Value};
+use domain_events_mysql::schema::{self, Schema, Table};
+use domain_events_mysql::types::{self, Codec};
 
 /// A source of tables.
 #[derive(Debug)]
@@ -92,7 +92,7 @@ impl Source {
     pub async fn schema(&mut self, wanted: &[String]) -> Result<Schema, Error> {
         match self {
             Self::Dump { path, .. } => {
-                let mut dump = Dump::open(path)?;
+                let mut dump = dump_of(path)?;
                 let mut schema = Schema::default();
                 while let Some(piece) = dump.piece().map_err(|e| Error::io(path.display().to_string(), e))? {
                     match piece {
@@ -132,7 +132,7 @@ impl Source {
                 record,
                 table,
                 from: From::Dump {
-                    dump: Box::new(Dump::open(path)?),
+                    dump: Box::new(dump_of(path)?),
                     path: path.clone(),
                     zone: zone.clone(),
                     open: false,
@@ -233,7 +233,7 @@ fn bytes(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>, Error> {
 /// A row with its place.
 #[derive(Debug)]
 pub struct Record {
-    row: Row,
+    row: DumpRow,
     // where a column of the table is in the row
     order: Vec<Option<usize>>,
     codecs: Vec<Codec>,
@@ -255,7 +255,7 @@ impl Record {
             })
             .collect();
         let codecs = table.columns.iter().map(|c| types::postgres(c).codec).collect();
-        Self { row: Row::new(), order, codecs, zone: "+00:00".into(), line: 0 }
+        Self { row: DumpRow::new(), order, codecs, zone: "+00:00".into(), line: 0 }
     }
 
     /// The value of a column, by its place in the table.
@@ -412,4 +412,8 @@ impl Record {
             .collect();
         Ok(())
     }
+}
+
+fn dump_of(path: &Path) -> Result<Dump<File>, Error> {
+    Ok(Dump::new(File::open(path).map_err(|e| Error::io(path.display().to_string(), e))?))
 }

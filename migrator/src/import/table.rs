@@ -17,9 +17,9 @@ use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::locks;
-use crate::mysql::ddl::{self, Ddl};
-use crate::mysql::schema::Table;
-use crate::quote::{quote_ident, quote_literal};
+use domain_events_mysql::ddl::{self, Ddl};
+use domain_events_mysql::schema::Table;
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// A row above this size is not copied in memory if that can be.
 const LARGE: usize = 16 * 1024 * 1024;

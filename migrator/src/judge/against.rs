@@ -6,8 +6,8 @@ use serde_json::Value;
 
 use super::collect::Write;
 use super::event_table::Roles;
-use super::looker::Looker;
 use super::sql::Conflict;
+use super::table_use::TableUse;
 use super::{version, words};
 use crate::sql_tree::ast;
 
@@ -22,7 +22,7 @@ pub(super) struct Numbers {
     pub against: Vec<(i32, String)>,
 }
 
-impl Looker<'_> {
+impl TableUse<'_> {
     pub(super) fn numbers(&self, roles: &Roles) -> Numbers {
         let mut numbers = Numbers::default();
         let Some(number) = roles.number() else { return numbers };

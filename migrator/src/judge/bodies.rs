@@ -6,10 +6,10 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::limits;
 use crate::source::{Catalogue, Function};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::{self, Body, Kind, Statement};
+use crate::sql_tree::plpgsql::{self, Body, Statement, StatementType};
+use domain_events_sql::limits;
 
 /// The functions of a catalogue, by OID.
 #[derive(Debug, Default)]
@@ -51,7 +51,7 @@ fn read_body(function: &Function, catalogue: &Catalogue) -> Result<Body, String>
 
 pub(super) fn plain(text: &str) -> Statement {
     Statement {
-        kind: Kind::Sql,
+        kind: StatementType::Sql,
         sql: text.to_owned(),
         parameters: vec![],
         line: 0,
@@ -73,7 +73,7 @@ type Parsed = Result<Rc<Vec<Value>>, String>;
 /// take too much memory.
 #[derive(Default)]
 struct Recent {
-    parsed: HashMap<(Kind, String), Parsed>,
+    parsed: HashMap<(StatementType, String), Parsed>,
     bytes: usize,
 }
 
@@ -104,12 +104,14 @@ pub(super) fn read(statement: &Statement) -> Parsed {
 fn parse(statement: &Statement) -> Result<Vec<Value>, String> {
     let sql = &statement.sql;
     match statement.kind {
-        Kind::Sql | Kind::Perform | Kind::Call => ast::parse(sql),
-        Kind::Other => ast::parse(sql).or_else(|_| ast::parse_expression(sql).map(|e| vec![e])),
-        Kind::Raise if sql.is_empty() => Ok(vec![]),
-        Kind::Raise => ast::parse(&format!("select {sql}")),
+        StatementType::Sql | StatementType::Perform | StatementType::Call => ast::parse(sql),
+        StatementType::Other => ast::parse(sql).or_else(|_| ast::parse_expression(sql).map(|e| vec![e])),
+        StatementType::Raise if sql.is_empty() => Ok(vec![]),
+        StatementType::Raise => ast::parse(&format!("select {sql}")),
         // RETURN without an expression
-        Kind::Return if sql.is_empty() => Ok(vec![]),
-        Kind::Assign | Kind::Return | Kind::Dynamic => ast::parse_expression(sql).map(|e| vec![e]),
+        StatementType::Return if sql.is_empty() => Ok(vec![]),
+        StatementType::Assign | StatementType::Return | StatementType::Dynamic => {
+            ast::parse_expression(sql).map(|e| vec![e])
+        }
     }
 }

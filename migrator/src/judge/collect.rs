@@ -12,7 +12,7 @@ use super::version::Origin;
 use super::{dynamic, guards, missing};
 use crate::source::{Catalogue, Function, Trigger};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::{Body, Kind, Statement};
+use crate::sql_tree::plpgsql::{Body, Statement, StatementType};
 
 /// Calls are followed this deep.
 const DEPTH: usize = 5;
@@ -154,7 +154,7 @@ impl Collector<'_> {
         for (oid, body) in &self.out.bodies {
             let Some(function) = self.catalogue.function(*oid) else { continue };
             let path = self.catalogue.path_at(function, None);
-            for tree in body.statements.iter().filter(|s| s.kind == Kind::Sql).map(trees).collect::<Vec<_>>() {
+            for tree in body.statements.iter().filter(|s| s.kind == StatementType::Sql).map(trees).collect::<Vec<_>>() {
                 let made = tree.iter().flat_map(|t| sql::changes(t, self.catalogue, &path));
                 changes.extend(made.map(|c| Change { function: *oid, ..c }));
             }
@@ -375,7 +375,7 @@ impl Collector<'_> {
                     continue;
                 }
             };
-            if statement.kind == Kind::Dynamic {
+            if statement.kind == StatementType::Dynamic {
                 // what a variable holds that is run was put together before
                 let texts: Vec<Value> = match trees.first() {
                     Some(run) if ast::find(run, "Sval").is_empty() => assigned_before(&body, n),
@@ -468,7 +468,7 @@ impl Collector<'_> {
             let mut returned = false;
             let reached = |s: &Statement| {
                 let conditional = visit.conditional || !s.guards.is_empty() || s.looped || returned;
-                returned |= s.kind == Kind::Return;
+                returned |= s.kind == StatementType::Return;
                 Some((visit.operations.clone(), conditional))
             };
             return body.statements.iter().map(reached).collect();
@@ -516,7 +516,7 @@ fn settings(body: &Body) -> Vec<(String, Value, usize)> {
 
 /// What a function's variables are given before a statement.
 fn assigned_before(body: &Body, statement: usize) -> Vec<Value> {
-    let given = body.statements[..statement].iter().filter(|s| s.kind == Kind::Assign);
+    let given = body.statements[..statement].iter().filter(|s| s.kind == StatementType::Assign);
     given.flat_map(|s| trees(s).iter().cloned().collect::<Vec<_>>()).collect()
 }
 

@@ -5,7 +5,7 @@ use serde_json::Value;
 use super::bodies::trees;
 use super::version::{Tracer, mentions};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::Kind;
+use crate::sql_tree::plpgsql::StatementType;
 
 /// Steps that are followed.
 const DEPTH: usize = 12;
@@ -40,7 +40,7 @@ impl Tracer<'_> {
         let body = self.collected.body(scope);
         let given = body.statements[..statement.min(body.statements.len())].iter().enumerate();
         let given: Vec<_> = given
-            .filter(|(_, s)| s.kind == Kind::Assign && s.targets.contains(&name))
+            .filter(|(_, s)| s.kind == StatementType::Assign && s.targets.contains(&name))
             .filter_map(|(n, s)| Some((n, ast::parse_expression(&s.sql).ok()?)))
             .collect();
         // what is counted on is not known yet where it is read
@@ -131,7 +131,7 @@ impl Tracer<'_> {
             return self.of_query(ast::node(trees.last()?, "SelectStmt")?, 0, At { scope, statement, ..at });
         }
         let mut returned =
-            body.statements.iter().enumerate().filter(|(_, s)| s.kind == Kind::Return && !s.sql.is_empty());
+            body.statements.iter().enumerate().filter(|(_, s)| s.kind == StatementType::Return && !s.sql.is_empty());
         let ((statement, only), None) = (returned.next()?, returned.next()) else { return None };
         self.value(&ast::parse_expression(&only.sql).ok()?, At { scope, statement, ..at })
     }
@@ -158,8 +158,8 @@ impl Tracer<'_> {
         }
         let at = At { statement: n, ..at };
         match last.kind {
-            Kind::Assign => self.value(&ast::parse_expression(&last.sql).ok()?, at),
-            Kind::Sql => {
+            StatementType::Assign => self.value(&ast::parse_expression(&last.sql).ok()?, at),
+            StatementType::Sql => {
                 let trees = trees(last);
                 let target = last.targets.iter().position(|t| t == name)?;
                 self.of_query(ast::node(trees.first()?, "SelectStmt")?, target, at)
@@ -177,7 +177,7 @@ impl Tracer<'_> {
             let mut given = body.statements.iter().filter(|s| s.targets.contains(&name));
             let place = &self.collected.scopes[scope];
             let next = match (given.next(), given.next(), place.bindings.get(&name), place.caller) {
-                (Some(only), None, ..) if only.kind == Kind::Assign => ast::parse_expression(&only.sql).ok(),
+                (Some(only), None, ..) if only.kind == StatementType::Assign => ast::parse_expression(&only.sql).ok(),
                 (None, _, Some(bound), Some((caller, _))) => {
                     scope = caller;
                     Some(bound.clone())

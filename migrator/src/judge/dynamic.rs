@@ -2,9 +2,9 @@
 
 use serde_json::Value;
 
-use crate::limits;
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::{Kind, Statement};
+use crate::sql_tree::plpgsql::{Statement, StatementType};
+use domain_events_sql::limits;
 
 /// What EXECUTE runs, as far as can be told.
 pub enum Text {
@@ -102,7 +102,7 @@ const STATEMENTS: [&str; 45] = [
 
 /// The query that EXECUTE runs, as far as its constants tell; none where it cannot be read, or is no query.
 pub fn query_of(statement: &Statement) -> Vec<Value> {
-    if statement.kind != Kind::Dynamic {
+    if statement.kind != StatementType::Dynamic {
         return vec![];
     }
     let Ok(expr) = ast::parse_expression(&statement.sql) else { return vec![] };
@@ -191,8 +191,8 @@ fn fill(pattern: &str, arguments: &[Option<String>]) -> String {
             let given = arguments.get(next).cloned().flatten();
             next += 1;
             text.push_str(&match (flag, given) {
-                ('I', Some(name)) => crate::quote::quote_ident(&name),
-                ('L', Some(value)) => crate::quote::quote_literal(&value),
+                ('I', Some(name)) => domain_events_sql::quote::quote_ident(&name),
+                ('L', Some(value)) => domain_events_sql::quote::quote_literal(&value),
                 (_, Some(value)) => value,
                 ('L', None) => "null".into(),
                 (_, None) => UNSEEN.into(),

@@ -4,8 +4,9 @@
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::looker::Looker;
 use super::stream::{self, Evidence, Stream};
+use super::table_use::TableUse;
+use super::words::{is_actor_name, is_payload};
 use super::{version, words};
 use crate::source::{Column, Key, RegisteredTable};
 use crate::sql_tree::ast;
@@ -71,7 +72,7 @@ pub(super) fn is_time(column: &Column) -> bool {
     std::iter::once(&column.data_type).chain(&column.base).any(|t| t.starts_with("timestamp"))
 }
 
-impl Looker<'_> {
+impl TableUse<'_> {
     pub(super) fn roles(&self, known: Option<&RegisteredTable>) -> (Roles, Stream) {
         let mut roles = Roles::default();
         let stream = match known {
@@ -365,14 +366,6 @@ fn is_made_up(column: &Column, fed: &[&Value]) -> bool {
     let random = |name: &str| name.starts_with("gen_random_") || name.starts_with("uuid_generate_") || name == "uuidv7";
     let given = fed.iter().any(|v| ast::calls(v).iter().any(|(_, name, _)| random(name)));
     given || column.default.as_deref().is_some_and(|d| d.contains("gen_random_uuid(") || d.contains("uuid_generate_"))
-}
-
-pub(super) fn is_actor_name(name: &str) -> bool {
-    ["user", "actor", "caused_by", "changed_by", "performed_by"].iter().any(|w| name.to_lowercase().contains(w))
-}
-
-pub(super) fn is_payload(column: &Column) -> bool {
-    matches!(column.data_type.as_str(), "json" | "jsonb" | "xml" | "hstore" | "public.hstore")
 }
 
 pub(super) fn builds_json(value: &Value) -> bool {

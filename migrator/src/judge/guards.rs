@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use crate::source::{Catalogue, Trigger};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::{Body, Guard, Kind};
+use crate::sql_tree::plpgsql::{Body, Guard, StatementType};
 
 /// What PL/pgSQL's TG_ variables hold in one firing of a trigger.
 #[derive(Debug, Clone)]
@@ -98,7 +98,7 @@ impl Firing<'_> {
             }
             let conditional = !demanded || statement.looped || may_have_returned;
             reached.push((allowed && !returned).then_some(Conditional(conditional)));
-            if statement.kind == Kind::Return {
+            if statement.kind == StatementType::Return {
                 returned |= demanded;
                 may_have_returned |= allowed;
             }

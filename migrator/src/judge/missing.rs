@@ -4,7 +4,7 @@ use serde_json::Value;
 
 use crate::source::Catalogue;
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::Kind;
+use crate::sql_tree::plpgsql::StatementType;
 
 /// Schemas of extensions whose functions write no table of the user's.
 const KNOWN: [&str; 12] = [
@@ -47,7 +47,7 @@ const SERVERS: [&str; 20] = [
 ];
 
 /// The functions that a statement calls for what they do: by PERFORM or CALL.
-pub(super) fn calls(kind: Kind, trees: &[Value], catalogue: &Catalogue, path: &[String]) -> Vec<String> {
+pub(super) fn calls(kind: StatementType, trees: &[Value], catalogue: &Catalogue, path: &[String]) -> Vec<String> {
     // on a server what is not among the user's functions belongs to the server or to an extension
     if catalogue.server_version != 0 {
         return vec![];
@@ -55,8 +55,8 @@ pub(super) fn calls(kind: Kind, trees: &[Value], catalogue: &Catalogue, path: &[
     let mut found = vec![];
     for tree in trees {
         let called: Vec<&Value> = match kind {
-            Kind::Call => ast::find(tree, "CallStmt").into_iter().filter_map(|c| c.get("funccall")).collect(),
-            Kind::Perform => of_select(tree),
+            StatementType::Call => ast::find(tree, "CallStmt").into_iter().filter_map(|c| c.get("funccall")).collect(),
+            StatementType::Perform => of_select(tree),
             _ => vec![],
         };
         for call in called.into_iter().filter(|c| c.is_object()) {

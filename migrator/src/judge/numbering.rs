@@ -5,13 +5,14 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::analysis::Analysis;
 use super::bodies::trees;
 use super::collect::Collected;
 use super::ports::{EXPECTS, lacks_key};
 use super::stream::WIDEST;
 use super::verdict::Verdict;
 use super::version::{Origin, Tracer, VersionSource};
-use super::{Bench, Judged, Roles, Severity, Strategy, Target, codes, evidence, words};
+use super::{Judged, Roles, Severity, Strategy, Target, codes, evidence, words};
 use crate::source::{Catalogue, Column, Function, Relation, Trigger};
 use crate::sql_tree::ast;
 
@@ -93,7 +94,7 @@ fn may_be_whole(column: &Column, catalogue: &Catalogue) -> bool {
 }
 
 fn field_of(column: &str) -> String {
-    format!("new.{}", crate::quote::quote_ident(column))
+    format!("new.{}", domain_events_sql::quote::quote_ident(column))
 }
 
 fn is_counted(origin: &Origin) -> bool {
@@ -179,7 +180,7 @@ fn counted<'c>(function: &Function, catalogue: &'c Catalogue, collected: &Collec
     })
 }
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn numbered(&self, one: &Numbered) -> Option<Judged> {
         let relation = self.catalogue.relation(one.relation)?;
         let target = self.targets.get(&one.relation)?;

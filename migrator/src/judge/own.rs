@@ -1,8 +1,9 @@
 //! The tool's own triggers, named as what they are.
 
-use super::{Bench, Judged, Severity, VersionSource, codes};
+use super::analysis::Analysis;
+use super::{Judged, Severity, VersionSource, codes};
 
-impl Bench<'_> {
+impl Analysis<'_> {
     /// One finding for each captured table, and for each shim of a table of which nothing else is said.
     pub(super) fn own(&self, judged: &mut Vec<Judged>) {
         let mut tables: Vec<u32> = vec![];

@@ -2,12 +2,13 @@
 
 use std::collections::BTreeSet;
 
+use super::Write;
+use super::analysis::Analysis;
 use super::stream::{self, WIDEST};
-use super::{Bench, Finding, Roles, Severity, Strategy, Target, VersionSource, is_actor, sql, version};
-use crate::judge::Write;
+use super::{Finding, Roles, Severity, Strategy, Target, VersionSource, is_actor, sql, version};
 use crate::source::{Relation, Trigger};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::Kind;
+use crate::sql_tree::plpgsql::StatementType;
 
 /// Why a number must not be given by somebody else.
 pub(super) const EXPECTS: &str =
@@ -60,7 +61,7 @@ impl Ports {
     }
 }
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn ports(
         &self,
         write: &Write,
@@ -181,7 +182,8 @@ impl Bench<'_> {
         let reads = |tree: &serde_json::Value| version::mentions(tree, &field) || version::mentions(tree, "new");
         let trigger = self.catalogue.triggers.iter().filter(earlier).find(|t| {
             let Some(body) = self.collected.bodies.get(&t.function) else { return false };
-            let mut others = body.statements.iter().filter(|s| s.kind != Kind::Return && !s.targets.contains(&field));
+            let mut others =
+                body.statements.iter().filter(|s| s.kind != StatementType::Return && !s.targets.contains(&field));
             others.any(|s| super::bodies::trees(s).iter().any(reads))
         })?;
         let name = &trigger.name;
@@ -322,7 +324,7 @@ impl Bench<'_> {
         if insert.from_query || insert.rows.len() > 1 {
             return Err("several rows in one statement would all get the same version".into());
         }
-        if self.collected.statement(write).kind != Kind::Sql {
+        if self.collected.statement(write).kind != StatementType::Sql {
             return Err("the statement is part of another".into());
         }
         Ok(())
@@ -401,9 +403,9 @@ fn repeatable(expr: &serde_json::Value) -> bool {
 /// Whether a statement has no effect that would be missed.
 fn harmless(statement: &crate::sql_tree::plpgsql::Statement) -> bool {
     match statement.kind {
-        Kind::Return => true,
-        Kind::Assign => statement.targets.iter().all(|t| !t.starts_with("new.")) && calls_nothing(statement),
-        Kind::Sql => {
+        StatementType::Return => true,
+        StatementType::Assign => statement.targets.iter().all(|t| !t.starts_with("new.")) && calls_nothing(statement),
+        StatementType::Sql => {
             let trees = super::bodies::trees(statement);
             trees.iter().all(|t| ast::kind(t) == "SelectStmt") && calls_nothing(statement)
         }

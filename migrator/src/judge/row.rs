@@ -10,11 +10,11 @@ use super::collect::{Collected, Write};
 use super::version::mentions;
 use crate::source::{Catalogue, Relation, Trigger};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::Kind;
+use crate::sql_tree::plpgsql::StatementType;
 
 /// The names of the row in one statement.
 #[derive(Debug, Default)]
-pub(super) struct Row {
+pub(super) struct SourceRow {
     aliases: Vec<String>,
     /// Whether a column without a qualifier is one of the row's.
     bare: bool,
@@ -24,7 +24,7 @@ pub(super) struct Row {
     pub fields: BTreeMap<String, Value>,
 }
 
-impl Row {
+impl SourceRow {
     /// The row of the trigger that leads to a write.
     pub fn of(write: &Write, catalogue: &Catalogue, collected: &Collected) -> Self {
         let mut row = Self { aliases: vec!["new".into(), "old".into()], ..Self::default() };
@@ -143,7 +143,7 @@ fn record(write: &Write, catalogue: &Catalogue, collected: &Collected) -> BTreeM
     let Some((_, record)) = given.first().filter(|(_, r)| r != "new" && r != "old") else { return fields };
     let relation = insert.relation.and_then(|oid| catalogue.relation(oid));
     let earlier = collected.body(write.scope).statements.iter().take(write.statement);
-    for statement in earlier.filter(|s| s.kind == Kind::Assign) {
+    for statement in earlier.filter(|s| s.kind == StatementType::Assign) {
         let Some(target) = statement.targets.first() else { continue };
         if target != record && !target.starts_with(&format!("{record}.")) {
             continue;

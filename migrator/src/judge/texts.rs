@@ -6,7 +6,7 @@ use super::collect::{Collected, Write};
 use super::row;
 use crate::source::Catalogue;
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::Kind;
+use crate::sql_tree::plpgsql::StatementType;
 
 /// The constants of an expression of a write; empty if one of its ways cannot be followed.
 pub fn of_write(catalogue: &Catalogue, collected: &Collected, write: &Write, value: &Value) -> Vec<String> {
@@ -46,13 +46,13 @@ impl Follow<'_> {
         let place = &self.collected.scopes[scope];
         let body = self.collected.body(scope);
         let default = body.variables.iter().find(|v| v.name == name).and_then(|v| v.default.as_deref());
-        let assigned = body.statements.iter().filter(|s| s.kind == Kind::Assign && s.targets.contains(&name));
+        let assigned = body.statements.iter().filter(|s| s.kind == StatementType::Assign && s.targets.contains(&name));
         let texts: Vec<&str> = default.into_iter().chain(assigned.map(|s| s.sql.as_str())).collect();
         if let (Some(bound), Some((caller, _)), true) = (place.bindings.get(&name), place.caller, texts.is_empty()) {
             return self.all(bound, caller, depth + 1, found);
         }
         // filled by a query too: its values are in the tables
-        let filled = body.statements.iter().any(|s| s.kind != Kind::Assign && s.targets.contains(&name));
+        let filled = body.statements.iter().any(|s| s.kind != StatementType::Assign && s.targets.contains(&name));
         if texts.is_empty() || filled {
             return None;
         }

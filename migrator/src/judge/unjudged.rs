@@ -4,11 +4,12 @@ use std::collections::BTreeMap;
 
 use serde_json::Value;
 
+use super::analysis::Analysis;
 use super::bodies::trees;
 use super::codes::Code;
 use super::collect::{Unread, Write};
 use super::{
-    Bench, Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
+    Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
 };
 use crate::source::{Relation, Trigger};
 use crate::sql_tree::ast;
@@ -76,7 +77,7 @@ impl Finding {
     }
 }
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn unread(&self, unread: &Unread) -> Judged {
         let function = self.catalogue.function(unread.function);
         let trigger = unread.trigger.and_then(|oid| self.trigger(oid));

@@ -2,9 +2,10 @@
 
 use serde_json::Value;
 
+use super::analysis::Analysis;
 use super::bodies::trees;
 use super::codes::{self, Code};
-use super::{Bench, Origin, Severity, Target, VersionSource, Write, sql, version};
+use super::{Origin, Severity, Target, VersionSource, Write, sql, version};
 use crate::source::{Relation, Trigger};
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::Statement;
@@ -23,7 +24,7 @@ impl Verdict {
     }
 }
 
-impl Bench<'_> {
+impl Analysis<'_> {
     pub(super) fn verdict(&self, write: &Write, insert: &sql::Insert, target: &Target, relation: &Relation) -> Verdict {
         let adopted = self.catalogue.adopting_trigger(relation.oid).is_some();
         if !matches!(relation.kind.as_str(), "r" | "p") && !adopted {

@@ -7,9 +7,10 @@ use serde_json::Value;
 
 use super::bodies::trees;
 use super::collect::Collected;
+use super::reads::Read;
 use crate::source::{Catalogue, Function};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::{Body, Kind, Statement};
+use crate::sql_tree::plpgsql::{Body, Statement, StatementType};
 
 /// The source of the version of an event.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -65,25 +66,6 @@ pub struct Origin {
     pub literal: Option<String>,
     /// The queries for the newest version on the way.
     pub reads: Vec<Read>,
-}
-
-/// A query for the newest version.
-#[derive(Debug, Clone, PartialEq)]
-pub struct Read {
-    /// The table that it reads, if that is known.
-    pub relation: Option<u32>,
-    /// The table as it is written.
-    pub written: String,
-    /// The column whose newest value it gives; none for a count.
-    pub column: Option<String>,
-    /// The columns that its condition compares, and with what.
-    pub by: Vec<(String, Value)>,
-    /// What of it is not understood.
-    pub unclear: Option<String>,
-    /// Where it stands.
-    pub scope: usize,
-    /// Whether it is a number that is kept, rather than the newest of many.
-    pub kept: bool,
 }
 
 impl Origin {
@@ -178,7 +160,7 @@ impl<'a> Tracer<'a> {
     /// max(), count() or the newest row by ORDER BY .. LIMIT 1.
     fn reads_newest(&self, expr: &Value, scope: usize, statement: usize) -> Option<Origin> {
         let how = newest(expr)?;
-        let reads = super::stream::reads(expr, scope, self.catalogue, self.path(scope));
+        let reads = crate::judge::reads::reads(expr, scope, self.catalogue, self.path(scope));
         let mut origin = self.graded(how, scope, statement);
         if origin.source == VersionSource::MaxPlusOne && lock_in(expr) == Some("a row lock") {
             origin.reason =
@@ -214,7 +196,7 @@ impl<'a> Tracer<'a> {
     pub fn expects_a_version(&self, version: &Value, scope: usize) -> bool {
         let body = self.collected.body(scope);
         let mut made_of = variables(version);
-        for statement in body.statements.iter().rev().filter(|s| s.kind == Kind::Assign) {
+        for statement in body.statements.iter().rev().filter(|s| s.kind == StatementType::Assign) {
             if statement.targets.iter().any(|t| made_of.contains(t)) {
                 made_of.extend(ast::parse_expression(&statement.sql).map(|e| variables(&e)).unwrap_or_default());
             }
@@ -226,7 +208,7 @@ impl<'a> Tracer<'a> {
                 read(&one) && !other.is_empty() && !read(&other) || read(&other) && !one.is_empty() && !read(&one)
             })
         };
-        let mut raised = body.statements.iter().filter(|s| s.kind == Kind::Raise).flat_map(|s| &s.guards);
+        let mut raised = body.statements.iter().filter(|s| s.kind == StatementType::Raise).flat_map(|s| &s.guards);
         raised.any(|guard| ast::parse_expression(&guard.condition).is_ok_and(|c| compared(&c)))
     }
 
@@ -294,7 +276,8 @@ impl<'a> Tracer<'a> {
     /// Where what a function returns comes from.
     pub fn returned(&self, function: &Function, scope: usize, depth: usize) -> Option<Origin> {
         let body = self.collected.bodies.get(&function.oid)?;
-        let origins = body.statements.iter().enumerate().filter(|(_, s)| s.kind == Kind::Return && !s.sql.is_empty());
+        let origins =
+            body.statements.iter().enumerate().filter(|(_, s)| s.kind == StatementType::Return && !s.sql.is_empty());
         let mut origins: Vec<_> = origins
             .filter_map(|(n, s)| Some(self.trace(&ast::parse_expression(&s.sql).ok()?, scope, n, depth + 1)))
             .collect();
@@ -357,7 +340,7 @@ impl<'a> Tracer<'a> {
         for (n, earlier) in body.statements[..statement].iter().enumerate() {
             let Some(at) = earlier.targets.iter().position(|t| t == name) else { continue };
             match earlier.kind {
-                Kind::Assign => {
+                StatementType::Assign => {
                     // v := v + 1 says nothing new of v
                     if let Ok(expr) = ast::parse_expression(&earlier.sql)
                         && !mentions(&expr, name)
@@ -365,7 +348,7 @@ impl<'a> Tracer<'a> {
                         origins.push(self.trace(&expr, scope, n, depth + 1));
                     }
                 }
-                Kind::Dynamic => origins.push(self.by_execute(earlier, name, scope, n)),
+                StatementType::Dynamic => origins.push(self.by_execute(earlier, name, scope, n)),
                 _ => origins.push(self.target_of(earlier, at, name, scope, n, depth)),
             }
         }
@@ -422,7 +405,7 @@ impl<'a> Tracer<'a> {
     fn kept_in_a_table(&self, tree: &Value, name: &str, scope: usize, n: usize) -> Origin {
         let held = lock_in(tree).is_some() || self.counts_where_expected(tree, scope, n);
         let source = if held { VersionSource::MaxPlusOneLocked } else { VersionSource::MaxPlusOne };
-        let reads = super::stream::kept(tree, scope, self.catalogue, self.path(scope));
+        let reads = crate::judge::reads::kept(tree, scope, self.catalogue, self.path(scope));
         Origin { reads, ..Origin::new(source, format!("the version is read from a table into {name}")) }
     }
 
@@ -472,7 +455,7 @@ impl<'a> Tracer<'a> {
             return Origin::new(VersionSource::Dynamic, format!("{record}.{field} cannot be followed"));
         };
         for tree in trees(statement).iter() {
-            if let Some(origin) = self.reads_newest(tree, scope, n).filter(|_| statement.kind == Kind::Sql) {
+            if let Some(origin) = self.reads_newest(tree, scope, n).filter(|_| statement.kind == StatementType::Sql) {
                 return origin;
             }
             for target in ast::find(tree, "ResTarget") {
@@ -483,7 +466,7 @@ impl<'a> Tracer<'a> {
                 }
             }
         }
-        if let Some(tree) = trees(statement).first().filter(|_| statement.kind == Kind::Sql) {
+        if let Some(tree) = trees(statement).first().filter(|_| statement.kind == StatementType::Sql) {
             return self.kept_in_a_table(tree, &format!("{record}.{field}"), scope, n);
         }
         Origin::new(VersionSource::CopiedFromRow, format!("the version is {record}.{field} of a row that is read"))

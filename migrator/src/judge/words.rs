@@ -1,5 +1,7 @@
 //! What names say. A name proves nothing; it tips the scale.
 
+use crate::catalogue::Column;
+
 /// The words of a name, in lower case: `PageRevisions2` is page, revisions; `event_no` is event, no.
 pub fn of(name: &str) -> Vec<String> {
     let mut words: Vec<String> = vec![];
@@ -296,6 +298,14 @@ pub fn says_what(name: &str) -> bool {
         "dml",
     ];
     of(name).iter().any(|p| WORDS.contains(&p.as_str()) || p.ends_with("type") || p.ends_with("action"))
+}
+
+pub(super) fn is_actor_name(name: &str) -> bool {
+    ["user", "actor", "caused_by", "changed_by", "performed_by"].iter().any(|w| name.to_lowercase().contains(w))
+}
+
+pub(super) fn is_payload(column: &Column) -> bool {
+    matches!(column.data_type.as_str(), "json" | "jsonb" | "xml" | "hstore" | "public.hstore")
 }
 
 #[cfg(test)]

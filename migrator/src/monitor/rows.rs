@@ -9,7 +9,7 @@ use super::{Check, Finding, Timing};
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::quote::quote_literal;
+use domain_events_sql::quote::quote_literal;
 
 /// Rows of one statement: so long a snapshot is held.
 const BATCH: i64 = 10_000;

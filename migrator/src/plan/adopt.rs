@@ -2,13 +2,13 @@
 
 use super::draft::{Choice, Choices, Draft, function_object, lockless, plain, table_object, trigger_object};
 use super::shim;
-use super::{Kind, Object, ObjectName, Port, Statement, Step};
+use super::{Object, ObjectKind, ObjectName, Port, Statement, Step};
 use crate::adopt::{Legacy, Mapping, reserve_sql};
 use crate::error::Error;
 use crate::judge::{Roles, Strategy, recognise, sql::Conflict};
 use crate::marks;
-use crate::quote::{quote_body, quote_ident, quote_literal};
 use crate::source::Relation;
+use domain_events_sql::quote::{quote_body, quote_ident, quote_literal};
 
 /// Every table, where none is named.
 pub const EVERY: &str = "*";
@@ -215,20 +215,20 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, legacy: &Legacy, plan_id: &st
             ));
         }
         draft.objects.push(known.map_or_else(
-            || Object { kind: Kind::Function, name: identity.clone(), table: None, before: None },
+            || Object { kind: ObjectKind::Function, name: identity.clone(), table: None, before: None },
             function_object,
         ));
     }
     let drop = |identity: &str| format!("drop function if exists {identity};");
-    statements.push(lockless(Kind::Function, &insert, legacy.insert_function(), Some(drop(&insert))));
+    statements.push(lockless(ObjectKind::Function, &insert, legacy.insert_function(), Some(drop(&insert))));
     // it still serves the old events that are left when the plan is taken back in between
-    statements.push(lockless(Kind::Function, &head, legacy.head_function(&store_owner), None));
+    statements.push(lockless(ObjectKind::Function, &head, legacy.head_function(&store_owner), None));
     let shim =
         draft.catalogue.triggers.iter().find(|t| t.relation == oid && t.name == shim::TRIGGER && t.enabled != "D");
     if let Some(shim) = shim {
         draft.objects.push(trigger_object(shim, &relation));
     }
-    let object = ObjectName { kind: Kind::Table, name: relation.quoted.clone(), table: None };
+    let object = ObjectName { kind: ObjectKind::Table, name: relation.quoted.clone(), table: None };
     statements.push(Statement {
         object: object.clone(),
         lock: format!("ACCESS EXCLUSIVE on {}, SHARE ROW EXCLUSIVE on domain_events.events: readers of the one and writers of both wait", relation.quoted),
@@ -341,7 +341,7 @@ fn switch_back(draft: &Draft<'_>, relation: &Relation, legacy: &Legacy, shimmed:
 /// What is no longer needed: the payload that the store holds exactly, where nothing names its column, and the function that
 /// told of old events.
 fn finish(draft: &mut Draft<'_>, relation: &Relation, legacy: &Legacy, object: ObjectName, insert: &str, head: &str) {
-    let drop = lockless(Kind::Function, head, format!("drop function if exists {head};"), None);
+    let drop = lockless(ObjectKind::Function, head, format!("drop function if exists {head};"), None);
     let exact: Vec<String> =
         legacy.exact().into_iter().filter(|c| relation.column(c).is_some_and(|c| !c.used)).collect();
     if !exact.is_empty() {
@@ -349,7 +349,7 @@ fn finish(draft: &mut Draft<'_>, relation: &Relation, legacy: &Legacy, object: O
         let later = Legacy { only_in_store: exact.clone(), ..legacy.clone() };
         let columns: Vec<String> = exact.iter().map(|c| format!("drop column {}", plain(c))).collect();
         // it goes on for the columns that are left
-        draft.finish.push(lockless(Kind::Function, insert, later.insert_function(), None));
+        draft.finish.push(lockless(ObjectKind::Function, insert, later.insert_function(), None));
         draft.finish.push(Statement {
             object,
             lock: format!("ACCESS EXCLUSIVE on {view} and {side}: readers wait too, for a moment"),

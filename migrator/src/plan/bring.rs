@@ -2,52 +2,14 @@
 //! creates them, rollback drops the functions at once and disables the triggers, which `apply --finish` then drops. Helpers,
 //! which PostgreSQL lacks, stay: another plan's functions may call them too, and they do nothing by themselves.
 
-use serde::{Deserialize, Serialize};
-
+use super::Brought;
 use super::draft::{Choice, Draft, locking, lockless, table_object};
-use super::{Kind, Object, Statement};
+use super::{Object, ObjectKind, Statement};
 use crate::error::Error;
 use crate::judge::{Report, Severity, Strategy};
 use crate::marks;
-use crate::quote::quote_ident;
 use crate::source::{Catalogue, fold_into};
-
-/// A translated program.
-#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
-pub struct Brought {
-    /// trigger, function, procedure, or helper: a function that PostgreSQL lacks.
-    pub kind: String,
-    /// Its name in the source.
-    pub name: String,
-    /// The file, or the server.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub file: Option<String>,
-    /// Line in the file.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub line: Option<u64>,
-    /// What it does otherwise than before.
-    #[serde(default)]
-    pub declared: Vec<String>,
-    /// Why it cannot be created as it is, its routines included.
-    #[serde(default)]
-    pub refused: Vec<String>,
-    /// `@x -> app.x`: variables of the session and the settings they became.
-    #[serde(default)]
-    pub settings: Vec<String>,
-    /// The function, as the catalogue spells it.
-    pub function: String,
-    /// The trigger.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trigger: Option<String>,
-    /// Its table, quoted.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub table: Option<String>,
-    /// What creates the function.
-    pub sql: String,
-    /// What creates the trigger.
-    #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub trigger_sql: Option<String>,
-}
+use domain_events_sql::quote::quote_ident;
 
 impl Brought {
     fn drop_function(&self) -> String {
@@ -206,28 +168,33 @@ pub(super) fn add(draft: &mut Draft<'_>, chosen: &[Choice<'_>], brought: &[Broug
     let created: Vec<&Brought> = brought.iter().filter(|b| b.refused.is_empty() && !captured(b)).collect();
     // what capture would do to a trigger that will not be there
     let absent = |s: &Statement| {
-        s.object.kind == Kind::Trigger
+        s.object.kind == ObjectKind::Trigger
             && brought.iter().any(|b| s.object.table.as_deref().is_some_and(|table| b.is(&s.object.name, table)))
     };
     draft.statements.retain(|s| !absent(s));
     draft.finish.retain(|s| !absent(s));
     draft.objects.retain(|o| {
         !brought.iter().any(|b| match o.kind {
-            Kind::Trigger => o.table.as_deref().is_some_and(|table| b.is(&o.name, table)),
-            Kind::Function => o.name == b.function,
+            ObjectKind::Trigger => o.table.as_deref().is_some_and(|table| b.is(&o.name, table)),
+            ObjectKind::Function => o.name == b.function,
             _ => false,
         })
     });
     let mut functions = vec![];
     for one in &created {
         if one.kind == "helper" {
-            functions.push(lockless(Kind::Function, &one.function, one.sql.clone(), None));
+            functions.push(lockless(ObjectKind::Function, &one.function, one.sql.clone(), None));
             continue;
         }
-        draft.objects.push(Object { kind: Kind::Function, name: one.function.clone(), table: None, before: None });
+        draft.objects.push(Object {
+            kind: ObjectKind::Function,
+            name: one.function.clone(),
+            table: None,
+            before: None,
+        });
         // a trigger's function goes with the trigger
         let undo = one.trigger.is_none().then(|| one.drop_function());
-        functions.push(lockless(Kind::Function, &one.function, one.sql.clone(), undo));
+        functions.push(lockless(ObjectKind::Function, &one.function, one.sql.clone(), undo));
     }
     draft.statements.splice(0..0, functions);
     for one in &created {
@@ -237,18 +204,18 @@ pub(super) fn add(draft: &mut Draft<'_>, chosen: &[Choice<'_>], brought: &[Broug
             draft.objects.push(table_object(relation));
         }
         draft.objects.push(Object {
-            kind: Kind::Trigger,
+            kind: ObjectKind::Trigger,
             name: trigger.clone(),
             table: Some(table.clone()),
             before: None,
         });
         let name = quote_ident(trigger);
         let disable = format!("alter table {table} disable trigger {name};");
-        draft.statements.push(locking(Kind::Trigger, trigger, table, sql.clone(), Some(disable)));
+        draft.statements.push(locking(ObjectKind::Trigger, trigger, table, sql.clone(), Some(disable)));
         draft.clear.push(Statement {
             lock: format!("ACCESS EXCLUSIVE on {table}: readers wait too, for a moment"),
             ..locking(
-                Kind::Trigger,
+                ObjectKind::Trigger,
                 trigger,
                 table,
                 format!("drop trigger {name} on {table};\n{}", one.drop_function()),

@@ -5,11 +5,11 @@
 
 use serde_json::Value;
 
-use super::Kind;
+use super::ObjectKind;
 use crate::adopt::RESERVED;
 use crate::error::Error;
-use crate::quote::{quote_ident, quote_literal};
 use crate::sql_tree::ast;
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// The functions that plans call, all of them about the table that they name first.
 const FUNCTIONS: &[&str] = &[
@@ -178,7 +178,7 @@ pub fn makes_in_schema(piece: &str) -> bool {
 }
 
 /// The statements of a text of a plan, one by one. Refuses what no plan is made of.
-pub fn pieces<'a>(sql: &'a str, kind: Kind, doing: &str) -> Result<Vec<&'a str>, Error> {
+pub fn pieces<'a>(sql: &'a str, kind: ObjectKind, doing: &str) -> Result<Vec<&'a str>, Error> {
     let refuse = |why: String| Error::refused("42601", format!("{doing}: {why}"), "Make the plan again.");
     let pieces = pg_query::split_with_parser(sql).map_err(|e| refuse(e.to_string()))?;
     for piece in &pieces {
@@ -187,7 +187,7 @@ pub fn pieces<'a>(sql: &'a str, kind: Kind, doing: &str) -> Result<Vec<&'a str>,
             [] => true,
             [tree] => match ast::kind(tree) {
                 // the rights on a table that becomes a view, given by the owner
-                "DoStmt" => kind == Kind::Table,
+                "DoStmt" => kind == ObjectKind::Table,
                 "SelectStmt" => {
                     ast::find(tree, "FuncCall").iter().filter(|c| ast::call_name(c).0 == "domain_events").count() == 1
                 }
@@ -286,7 +286,7 @@ mod tests {
     #[test]
     fn texts_hold_what_plans_are_made_of() {
         let made = "create function a.f() returns trigger language plpgsql as $$ begin end $$; alter function a.f() owner to x;";
-        assert_eq!(pieces(made, Kind::Function, "x").expect("pieces").len(), 2);
+        assert_eq!(pieces(made, ObjectKind::Function, "x").expect("pieces").len(), 2);
         for sql in [
             "select a.e()",
             "select 1; drop table t",
@@ -295,8 +295,8 @@ mod tests {
             "set role x",
             "copy t to program 'x'",
         ] {
-            assert!(pieces(sql, Kind::Function, "x").is_err(), "{sql}");
+            assert!(pieces(sql, ObjectKind::Function, "x").is_err(), "{sql}");
         }
-        assert!(pieces("do $$ begin end $$", Kind::Table, "x").is_ok());
+        assert!(pieces("do $$ begin end $$", ObjectKind::Table, "x").is_ok());
     }
 }

@@ -3,10 +3,10 @@
 use serde_json::json;
 
 use super::draft::{Choice, Draft, locking};
-use super::{Kind, Object, Statement};
+use super::{Object, ObjectKind, Statement};
 use crate::error::Error;
-use crate::quote::{quote_ident, quote_literal};
 use crate::sql_tree::ast;
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// What capture does otherwise than the legacy trigger.
 pub(super) struct Declared {
@@ -88,8 +88,8 @@ pub(super) fn add(draft: &mut Draft<'_>, choice: &Choice<'_>) -> Result<Declared
     let capture = format!("select domain_events.enable_capture({});", arguments.join(", "));
     let undo = format!("select domain_events.disable_capture({}, true);", quote_literal(&relation.quoted));
     draft.source_locks.insert(relation.quoted.clone());
-    draft.objects.push(Object { kind: Kind::Capture, name: relation.quoted.clone(), table: None, before: None });
-    let mut enable = locking(Kind::Capture, &relation.quoted, &relation.quoted, capture, Some(undo));
+    draft.objects.push(Object { kind: ObjectKind::Capture, name: relation.quoted.clone(), table: None, before: None });
+    let mut enable = locking(ObjectKind::Capture, &relation.quoted, &relation.quoted, capture, Some(undo));
     enable.object.table = None;
     draft.statements.push(enable);
     let (table, name) = (&relation.quoted, quote_ident(&trigger.name));
@@ -105,11 +105,11 @@ pub(super) fn add(draft: &mut Draft<'_>, choice: &Choice<'_>) -> Result<Declared
         _ => format!("alter table {table} enable trigger {name};"),
     };
     let disable = format!("alter table {table} disable trigger {name};");
-    draft.statements.push(locking(Kind::Trigger, &trigger.name, table, disable, Some(restore)));
+    draft.statements.push(locking(ObjectKind::Trigger, &trigger.name, table, disable, Some(restore)));
     draft.finish.push(Statement {
         lock: format!("ACCESS EXCLUSIVE on {table}: readers wait too, for a moment"),
         ..locking(
-            Kind::Trigger,
+            ObjectKind::Trigger,
             &trigger.name,
             table,
             format!("drop trigger {name} on {table};"),

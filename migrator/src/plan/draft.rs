@@ -3,11 +3,11 @@
 use std::collections::{BTreeMap, BTreeSet};
 
 use super::stream::Decided;
-use super::{Brought, Kind, Object, ObjectName, Plan, State, Statement, calls};
+use super::{Brought, Object, ObjectKind, ObjectName, Plan, State, Statement, calls};
 use crate::error::Error;
 use crate::judge::{Judged, Report, Strategy};
-use crate::quote::quote_literal;
 use crate::source::{Catalogue, Function, Relation, Trigger};
+use domain_events_sql::quote::quote_literal;
 
 /// What a person decides.
 #[derive(Debug, Clone, Default)]
@@ -134,7 +134,7 @@ impl Draft<'_> {
 /// A function as it is.
 pub(super) fn function_object(function: &Function) -> Object {
     Object {
-        kind: Kind::Function,
+        kind: ObjectKind::Function,
         name: function.identity.clone(),
         table: None,
         before: Some(State {
@@ -151,7 +151,7 @@ pub(super) fn function_object(function: &Function) -> Object {
 /// A trigger as it is.
 pub(super) fn trigger_object(trigger: &Trigger, relation: &Relation) -> Object {
     Object {
-        kind: Kind::Trigger,
+        kind: ObjectKind::Trigger,
         name: trigger.name.clone(),
         table: Some(relation.quoted.clone()),
         before: Some(State {
@@ -167,7 +167,7 @@ pub(super) fn trigger_object(trigger: &Trigger, relation: &Relation) -> Object {
 
 pub(super) fn table_object(relation: &Relation) -> Object {
     Object {
-        kind: Kind::Table,
+        kind: ObjectKind::Table,
         name: relation.quoted.clone(),
         table: None,
         before: Some(State {
@@ -179,7 +179,7 @@ pub(super) fn table_object(relation: &Relation) -> Object {
 }
 
 /// A statement that takes no lock on a table of the user.
-pub(super) fn lockless(kind: Kind, name: &str, sql: String, undo: Option<String>) -> Statement {
+pub(super) fn lockless(kind: ObjectKind, name: &str, sql: String, undo: Option<String>) -> Statement {
     Statement {
         object: ObjectName { kind, name: name.to_owned(), table: None },
         lock: "none on any table".into(),
@@ -190,7 +190,7 @@ pub(super) fn lockless(kind: Kind, name: &str, sql: String, undo: Option<String>
 }
 
 /// A statement that changes the triggers of a table.
-pub(super) fn locking(kind: Kind, name: &str, table: &str, sql: String, undo: Option<String>) -> Statement {
+pub(super) fn locking(kind: ObjectKind, name: &str, table: &str, sql: String, undo: Option<String>) -> Statement {
     Statement {
         object: ObjectName { kind, name: name.to_owned(), table: Some(table.to_owned()) },
         lock: format!("SHARE ROW EXCLUSIVE on {table}: readers go on, writers wait"),
@@ -214,7 +214,7 @@ pub(super) fn may_ask(draft: &mut Draft<'_>, table: &Relation, role: &str) -> Re
         ));
     }
     let revoke = format!("{};", calls::may_ask("revoke", role));
-    draft.statements.push(lockless(Kind::EventTable, &table.quoted, grant, Some(revoke)));
+    draft.statements.push(lockless(ObjectKind::EventTable, &table.quoted, grant, Some(revoke)));
     Ok(())
 }
 
@@ -230,5 +230,5 @@ pub(super) fn asked(table: &Relation, values: &[String]) -> String {
 
 /// An identifier, quoted only where it must be.
 pub(super) fn plain(name: &str) -> String {
-    crate::quote::quoted(name)
+    domain_events_sql::quote::quoted(name)
 }

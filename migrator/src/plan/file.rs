@@ -397,7 +397,7 @@ fn comment(text: &str) -> String {
 mod tests {
     use super::*;
     use crate::judge::{Strategy, VersionSource};
-    use crate::plan::{Kind, ObjectName, State};
+    use crate::plan::{ObjectKind, ObjectName, State};
 
     fn legacy(text: &str) -> Legacy {
         let column = crate::source::Column { name: text.into(), default: Some(text.into()), ..Default::default() };
@@ -418,7 +418,7 @@ mod tests {
             comment: Some(text.into()),
             ..State::default()
         };
-        let object = ObjectName { kind: Kind::Trigger, name: text.into(), table: Some("t".into()) };
+        let object = ObjectName { kind: ObjectKind::Trigger, name: text.into(), table: Some("t".into()) };
         let statement =
             Statement { object, lock: "l".into(), expected: "e".into(), sql: text.into(), undo: Some(text.into()) };
         let mut plan = Plan {
@@ -444,7 +444,7 @@ mod tests {
                 declared_differences: vec![],
                 not_compared: vec![],
             }],
-            objects: vec![Object { kind: Kind::Function, name: "f".into(), table: None, before: Some(state) }],
+            objects: vec![Object { kind: ObjectKind::Function, name: "f".into(), table: None, before: Some(state) }],
             steps: vec![Step {
                 title: "s".into(),
                 transaction: 1,

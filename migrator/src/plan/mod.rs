@@ -19,7 +19,6 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
-pub use bring::Brought;
 pub use build::build;
 pub use draft::Choices;
 pub use file::{check_decided, check_out, read, text, write};
@@ -140,7 +139,7 @@ pub struct Port {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct Object {
     /// trigger, function, table.
-    pub kind: Kind,
+    pub kind: ObjectKind,
     /// Qualified and quoted; a trigger's bare name.
     pub name: String,
     /// A trigger's table.
@@ -154,7 +153,7 @@ pub struct Object {
 /// Kinds of objects.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub enum Kind {
+pub enum ObjectKind {
     /// A trigger on a table.
     Trigger,
     /// A function.
@@ -167,7 +166,7 @@ pub enum Kind {
     EventTable,
 }
 
-impl Kind {
+impl ObjectKind {
     /// As the journal spells it.
     pub fn name(self) -> &'static str {
         match self {
@@ -239,7 +238,7 @@ pub struct Statement {
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct ObjectName {
     /// Its kind.
-    pub kind: Kind,
+    pub kind: ObjectKind,
     /// Qualified and quoted; a trigger's bare name.
     pub name: String,
     /// A trigger's table.
@@ -305,4 +304,41 @@ fn digest<T: Serialize>(value: &T) -> String {
     // serialising plain structs to a string cannot fail
     let text = serde_json::to_string(value).unwrap_or_default();
     Sha256::digest(text.as_bytes()).iter().take(12).map(|b| format!("{b:02x}")).collect()
+}
+
+/// A translated program.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub struct Brought {
+    /// trigger, function, procedure, or helper: a function that PostgreSQL lacks.
+    pub kind: String,
+    /// Its name in the source.
+    pub name: String,
+    /// The file, or the server.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub file: Option<String>,
+    /// Line in the file.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub line: Option<u64>,
+    /// What it does otherwise than before.
+    #[serde(default)]
+    pub declared: Vec<String>,
+    /// Why it cannot be created as it is, its routines included.
+    #[serde(default)]
+    pub refused: Vec<String>,
+    /// `@x -> app.x`: variables of the session and the settings they became.
+    #[serde(default)]
+    pub settings: Vec<String>,
+    /// The function, as the catalogue spells it.
+    pub function: String,
+    /// The trigger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger: Option<String>,
+    /// Its table, quoted.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub table: Option<String>,
+    /// What creates the function.
+    pub sql: String,
+    /// What creates the trigger.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub trigger_sql: Option<String>,
 }

@@ -4,12 +4,12 @@ use std::collections::BTreeMap;
 
 use super::draft::{Choice, Draft, asked, lockless, may_ask, plain};
 use super::splice::{self, Cut};
-use super::{Kind, shim};
+use super::{ObjectKind, shim};
 use crate::error::Error;
-use crate::quote::quote_literal;
 use crate::source::Relation;
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::replace_source;
+use domain_events_sql::quote::quote_literal;
 
 /// Adds the rewritten functions of one event table to the plan.
 pub(super) fn add(draft: &mut Draft<'_>, oid: u32, choices: &[&Choice<'_>]) -> Result<(), Error> {
@@ -41,7 +41,7 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32, choices: &[&Choice<'_>]) -> R
             }
         }
         grants(draft, &table, definer.then_some(owner))?;
-        draft.statements.push(lockless(Kind::Function, &identity, definition, Some(old)));
+        draft.statements.push(lockless(ObjectKind::Function, &identity, definition, Some(old)));
     }
     Ok(())
 }

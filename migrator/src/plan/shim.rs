@@ -1,11 +1,11 @@
 //! Strategy `shim`: the event table itself assigns the version, whoever inserts.
 
 use super::draft::{Draft, asked, locking, lockless, may_ask, plain};
-use super::{Kind, Object};
+use super::{Object, ObjectKind};
 use crate::error::Error;
 use crate::marks;
-use crate::quote::{quote_body, quote_ident, quote_literal};
 use crate::source::{Function, Relation};
+use domain_events_sql::quote::{quote_body, quote_ident, quote_literal};
 
 /// Sorts behind every name of letters: BEFORE triggers fire by name, and the last one has the last word.
 pub const TRIGGER: &str = "~domain_events_version";
@@ -33,9 +33,9 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
     if let Some(function) = ours {
         draft.objects.push(super::draft::function_object(function));
     } else {
-        draft.objects.push(Object { kind: Kind::Function, name: identity.clone(), table: None, before: None });
+        draft.objects.push(Object { kind: ObjectKind::Function, name: identity.clone(), table: None, before: None });
     }
-    draft.statements.push(lockless(Kind::Function, &identity, create, None));
+    draft.statements.push(lockless(ObjectKind::Function, &identity, create, None));
     let drop_function = format!("drop function {identity};");
     let disable = format!("alter table {} disable trigger {};", table.quoted, quote_ident(TRIGGER));
     let left = draft.catalogue.triggers.iter().find(|t| t.relation == table.oid && t.name == TRIGGER);
@@ -51,15 +51,15 @@ pub(super) fn add(draft: &mut Draft<'_>, oid: u32) -> Result<(), Error> {
                 quote_ident(TRIGGER),
                 table.quoted
             ),
-            Object { kind: Kind::Trigger, name: TRIGGER.into(), table: Some(table.quoted.clone()), before: None },
+            Object { kind: ObjectKind::Trigger, name: TRIGGER.into(), table: Some(table.quoted.clone()), before: None },
         ),
     };
     draft.objects.push(object);
-    draft.statements.push(locking(Kind::Trigger, TRIGGER, &table.quoted, sql, Some(disable)));
+    draft.statements.push(locking(ObjectKind::Trigger, TRIGGER, &table.quoted, sql, Some(disable)));
     draft.clear.push(super::Statement {
         lock: format!("ACCESS EXCLUSIVE on {}: readers wait too, for a moment", table.quoted),
         ..locking(
-            Kind::Trigger,
+            ObjectKind::Trigger,
             TRIGGER,
             &table.quoted,
             format!("drop trigger {} on {};\n{drop_function}", quote_ident(TRIGGER), table.quoted),
@@ -99,7 +99,7 @@ pub(super) fn register(draft: &mut Draft<'_>, oid: u32, table: &Relation) -> Res
     }
     let call = format!("select {};", registration(&table.quoted, &decided.columns, decided.keyed, &version));
     let undo = format!("select domain_events.unregister_event_table({});", quote_literal(&table.quoted));
-    draft.statements.push(lockless(Kind::EventTable, &table.quoted, call, Some(undo)));
+    draft.statements.push(lockless(ObjectKind::EventTable, &table.quoted, call, Some(undo)));
     Ok(())
 }
 

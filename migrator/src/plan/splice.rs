@@ -154,7 +154,7 @@ mod tests {
     fn a_statement_is_found_by_line_and_text_with_its_into_clause() {
         let source = "\nbegin\n  insert into e values (1) returning id into v;\nend";
         let statement = Statement {
-            kind: crate::sql_tree::plpgsql::Kind::Sql,
+            kind: crate::sql_tree::plpgsql::StatementType::Sql,
             sql: "insert into e values (1) returning id".into(),
             parameters: vec![],
             line: 3,

@@ -13,8 +13,8 @@ use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::locks;
-use crate::plan::{self, Kind, Object, Plan, State, Statement};
-use crate::quote::quote_literal;
+use crate::plan::{self, Object, ObjectKind, Plan, State, Statement};
+use domain_events_sql::quote::quote_literal;
 
 /// An event that was written since: type, id, key, old and new version.
 type Late = (Option<String>, String, String, Option<String>, i64);
@@ -71,7 +71,7 @@ fn event_table(subject: &Subject) -> plan::EventTable {
 
 fn object(table: &Table) -> Object {
     let state = State { fingerprint: table.fingerprint.clone(), owner: Some(table.owner.clone()), ..State::default() };
-    Object { kind: Kind::Table, name: table.subject.table.clone(), table: None, before: Some(state) }
+    Object { kind: ObjectKind::Table, name: table.subject.table.clone(), table: None, before: Some(state) }
 }
 
 /// Compares the file with the database in one READ ONLY transaction; exit code 4 where it does not fit any more.
@@ -348,7 +348,7 @@ pub(super) async fn note(
     number: i32,
     events: i64,
 ) -> Result<(), Error> {
-    let name = plan::ObjectName { kind: Kind::Table, name: table.to_owned(), table: None };
+    let name = plan::ObjectName { kind: ObjectKind::Table, name: table.to_owned(), table: None };
     let state = state::read(conn, &name).await?;
     let statement = Statement {
         object: name,

@@ -167,7 +167,7 @@ async fn lost(conn: &mut PgConnection, owner: &Owner, subject: &Subject) -> Resu
            from (select n as number, n - pg_catalog.lag(n) over (order by n) - 1 as hole
                    from (select t.{}::bigint as n from {} t) as numbers) as holes
           where hole > 0",
-        crate::quote::quote_ident(counter),
+        domain_events_sql::quote::quote_ident(counter),
         subject.table
     );
     let doing = format!("looking for gaps in {counter} of {}", subject.table);

@@ -7,7 +7,7 @@ use crate::apply;
 use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::quote::quote_ident;
+use domain_events_sql::quote::quote_ident;
 
 /// Longest wait for transactions that are older than the index.
 const PATIENCE: &str = "10min";

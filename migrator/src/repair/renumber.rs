@@ -63,7 +63,7 @@ pub(super) async fn renumber(
     to: &str,
     from: &str,
 ) -> Result<i64, Error> {
-    let version = crate::quote::quote_ident(&subject.version_column);
+    let version = domain_events_sql::quote::quote_ident(&subject.version_column);
     let (table, row, data_type) = (&subject.table, subject.is_row_of(), &subject.version_type);
     let change = format!("m.{to} is distinct from m.{from} and {row}");
     let expected: i64 = sqlx::query_scalar(sqlx::AssertSqlSafe(format!(

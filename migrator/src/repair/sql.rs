@@ -1,7 +1,7 @@
 //! The queries over one table, for any shape of it.
 
 use super::Subject;
-use crate::quote::quote_ident;
+use domain_events_sql::quote::quote_ident;
 
 impl Subject {
     /// A column of the row `t`.

@@ -8,7 +8,7 @@ use super::encoding;
 use super::files::{self, FOREIGN};
 use super::languages::{self, Common, ENDINGS, Given, Language, What};
 use crate::error::Error;
-use crate::mysql::source::{Dialect, detect};
+use domain_events_mysql::source::{Dialect, detect};
 
 /// So much of a file tells its dialect.
 const HEAD: u64 = 1024 * 1024;

@@ -2,8 +2,8 @@
 
 use serde_json::Value;
 
-use crate::quote::quoted;
 use crate::sql_tree::ast::{self, list, node, text};
+use domain_events_sql::quote::quoted;
 
 pub const NOTNULL: i64 = 2;
 pub const DEFAULT: i64 = 3;
@@ -155,7 +155,7 @@ fn builtin(name: &str) -> Option<(&str, &str)> {
 pub fn deparse(expr: &Value) -> Option<String> {
     let bare = ast::without_casts(expr);
     if let Some(string) = ast::string_constant(bare) {
-        return Some(crate::quote::quote_literal(&string));
+        return Some(domain_events_sql::quote::quote_literal(&string));
     }
     if let Some(constant) = ast::constant(bare) {
         return Some(constant);

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::newer;
-use crate::limits;
+use domain_events_sql::limits;
 
 /// Parses one or more statements; each is the value of its `RawStmt.stmt`.
 pub fn parse(sql: &str) -> Result<Vec<Value>, String> {

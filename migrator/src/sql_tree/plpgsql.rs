@@ -6,7 +6,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use crate::catalogue::{Catalogue, Function};
-use crate::limits;
+use domain_events_sql::limits;
 
 /// The body of a function.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -28,7 +28,7 @@ pub struct Variable {
 
 /// What a statement does with its SQL.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
-pub enum Kind {
+pub enum StatementType {
     /// An SQL statement as it stands.
     Sql,
     /// PERFORM, which the parser gives as SELECT.
@@ -51,7 +51,7 @@ pub enum Kind {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Statement {
     /// What it is.
-    pub kind: Kind,
+    pub kind: StatementType,
     /// Its SQL, or an expression, as the parser gives it: an INTO clause is blanked.
     pub sql: String,
     /// Expressions handed over by USING.
@@ -175,20 +175,20 @@ impl Walk<'_> {
         };
         match name {
             "PLpgSQL_stmt_execsql" => {
-                push(Kind::Sql, expression(node, "sqlstmt"), targets(node.get("target"), self.datums))
+                push(StatementType::Sql, expression(node, "sqlstmt"), targets(node.get("target"), self.datums))
             }
-            "PLpgSQL_stmt_perform" => push(Kind::Perform, expression(node, "expr"), vec![]),
-            "PLpgSQL_stmt_call" => push(Kind::Call, expression(node, "expr"), vec![]),
+            "PLpgSQL_stmt_perform" => push(StatementType::Perform, expression(node, "expr"), vec![]),
+            "PLpgSQL_stmt_call" => push(StatementType::Call, expression(node, "expr"), vec![]),
             "PLpgSQL_stmt_dynexecute" => {
-                push(Kind::Dynamic, expression(node, "query"), targets(node.get("target"), self.datums));
+                push(StatementType::Dynamic, expression(node, "query"), targets(node.get("target"), self.datums));
             }
             "PLpgSQL_stmt_assign" => {
                 let whole = expression(node, "expr");
                 let (target, value) = split_assignment(&whole);
-                push(Kind::Assign, value, vec![target]);
+                push(StatementType::Assign, value, vec![target]);
             }
-            "PLpgSQL_stmt_return" => push(Kind::Return, expression(node, "expr"), vec![]),
-            "PLpgSQL_stmt_raise" => push(Kind::Raise, expressions(node.get("params")).join(", "), vec![]),
+            "PLpgSQL_stmt_return" => push(StatementType::Return, expression(node, "expr"), vec![]),
+            "PLpgSQL_stmt_raise" => push(StatementType::Raise, expressions(node.get("params")).join(", "), vec![]),
             "PLpgSQL_stmt_if" => self.branches(node, place),
             "PLpgSQL_stmt_case" => self.cases(node, place),
             "PLpgSQL_stmt_block" => {
@@ -204,7 +204,8 @@ impl Walk<'_> {
                     for key in ["query", "expr", "cond", "argquery"] {
                         let sql = expression(node, key);
                         if !sql.is_empty() {
-                            let kind = if name.contains("dynfor") { Kind::Dynamic } else { Kind::Other };
+                            let kind =
+                                if name.contains("dynfor") { StatementType::Dynamic } else { StatementType::Other };
                             push(kind, sql, targets(node.get("var"), self.datums));
                         }
                     }

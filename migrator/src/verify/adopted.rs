@@ -2,14 +2,14 @@
 
 use sqlx::PgConnection;
 
-use super::Tried;
+use super::tried::Tried;
 use crate::adopt::Legacy;
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::judge::{Strategy, VersionSource, codes};
 use crate::plan::Port;
-use crate::quote::quote_ident;
+use domain_events_sql::quote::quote_ident;
 
 /// Differences that are told one by one.
 const SHOWN: i64 = 20;

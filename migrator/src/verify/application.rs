@@ -3,15 +3,15 @@
 
 use sqlx::PgConnection;
 
-use super::Tried;
 use super::check::Case;
+use super::tried::Tried;
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::Error;
 use crate::judge::stream::is_time;
 use crate::judge::{Strategy, VersionSource};
-use crate::quote::quote_ident;
 use crate::source::{Column, Relation};
+use domain_events_sql::quote::quote_ident;
 
 /// Rows among which streams are chosen.
 const SAMPLE: u32 = 10_000;

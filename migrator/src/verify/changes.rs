@@ -1,7 +1,7 @@
 //! The changes that are replayed: existing rows changed in every column, and rows that come and go.
 
-use crate::quote::quote_ident;
 use crate::source::{Column, Relation};
+use domain_events_sql::quote::quote_ident;
 
 /// Rows that are changed column by column.
 const ROWS: usize = 3;

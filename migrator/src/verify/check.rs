@@ -3,16 +3,18 @@
 use super::replay::{CaptureTerms, Numbers, Terms, Versions};
 use super::retarget::{self, Names};
 use super::scratch;
-use super::stage::SHIM;
 use crate::as_owner::Owner;
 use crate::error::Error;
 use crate::judge::stream::is_time;
 use crate::judge::{Report, Roles, Strategy, VersionSource, sql};
 use crate::plan::splice::{self, Cut};
-use crate::plan::{EventTable, Kind, Plan, Port, State};
+use crate::plan::{EventTable, ObjectKind, Plan, Port, State};
 use crate::source::{Catalogue, Function, Relation, Treat, Trigger};
 use crate::sql_tree::{ast, plpgsql};
 use sqlx::PgConnection;
+
+/// The trigger that fires last on a copy of the event table.
+pub(super) const SHIM: &str = "~domain_events_version";
 
 /// One trigger to replay.
 pub struct Case<'a> {
@@ -72,7 +74,7 @@ impl<'a> Case<'a> {
         let object = plan
             .objects
             .iter()
-            .find(|o| o.kind == Kind::Trigger && o.name == *trigger && o.table.as_deref() == Some(&table.quoted));
+            .find(|o| o.kind == ObjectKind::Trigger && o.name == *trigger && o.table.as_deref() == Some(&table.quoted));
         let state =
             object.and_then(|o| o.before.as_ref()).ok_or_else(|| unverified("the plan holds no old trigger"))?;
         let definition = state.definition.as_deref().unwrap_or_default();
@@ -136,7 +138,7 @@ impl<'a> Case<'a> {
     pub fn new_text(&self, function: &Function) -> String {
         let statements = self.plan.steps.iter().flat_map(|s| &s.statements);
         let rewritten = statements
-            .filter(|s| s.object.kind == Kind::Function && s.object.name == function.identity)
+            .filter(|s| s.object.kind == ObjectKind::Function && s.object.name == function.identity)
             .map(|s| s.sql.clone())
             .next();
         let now = || self.catalogue.function(function.oid).unwrap_or(function).definition.clone();
@@ -152,7 +154,7 @@ impl<'a> Case<'a> {
         let path = &self.catalogue.path_at(function, Some(&self.table.schema));
         let body = plpgsql::parse(function, self.catalogue).map_err(unverified)?;
         let mut cuts = vec![];
-        for statement in body.statements.iter().filter(|s| s.kind == plpgsql::Kind::Sql) {
+        for statement in body.statements.iter().filter(|s| s.kind == plpgsql::StatementType::Sql) {
             let trees = ast::parse(&statement.sql).unwrap_or_default();
             let mut inserts = trees.iter().flat_map(|t| sql::inserts(t, self.catalogue, path));
             let gives_way =
@@ -302,7 +304,7 @@ fn parts(definition: &str) -> Result<(String, String, Vec<String>), Error> {
 }
 
 fn with_old_text(function: &Function, plan: &Plan) -> Function {
-    let object = plan.objects.iter().find(|o| o.kind == Kind::Function && o.name == function.identity);
+    let object = plan.objects.iter().find(|o| o.kind == ObjectKind::Function && o.name == function.identity);
     let old = object.and_then(|o| o.before.as_ref()).and_then(|s| s.definition.clone());
     let mut function = function.clone();
     if let Some(definition) = old {
@@ -327,7 +329,7 @@ fn writes<'a>(function: &Function, catalogue: &'a Catalogue, home: &str) -> Resu
     match function.language.as_str() {
         "plpgsql" => {
             let body = plpgsql::parse(function, catalogue).map_err(unverified)?;
-            if body.statements.iter().any(|s| s.kind == plpgsql::Kind::Dynamic) {
+            if body.statements.iter().any(|s| s.kind == plpgsql::StatementType::Dynamic) {
                 return Err(unverified(format!("{} uses EXECUTE: where it writes cannot be seen", function.identity)));
             }
             body.statements.iter().for_each(|s| see(&s.sql));

@@ -6,9 +6,9 @@ use super::check::Case;
 use super::scratch::Scratch;
 use crate::as_owner::{self, Owner};
 use crate::error::{Doing, Error};
-use crate::quote::{quote_ident, quote_literal};
 use crate::source::Relation;
 use crate::sql_tree::ast;
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// Errors that the new functions have and the old ones had not.
 pub async fn differences(

@@ -11,11 +11,13 @@ pub mod replay;
 mod retarget;
 mod scratch;
 mod stage;
+mod tried;
 
 use serde::Serialize;
 use sqlx::PgConnection;
 
 use recorded::Recorded;
+use tried::Tried;
 
 use crate::apply::{self, journal};
 use crate::context::Context;
@@ -24,12 +26,6 @@ use crate::error::Error;
 use crate::judge::{self, Report, Strategy};
 use crate::plan::{Plan, Port};
 use crate::source::{self, Catalogue};
-
-/// Existing rows that are replayed.
-const ROWS: i64 = 20;
-
-/// Existing rows that recorded changes may find.
-const ROWS_FOR_RECORDED: i64 = 10_000;
 
 /// What a check came to.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -77,16 +73,6 @@ pub struct Check {
     pub differences: Vec<String>,
     /// What may differ, as the plan says.
     pub declared: Vec<String>,
-}
-
-/// What a replay found.
-#[derive(Debug, Default)]
-struct Tried {
-    pub changes: usize,
-    pub events: usize,
-    pub differences: Vec<String>,
-    /// What a person should know, though nothing differs.
-    pub notes: Vec<String>,
 }
 
 /// Checks every port of a plan. `real` replays on the tables themselves: only for a copy of the database.

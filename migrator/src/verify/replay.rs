@@ -9,7 +9,7 @@ use super::changes::{Change, TABLE};
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::quote::quote_literal;
+use domain_events_sql::quote::quote_literal;
 
 /// Where a side keeps its rows and its events.
 #[derive(Debug, Clone)]

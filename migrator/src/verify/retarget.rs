@@ -4,8 +4,8 @@
 use std::collections::{BTreeSet, HashSet};
 
 use crate::plan::splice::{Cut, apply};
-use crate::quote::{quote_ident, quote_literal};
 use crate::source::Relation;
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// Schema and name, unquoted, of what is copied.
 pub type Names = BTreeSet<(String, String)>;

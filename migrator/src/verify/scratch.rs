@@ -11,10 +11,10 @@ use super::retarget::{self, Names};
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
-use crate::quote::quoted;
-use crate::quote::{quote_ident, quote_literal};
 use crate::source::{Catalogue, Function, Relation};
 use crate::sql_tree::plpgsql::replace_source;
+use domain_events_sql::quote::quoted;
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// The schemas with the copies of one side.
 #[derive(Debug)]

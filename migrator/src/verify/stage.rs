@@ -3,24 +3,21 @@
 use sqlx::PgConnection;
 
 use super::changes::{self, Change};
-use super::check::Case;
+use super::check::{Case, SHIM};
 use super::lint;
 use super::replay::{self, Outcome, Side};
 use super::scratch::{Scratch, drop_version_keys};
-use super::{ROWS, ROWS_FOR_RECORDED, Tried};
+use super::tried::{ROWS, ROWS_FOR_RECORDED, Tried};
 use crate::apply::roles;
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
 use crate::judge::Strategy;
-use crate::plan::Kind;
+use crate::plan::ObjectKind;
 use crate::plan::calls::Call;
 use crate::plan::shim::registration;
-use crate::quote::{quote_ident, quote_literal};
 use crate::source::{Column, Relation};
-
-/// The trigger that fires last on a copy of the event table.
-pub(super) const SHIM: &str = "~domain_events_version";
+use domain_events_sql::quote::{quote_ident, quote_literal};
 
 /// On copies in scratch schemas: nothing of the user's is locked above ACCESS SHARE.
 pub async fn on_copies(conn: &mut PgConnection, case: &Case<'_>, recorded: Vec<Change>) -> Result<Tried, Error> {
@@ -147,7 +144,7 @@ async fn call(conn: &mut PgConnection, store: &Owner, owner: &Owner, sql: &str, 
 fn shim_function(case: &Case<'_>, schema: &str) -> Result<String, Error> {
     let missing = || Error::refused("0A000", "the plan holds no shim for this event table", "");
     let trigger = case.plan.steps.iter().flat_map(|s| &s.statements).position(|s| {
-        s.object.kind == Kind::Trigger
+        s.object.kind == ObjectKind::Trigger
             && s.object.name == SHIM
             && s.object.table.as_deref() == Some(&case.event_table.quoted)
     });
@@ -166,7 +163,7 @@ fn shim_function(case: &Case<'_>, schema: &str) -> Result<String, Error> {
 /// The plan's capture, of the copy and under a type of its own.
 fn capture_sql(case: &Case<'_>, copy: &str, kind: &str) -> Result<String, Error> {
     let mut statements = case.plan.steps.iter().flat_map(|s| &s.statements);
-    let mine = statements.find(|s| s.object.kind == Kind::Capture && s.object.name == case.table.quoted);
+    let mine = statements.find(|s| s.object.kind == ObjectKind::Capture && s.object.name == case.table.quoted);
     let call = mine.and_then(|s| Call::parse(&s.sql)).filter(|call| call.table() == Some(&case.table.quoted));
     let missing = || Error::refused("0A000", "the plan holds no capture of this table", "");
     Ok(call.ok_or_else(missing)?.of(copy).with("aggregate_type", kind).sql())

@@ -7,7 +7,7 @@ use std::path::Path;
 use crate::graph::Graph;
 
 /// `crate::judge::ast` as `["judge", "ast"]`; the crate itself is empty.
-type Module = Vec<String>;
+pub type Module = Vec<String>;
 
 /// A crate's files by their modules.
 pub struct Crate(BTreeMap<Module, File>);
@@ -32,19 +32,20 @@ struct File {
 impl Crate {
     /// All files below `src`, but for those of tests.
     pub fn read(src: &Path) -> Self {
-        let mut files = BTreeMap::new();
-        collect(src, &mut Vec::new(), &mut files);
-        let tests: Vec<Module> = files
-            .iter()
-            .flat_map(|(module, file): (&Module, &File)| file.tests.iter().map(|test| child(module, test)))
-            .collect();
+        let mut texts = vec![];
+        collect(src, &mut Vec::new(), &mut texts);
+        Self::of(texts)
+    }
+
+    /// Modules and their texts.
+    pub fn of(texts: Vec<(Module, String)>) -> Self {
+        let mut files: BTreeMap<Module, File> =
+            texts.into_iter().map(|(module, text)| (module, File::read(&tokens(&text)))).collect();
+        let tests: Vec<Module> =
+            files.iter().flat_map(|(module, file)| file.tests.iter().map(|test| child(module, test))).collect();
         files.retain(|module, _| !tests.iter().any(|test| module.starts_with(test)));
         files.remove(["main".to_owned()].as_slice());
         Self(files)
-    }
-
-    pub fn files(&self) -> usize {
-        self.0.len()
     }
 
     /// The imports between files.
@@ -130,16 +131,16 @@ fn name(module: &Module) -> String {
     if module.is_empty() { "lib".to_owned() } else { module.join("::") }
 }
 
-fn collect(directory: &Path, module: &mut Module, files: &mut BTreeMap<Module, File>) {
+fn collect(directory: &Path, module: &mut Module, texts: &mut Vec<(Module, String)>) {
     for entry in fs::read_dir(directory).expect("a directory of sources").map(|entry| entry.expect("an entry").path()) {
         let stem = entry.file_stem().expect("a name").to_str().expect("a name in UTF-8").to_owned();
         if entry.is_dir() {
             module.push(stem);
-            collect(&entry, module, files);
+            collect(&entry, module, texts);
             module.pop();
         } else if entry.extension().is_some_and(|end| end == "rs") {
             let own = if ["lib", "mod"].contains(&stem.as_str()) { module.clone() } else { child(module, &stem) };
-            files.insert(own, File::read(&tokens(&fs::read_to_string(&entry).expect("a source"))));
+            texts.push((own, fs::read_to_string(&entry).expect("a source")));
         }
     }
 }

@@ -1,58 +1,86 @@
 //! Layers: no file and no module imports what, by however many steps, imports it.
 //!
-//! Read from the text of the sources, without their tests. A parent that names its children is a table of contents: what
-//! it hands on with `use` counts as an import of the child that defines it.
+//! Read from the text of the sources, without their tests. What a parent hands on with `pub use` is no import of its own, and
+//! who takes it from there imports the child that defines it.
 
 mod graph;
 mod imports;
 
-use std::collections::BTreeSet;
 use std::path::Path;
 
-use graph::{Graph, circles};
+use graph::{Graph, circles, told};
 use imports::Crate;
 
-/// Circles that are the problem's own: recursion through several files. Crate, files, reason.
-const RECURSION: &[(&str, &[&str], &str)] = &[];
+/// Imports that close a circle, and why that may be: crate, who imports, what.
+const KNOWN: &[(&str, &str, &str, &str)] = &[
+    ("pg_extension", "pg::compound", "pg::render", "recursion: types consist of types"),
+    ("pg_extension", "capture::ahead", "capture", "recursion: a row's event may need an earlier row's first"),
+    ("pg_extension", "capture::moves", "capture", "recursion: half of a moved row waits for the other"),
+    ("pg_extension", "pg::entry", "append", "what the server calls: stands above all"),
+    ("pg_extension", "pg::entry", "batch", "what the server calls: stands above all"),
+    ("pg_extension", "pg::entry", "capture", "what the server calls: stands above all"),
+    ("pg_extension", "capture::failure", "capture", "open: the draft of an event belongs in a file of its own"),
+    ("pg_extension", "capture::row", "capture", "open: the same"),
+    ("pg_extension", "pg::delegate", "capture", "open: `renew` is called by what the server calls"),
+    ("pg_extension", "pg::lock", "pg::delegate", "open: `lock_row` is handed over by who queues"),
+    ("pg_extension", "pg::json", "pg::delegate", "open: the SQLSTATE of a failed call"),
+    ("pg_extension", "pg::slow_insert", "pg::store", "open: the row of an event belongs below both"),
+    ("pg_extension", "pg::versions", "pg::trigger", "open: facts of a tuple's head stand above those who read them"),
+    ("pg_extension", "pg::versions", "pg::trigger::leaving", "open: the same"),
+    ("pg_extension", "pg::versions", "pg::trigger::version", "open: the same"),
+    ("pg_extension", "pg::render", "uuid", "open: random numbers come from the server, uuids are made of them"),
+];
 
 #[test]
 fn nothing_imports_what_imports_it() {
     let mut wrong = Vec::new();
-    for (name, source) in [("migrator", "src"), ("pg_extension", "../pg_extension/src")] {
+    for (name, source) in
+        [("migrator", "src"), ("mysql", "mysql/src"), ("sql", "sql/src"), ("pg_extension", "../pg_extension/src")]
+    {
         let source = Crate::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(source));
-        let files = source.imports();
-        let found = circles(&files);
-        let modules = source.modules(&files);
-        let between: Vec<_> = modules.iter().flat_map(circles).collect();
-        println!(
-            "{name}: {} files, {} imports, {} circles; {} modules, {} imports, {} circles",
-            source.files(),
-            edges(&files),
-            found.len(),
-            modules.iter().map(Graph::len).sum::<usize>(),
-            modules.iter().map(edges).sum::<usize>(),
-            between.len(),
-        );
-        let mut listed: Vec<BTreeSet<&str>> = RECURSION
-            .iter()
-            .filter(|(of, ..)| *of == name)
-            .map(|(_, files, _)| files.iter().copied().collect())
-            .collect();
-        for circle in found {
-            let files: BTreeSet<&str> = circle.iter().map(String::as_str).collect();
-            match listed.iter().position(|known| *known == files) {
-                Some(known) => drop(listed.remove(known)),
-                None => wrong.push(format!("{name}: files\n{}", graph::told(&circle, &source.imports()))),
+        let all = source.imports();
+        let mut files = all.clone();
+        for (_, from, to, _) in KNOWN.iter().filter(|(of, ..)| *of == name) {
+            if files.get_mut(*from).and_then(|imports| imports.remove(*to)).is_none() {
+                wrong.push(format!("{name}: {from} does not import {to} any more: take it off the list"));
             }
         }
-        wrong.extend(listed.iter().map(|files| format!("{name}: no circle any more: {files:?}")));
-        for (graph, circle) in modules.iter().flat_map(|graph| circles(graph).into_iter().map(move |c| (graph, c))) {
-            wrong.push(format!("{name}: modules\n{}", graph::told(&circle, graph)));
+        let modules = source.modules(&files);
+        println!(
+            "{name}: {} files with {} imports, {} modules with {}; {} known to close a circle",
+            all.len(),
+            edges(&all),
+            modules.iter().map(Graph::len).sum::<usize>(),
+            modules.iter().map(edges).sum::<usize>(),
+            edges(&all) - edges(&files),
+        );
+        wrong.extend(circles(&files).iter().map(|circle| format!("{name}, files:\n{}", told(circle, &files))));
+        for graph in &modules {
+            wrong.extend(circles(graph).iter().map(|circle| format!("{name}, modules:\n{}", told(circle, graph))));
         }
     }
-    assert!(wrong.is_empty(), "{} circles:\n{}", wrong.len(), wrong.join("\n"));
+    assert!(wrong.is_empty(), "{}", wrong.join("\n"));
 }
 
 fn edges(graph: &Graph) -> usize {
     graph.values().map(|to| to.len()).sum()
+}
+
+#[test]
+fn a_circle_is_found_through_what_is_handed_on_and_not_in_tests_and_texts() {
+    let file = |module: &str, text: &str| {
+        (module.split("::").filter(|m| !m.is_empty()).map(str::to_owned).collect(), text.to_owned())
+    };
+    let files = Crate::of(vec![
+        file("", "mod a; mod b; mod c; pub use a::Made;"),
+        file("a", "mod below; pub use below::Made; use crate::b; #[cfg(test)] mod tests { use crate::c; }"),
+        file("a::below", "use super::super::c::sum; pub struct Made<'a>(&'a str); // use crate::b;"),
+        file("b", "pub fn two() { let _ = \"crate::a\"; crate::c::sum() }"),
+        file("c", "#[cfg(test)] mod tests; use crate::{Made, c::own}; pub fn sum() {}"),
+        file("c::tests", "use crate::b;"),
+    ]);
+    let imports = files.imports();
+    assert_eq!(circles(&imports), [["a::below", "c"]]);
+    let modules: Vec<_> = files.modules(&imports).iter().flat_map(circles).collect();
+    assert_eq!(modules, [["a", "b", "c"]], "a imports b, b c, and c what lies in a");
 }

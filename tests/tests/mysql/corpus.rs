@@ -10,9 +10,9 @@ use std::path::{Path, PathBuf};
 
 use domain_events::from_mysql::files::from_path;
 use domain_events::from_mysql::server;
-use domain_events::mysql::ast::{Program, ProgramKind, Target};
-use domain_events::mysql::source::{Source, kind_of};
-use domain_events::mysql::{ast, walk};
+use domain_events_mysql::ast::{Program, ProgramKind, Target};
+use domain_events_mysql::source::{Source, kind_of};
+use domain_events_mysql::{ast, walk};
 use domain_events_tests::domain_events;
 use domain_events_tests::{MariaDb, repository};
 use serde_json::{Value, json};
@@ -226,29 +226,31 @@ fn statements(program: &Program) -> Vec<String> {
 }
 
 fn told(statement: &ast::Statement) -> String {
-    use ast::Kind;
+    use ast::StatementKind;
     match &statement.kind {
-        Kind::Block(b) => format!("block of {}, {} declarations", b.body.len(), b.declarations.len()),
-        Kind::Set(set) => {
+        StatementKind::Block(b) => format!("block of {}, {} declarations", b.body.len(), b.declarations.len()),
+        StatementKind::Set(set) => {
             let targets: Vec<String> = set.iter().map(|a| target(&a.target)).collect();
             format!("set {}", targets.join(", "))
         }
-        Kind::If { branches, otherwise } => format!("if, {} branches, else: {}", branches.len(), otherwise.is_some()),
-        Kind::Case { operand, branches, otherwise } => {
+        StatementKind::If { branches, otherwise } => {
+            format!("if, {} branches, else: {}", branches.len(), otherwise.is_some())
+        }
+        StatementKind::Case { operand, branches, otherwise } => {
             format!("case, operand: {}, {} branches, else: {}", operand.is_some(), branches.len(), otherwise.is_some())
         }
-        Kind::SelectInto { query, targets } => {
+        StatementKind::SelectInto { query, targets } => {
             let targets: Vec<String> = targets.iter().map(target).collect();
             format!("{query} into {}", targets.join(", "))
         }
-        Kind::Sql(sql) => sql.to_string(),
-        Kind::Unread { why, writes } => {
+        StatementKind::Sql(sql) => sql.to_string(),
+        StatementKind::Unread { why, writes } => {
             let writes: Vec<String> = writes.iter().map(ToString::to_string).collect();
             format!("unread: {why}, writes to [{}]", writes.join(", "))
         }
-        Kind::Call { procedure, arguments } => format!("call {procedure}, {} arguments", arguments.len()),
-        Kind::Leave(label) => format!("leave {label}"),
-        Kind::Fetch { cursor, into } => {
+        StatementKind::Call { procedure, arguments } => format!("call {procedure}, {} arguments", arguments.len()),
+        StatementKind::Leave(label) => format!("leave {label}"),
+        StatementKind::Fetch { cursor, into } => {
             format!("fetch {cursor} into {}", into.iter().map(target).collect::<Vec<_>>().join(", "))
         }
         other => {

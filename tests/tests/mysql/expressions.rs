@@ -5,14 +5,14 @@
 
 use std::collections::BTreeSet;
 
-use domain_events::mysql::{
+use domain_events_mysql::{
     ddl,
     dump::Session,
     schema::Schema,
     translate::{
         constructs::{self, EXPRESSIONS, TABLES},
         context::Flavor,
-        notes::Fate,
+        notes::Fidelity,
         value::Ty,
     },
 };
@@ -51,7 +51,9 @@ fn every_expression_means_the_same_on_both_servers() {
     let mut compared = 0;
     for example in EXPRESSIONS {
         let shown = constructs::expression(&known, example.text).expect("read");
-        if shown.notes.iter().any(|n| n.fate == Fate::Refused) || ONLY_MYSQL.iter().any(|f| example.text.contains(f)) {
+        if shown.notes.iter().any(|n| n.fidelity == Fidelity::Refused)
+            || ONLY_MYSQL.iter().any(|f| example.text.contains(f))
+        {
             continue;
         }
         for helper in &shown.helpers {

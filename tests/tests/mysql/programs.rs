@@ -1,14 +1,14 @@
 //! Bodies of triggers on both servers: MariaDB runs what was written, PostgreSQL its translation, over the same updates of the
 //! same rows. The same updates fail, and the same is written. What is declared to differ is not provoked here.
 
-use domain_events::mysql::{
+use domain_events_mysql::{
     ddl,
     dump::Session,
     schema::Schema,
     translate::{
         constructs::{self, STATEMENTS, TABLES},
         context::Flavor,
-        notes::Fate,
+        notes::Fidelity,
     },
 };
 use domain_events_tests::{Db, Engine, MariaDb};
@@ -116,12 +116,12 @@ fn every_statement_does_the_same_on_both_servers() {
     let mut ran = 0;
     for (name, body) in STATEMENTS.iter().chain(MORE) {
         let made = constructs::trigger(&known, body).expect("read");
-        if made.fate() == Fate::Refused {
+        if made.fidelity() == Fidelity::Refused {
             assert!(STATEMENTS.iter().any(|(n, _)| n == name), "{name}: {:?}", made.notes);
             continue;
         }
         if PROVOKED.contains(name) {
-            assert_eq!(made.fate(), Fate::Declared, "{name}");
+            assert_eq!(made.fidelity(), Fidelity::Declared, "{name}");
             continue;
         }
         let (_, trigger) = made.trigger.as_ref().expect("a trigger");

@@ -4,8 +4,8 @@ use std::fs;
 
 use domain_events::from_mysql::files::from_path;
 use domain_events::from_mysql::server;
-use domain_events::mysql::ast::ProgramKind;
-use domain_events::mysql::source::{self, MissingKind, Source};
+use domain_events_mysql::ast::ProgramKind;
+use domain_events_mysql::source::{self, MissingKind, Source};
 use domain_events_tests::{MariaDatabase, MariaDb};
 
 const LEGACY: &str = r#"
@@ -82,9 +82,9 @@ fn shape(source: &Source) -> Vec<String> {
     lines
 }
 
-fn kinds(program: &domain_events::mysql::ast::Program) -> Vec<String> {
+fn kinds(program: &domain_events_mysql::ast::Program) -> Vec<String> {
     let mut kinds = vec![];
-    domain_events::mysql::walk::statements(program, &mut |s| {
+    domain_events_mysql::walk::statements(program, &mut |s| {
         kinds.push(format!("{:?}", s.kind).split(['(', ' ', '{']).next().unwrap_or_default().to_owned());
     });
     kinds

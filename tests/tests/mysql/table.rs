@@ -2,7 +2,7 @@
 
 use std::fs;
 
-use domain_events::mysql::translate::constructs;
+use domain_events_mysql::translate::constructs;
 use domain_events_tests::repository;
 
 #[test]

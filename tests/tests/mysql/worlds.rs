@@ -3,7 +3,7 @@
 use std::{env, fs, path::PathBuf};
 
 use domain_events::from_mysql::files::from_path;
-use domain_events::mysql::ddl;
+use domain_events_mysql::ddl;
 use domain_events_tests::{Db, MariaDatabase, MariaDb};
 
 /// The legacy world of the seeds: the table, the function that looks right, the trigger that is wrong, one that hardcodes.

@@ -3,7 +3,7 @@
 use serde_json::json;
 use sqlx::PgConnection;
 
-use super::Target;
+use super::target::Target;
 use crate::blockers::Mode;
 use crate::cli::CaptureDisableArgs;
 use crate::context::Context;

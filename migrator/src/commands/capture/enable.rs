@@ -2,13 +2,13 @@
 
 use sqlx::PgConnection;
 
-use super::Target;
+use super::target::{Target, report};
 use crate::as_owner::Owner;
 use crate::blockers::Mode;
 use crate::cli::CaptureEnableArgs;
 use crate::context::Context;
 use crate::error::{Doing, Error, Exit};
-use crate::quote::quote_literal;
+use domain_events_sql::quote::quote_literal;
 
 /// Rows of one transaction of a baseline: so long a writer may wait for one of them.
 const BATCH: u64 = 2000;
@@ -36,7 +36,7 @@ pub async fn run(args: &CaptureEnableArgs, conn: &mut PgConnection, ctx: &Contex
     warn(conn, &target, ctx).await?;
     let told = if now { baseline(args, conn, &target, ctx).await? } else { 0 };
     let more = if now { format!(", {told} rows that were there have their event") } else { String::new() };
-    super::report(conn, &target, &format!("{} is captured{more}", target.name), ctx).await
+    report(conn, &target, &format!("{} is captured{more}", target.name), ctx).await
 }
 
 /// The arguments that were given, in SQL.
@@ -88,7 +88,7 @@ async fn refuse_for_others(conn: &mut PgConnection, target: &Target) -> Result<(
         format!("the rows of {} are read as its owner, and role \"{owner}\" may not administer captures", target.name),
         format!(
             "Run: grant domain_events_admin to {}; or leave out --baseline now.",
-            crate::quote::quote_ident(&owner)
+            domain_events_sql::quote::quote_ident(&owner)
         ),
     ))
 }

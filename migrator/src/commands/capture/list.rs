@@ -3,7 +3,7 @@
 use serde_json::{Value, json};
 use sqlx::PgConnection;
 
-use super::Target;
+use super::target::{Target, captures};
 use crate::as_owner;
 use crate::cli::CaptureListArgs;
 use crate::context::Context;
@@ -19,7 +19,7 @@ pub async fn run(args: &CaptureListArgs, conn: &mut PgConnection, ctx: &Context)
         Some(name) => Some(Target::find(conn, name).await?.name),
         None => None,
     };
-    let found = super::captures(conn, table.as_deref()).await?;
+    let found = captures(conn, table.as_deref()).await?;
     db::rollback(conn).await?;
     if ctx.out.is_json() {
         ctx.out.json(&json!({"captures": found}))?;

@@ -2,7 +2,7 @@
 
 use sqlx::PgConnection;
 
-use super::Target;
+use super::target::{Target, report, state};
 use crate::blockers::Mode;
 use crate::cli::CaptureTableArgs;
 use crate::context::Context;
@@ -10,14 +10,14 @@ use crate::error::{Error, Exit};
 
 pub async fn run(args: &CaptureTableArgs, conn: &mut PgConnection, ctx: &Context) -> Result<Exit, Error> {
     let target = Target::find(conn, &args.table).await?;
-    if super::state(conn, &target).await?.as_deref() == Some("active") {
+    if state(conn, &target).await?.as_deref() == Some("active") {
         let sentence = format!("the capture of {} is active already", target.name);
-        return super::report(conn, &target, &sentence, ctx).await;
+        return report(conn, &target, &sentence, ctx).await;
     }
     let call = format!("select domain_events.resume_capture({})", target.argument());
     let doing = format!("resuming the capture of {}", target.name);
     let mode = Some(Mode::ShareRowExclusive);
     target.change(conn, mode, args.lock.lock_timeout, ctx, async |conn| target.call(conn, &call, &doing).await).await?;
     let sentence = format!("the capture of {} goes on: each stream's next event carries the whole row", target.name);
-    super::report(conn, &target, &sentence, ctx).await
+    report(conn, &target, &sentence, ctx).await
 }

@@ -2,10 +2,10 @@
 
 use std::rc::Rc;
 
-use super::Language;
 use super::given::What;
+use super::language::Language;
+use super::state::Walk;
 use super::value::{Called, Text, Value, plain, shown};
-use super::walk::Walk;
 
 /// Functions and methods that take a text of SQL first.
 const CALLS: [&str; 35] = [

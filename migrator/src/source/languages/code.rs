@@ -11,7 +11,7 @@ pub const NESTING: u32 = 500;
 #[derive(Debug, Clone)]
 pub struct Code<'t> {
     /// What it is.
-    pub kind: Kind<'t>,
+    pub kind: CodeKind<'t>,
     /// Its row in the file, from 0.
     pub row: usize,
     /// As it is written.
@@ -20,7 +20,7 @@ pub struct Code<'t> {
 
 /// What an expression or a statement is.
 #[derive(Debug, Clone)]
-pub enum Kind<'t> {
+pub enum CodeKind<'t> {
     /// A text: literal parts, and expressions that are put between them.
     Text(Vec<Part<'t>>),
     /// Texts one after the other.
@@ -106,7 +106,7 @@ impl<'t> File<'t> {
 
     /// A node's field, or nothing where it is missing.
     pub fn field_or_nothing(&self, node: Node<'t>, name: &str) -> Code<'t> {
-        self.field(node, name).unwrap_or_else(|| self.code(node, Kind::Block(vec![])))
+        self.field(node, name).unwrap_or_else(|| self.code(node, CodeKind::Block(vec![])))
     }
 
     /// A node's named children in the common form.
@@ -115,7 +115,7 @@ impl<'t> File<'t> {
     }
 
     /// What is known of a node.
-    pub fn code(&self, node: Node<'_>, kind: Kind<'t>) -> Code<'t> {
+    pub fn code(&self, node: Node<'_>, kind: CodeKind<'t>) -> Code<'t> {
         Code { kind, row: node.start_position().row, written: self.slice(node) }
     }
 
@@ -158,7 +158,7 @@ impl<'t> File<'t> {
         }
         known.push_str(self.text.get(at..range.end).unwrap_or_default());
         parts.push(Part::Known(known));
-        self.code(node, Kind::Text(parts))
+        self.code(node, CodeKind::Text(parts))
     }
 }
 
@@ -218,7 +218,7 @@ pub fn unescape(escape: &str) -> String {
 impl Code<'_> {
     /// The one statement of a block, or the block.
     pub fn flat(mut self: Box<Self>) -> Box<Self> {
-        if let Kind::Block(inside) = &mut self.kind
+        if let CodeKind::Block(inside) = &mut self.kind
             && inside.len() == 1
         {
             return Box::new(inside.swap_remove(0));

@@ -3,10 +3,12 @@
 use std::collections::HashMap;
 use std::rc::Rc;
 
-use super::code::{Call, Code, Function, Kind};
+use super::code::{Call, Code, CodeKind, Function};
+use super::direction::goes_back;
+use super::language::Language;
+use super::state::{Scope, Walk};
 use super::value::{Called, Text, Value};
-use super::walk::{Scope, Walk, goes_back};
-use super::{Language, calls, forms};
+use super::{calls, forms};
 
 /// Functions that call themselves are followed so far.
 const DEPTH: usize = 20;
@@ -89,7 +91,7 @@ impl<'t> Walk<'_, 't> {
     }
 
     pub(super) fn call(&mut self, call: &Call<'t>, code: &Code<'t>) -> Value<'t> {
-        let has_block = call.arguments.iter().any(|(_, a)| matches!(a.kind, Kind::Function(_)));
+        let has_block = call.arguments.iter().any(|(_, a)| matches!(a.kind, CodeKind::Function(_)));
         if goes_back(&call.name) && has_block {
             return Value::nothing();
         }

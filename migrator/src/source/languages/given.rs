@@ -1,7 +1,7 @@
 //! What a file gives, as plain data: SQL, tables that its code makes, and what was not understood.
 
 use super::value::Text;
-use crate::mysql::source::Dialect;
+use domain_events_mysql::source::Dialect;
 
 /// The servers for which something counts.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -158,7 +158,7 @@ pub struct Key {
 
 fn quoted(name: &str, dialect: Dialect) -> String {
     match dialect {
-        Dialect::Postgres => crate::quote::quote_ident(name),
+        Dialect::Postgres => domain_events_sql::quote::quote_ident(name),
         Dialect::MySql => format!("`{}`", name.replace('`', "``")),
     }
 }

@@ -3,8 +3,8 @@
 use std::rc::Rc;
 
 use super::calls;
-use super::code::{Code, Function, Kind, Part};
-use super::walk::goes_back;
+use super::code::{Code, CodeKind, Function, Part};
+use super::direction::goes_back;
 
 /// Where an expression stands in the text.
 pub fn place(text: &str, code: &Code<'_>) -> usize {
@@ -25,17 +25,17 @@ pub struct Hoisted<'t> {
 /// Looks through the whole of it.
 pub fn hoist<'t>(code: &Code<'t>, text: &str, into: &mut Hoisted<'t>) {
     match &code.kind {
-        Kind::Define(name, function) => {
+        CodeKind::Define(name, function) => {
             into.functions.push((name.clone(), function.clone()));
             if !goes_back(name) {
                 hoist(&function.body, text, into);
             }
         }
-        Kind::Function(function) => hoist(&function.body, text, into),
-        Kind::Map(entries) => {
+        CodeKind::Function(function) => hoist(&function.body, text, into),
+        CodeKind::Map(entries) => {
             for (key, value) in entries {
                 match (key, &value.kind) {
-                    (Some(key), Kind::Function(function)) => {
+                    (Some(key), CodeKind::Function(function)) => {
                         into.functions.push((key.clone(), function.clone()));
                         if !goes_back(key) {
                             hoist(&function.body, text, into);
@@ -46,7 +46,7 @@ pub fn hoist<'t>(code: &Code<'t>, text: &str, into: &mut Hoisted<'t>) {
                 }
             }
         }
-        Kind::Text(parts) => {
+        CodeKind::Text(parts) => {
             let known: String = parts
                 .iter()
                 .filter_map(|p| if let Part::Known(known) = p { Some(known.as_str()) } else { None })
@@ -60,16 +60,16 @@ pub fn hoist<'t>(code: &Code<'t>, text: &str, into: &mut Hoisted<'t>) {
                 }
             }
         }
-        Kind::Join(inside) | Kind::List(inside) | Kind::Other(inside) => {
+        CodeKind::Join(inside) | CodeKind::List(inside) | CodeKind::Other(inside) => {
             inside.iter().for_each(|c| hoist(c, text, into));
         }
         // a text that stands alone describes something
-        Kind::Block(inside) | Kind::Class(inside) => {
-            for one in inside.iter().filter(|c| !matches!(c.kind, Kind::Text(_))) {
+        CodeKind::Block(inside) | CodeKind::Class(inside) => {
+            for one in inside.iter().filter(|c| !matches!(c.kind, CodeKind::Text(_))) {
                 hoist(one, text, into);
             }
         }
-        Kind::Call(call) => {
+        CodeKind::Call(call) => {
             into.migrates |= matches!(call.name.as_str(), "RunSQL" | "RunPython" | "up" | "change");
             into.migrates |= call.on.as_ref().is_some_and(|on| on.written == "Sequel") && call.name == "migration";
             call.on.iter().for_each(|on| hoist(on, text, into));
@@ -77,21 +77,21 @@ pub fn hoist<'t>(code: &Code<'t>, text: &str, into: &mut Hoisted<'t>) {
             for (n, (name, argument)) in call.arguments.iter().enumerate() {
                 let reverse =
                     name.as_deref().is_some_and(goes_back) || call.name == "RunSQL" && name.is_none() && n > 0;
-                let block = back && matches!(argument.kind, Kind::Function(_));
+                let block = back && matches!(argument.kind, CodeKind::Function(_));
                 if !reverse && !block {
                     hoist(argument, text, into);
                 }
             }
         }
-        Kind::Assign { value, .. } | Kind::Return(value) => hoist(value, text, into),
-        Kind::If { then, otherwise, .. } => {
+        CodeKind::Assign { value, .. } | CodeKind::Return(value) => hoist(value, text, into),
+        CodeKind::If { then, otherwise, .. } => {
             hoist(then, text, into);
             otherwise.iter().for_each(|o| hoist(o, text, into));
         }
-        Kind::Each { over, body, .. } => {
+        CodeKind::Each { over, body, .. } => {
             over.iter().for_each(|o| hoist(o, text, into));
             hoist(body, text, into);
         }
-        Kind::Name(_) => {}
+        CodeKind::Name(_) => {}
     }
 }

@@ -3,8 +3,8 @@
 use std::path::PathBuf;
 
 use super::calls;
+use super::state::Walk;
 use super::value::{Called, Text, Value, plain};
-use super::walk::Walk;
 
 /// A larger file is not put into a text.
 const LARGEST: u64 = 4 * 1024 * 1024;

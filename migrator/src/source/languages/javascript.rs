@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
-use super::code::{Call, Code, File, Function, Kind, named, unescape};
+use super::code::{Call, Code, CodeKind, File, Function, named, unescape};
 
 /// Brings a node into the common form.
 pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
@@ -19,7 +19,7 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         | "property_identifier"
         | "shorthand_property_identifier"
         | "member_expression"
-        | "this" => Kind::Name(name(file.slice(node))),
+        | "this" => CodeKind::Name(name(file.slice(node))),
         "parenthesized_expression"
         | "await_expression"
         | "non_null_expression"
@@ -34,13 +34,13 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
             if first || inside.len() == 1 && node.kind() != "statement_block" {
                 return inside.swap_remove(0);
             }
-            Kind::Block(inside)
+            CodeKind::Block(inside)
         }
         "binary_expression" if node.child_by_field_name("operator").is_some_and(|o| file.slice(o) == "+") => {
-            Kind::Join(vec![file.field_or_nothing(node, "left"), file.field_or_nothing(node, "right")])
+            CodeKind::Join(vec![file.field_or_nothing(node, "left"), file.field_or_nothing(node, "right")])
         }
-        "array" => Kind::List(file.children(node)),
-        "object" => Kind::Map(named(node).into_iter().map(|n| entry(file, n)).collect()),
+        "array" => CodeKind::List(file.children(node)),
+        "object" => CodeKind::Map(named(node).into_iter().map(|n| entry(file, n)).collect()),
         "variable_declarator" => return assign(file, node, "name", "value", false),
         "assignment_expression" => return assign(file, node, "left", "right", false),
         "augmented_assignment_expression" => return assign(file, node, "left", "right", true),
@@ -48,26 +48,26 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         "field_definition" => return assign(file, node, "property", "value", false),
         "function_declaration" | "method_definition" | "generator_function_declaration" => {
             let name = node.child_by_field_name("name").map(|n| file.slice(n)).unwrap_or_default();
-            Kind::Define(name.to_owned(), function(file, node))
+            CodeKind::Define(name.to_owned(), function(file, node))
         }
-        "arrow_function" | "function_expression" | "generator_function" => Kind::Function(function(file, node)),
-        "class_body" => Kind::Class(file.children(node)),
+        "arrow_function" | "function_expression" | "generator_function" => CodeKind::Function(function(file, node)),
+        "class_body" => CodeKind::Class(file.children(node)),
         "call_expression" => return call(file, node, "function"),
         "new_expression" => return call(file, node, "constructor"),
-        "return_statement" => Kind::Return(Box::new(file.code(node, Kind::Block(file.children(node)))).flat()),
-        "if_statement" => Kind::If {
+        "return_statement" => CodeKind::Return(Box::new(file.code(node, CodeKind::Block(file.children(node)))).flat()),
+        "if_statement" => CodeKind::If {
             test: node.child_by_field_name("condition").map(|c| file.slice(c)).unwrap_or_default(),
             negated: false,
             then: Box::new(file.field_or_nothing(node, "consequence")),
             otherwise: file.field(node, "alternative").map(Box::new),
         },
-        "for_in_statement" => Kind::Each {
+        "for_in_statement" => CodeKind::Each {
             names: node.child_by_field_name("left").map(|n| names(file, n)).unwrap_or_default(),
             over: file.field(node, "right").map(Box::new),
             body: Box::new(file.field_or_nothing(node, "body")),
         },
-        "import_statement" | "type_alias_declaration" | "interface_declaration" | "comment" => Kind::Block(vec![]),
-        _ => Kind::Other(file.children(node)),
+        "import_statement" | "type_alias_declaration" | "interface_declaration" | "comment" => CodeKind::Block(vec![]),
+        _ => CodeKind::Other(file.children(node)),
     };
     file.code(node, kind)
 }
@@ -98,7 +98,7 @@ fn entry<'t>(file: File<'t>, node: Node<'t>) -> (Option<String>, Code<'t>) {
         "shorthand_property_identifier" => (Some(file.slice(node).to_owned()), lower(file, node)),
         "method_definition" => {
             let key = node.child_by_field_name("name").map(|k| file.slice(k).to_owned());
-            (key, file.code(node, Kind::Function(function(file, node))))
+            (key, file.code(node, CodeKind::Function(function(file, node))))
         }
         _ => (None, lower(file, node)),
     }
@@ -108,8 +108,8 @@ fn assign<'t>(file: File<'t>, node: Node<'t>, left: &str, right: &str, more: boo
     let to = node.child_by_field_name(left).map(|n| name(file.slice(n))).unwrap_or_default();
     let value = file.field_or_nothing(node, right);
     match value.kind {
-        Kind::Function(function) if !more => file.code(node, Kind::Define(to, function)),
-        _ => file.code(node, Kind::Assign { to, value: Box::new(value), more }),
+        CodeKind::Function(function) if !more => file.code(node, CodeKind::Define(to, function)),
+        _ => file.code(node, CodeKind::Assign { to, value: Box::new(value), more }),
     }
 }
 
@@ -136,7 +136,7 @@ fn names<'t>(file: File<'t>, node: Node<'t>) -> Vec<String> {
 
 fn call<'t>(file: File<'t>, node: Node<'t>, field: &str) -> Code<'t> {
     let Some(mut called) = node.child_by_field_name(field) else {
-        return file.code(node, Kind::Other(file.children(node)));
+        return file.code(node, CodeKind::Other(file.children(node)));
     };
     while matches!(called.kind(), "parenthesized_expression" | "non_null_expression" | "await_expression") {
         let Some(inner) = named(called).into_iter().next() else { break };
@@ -156,5 +156,5 @@ fn call<'t>(file: File<'t>, node: Node<'t>, field: &str) -> Code<'t> {
         Some(arguments) => file.children(arguments).into_iter().map(|a| (None, a)).collect(),
         None => vec![],
     };
-    file.code(node, Kind::Call(Box::new(Call { on, name, arguments })))
+    file.code(node, CodeKind::Call(Box::new(Call { on, name, arguments })))
 }

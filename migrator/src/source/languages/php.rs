@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
-use super::code::{Call, Code, File, Function, Kind, all, named, unescape};
+use super::code::{Call, Code, CodeKind, File, Function, all, named, unescape};
 
 /// Brings a node into the common form.
 pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
@@ -12,7 +12,7 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         "string" | "encapsed_string" => return text(file, node),
         "heredoc" | "nowdoc" => {
             let Some(body) = node.child_by_field_name("value") else {
-                return file.code(node, Kind::Text(vec![]));
+                return file.code(node, CodeKind::Text(vec![]));
             };
             let mut text = document(file, body, node.kind() == "nowdoc");
             text.row = node.start_position().row;
@@ -26,16 +26,16 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         | "variable_name"
         | "member_access_expression"
         | "class_constant_access_expression"
-        | "dynamic_variable_name" => Kind::Name(name(file.slice(node))),
+        | "dynamic_variable_name" => CodeKind::Name(name(file.slice(node))),
         "parenthesized_expression" | "expression_statement" => {
             let mut inside = file.children(node);
             if inside.len() == 1 {
                 return inside.swap_remove(0);
             }
-            Kind::Block(inside)
+            CodeKind::Block(inside)
         }
         "binary_expression" if node.child_by_field_name("operator").is_some_and(|o| file.slice(o) == ".") => {
-            Kind::Join(vec![file.field_or_nothing(node, "left"), file.field_or_nothing(node, "right")])
+            CodeKind::Join(vec![file.field_or_nothing(node, "left"), file.field_or_nothing(node, "right")])
         }
         "array_creation_expression" => return array(file, node),
         "assignment_expression" => return assign(file, node, false),
@@ -43,38 +43,38 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         "const_element" | "property_element" => {
             let parts = named(node);
             let (Some(left), Some(right)) = (parts.first(), parts.last().filter(|_| parts.len() > 1)) else {
-                return file.code(node, Kind::Block(vec![]));
+                return file.code(node, CodeKind::Block(vec![]));
             };
             let to = file.slice(*left).trim_start_matches('$').to_owned();
-            Kind::Assign { to, value: Box::new(lower(file, *right)), more: false }
+            CodeKind::Assign { to, value: Box::new(lower(file, *right)), more: false }
         }
         "method_declaration" | "function_definition" => {
             let name = node.child_by_field_name("name").map(|n| file.slice(n)).unwrap_or_default();
-            Kind::Define(name.to_owned(), function(file, node))
+            CodeKind::Define(name.to_owned(), function(file, node))
         }
         "anonymous_function" | "anonymous_function_creation_expression" | "arrow_function" => {
-            Kind::Function(function(file, node))
+            CodeKind::Function(function(file, node))
         }
-        "declaration_list" => Kind::Class(file.children(node)),
+        "declaration_list" => CodeKind::Class(file.children(node)),
         "member_call_expression"
         | "scoped_call_expression"
         | "nullsafe_member_call_expression"
         | "function_call_expression" => return call(file, node),
-        "return_statement" => Kind::Return(Box::new(file.code(node, Kind::Block(file.children(node)))).flat()),
+        "return_statement" => CodeKind::Return(Box::new(file.code(node, CodeKind::Block(file.children(node)))).flat()),
         "if_statement" | "else_if_clause" => return branches(file, node),
         "else_clause" => return file.field_or_nothing(node, "body"),
         "foreach_statement" => {
             let parts: Vec<Node<'t>> = named(node);
             let names = parts.get(1).map(|n| variables(file, *n)).unwrap_or_default();
-            Kind::Each {
+            CodeKind::Each {
                 names,
                 over: parts.first().map(|n| Box::new(lower(file, *n))),
                 body: Box::new(file.field_or_nothing(node, "body")),
             }
         }
-        "compound_statement" | "program" => Kind::Block(file.children(node)),
-        "namespace_use_declaration" => Kind::Block(vec![]),
-        _ => Kind::Other(file.children(node)),
+        "compound_statement" | "program" => CodeKind::Block(file.children(node)),
+        "namespace_use_declaration" => CodeKind::Block(vec![]),
+        _ => CodeKind::Other(file.children(node)),
     };
     file.code(node, kind)
 }
@@ -104,7 +104,7 @@ fn text<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
 fn document<'t>(file: File<'t>, body: Node<'t>, raw: bool) -> Code<'t> {
     if raw {
         let known = file.slice(body).to_owned();
-        return file.code(body, Kind::Text(vec![super::code::Part::Known(known)]));
+        return file.code(body, CodeKind::Text(vec![super::code::Part::Known(known)]));
     }
     let escape = |sign: &str| if matches!(sign, "\\'" | "\\\"") { sign.to_owned() } else { unescape(sign) };
     file.parts(body, body.byte_range(), &escape, &put)
@@ -118,13 +118,13 @@ fn array<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
             let parts = named(element);
             let key = parts.first().filter(|_| parts.len() > 1);
             let key = key.map(|k| file.slice(*k).trim_matches(['\'', '"']).to_owned());
-            let value = parts.last().map_or_else(|| file.code(element, Kind::Block(vec![])), |v| lower(file, *v));
+            let value = parts.last().map_or_else(|| file.code(element, CodeKind::Block(vec![])), |v| lower(file, *v));
             (key, value)
         });
-        return file.code(node, Kind::Map(entries.collect()));
+        return file.code(node, CodeKind::Map(entries.collect()));
     }
     let items = elements.into_iter().filter_map(|e| named(e).into_iter().next()).map(|n| lower(file, n));
-    file.code(node, Kind::List(items.collect()))
+    file.code(node, CodeKind::List(items.collect()))
 }
 
 fn assign<'t>(file: File<'t>, node: Node<'t>, more: bool) -> Code<'t> {
@@ -132,11 +132,11 @@ fn assign<'t>(file: File<'t>, node: Node<'t>, more: bool) -> Code<'t> {
     let value = file.field_or_nothing(node, "right");
     let adds = !more || node.child_by_field_name("operator").is_some_and(|o| file.slice(o) == ".=");
     match value.kind {
-        Kind::Function(function) if !more => file.code(node, Kind::Define(to, function)),
-        _ if adds => file.code(node, Kind::Assign { to, value: Box::new(value), more }),
+        CodeKind::Function(function) if !more => file.code(node, CodeKind::Define(to, function)),
+        _ if adds => file.code(node, CodeKind::Assign { to, value: Box::new(value), more }),
         _ => {
-            let unknown = file.code(node, Kind::Name(file.slice(node).to_owned()));
-            file.code(node, Kind::Assign { to, value: Box::new(unknown), more: false })
+            let unknown = file.code(node, CodeKind::Name(file.slice(node).to_owned()));
+            file.code(node, CodeKind::Assign { to, value: Box::new(unknown), more: false })
         }
     }
 }
@@ -163,13 +163,13 @@ fn branches<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
     let mut others: Vec<Node<'t>> = node.children_by_field_name("alternative", &mut node.walk()).collect();
     while let Some(last) = others.pop() {
         let mut branch = lower(file, last);
-        if let Kind::If { otherwise: rest, .. } = &mut branch.kind {
+        if let CodeKind::If { otherwise: rest, .. } = &mut branch.kind {
             *rest = otherwise.take();
         }
         otherwise = Some(Box::new(branch));
     }
     let then = Box::new(file.field_or_nothing(node, "body"));
-    file.code(node, Kind::If { test, negated: false, then, otherwise })
+    file.code(node, CodeKind::If { test, negated: false, then, otherwise })
 }
 
 fn call<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
@@ -184,5 +184,5 @@ fn call<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
             arguments.push((name, lower(file, value)));
         }
     }
-    file.code(node, Kind::Call(Box::new(Call { on, name, arguments })))
+    file.code(node, CodeKind::Call(Box::new(Call { on, name, arguments })))
 }

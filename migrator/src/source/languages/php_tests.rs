@@ -1,7 +1,7 @@
 //! Migrations as people write them.
 
 use crate::from_mysql::files::from_texts;
-use crate::mysql::source::Source;
+use domain_events_mysql::source::Source;
 
 fn from(text: &str) -> Source {
     from_texts([("database/migrations/2025_01_01_000000_x.php", text)])

@@ -93,7 +93,7 @@ impl Model {
                 _ if inside.starts_with("now(") => Some("current_timestamp".into()),
                 "true" | "false" => Some(plain.into()),
                 number if number.parse::<f64>().is_ok() => Some(number.into()),
-                text => quoted(text).map(|t| crate::quote::quote_literal(&t)),
+                text => quoted(text).map(|t| domain_events_sql::quote::quote_literal(&t)),
             },
             primary: attribute(line, "@id").is_some(),
             unique: attribute(line, "@unique").is_some(),

@@ -4,38 +4,38 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
-use super::code::{Call, Code, File, Function, Kind, all, named, unescape};
+use super::code::{Call, Code, CodeKind, File, Function, all, named, unescape};
 
 /// Brings a node into the common form.
 pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
     let kind = match node.kind() {
         "string" => return text(file, node),
-        "concatenated_string" => Kind::Join(file.children(node)),
+        "concatenated_string" => CodeKind::Join(file.children(node)),
         "integer" | "float" | "true" | "false" | "none" | "identifier" | "attribute" => {
-            Kind::Name(name(file.slice(node)))
+            CodeKind::Name(name(file.slice(node)))
         }
         "parenthesized_expression" | "expression_statement" | "decorated_definition" | "await" | "list_splat" => {
             let mut inside = file.children(node);
             if !inside.is_empty() {
                 return inside.swap_remove(inside.len() - 1);
             }
-            Kind::Block(vec![])
+            CodeKind::Block(vec![])
         }
         "binary_operator" => {
             let sides = vec![file.field_or_nothing(node, "left"), file.field_or_nothing(node, "right")];
             match node.child_by_field_name("operator").map(|o| file.slice(o)) {
-                Some("+") => Kind::Join(sides),
+                Some("+") => CodeKind::Join(sides),
                 Some("%") => {
                     let mut sides = sides.into_iter();
                     let on = sides.next();
                     let arguments = sides.map(|a| (None, a)).collect();
-                    Kind::Call(Box::new(Call { on, name: "%".into(), arguments }))
+                    CodeKind::Call(Box::new(Call { on, name: "%".into(), arguments }))
                 }
-                _ => Kind::Other(sides),
+                _ => CodeKind::Other(sides),
             }
         }
-        "list" | "tuple" | "set" | "expression_list" => Kind::List(file.children(node)),
-        "dictionary" => Kind::Map(
+        "list" | "tuple" | "set" | "expression_list" => CodeKind::List(file.children(node)),
+        "dictionary" => CodeKind::Map(
             named(node)
                 .into_iter()
                 .map(|pair| {
@@ -49,15 +49,15 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         "augmented_assignment" => return assign(file, node, true),
         "function_definition" => {
             let name = node.child_by_field_name("name").map(|n| file.slice(n)).unwrap_or_default();
-            Kind::Define(name.to_owned(), function(file, node))
+            CodeKind::Define(name.to_owned(), function(file, node))
         }
-        "lambda" => Kind::Function(function(file, node)),
+        "lambda" => CodeKind::Function(function(file, node)),
         "class_definition" => {
             let body = node.child_by_field_name("body").map(|b| file.children(b));
-            Kind::Class(body.unwrap_or_default())
+            CodeKind::Class(body.unwrap_or_default())
         }
         "call" => return call(file, node),
-        "return_statement" => Kind::Return(Box::new(file.code(node, Kind::Block(file.children(node)))).flat()),
+        "return_statement" => CodeKind::Return(Box::new(file.code(node, CodeKind::Block(file.children(node)))).flat()),
         "if_statement" | "elif_clause" => {
             let test = node.child_by_field_name("condition").map(|c| file.slice(c)).unwrap_or_default();
             let then = Box::new(file.field_or_nothing(node, "consequence"));
@@ -65,22 +65,22 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
             let mut otherwise: Option<Box<Code<'t>>> = None;
             while let Some(last) = others.pop() {
                 let mut branch = lower(file, last);
-                if let Kind::If { otherwise: rest, .. } = &mut branch.kind {
+                if let CodeKind::If { otherwise: rest, .. } = &mut branch.kind {
                     *rest = otherwise.take();
                 }
                 otherwise = Some(Box::new(branch));
             }
-            Kind::If { test, negated: test.trim_start().starts_with("not "), then, otherwise }
+            CodeKind::If { test, negated: test.trim_start().starts_with("not "), then, otherwise }
         }
-        "for_statement" => Kind::Each {
+        "for_statement" => CodeKind::Each {
             names: node.child_by_field_name("left").map(|n| names(file, n)).unwrap_or_default(),
             over: file.field(node, "right").map(Box::new),
             body: Box::new(file.field_or_nothing(node, "body")),
         },
         "with_statement" => return with(file, node),
-        "block" | "module" => Kind::Block(file.children(node)),
-        "import_statement" | "import_from_statement" => Kind::Block(vec![]),
-        _ => Kind::Other(file.children(node)),
+        "block" | "module" => CodeKind::Block(file.children(node)),
+        "import_statement" | "import_from_statement" => CodeKind::Block(vec![]),
+        _ => CodeKind::Other(file.children(node)),
     };
     file.code(node, kind)
 }
@@ -109,7 +109,7 @@ fn text<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         let inner = child.child_by_field_name("expression").or_else(|| named(child).into_iter().next());
         (child.kind() == "interpolation").then_some(inner).flatten()
     });
-    if formatted && let Kind::Text(parts) = &mut text.kind {
+    if formatted && let CodeKind::Text(parts) = &mut text.kind {
         for part in parts {
             if let super::code::Part::Known(known) = part {
                 *known = known.replace("{{", "{").replace("}}", "}");
@@ -121,8 +121,8 @@ fn text<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
 
 fn assign<'t>(file: File<'t>, node: Node<'t>, more: bool) -> Code<'t> {
     let to = node.child_by_field_name("left").map(|n| name(file.slice(n))).unwrap_or_default();
-    let Some(value) = file.field(node, "right") else { return file.code(node, Kind::Block(vec![])) };
-    file.code(node, Kind::Assign { to, value: Box::new(value), more })
+    let Some(value) = file.field(node, "right") else { return file.code(node, CodeKind::Block(vec![])) };
+    file.code(node, CodeKind::Assign { to, value: Box::new(value), more })
 }
 
 fn function<'t>(file: File<'t>, node: Node<'t>) -> Rc<Function<'t>> {
@@ -145,7 +145,7 @@ fn names<'t>(file: File<'t>, node: Node<'t>) -> Vec<String> {
 
 fn call<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
     let Some(called) = node.child_by_field_name("function") else {
-        return file.code(node, Kind::Other(file.children(node)));
+        return file.code(node, CodeKind::Other(file.children(node)));
     };
     let (on, name) = match called.kind() {
         "attribute" => {
@@ -166,7 +166,7 @@ fn call<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
             }
         }
     }
-    file.code(node, Kind::Call(Box::new(Call { on, name, arguments })))
+    file.code(node, CodeKind::Call(Box::new(Call { on, name, arguments })))
 }
 
 /// `with f() as x:` is a call with a block.
@@ -182,17 +182,17 @@ fn with<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         let value = if pattern { named(item).first().map(|v| lower(file, *v)) } else { Some(lower(file, item)) };
         let Some(mut value) = value else { continue };
         let block = Rc::new(Function { parameters: alias, body });
-        if let Kind::Call(call) = &mut value.kind {
-            let block = file.code(node, Kind::Function(block));
+        if let CodeKind::Call(call) = &mut value.kind {
+            let block = file.code(node, CodeKind::Function(block));
             call.arguments.push((None, block));
             body = value;
         } else {
             let inner = file.code(
                 node,
-                Kind::Call(Box::new(Call {
+                CodeKind::Call(Box::new(Call {
                     on: Some(value),
                     name: "with".into(),
-                    arguments: vec![(None, file.code(node, Kind::Function(block)))],
+                    arguments: vec![(None, file.code(node, CodeKind::Function(block)))],
                 })),
             );
             body = inner;

@@ -4,7 +4,7 @@ use std::rc::Rc;
 
 use tree_sitter::Node;
 
-use super::code::{Call, Code, File, Function, Kind, all, named, unescape};
+use super::code::{Call, Code, CodeKind, File, Function, all, named, unescape};
 
 /// Brings a node into the common form.
 pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
@@ -12,18 +12,18 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         "string" | "bare_string" | "delimited_symbol" | "bare_symbol" | "subshell" => return text(file, node),
         "heredoc_beginning" => {
             let body = file.elsewhere.iter().find(|(at, _)| *at == node.start_byte()).map(|(_, body)| *body);
-            let Some(body) = body else { return file.code(node, Kind::Name(file.slice(node).to_owned())) };
+            let Some(body) = body else { return file.code(node, CodeKind::Name(file.slice(node).to_owned())) };
             let raw = file.slice(node).contains('\'');
             return heredoc(file, body, raw);
         }
-        "heredoc_body" => Kind::Block(vec![]),
+        "heredoc_body" => CodeKind::Block(vec![]),
         "simple_symbol" => {
             let known = file.slice(node).trim_start_matches(':').to_owned();
-            Kind::Text(vec![super::code::Part::Known(known)])
+            CodeKind::Text(vec![super::code::Part::Known(known)])
         }
-        "chained_string" => Kind::Join(file.children(node)),
+        "chained_string" => CodeKind::Join(file.children(node)),
         "integer" | "float" | "true" | "false" | "nil" | "identifier" | "constant" | "scope_resolution"
-        | "instance_variable" | "class_variable" | "global_variable" | "self" => Kind::Name(name(file.slice(node))),
+        | "instance_variable" | "class_variable" | "global_variable" | "self" => CodeKind::Name(name(file.slice(node))),
         "parenthesized_statements"
         | "body_statement"
         | "block_body"
@@ -33,53 +33,57 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         | "ensure"
         | "begin"
         | "rescue"
-        | "do" => Kind::Block(file.children(node)),
+        | "do" => CodeKind::Block(file.children(node)),
         "binary" => {
             let sides = vec![file.field_or_nothing(node, "left"), file.field_or_nothing(node, "right")];
             match node.child_by_field_name("operator").map(|o| file.slice(o)) {
-                Some("+") => Kind::Join(sides),
+                Some("+") => CodeKind::Join(sides),
                 Some("%") => {
                     let mut sides = sides.into_iter();
                     let on = sides.next();
-                    Kind::Call(Box::new(Call { on, name: "%".into(), arguments: sides.map(|a| (None, a)).collect() }))
+                    CodeKind::Call(Box::new(Call {
+                        on,
+                        name: "%".into(),
+                        arguments: sides.map(|a| (None, a)).collect(),
+                    }))
                 }
                 Some("<<") => match sides.as_slice() {
-                    [Code { kind: Kind::Name(to), .. }, value] => {
-                        Kind::Assign { to: to.clone(), value: Box::new(value.clone()), more: true }
+                    [Code { kind: CodeKind::Name(to), .. }, value] => {
+                        CodeKind::Assign { to: to.clone(), value: Box::new(value.clone()), more: true }
                     }
-                    _ => Kind::Other(sides),
+                    _ => CodeKind::Other(sides),
                 },
-                _ => Kind::Other(sides),
+                _ => CodeKind::Other(sides),
             }
         }
-        "array" | "string_array" | "symbol_array" => Kind::List(file.children(node)),
-        "hash" => Kind::Map(named(node).into_iter().map(|n| entry(file, n)).collect()),
+        "array" | "string_array" | "symbol_array" => CodeKind::List(file.children(node)),
+        "hash" => CodeKind::Map(named(node).into_iter().map(|n| entry(file, n)).collect()),
         "assignment" => return assign(file, node, false),
         "operator_assignment" => return assign(file, node, true),
         "method" | "singleton_method" => {
             let name = node.child_by_field_name("name").map(|n| file.slice(n)).unwrap_or_default();
-            Kind::Define(name.to_owned(), function(file, node))
+            CodeKind::Define(name.to_owned(), function(file, node))
         }
         "lambda" => {
             let body = node.child_by_field_name("body").unwrap_or(node);
-            Kind::Function(function(file, body))
+            CodeKind::Function(function(file, body))
         }
         "class" | "module" | "singleton_class" => {
             let body = node.child_by_field_name("body").map(|b| file.children(b));
-            Kind::Class(body.unwrap_or_default())
+            CodeKind::Class(body.unwrap_or_default())
         }
         "call" => return call(file, node),
-        "return" => Kind::Return(Box::new(file.code(node, Kind::Block(file.children(node)))).flat()),
+        "return" => CodeKind::Return(Box::new(file.code(node, CodeKind::Block(file.children(node)))).flat()),
         "if" | "elsif" | "unless" | "if_modifier" | "unless_modifier" => {
             let body = if node.kind().ends_with("modifier") { "body" } else { "consequence" };
-            Kind::If {
+            CodeKind::If {
                 test: node.child_by_field_name("condition").map(|c| file.slice(c)).unwrap_or_default(),
                 negated: node.kind().starts_with("unless"),
                 then: Box::new(file.field_or_nothing(node, body)),
                 otherwise: file.field(node, "alternative").map(Box::new),
             }
         }
-        "for" => Kind::Each {
+        "for" => CodeKind::Each {
             names: node.child_by_field_name("pattern").map(|n| vec![file.slice(n).to_owned()]).unwrap_or_default(),
             over: node
                 .child_by_field_name("value")
@@ -92,9 +96,9 @@ pub fn lower<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
             if inside.len() == 1 {
                 return inside.swap_remove(0);
             }
-            Kind::List(inside)
+            CodeKind::List(inside)
         }
-        _ => Kind::Other(file.children(node)),
+        _ => CodeKind::Other(file.children(node)),
     };
     file.code(node, kind)
 }
@@ -138,8 +142,8 @@ fn entry<'t>(file: File<'t>, pair: Node<'t>) -> (Option<String>, Code<'t>) {
     let value = match (&key, pair.child_by_field_name("value")) {
         (_, Some(value)) => lower(file, value),
         // `{ name: }`
-        (Some(name), None) => file.code(pair, Kind::Name(name.clone())),
-        (None, None) => file.code(pair, Kind::Other(file.children(pair))),
+        (Some(name), None) => file.code(pair, CodeKind::Name(name.clone())),
+        (None, None) => file.code(pair, CodeKind::Other(file.children(pair))),
     };
     (key, value)
 }
@@ -147,7 +151,7 @@ fn entry<'t>(file: File<'t>, pair: Node<'t>) -> (Option<String>, Code<'t>) {
 fn assign<'t>(file: File<'t>, node: Node<'t>, more: bool) -> Code<'t> {
     let to = node.child_by_field_name("left").map(|n| name(file.slice(n))).unwrap_or_default();
     let value = Box::new(file.field_or_nothing(node, "right"));
-    file.code(node, Kind::Assign { to, value, more })
+    file.code(node, CodeKind::Assign { to, value, more })
 }
 
 fn function<'t>(file: File<'t>, node: Node<'t>) -> Rc<Function<'t>> {
@@ -178,10 +182,10 @@ fn call<'t>(file: File<'t>, node: Node<'t>) -> Code<'t> {
         }
     }
     if let Some(block) = node.child_by_field_name("block") {
-        arguments.push((None, file.code(block, Kind::Function(function(file, block)))));
+        arguments.push((None, file.code(block, CodeKind::Function(function(file, block)))));
     }
     let on = file.field(node, "receiver");
-    file.code(node, Kind::Call(Box::new(Call { on, name: name.to_owned(), arguments })))
+    file.code(node, CodeKind::Call(Box::new(Call { on, name: name.to_owned(), arguments })))
 }
 
 /// Heredocs: where each begins, and the node with its text.

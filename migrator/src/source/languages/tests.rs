@@ -3,8 +3,9 @@
 use std::path::Path;
 
 use super::given::What;
-use super::{Common, Given, Language, read};
-use crate::mysql::source::Dialect;
+use super::language::Language;
+use super::{Common, Given, read};
+use domain_events_mysql::source::Dialect;
 
 fn given(file: &str, text: &str) -> Vec<Given> {
     let path = Path::new(file);

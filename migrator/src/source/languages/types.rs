@@ -86,7 +86,7 @@ pub fn default_of(value: &Value<'_>) -> Option<String> {
             let whole = text.whole()?;
             let plain = whole.trim();
             let call = plain.eq_ignore_ascii_case("now()") || plain.eq_ignore_ascii_case("current_timestamp");
-            Some(if call { "current_timestamp".into() } else { crate::quote::quote_literal(&whole) })
+            Some(if call { "current_timestamp".into() } else { domain_events_sql::quote::quote_literal(&whole) })
         }
         Value::Call(call) if matches!(plain(&call.name).as_str(), "now" | "currenttimestamp" | "utcnow") => {
             Some("current_timestamp".into())

@@ -1,8 +1,8 @@
 //! What files in other languages give.
 
-use super::{Fold, Problem};
-use crate::mysql::source::Dialect;
+use super::fold::{Fold, Problem};
 use crate::source::languages::{Given, What};
+use domain_events_mysql::source::Dialect;
 
 impl Fold {
     pub(super) fn given(&mut self, file: &str, given: &[Given], problems: &mut Vec<Problem>) {

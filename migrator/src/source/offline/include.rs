@@ -5,7 +5,7 @@ use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use super::{Fold, Problem};
+use super::fold::{Fold, Problem};
 
 /// Of a file that is larger nobody reads another: it is a dump.
 const SMALL: u64 = 4 * 1024 * 1024;

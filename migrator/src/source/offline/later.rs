@@ -3,18 +3,10 @@
 
 use serde_json::Value;
 
-use super::{Fold, Problem, inner};
+use super::fold::{Fold, Later, Problem, inner};
 use crate::catalogue::Relation;
 use crate::source::types;
 use crate::sql_tree::ast::{self, list, node, text};
-
-/// A statement that waits for its table.
-pub(super) struct Later {
-    tree: Value,
-    whole: String,
-    /// Where unqualified names were looked for.
-    path: Vec<String>,
-}
 
 impl Fold {
     /// Whether its table is not there yet. What belongs to the store, and sequences, are not waited for.

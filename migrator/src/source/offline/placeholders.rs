@@ -71,7 +71,7 @@ impl<'t> Fill<'t> {
             Stands::Nothing => self.out.push(' '),
             Stands::Text(name) => {
                 let value = self.values.get(*name).map_or(*name, String::as_str);
-                self.out.push_str(&crate::quote::quote_literal(value));
+                self.out.push_str(&domain_events_sql::quote::quote_literal(value));
             }
             Stands::For(name) => match self.values.get(*name) {
                 Some(value) => self.out.push_str(value),

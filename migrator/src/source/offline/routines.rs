@@ -3,12 +3,12 @@
 use serde_json::Value;
 
 use super::super::{Function, Rule, Trigger};
-use super::{Fold, names};
-use crate::quote::quote_literal;
-use crate::quote::quoted;
+use super::fold::{Fold, names};
 use crate::source::Catalogue;
 use crate::sql_tree::ast::{self, list, node, text};
-use crate::sql_tree::plpgsql::{self, Kind};
+use crate::sql_tree::plpgsql::{self, StatementType};
+use domain_events_sql::quote::quote_literal;
+use domain_events_sql::quote::quoted;
 
 /// Modes of parameters: OUT and TABLE are no arguments of a call, TABLE is no part of an identity.
 const OUT: i64 = 2;
@@ -210,8 +210,8 @@ pub(super) fn statements_of_block(source: &str) -> Result<Block, String> {
     let mut block = Block { statements: vec![], unseen: None };
     for statement in body.statements {
         match statement.kind {
-            Kind::Sql => block.statements.push(statement.sql),
-            Kind::Dynamic => {
+            StatementType::Sql => block.statements.push(statement.sql),
+            StatementType::Dynamic => {
                 let expr = ast::parse_expression(&statement.sql)?;
                 match ast::string_constant(&expr) {
                     Some(text) => block.statements.push(text),

@@ -4,7 +4,7 @@
 use std::io::{self, Read};
 
 use super::split::{Psql, Statements};
-use crate::limits;
+use domain_events_sql::limits;
 
 /// Bytes that are read at once.
 const CHUNK: usize = 256 * 1024;

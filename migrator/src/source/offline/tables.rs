@@ -4,9 +4,9 @@ use serde_json::Value;
 
 use super::super::types::{self, deparse};
 use super::super::{Column, Key, Relation};
-use super::{Fold, names};
-use crate::quote::quoted;
+use super::fold::{Fold, names};
 use crate::sql_tree::ast::{self, list, node, text};
+use domain_events_sql::quote::quoted;
 
 impl Fold {
     pub(super) fn table(&mut self, create: &Value) {

@@ -1,11 +1,12 @@
 //! A table that is an object with methods for its columns: Rails, Sequel, Knex, Laravel, Phinx, Doctrine, Alembic's batches.
 
-use super::super::Language;
 use super::super::given::Column;
+use super::super::language::Language;
+use super::super::state::Walk;
 use super::super::types;
 use super::super::value::{Called, Value, plain};
-use super::super::walk::Walk;
-use super::{end, primary, python, unique};
+use super::python;
+use super::table::{end, primary, unique};
 
 /// A method of a table.
 pub fn table<'t>(walk: &mut Walk<'_, 't>, at: usize, called: &Called<'t>) -> Option<Value<'t>> {

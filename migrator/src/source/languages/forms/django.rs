@@ -2,10 +2,10 @@
 
 use super::super::common::Model;
 use super::super::given::{Column, Name, What};
+use super::super::state::Walk;
 use super::super::types;
 use super::super::value::{Called, Value};
-use super::super::walk::Walk;
-use super::{begin, change, end, unique};
+use super::table::{begin, change, end, unique};
 
 /// Takes a call.
 pub fn made<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>) -> Option<Value<'t>> {

@@ -1,10 +1,12 @@
 //! JavaScript's libraries: Knex, Sequelize, TypeORM, node-pg-migrate, db-migrate.
 
 use super::super::given::{Column, Made, Name};
+use super::super::state::Walk;
 use super::super::types;
 use super::super::value::{Called, Value, plain};
-use super::super::walk::Walk;
-use super::{begin, change, dropped_or_renamed, end, in_schema, nameless, primary, table_name, unique, with_block};
+use super::table::{
+    begin, change, dropped_or_renamed, end, in_schema, nameless, primary, table_name, unique, with_block,
+};
 
 /// Takes a call.
 pub fn made<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>) -> Option<Value<'t>> {

@@ -1,10 +1,11 @@
 //! PHP's libraries: Laravel, Phinx, Doctrine, Yii.
 
 use super::super::given::{Column, What};
+use super::super::state::Walk;
 use super::super::value::{Called, Value, plain};
-use super::super::walk::Walk;
-use super::{
-    begin, change, dropped_or_renamed, end, in_schema, nameless, objects, primary, table_name, unique, with_block,
+use super::objects;
+use super::table::{
+    begin, change, dropped_or_renamed, end, in_schema, nameless, primary, table_name, unique, with_block,
 };
 
 /// Takes a call.

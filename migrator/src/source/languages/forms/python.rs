@@ -1,10 +1,10 @@
 //! Alembic's operations.
 
 use super::super::given::{Column, Made, Name};
+use super::super::state::Walk;
 use super::super::types;
 use super::super::value::{Called, Value, plain};
-use super::super::walk::Walk;
-use super::{begin, change, dropped_or_renamed, end, in_schema, nameless, primary, unique, with_block};
+use super::table::{begin, change, dropped_or_renamed, end, in_schema, nameless, primary, unique, with_block};
 
 /// Takes a call.
 pub fn made<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>) -> Option<Value<'t>> {
@@ -82,7 +82,7 @@ fn alter(made: &mut Made, old: String, called: &Called<'_>) {
     if let Some(new) = called.option("new_column_name").and_then(Value::name) {
         made.renamed.push((old, new));
     } else if let Some(data_type) = called.option("type_") {
-        made.columns.push(Column { changed: true, ..super::column(old, data_type) });
+        made.columns.push(Column { changed: true, ..super::table::column(old, data_type) });
     }
 }
 

@@ -1,11 +1,11 @@
 //! Rails' migrations and `schema.rb`, and Sequel's.
 
 use super::super::given::{Column, Name, What};
+use super::super::state::Walk;
 use super::super::types;
 use super::super::value::{Called, Value, plain};
-use super::super::walk::Walk;
 use super::builder::{self, options};
-use super::{begin, change, dropped_or_renamed, nameless, primary, unique, with_block};
+use super::table::{begin, change, dropped_or_renamed, nameless, primary, unique, with_block};
 
 /// Takes a call.
 pub fn made<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>) -> Option<Value<'t>> {
@@ -74,13 +74,13 @@ pub fn made<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>) -> Option<Value<'t
             let inner = Called { name: "add_reference".into(), ..called.clone() };
             let at = begin(walk, table()?, false);
             builder::table(walk, at, &inner);
-            super::end(walk, at, called.row);
+            super::table::end(walk, at, called.row);
             Some(Value::nothing())
         }
         "addtimestamps" => {
             let at = begin(walk, table()?, false);
             builder::table(walk, at, &Called { arguments: vec![], ..called.clone() });
-            super::end(walk, at, called.row);
+            super::table::end(walk, at, called.row);
             Some(Value::nothing())
         }
         "removecolumn" | "removecolumns" | "dropcolumn" => {
