@@ -9,8 +9,9 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::time::{Duration, Instant};
 
-use domain_events::from_mysql::catalogue::{self, Destination, TranslatedCatalogue};
+use domain_events::from_mysql::catalogue::{Destination, TranslatedCatalogue};
 use domain_events::from_mysql::files::from_texts;
+use domain_events::from_mysql::findings;
 use domain_events::import::json;
 use domain_events::judge::judge;
 use domain_events::source::folder::Folder;
@@ -307,7 +308,7 @@ fn files_of_mysql() {
     fuzz("mysql", mysql, |bytes| {
         let source = from_texts([("a.sql", String::from_utf8_lossy(bytes).as_ref())]);
         let translated = TranslatedCatalogue::new(&source, &Destination { ignoring: true, ..Destination::default() });
-        catalogue::findings(&source, &translated);
+        findings::findings(&source, &translated);
     });
 }
 
@@ -322,7 +323,7 @@ fn migrations_in_php() {
     };
     fuzz("php", make, |bytes| {
         let source = from_texts([("a.php", String::from_utf8_lossy(bytes).as_ref())]);
-        catalogue::findings(&source, &TranslatedCatalogue::new(&source, &Destination::default()));
+        findings::findings(&source, &TranslatedCatalogue::new(&source, &Destination::default()));
     });
 }
 

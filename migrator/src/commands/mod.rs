@@ -15,6 +15,7 @@ pub mod plan;
 pub mod repair;
 pub mod rollback;
 pub mod scan;
+mod sequence;
 pub mod status;
 mod treats;
 pub mod uninstall;

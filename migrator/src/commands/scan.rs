@@ -93,7 +93,7 @@ fn of_mysql(source: &Source, args: &ScanArgs, ctx: &Context) -> Result<(Vec<Find
     let treats = treats::of_source(&args.treats, source)?;
     let translated =
         TranslatedCatalogue::new(source, &Destination { ignoring: true, treats, ..Destination::default() });
-    let findings = catalogue::findings(source, &translated);
+    let findings = crate::from_mysql::findings::findings(source, &translated);
     let variables = catalogue::session_variables(&translated);
     for (variable, setting) in &variables {
         ctx.out.warn(format!(

@@ -3,6 +3,7 @@
 
 pub mod catalogue;
 pub mod files;
+pub mod findings;
 pub mod port;
 pub mod server;
 #[cfg(test)]

@@ -5,7 +5,7 @@ use sha2::{Digest, Sha256};
 use super::checksum;
 use super::encode::{self, Field, Reason, ZeroDates};
 use super::json;
-use super::source::Record;
+use super::record::Record;
 use crate::adopt::Legacy;
 use domain_events_mysql::schema::Table;
 use domain_events_mysql::types::Codec;

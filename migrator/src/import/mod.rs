@@ -15,6 +15,7 @@ pub mod journal;
 pub mod json;
 pub mod legacy;
 pub mod loader;
+pub mod record;
 pub mod rejects;
 pub mod source;
 pub mod store;

@@ -11,12 +11,13 @@ use sha2::{Digest, Sha256};
 use sqlx::mysql::{MySqlConnectOptions, MySqlConnection, MySqlRow};
 use sqlx::{ConnectOptions, Decode, Row as _, ValueRef};
 
+use super::record::Record;
 use crate::error::Error;
 use crate::files;
 use crate::url;
-use domain_events_mysql::dump::{Charset, Dump, DumpRow, Next, Piece, Value};
+use domain_events_mysql::dump::{Charset, Dump, Next, Piece, Value};
 use domain_events_mysql::schema::{self, Schema, Table};
-use domain_events_mysql::types::{self, Codec};
+use domain_events_mysql::types::Codec;
 
 /// A source of tables.
 #[derive(Debug)]
@@ -230,57 +231,6 @@ fn bytes(row: &MySqlRow, index: usize) -> Result<Option<&[u8]>, Error> {
         .map_err(|e| Error::refused("58000", format!("reading a row of MySQL: {e}"), ""))
 }
 
-/// A row with its place.
-#[derive(Debug)]
-pub struct Record {
-    row: DumpRow,
-    // where a column of the table is in the row
-    order: Vec<Option<usize>>,
-    codecs: Vec<Codec>,
-    zone: String,
-    /// Line of the dump, or number of the row.
-    pub line: u64,
-}
-
-impl Record {
-    fn new(table: &Table) -> Self {
-        let mut next = 0;
-        let order = table
-            .columns
-            .iter()
-            .map(|c| {
-                let place = c.generated.is_none().then_some(next);
-                next += usize::from(place.is_some());
-                place
-            })
-            .collect();
-        let codecs = table.columns.iter().map(|c| types::postgres(c).codec).collect();
-        Self { row: DumpRow::new(), order, codecs, zone: "+00:00".into(), line: 0 }
-    }
-
-    /// The value of a column, by its place in the table.
-    pub fn value(&self, column: usize) -> Value<'_> {
-        let place = self.order.get(column).copied().flatten();
-        place.and_then(|p| self.row.get(p)).unwrap_or(Value::Default)
-    }
-
-    /// Bytes of all its values.
-    pub fn size(&self) -> usize {
-        self.row.size()
-    }
-
-    /// Gives its memory away, with the place that the value of a column has in it.
-    pub fn take(&mut self, column: usize) -> Option<(Vec<u8>, std::ops::Range<usize>)> {
-        let place = self.order.get(column).copied().flatten()?;
-        self.row.take(place)
-    }
-
-    /// The zone of its TIMESTAMP values.
-    pub fn zone(&self) -> &str {
-        &self.zone
-    }
-}
-
 enum From<'a> {
     Dump { dump: Box<Dump<File>>, path: PathBuf, zone: String, open: bool },
     Live { stream: BoxStream<'a, Result<MySqlRow, sqlx::Error>>, number: u64 },
@@ -389,28 +339,6 @@ impl Rows<'_> {
                 }
             }
         }
-    }
-}
-
-impl Record {
-    // None: all columns in their order.
-    fn reorder(&mut self, table: &Table, columns: Option<&[String]>) -> Result<(), String> {
-        let Some(columns) = columns else {
-            self.order = Self::new(table).order;
-            return Ok(());
-        };
-        if let Some(unknown) = columns.iter().find(|c| table.column(c).is_none()) {
-            return Err(format!(
-                "table {} has no column {unknown}: the rows of this statement are not read",
-                table.name
-            ));
-        }
-        self.order = table
-            .columns
-            .iter()
-            .map(|column| columns.iter().position(|c| c.eq_ignore_ascii_case(&column.name)))
-            .collect();
-        Ok(())
     }
 }
 

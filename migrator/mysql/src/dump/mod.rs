@@ -8,6 +8,7 @@
 mod block;
 mod bytes;
 mod charset;
+mod comment;
 mod delimiter;
 mod insert;
 mod row;

@@ -1,7 +1,9 @@
 //! Statements that make and change tables, folded in order.
 
 use super::super::lexer::cursor::Cursor;
-use super::parse::{self, Parsed, expected};
+use super::column;
+use super::expect::{Parsed, expected};
+use super::parse;
 use super::{Fault, Key, KeyKind, Schema, Table};
 
 impl Schema {
@@ -115,13 +117,13 @@ fn change(cursor: &mut Cursor<'_>, table: &mut Table, renamed: &mut Option<Strin
     if cursor.takes(&["MODIFY"]) {
         cursor.takes(&["COLUMN"]);
         cursor.takes(&["IF", "EXISTS"]);
-        let column = parse::column(cursor, table)?;
+        let column = column::column(cursor, table)?;
         return replace(cursor, table, &column.name.clone(), column);
     }
     if cursor.takes(&["CHANGE"]) {
         cursor.takes(&["COLUMN"]);
         let Some(old) = cursor.name() else { return expected("the name of a column", cursor) };
-        let column = parse::column(cursor, table)?;
+        let column = column::column(cursor, table)?;
         return replace(cursor, table, &old, column);
     }
     if cursor.takes(&["DROP"]) {

@@ -1,11 +1,13 @@
 //! Tables of MySQL and MariaDB, from the text of their definitions: dumps and `SHOW CREATE TABLE` are read by one parser.
 
 mod alter;
+mod column;
+mod expect;
 mod parse;
 #[cfg(test)]
 mod tests;
 
-pub use parse::parse_type;
+pub use column::parse_type;
 
 use super::ast::Position;
 use super::dump::Session;

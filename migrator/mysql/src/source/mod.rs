@@ -4,8 +4,10 @@ mod builtin;
 mod detect;
 mod fold;
 mod missing;
+mod tables;
 #[cfg(test)]
 mod tests;
+mod words;
 
 pub use builtin::is_builtin;
 pub use detect::{Dialect, detect};
