@@ -6,6 +6,8 @@ use serde_json::Value;
 
 use super::collect::Write;
 use super::event_table::Roles;
+use super::origin;
+use super::origin::VersionSource;
 use super::sql::Conflict;
 use super::table_use::TableUse;
 use super::{version, words};
@@ -36,9 +38,8 @@ impl TableUse<'_> {
                 .map(|v| v.map(|v| tracer.origin(v, write.scope, write.statement)))
                 .collect();
             constant &= !origins.is_empty() && origins.iter().flatten().all(|o| o.literal.is_some());
-            let maximum = |o: &version::Origin| {
-                matches!(o.source, version::VersionSource::MaxPlusOne | version::VersionSource::MaxPlusOneLocked)
-            };
+            let maximum =
+                |o: &origin::Origin| matches!(o.source, VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked);
             numbers.by_maximum |= origins.iter().flatten().any(maximum);
         }
         let for_new = |w: &&Write| w.trigger.is_some() && w.operations == ["INSERT"];

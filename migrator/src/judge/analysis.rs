@@ -8,9 +8,9 @@ use super::codes::Code;
 use super::collect::{Collected, Write};
 use super::event_table::Target;
 use super::finding::{Finding, Severity};
+use super::origin::VersionSource;
 use super::sql;
 use super::texts;
-use super::version::VersionSource;
 use crate::catalogue::{Catalogue, Trigger};
 use crate::sql_tree::ast;
 

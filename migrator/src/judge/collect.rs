@@ -6,9 +6,8 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 use serde_json::Value;
 
 use super::bodies::{self, Read, plain, trees};
-use super::count::Known;
+use super::origin::{Known, Origin};
 use super::sql::{self, Change, Insert};
-use super::version::Origin;
 use super::{dynamic, guards, missing};
 use crate::source::{Catalogue, Function, Trigger};
 use crate::sql_tree::ast;

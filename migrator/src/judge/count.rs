@@ -3,15 +3,13 @@
 use serde_json::Value;
 
 use super::bodies::trees;
+use super::origin::Known;
 use super::version::{Tracer, mentions};
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::StatementType;
 
 /// Steps that are followed.
 const DEPTH: usize = 12;
-
-/// A number or NULL; none where it is not known.
-pub(super) type Known = Option<Option<i64>>;
 
 #[derive(Clone, Copy)]
 struct At {

@@ -6,7 +6,7 @@ use serde::{Deserialize, Serialize};
 
 use super::collect::Collected;
 use super::event_table::Target;
-use super::version::VersionSource;
+use super::origin::VersionSource;
 
 /// How a statement can be ported.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]

@@ -14,6 +14,7 @@ mod finding;
 mod guards;
 mod missing;
 mod numbering;
+mod origin;
 mod own;
 mod ports;
 mod reads;
@@ -36,8 +37,8 @@ pub use collect::{Collected, Write};
 pub use event_table::{Roles, Target, is_actor};
 pub use evidence::recognise;
 pub use finding::{Finding, Judged, Report, Severity, Strategy};
+pub use origin::{Origin, VersionSource};
 pub use texts::constants;
-pub use version::{Origin, VersionSource};
 
 use crate::catalogue::Catalogue;
 use analysis::Analysis;

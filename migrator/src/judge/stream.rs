@@ -6,8 +6,9 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::collect::{Collected, Write};
+use super::origin::Origin;
 use super::reads::Read;
-use super::version::{Origin, Tracer};
+use super::version::Tracer;
 use crate::source::{Catalogue, Column, Key, Relation};
 use crate::sql_tree::ast;
 

@@ -4,9 +4,9 @@ use super::analysis::Analysis;
 use super::codes;
 use super::collect::Write;
 use super::finding::{Finding, Judged, Severity, Strategy};
+use super::origin::VersionSource;
 use super::ports;
 use super::sql::Conflict;
-use super::version::VersionSource;
 
 impl Analysis<'_> {
     pub(super) fn write(&self, n: usize, write: &Write) -> Option<Judged> {

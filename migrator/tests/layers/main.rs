@@ -14,20 +14,11 @@ use imports::Crate;
 /// Imports that close a circle, and why that may be: crate, who imports, what.
 const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("pg_extension", "pg::compound", "pg::render", "recursion: types consist of types"),
-    ("pg_extension", "capture::ahead", "capture", "recursion: a row's event may need an earlier row's first"),
-    ("pg_extension", "capture::moves", "capture", "recursion: half of a moved row waits for the other"),
+    ("pg_extension", "capture::ahead", "capture::record", "recursion: a row's event may need an earlier row's first"),
     ("pg_extension", "pg::entry", "append", "what the server calls: stands above all"),
     ("pg_extension", "pg::entry", "batch", "what the server calls: stands above all"),
     ("pg_extension", "pg::entry", "capture", "what the server calls: stands above all"),
-    ("pg_extension", "capture::failure", "capture", "open: the draft of an event belongs in a file of its own"),
-    ("pg_extension", "capture::row", "capture", "open: the same"),
-    ("pg_extension", "pg::delegate", "capture", "open: `renew` is called by what the server calls"),
     ("pg_extension", "pg::lock", "pg::delegate", "open: `lock_row` is handed over by who queues"),
-    ("pg_extension", "pg::json", "pg::delegate", "open: the SQLSTATE of a failed call"),
-    ("pg_extension", "pg::slow_insert", "pg::store", "open: the row of an event belongs below both"),
-    ("pg_extension", "pg::versions", "pg::trigger", "open: facts of a tuple's head stand above those who read them"),
-    ("pg_extension", "pg::versions", "pg::trigger::leaving", "open: the same"),
-    ("pg_extension", "pg::versions", "pg::trigger::version", "open: the same"),
     ("pg_extension", "pg::render", "uuid", "open: random numbers come from the server, uuids are made of them"),
 ];
 
