@@ -34,7 +34,7 @@ impl Insert {
             return None;
         }
         let mut cursor = Cursor::new(&source);
-        let replace = cursor.next()?.is("REPLACE");
+        let replace = cursor.take()?.is("REPLACE");
         while ["LOW_PRIORITY", "DELAYED", "HIGH_PRIORITY", "IGNORE", "INTO"].iter().any(|word| cursor.takes(&[word])) {}
         let (database, table) = cursor.qualified()?;
         let mut columns = None;
@@ -42,7 +42,7 @@ impl Insert {
             if cursor.takes(&["PARTITION"]) {
                 cursor.sign('(').then(|| names(&mut cursor))??;
             } else if part == Part::Sign('(') {
-                cursor.next();
+                cursor.take();
                 columns = Some(names(&mut cursor)?);
             } else {
                 return None;
@@ -56,7 +56,7 @@ impl Insert {
 fn names(cursor: &mut Cursor<'_>) -> Option<Vec<String>> {
     let mut names = vec![];
     loop {
-        match cursor.next()? {
+        match cursor.take()? {
             Part::Sign(')') => return Some(names),
             Part::Sign(',') => {}
             part => names.push(part.name()?.to_owned()),

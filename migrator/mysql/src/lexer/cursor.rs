@@ -83,7 +83,7 @@ impl<'a> Cursor<'a> {
     }
 
     /// Takes the next token.
-    pub fn next(&mut self) -> Option<Part<'a>> {
+    pub fn take(&mut self) -> Option<Part<'a>> {
         let token = self.peek()?;
         self.at += 1;
         Some(token)

@@ -67,7 +67,7 @@ impl Schema {
         cursor.takes(&["IF", "NOT", "EXISTS"]);
         let name = cursor.name();
         if cursor.takes(&["USING"]) {
-            cursor.next();
+            cursor.take();
         }
         if !cursor.takes(&["ON"]) {
             return expected("ON", cursor);

@@ -108,7 +108,7 @@ fn skipped(cursor: &mut Cursor<'_>) -> Parsed<()> {
     ] {
         if cursor.takes(&[word]) {
             cursor.sign('=');
-            (0..arguments).for_each(|_| _ = cursor.next());
+            (0..arguments).for_each(|_| _ = cursor.take());
             return Ok(());
         }
     }
@@ -140,27 +140,27 @@ fn initial(cursor: &mut Cursor<'_>) -> Parsed<Initial> {
     cursor.sign('+');
     match cursor.peek() {
         Some(Part::Text(text)) => {
-            cursor.next();
+            cursor.take();
             Ok(Initial::Text(text.to_owned()))
         }
         Some(Part::Bits(digits)) => {
-            cursor.next();
+            cursor.take();
             Ok(Initial::Bits(digits.to_owned()))
         }
         Some(Part::Hex(digits)) => {
-            cursor.next();
+            cursor.take();
             Ok(Initial::Bits(bits_of_hex(digits)))
         }
         Some(Part::Word(word)) if word.starts_with(|c: char| c.is_ascii_digit() || c == '.') => {
-            cursor.next();
+            cursor.take();
             Ok(Initial::Number(if minus { format!("-{word}") } else { word.to_owned() }))
         }
         Some(Part::Word(word)) if word.eq_ignore_ascii_case("true") || word.eq_ignore_ascii_case("false") => {
-            cursor.next();
+            cursor.take();
             Ok(Initial::Number(if word.eq_ignore_ascii_case("true") { "1" } else { "0" }.into()))
         }
         Some(Part::Word(word)) if word.starts_with('_') => {
-            cursor.next();
+            cursor.take();
             Ok(Initial::Text(cursor.text().wanted("a string", cursor)?))
         }
         Some(Part::Word(_)) => {
@@ -173,7 +173,7 @@ fn initial(cursor: &mut Cursor<'_>) -> Parsed<Initial> {
             Ok(Initial::Expression(format!("{name}({arguments})")))
         }
         Some(Part::Sign('(')) => {
-            cursor.next();
+            cursor.take();
             Ok(Initial::Expression(cursor.inside().wanted(") after DEFAULT", cursor)?))
         }
         _ => expected("a default", cursor),
@@ -185,7 +185,7 @@ fn bits_of_hex(digits: &str) -> String {
 }
 
 fn kind(cursor: &mut Cursor<'_>, column: &mut Column) -> Parsed<Type> {
-    let Some(Part::Word(word)) = cursor.next() else { return expected("a type", cursor) };
+    let Some(Part::Word(word)) = cursor.take() else { return expected("a type", cursor) };
     let name = match word.to_ascii_lowercase().as_str() {
         "integer" | "int4" => "int",
         "int1" | "bool" | "boolean" => "tinyint",
@@ -213,7 +213,7 @@ fn finish(name: &str, open: bool, cursor: &mut Cursor<'_>, column: &mut Column) 
     if open {
         cursor.takes(&["PRECISION"]);
         if name == "national" {
-            cursor.next();
+            cursor.take();
             cursor.takes(&["VARYING"]);
             name = "varchar".into();
         } else if cursor.takes(&["VARYING"]) {

@@ -35,5 +35,5 @@ pub(super) fn json_column(expression: &str) -> Option<String> {
         return None;
     }
     let name = cursor.name()?;
-    (cursor.sign(')') && cursor.next().is_none()).then_some(name)
+    (cursor.sign(')') && cursor.take().is_none()).then_some(name)
 }

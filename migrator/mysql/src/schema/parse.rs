@@ -105,7 +105,7 @@ fn key(cursor: &mut Cursor<'_>, table: &mut Table, kind: KeyKind, name: Option<S
         own = cursor.name();
     }
     if cursor.takes(&["USING"]) {
-        cursor.next();
+        cursor.take();
     }
     let parts = parts(cursor)?;
     // USING BTREE, COMMENT '..', VISIBLE, KEY_BLOCK_SIZE = 8, WITH PARSER ngram
@@ -157,7 +157,7 @@ fn references(cursor: &mut Cursor<'_>, name: Option<String>, columns: Vec<String
     let mut key = ForeignKey { name, columns, database, table, references, on_delete: None, on_update: None };
     loop {
         if cursor.takes(&["MATCH"]) {
-            cursor.next();
+            cursor.take();
         } else if cursor.takes(&["ON", "DELETE"]) {
             key.on_delete = Some(action(cursor)?);
         } else if cursor.takes(&["ON", "UPDATE"]) {
@@ -199,7 +199,7 @@ fn options(cursor: &mut Cursor<'_>, table: &mut Table) {
             "COMMENT" => table.comment = cursor.text(),
             "AUTO_INCREMENT" => table.auto_increment = cursor.text().and_then(|n| n.parse().ok()),
             "WITH" => {}
-            _ => _ = cursor.next(),
+            _ => _ = cursor.take(),
         }
     }
 }
