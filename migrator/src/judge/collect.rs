@@ -69,6 +69,9 @@ pub struct Unread {
     pub foreign: bool,
 }
 
+/// A variable at a statement of a scope.
+pub type Variable = (usize, usize, String);
+
 /// Everything found.
 #[derive(Debug, Default)]
 pub struct Collected {
@@ -96,9 +99,9 @@ pub struct Collected {
     pub settings: BTreeMap<u32, Vec<(String, Value, usize)>>,
     /// Variables that were followed before: by scope, statement and name. Each may be made of others, those of others again, so that
     /// without it sixteen lines of `v1 := v0 + u0 - w0` were followed for minutes.
-    pub followed: RefCell<HashMap<(usize, usize, String), Origin>>,
+    pub followed: RefCell<HashMap<Variable, Origin>>,
     /// The same for the numbers that they have where the newest version is this.
-    pub counted: RefCell<HashMap<(usize, usize, String, Option<i64>), Known>>,
+    pub counted: RefCell<HashMap<(Variable, Option<i64>), Known>>,
 }
 
 impl Collected {

@@ -85,11 +85,11 @@ impl Tracer<'_> {
             return self.of_function(call, at);
         }
         let name = ast::column(expr)?.join(".");
-        let key = (at.scope, at.statement, name, at.newest);
+        let key = ((at.scope, at.statement, name), at.newest);
         if let Some(known) = self.collected.counted.borrow().get(&key) {
             return *known;
         }
-        let known = self.of_variable(&key.2, at);
+        let known = self.of_variable(&key.0.2, at);
         self.collected.counted.borrow_mut().insert(key, known);
         known
     }
