@@ -103,6 +103,19 @@ fn once(judged: &mut Vec<Judged>, collected: &Collected) {
 
 /// A shim serves a whole table: where one statement's own number has to stay, the shim is nobody's proposal.
 fn withdraw_shims(judged: &mut [Judged], catalogue: &Catalogue) {
+    let expects = |j: &Judged| j.finding.reasons.iter().any(|r| r.contains(ports::EXPECTS));
+    let never: Vec<(u32, String)> =
+        judged.iter().filter(|j| expects(j)).filter_map(|j| Some((j.event_table?, j.finding.place()))).collect();
+    for one in judged.iter_mut().filter(|j| !expects(j) && j.finding.allowed.contains(&Strategy::Shim)) {
+        let Some((_, other)) = never.iter().find(|(table, _)| Some(*table) == one.event_table) else { continue };
+        one.finding.allowed.retain(|s| *s != Strategy::Shim);
+        if one.finding.strategy == Some(Strategy::Shim) {
+            one.finding.strategy = Some(Strategy::Manual);
+        }
+        one.finding
+            .reasons
+            .push(format!("shim is not possible: {other} writes into the same table, where {}", ports::EXPECTS));
+    }
     let left: Vec<(u32, String)> = judged
         .iter()
         .filter(|j| {

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use super::Write;
 use super::analysis::Analysis;
 use super::stream::{self, WIDEST};
-use super::{Finding, Roles, Severity, Strategy, Target, VersionSource, is_actor, sql, version};
+use super::{Finding, Roles, Severity, Strategy, Target, VersionSource, is_actor, sql, version, words};
 use crate::source::{Relation, Trigger};
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::StatementType;
@@ -30,18 +30,6 @@ pub(super) fn lacks_key(relation: &Relation, roles: &Roles, served: bool) -> (St
         "writers of one stream wait for each other until they commit: transactions that write the same streams in different orders can deadlock (40P01), under REPEATABLE READ one that comes later fails (40001)".to_owned(),
     ];
     (reason, declared)
-}
-
-/// Why the rows of a partitioned table would get new versions: an UPDATE that moves a row inserts it into another partition.
-fn moves_events(relation: &Relation, roles: &Roles) -> Option<String> {
-    let fixed = |name: &String| {
-        roles.stream.contains(name) || relation.column(name).is_none_or(|c| stream::is_time(c) || c.is_numbered())
-    };
-    let moving = relation.partition_columns.iter().find(|c| !fixed(c))?;
-    Some(format!(
-        "{} is partitioned by {moving}, and an UPDATE of it inserts the event into another partition, where it would get a new version",
-        relation.quoted
-    ))
 }
 
 /// The strategies for a statement.
@@ -170,7 +158,23 @@ impl Analysis<'_> {
         let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
         let expects = insert.values(version).into_iter().flatten().any(|v| tracer.expects_a_version(v, write.scope));
         let reads = || self.reads_before_the_shim(relation, version);
-        expects.then(|| EXPECTS.to_owned()).or_else(reads).or_else(|| moves_events(relation, &target.roles))
+        expects.then(|| EXPECTS.to_owned()).or_else(reads).or_else(|| self.moves_events(relation, &target.roles))
+    }
+
+    /// Why the rows of a partitioned table would get new versions: an UPDATE that moves a row inserts it into another partition.
+    fn moves_events(&self, relation: &Relation, roles: &Roles) -> Option<String> {
+        let updated = |name: &String| {
+            self.collected.changes.iter().any(|c| c.relation == relation.oid && c.columns.contains(name))
+        };
+        // whether it was sent, or how far it is
+        let changes = |name: &String| {
+            words::is_label(name) || relation.column(name).is_some_and(|c| c.data_type == "boolean") || updated(name)
+        };
+        let moving = relation.partition_columns.iter().find(|c| !roles.stream.contains(c) && changes(c))?;
+        Some(format!(
+            "{} is partitioned by {moving}, and an UPDATE of it inserts the event into another partition, where it would get a new version",
+            relation.quoted
+        ))
     }
 
     /// The trigger of an event table that is shown another version than the one that is stored: it fires before the shim.
