@@ -112,40 +112,8 @@ begin
         ' domain_events.raise_alerts()'
         ' to %I',
         -- What these call as their caller; none of them writes.
-        'grant execute on function'
-        ' domain_events._threshold_defaults(),'
-        ' domain_events._threshold(text),'
-        ' domain_events._last_position(),'
-        ' domain_events._advance_positions(),'
-        ' domain_events._sequence_findings(),'
-        ' domain_events._highest_position(),'
-        ' domain_events._latest_time(),'
-        ' domain_events._count_block(bigint, bigint),'
-        ' domain_events._stream_findings(text, text),'
-        ' domain_events._suspect_streams(text),'
-        ' domain_events._orphan_findings(text),'
-        ' domain_events._adoption_findings(),'
-        ' domain_events._block_finding(bigint, bigint),'
-        ' domain_events._position_at(timestamptz),'
-        ' domain_events._stream_performance(text, bigint, bigint),'
-        ' domain_events._table_performance(),'
-        ' domain_events._transaction_performance(),'
-        ' domain_events._expected_objects(),'
-        ' domain_events._function_fingerprint(oid),'
-        ' domain_events._present_functions(),'
-        ' domain_events._object_findings(),'
-        ' domain_events._engine_findings(),'
-        ' domain_events._counters_behind(),'
-        ' domain_events._counter_findings(),'
-        ' domain_events._privilege_findings(),'
-        ' domain_events._given_privileges(),'
-        ' domain_events._excessive_privileges(),'
-        ' domain_events._how_to_enable(oid, text, int, boolean),'
-        ' domain_events._capture_findings(),'
-        ' domain_events._migration_findings(),'
-        ' domain_events._adopted_table_findings()'
-        ' to %I'
-        ]
+        'grant execute on function domain_events._threshold_defaults(), domain_events._threshold(text), domain_events._last_position(), domain_events._advance_positions(), domain_events._sequence_findings(), domain_events._highest_position(), domain_events._latest_time(), domain_events._count_block(bigint, bigint), domain_events._stream_findings(text, text), domain_events._suspect_streams(text), domain_events._orphan_findings(text), domain_events._adoption_findings(), domain_events._block_finding(bigint, bigint), domain_events._position_at(timestamptz), domain_events._stream_performance(text, bigint, bigint), domain_events._table_performance(), domain_events._transaction_performance(), domain_events._expected_objects(), domain_events._function_fingerprint(oid), domain_events._present_functions(), domain_events._object_findings(), domain_events._engine_findings(), domain_events._counters_behind(), domain_events._counter_findings(), domain_events._privilege_findings(), domain_events._given_privileges(), domain_events._excessive_privileges(), domain_events._how_to_enable(oid, text, int, boolean), domain_events._capture_findings(), domain_events._migration_findings(), domain_events._adopted_table_findings() to %I',
+        'grant execute on function domain_events._event_table_findings(), domain_events._event_table_states(), domain_events._shims(), domain_events._how_to_register(oid, oid, name[], name), domain_events._key_of(regclass, name[], name), domain_events._unique_key(regclass, name[], name, boolean), domain_events._stream_columns(regclass, name[], oid), domain_events._is_reader(oid, oid, oid), domain_events._base_type(oid) to %I']
     end || case role
       when 'domain_events_admin' then array[
         -- Who wrote a row is not theirs to say, nor is what it says when it is written: others run it.
@@ -210,58 +178,10 @@ begin
         ' to %I',
         -- The door for what these ask of the store, and what they call as their caller: none of it writes.
         'grant select, insert on domain_events.commands to %I',
-        'grant execute on function'
-        ' domain_events._command(regclass, text, jsonb),'
-        ' domain_events._tell(regclass, text, text[]),'
-        ' domain_events._forget_lost_event_tables()'
-        ' to %I',
-        'grant execute on function'
-        ' domain_events._check_session(),'
-        ' domain_events._prepared_statements(),'
-        ' domain_events._forget_prepared(text[]),'
-        ' domain_events._check_target(regclass),'
-        ' domain_events._check_choice(text, text, text[]),'
-        ' domain_events._check_columns(regclass, text[], text),'
-        ' domain_events._check_stored(regclass, text[], text),'
-        ' domain_events._virtual_columns(regclass),'
-        ' domain_events._check_event_types(regclass, jsonb),'
-        ' domain_events._primary_key(regclass),'
-        ' domain_events._is_unique(regclass, text[]),'
-        ' domain_events._capture_of(regclass),'
-        ' domain_events._meet_restored(regclass),'
-        ' domain_events._trigger_name(text, int, boolean),'
-        ' domain_events._watch_truncation(regclass, int),'
-        ' domain_events._unwatched(regclass, int),'
-        ' domain_events._fire_always(regclass, int),'
-        ' domain_events._drop_foreign_triggers(regclass, int),'
-        ' domain_events.follow_partitions(regclass)'
-        ' to %I',
-        'grant execute on function'
-        ' domain_events._register_event_table(regclass, name, name, name),'
-        ' domain_events._register_event_table(regclass, name[], name),'
-        ' domain_events._is_ordered(oid, name[], name),'
-        ' domain_events._check_event_table(regclass, name[], name),'
-        ' domain_events._unique_key(regclass, name[], name, boolean),'
-        ' domain_events._write_reader(regclass, regclass, name[], name, oid),'
-        ' domain_events._reader_source(regclass, name[], name, oid),'
-        ' domain_events._stream_columns(regclass, name[], oid),'
-        ' domain_events._is_reader(oid, oid),'
-        ' domain_events._base_type(oid)'
-        ' to %I',
-        'grant execute on function'
-        ' domain_events._short_id(text),'
-        ' domain_events._composite_id(text[]),'
-        ' domain_events._json_to_jsonb(json, boolean, bigint),'
-        ' domain_events._small(bigint),'
-        ' domain_events._copied_bytes(text),'
-        ' domain_events._too_large(jsonb, text, bigint),'
-        ' domain_events._bounded(jsonb, text, bigint),'
-        ' domain_events._bounded_text(text, text, bigint),'
-        ' domain_events._nest(jsonb[], text),'
-        ' domain_events._unrepresentable(bytea),'
-        ' domain_events._unrepresentable(text, text)'
-        ' to %I'
-        ]
+        'grant execute on function domain_events._command(regclass, text, jsonb), domain_events._tell(regclass, text, text[]), domain_events._forget_lost_event_tables() to %I',
+        'grant execute on function domain_events._check_session(), domain_events._prepared_statements(), domain_events._forget_prepared(text[]), domain_events._check_target(regclass), domain_events._check_choice(text, text, text[]), domain_events._check_columns(regclass, text[], text), domain_events._check_stored(regclass, text[], text), domain_events._virtual_columns(regclass), domain_events._check_event_types(regclass, jsonb), domain_events._primary_key(regclass), domain_events._is_unique(regclass, text[]), domain_events._capture_of(regclass), domain_events._meet_restored(regclass), domain_events._trigger_name(text, int, boolean), domain_events._watch_truncation(regclass, int), domain_events._unwatched(regclass, int), domain_events._fire_always(regclass, int), domain_events._drop_foreign_triggers(regclass, int), domain_events.follow_partitions(regclass) to %I',
+        'grant execute on function domain_events._register_event_table(regclass, name, name, name), domain_events._register_event_table(regclass, name[], name), domain_events._is_ordered(oid, name[], name), domain_events._check_event_table(regclass, name[], name), domain_events._unique_key(regclass, name[], name, boolean), domain_events._write_reader(regclass, regclass, name[], name, oid), domain_events._make_reader(regclass, regclass, name[], name, oid), domain_events._follow_shim(oid, name[], name[]), domain_events._event_table_states(), domain_events._shims(), domain_events._reader_source(regclass, name[], name, oid), domain_events._stream_terms(regclass, name[], oid), domain_events._last_version(regclass, name), domain_events._stream_columns(regclass, name[], oid), domain_events._is_reader(oid, oid, oid), domain_events._base_type(oid) to %I',
+        'grant execute on function domain_events._short_id(text), domain_events._composite_id(text[]), domain_events._json_to_jsonb(json, boolean, bigint), domain_events._small(bigint), domain_events._copied_bytes(text), domain_events._too_large(jsonb, text, bigint), domain_events._bounded(jsonb, text, bigint), domain_events._bounded_text(text, text, bigint), domain_events._nest(jsonb[], text), domain_events._unrepresentable(bytea), domain_events._unrepresentable(text, text) to %I']
       else '{}' end
     loop
       execute format(statement, role);
