@@ -5,6 +5,7 @@ pub mod adoption;
 mod drift;
 pub mod journal;
 mod name;
+mod renamed;
 pub(crate) mod roles;
 mod rollback;
 pub(crate) mod state;
