@@ -13,14 +13,23 @@ impl Known {
         let mut known = Known { schema: schema.to_owned(), flavor, ..Known::default() };
         known.database = tables.iter().find_map(|t| t.database.clone());
         for table in tables {
-            known.tables.insert(table.name.to_lowercase(), of_table(table, schema));
+            // names that differ by case alone are two tables where the server says so
+            let lower = table.name.to_lowercase();
+            let key = if known.tables.contains_key(&lower) { table.name.clone() } else { lower };
+            if let Some(other) = known.tables.insert(key, of_table(table, schema))
+                && other.name != table.name
+            {
+                known.tables.insert(other.name.clone(), other);
+            }
         }
         known
     }
 
     /// The types of a table as it really is in PostgreSQL.
     pub fn as_in(&mut self, relation: &Relation) {
-        let Some(table) = self.tables.get_mut(&relation.name.to_lowercase()) else { return };
+        let exact = self.tables.values().find(|t| t.name == relation.name).map(|t| t.name.clone());
+        let key = exact.filter(|name| self.tables.contains_key(name)).unwrap_or_else(|| relation.name.to_lowercase());
+        let Some(table) = self.tables.get_mut(&key) else { return };
         for column in &mut table.columns {
             if let Some(found) = relation.columns.iter().find(|c| c.name.eq_ignore_ascii_case(&column.name)) {
                 column.postgres = found.data_type.clone();
