@@ -118,7 +118,7 @@ impl Fold {
                 return self.drop_program(&statement.text, position, mode);
             }
             ["DROP" | "RENAME", "TABLE" | "TABLES", ..] | ["ALTER", "TABLE", ..] => {
-                self.follow_tables(&statement.text, position, mode);
+                self.follow_tables(file, &statement.text, position, mode);
             }
             ["CREATE", ..] => {
                 if self.program(file, statement, position, mode) {
@@ -153,6 +153,11 @@ impl Fold {
     /// Adds what is no statement of a file, such as what a server says.
     pub fn problem(&mut self, file: &str, line: u64, object: Option<String>, reason: String) {
         self.source.problems.push(Problem { file: file.to_owned(), line, object, reason });
+    }
+
+    /// Takes problems back that turned out to be none.
+    pub fn forget_problems(&mut self, is_none: impl Fn(&str) -> bool) {
+        self.source.problems.retain(|p| !is_none(&p.reason));
     }
 
     /// Everything that was read, with what is missing in it.
@@ -238,13 +243,16 @@ impl Fold {
     }
 
     /// Triggers go and move with their tables.
-    fn follow_tables(&mut self, text: &str, position: Position, mode: SqlMode) {
+    fn follow_tables(&mut self, file: &str, text: &str, position: Position, mode: SqlMode) {
         let lexed = Lexed::new(text, position, mode);
         let tokens = &lexed.tokens;
         let rest = tokens.get(2..).unwrap_or_default();
         if tokens[0].is("DROP") {
             let skip = if rest.len() > 2 && rest[0].is("IF") { 2 } else { 0 };
             let dropped = names(&rest[skip..]);
+            let known = dropped.iter().filter(|d| self.source.schema.table(&d.name).is_some());
+            let known: Vec<(String, String)> = known.map(|d| (d.name.clone(), file.to_owned())).collect();
+            self.source.dropped.extend(known);
             let gone = |name: &Name| dropped.iter().any(|d| d.name.eq_ignore_ascii_case(&name.name));
             self.source.programs.retain(|p| !matches!(&p.program.kind, ProgramKind::Trigger(t) if gone(&t.table)));
             return;

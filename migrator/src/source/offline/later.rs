@@ -1,10 +1,13 @@
 //! What names a table or a function that comes later: one file for each object, in the order of their names, or several
 //! folders. It is done once all is read; what is missing even then is known by its name alone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::{Fold, Problem, inner};
 use crate::catalogue::Relation;
+use crate::quote::quoted;
 use crate::source::types;
 use crate::sql_tree::ast::{self, list, node, text};
 
@@ -49,6 +52,7 @@ impl Fold {
 
     /// Does what waits. A table that is nowhere is made up, by its name alone: whoever asks sees that.
     pub(super) fn settle(&mut self, problems: &mut Vec<Problem>) {
+        self.place_what_others_name();
         let last = std::mem::take(&mut self.path);
         for later in std::mem::take(&mut self.later) {
             self.path.clone_from(&later.path);
@@ -69,6 +73,39 @@ impl Fold {
                 let found = self.function_of(n).or_else(|| self.back_from_the_gone(n));
                 self.catalogue.triggers[n].function = found.unwrap_or(0);
             }
+        }
+    }
+
+    /// Files that set no path run in that of a role, which no file tells: where all that waits for tables made in them names the
+    /// same schema, that is where they are.
+    fn place_what_others_name(&mut self) {
+        /// Fewer may be other tables of the same names.
+        const TABLES: usize = 3;
+        let mut named: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        let ranges = self.later.iter().filter_map(|l| inner(&l.tree).get("relation"));
+        for range in ranges.filter(|r| !text(r, "schemaname").is_empty() && self.find(r).is_none()) {
+            let name = text(range, "relname");
+            let mut same = self.catalogue.relations.iter().filter(|r| r.name == name);
+            if let (Some(only), None) = (same.next(), same.next())
+                && self.unplaced.contains(&only.oid)
+            {
+                named.entry(text(range, "schemaname").to_owned()).or_default().insert(only.oid);
+            }
+        }
+        let mut named = named.into_iter();
+        let (Some((schema, tables)), None) = (named.next(), named.next()) else { return };
+        if tables.len() < TABLES {
+            return;
+        }
+        let all: Vec<&Relation> = self.catalogue.relations.iter().filter(|r| self.unplaced.contains(&r.oid)).collect();
+        let taken = |name: &str| self.catalogue.relations.iter().any(|r| r.schema == schema && r.name == name);
+        let free: BTreeSet<u32> = all.iter().filter(|r| !taken(&r.name)).map(|r| r.oid).collect();
+        for relation in self.catalogue.relations.iter_mut().filter(|r| free.contains(&r.oid)) {
+            relation.schema.clone_from(&schema);
+            relation.quoted = format!("{}.{}", quoted(&schema), quoted(&relation.name));
+        }
+        if !self.catalogue.search_path.contains(&schema) {
+            self.catalogue.search_path.push(schema);
         }
     }
 

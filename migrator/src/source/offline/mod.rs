@@ -5,17 +5,21 @@ mod given;
 mod include;
 mod later;
 mod placeholders;
+mod quotes;
 mod routines;
 mod split;
 mod stream;
 mod tables;
+pub(crate) mod undo;
 
+use std::borrow::Cow;
 use std::collections::{BTreeSet, HashMap};
 use std::io::Read;
 use std::path::PathBuf;
 
 use later::Later;
 use placeholders::Sure;
+use quotes::Quotes;
 use serde_json::Value;
 use stream::{Found, Stream};
 
@@ -28,6 +32,7 @@ use super::types::{self, Types};
 use super::{Catalogue, Function, Relation};
 use crate::error::Error;
 use crate::files::Input;
+use crate::mysql::source::Dialect;
 use crate::sql_tree::ast::{self, list, node, text};
 use crate::sql_tree::newer;
 
@@ -59,6 +64,7 @@ pub fn from_sql<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Cat
     let mut fold = Fold::new();
     let mut problems = vec![];
     for (file, whole) in files {
+        fold.begin_session();
         fold.text(file, whole, &mut problems);
     }
     fold.settle(&mut problems);
@@ -79,6 +85,7 @@ pub fn from_files(files: impl IntoIterator<Item = Taken>) -> Result<(Catalogue, 
     let mut fold = Fold::new();
     let mut problems = vec![];
     for file in files {
+        fold.begin_session();
         match file {
             Taken::Sql(input) => {
                 let name = input.name.clone();
@@ -116,8 +123,12 @@ struct Fold {
     catalogue: Catalogue,
     /// Where unqualified names are made and looked for now.
     path: Vec<String>,
+    /// The same at the beginning of a session.
+    first_path: Vec<String>,
     next: u32,
     types: Types,
+    /// Tables that were made without a schema where no file said which that is.
+    unplaced: BTreeSet<u32>,
     /// ALTER TABLE may name a sequence too.
     sequences: Vec<String>,
     /// Functions that a query of the files calls.
@@ -132,6 +143,8 @@ struct Fold {
     included: BTreeSet<PathBuf>,
     /// How many of them are open.
     depth: usize,
+    /// The file that is read now.
+    file: String,
 }
 
 impl Fold {
@@ -139,8 +152,10 @@ impl Fold {
         Self {
             catalogue: Catalogue { search_path: vec!["public".into()], ..Catalogue::default() },
             path: vec!["public".into()],
+            first_path: vec!["public".into()],
             next: 1,
             types: Types::default(),
+            unplaced: BTreeSet::new(),
             sequences: vec![],
             called: BTreeSet::new(),
             later: vec![],
@@ -148,7 +163,13 @@ impl Fold {
             variables: HashMap::new(),
             included: BTreeSet::new(),
             depth: 0,
+            file: String::new(),
         }
+    }
+
+    /// Tools run each file in a session of its own: what one sets is not in force in the next.
+    fn begin_session(&mut self) {
+        self.path.clone_from(&self.first_path);
     }
 
     fn text(&mut self, file: &str, whole: &str, problems: &mut Vec<Problem>) {
@@ -158,8 +179,23 @@ impl Fold {
 
     fn file(&mut self, file: &str, reader: impl Read, problems: &mut Vec<Problem>) -> std::io::Result<()> {
         let known = problems.len();
-        let reader = encoding::Reader::new(reader)?;
-        Stream::new(reader).each(|found, line| {
+        let outer = std::mem::replace(&mut self.file, file.to_owned());
+        let mut quotes = Quotes::default();
+        let mut reader = encoding::Reader::new(reader)?;
+        let mut head = vec![];
+        reader.by_ref().take(undo::SMALL as u64).read_to_end(&mut head)?;
+        if head.len() < undo::SMALL {
+            let text = String::from_utf8_lossy(&head);
+            let (forward, doubt) = undo::forward(&text, Dialect::Postgres);
+            if let Some(doubt) = doubt {
+                self.catalogue.statements += 1;
+                problems.push(Problem { file: file.to_owned(), line: doubt.line, reason: doubt.to_string() });
+            }
+            if let Cow::Owned(forward) = forward {
+                head = forward.into_bytes();
+            }
+        }
+        Stream::new(head.as_slice().chain(reader)).each(|found, line| {
             let mut problem = |reason: &str, text: &str| {
                 // a name that another statement has too would tell less than the statement's own words
                 let shown: String = text.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
@@ -167,6 +203,9 @@ impl Fold {
                 problems.push(Problem { file: file.to_owned(), line, reason: format!("{reason}: {shown} ..") });
             };
             self.catalogue.statements += usize::from(!matches!(found, Found::Command(_)));
+            if let Found::Statement(text) | Found::Broken(text, _) = found {
+                quotes.look_at(text, line);
+            }
             let taken = match found {
                 Found::Command(text) => {
                     self.command(file, text, line, problems);
@@ -180,6 +219,10 @@ impl Fold {
                 Found::Statement(text) | Found::TooLong(text, _) if inserts(text) => stream::Taken::Read,
                 Found::TooLong(text, why) | Found::Broken(text, why) => {
                     problem(&why, text);
+                    quotes.unread(problems.len() - 1, text);
+                    if why == split::OPEN_QUOTE {
+                        quotes.has_no_end();
+                    }
                     stream::Taken::Read
                 }
                 Found::Statement(text) => match self.statements(text) {
@@ -191,6 +234,7 @@ impl Fold {
                     }
                     Err(reason) => {
                         problem(&reason, text);
+                        quotes.unread(problems.len() - 1, text);
                         stream::Taken::Unread
                     }
                 },
@@ -201,7 +245,10 @@ impl Fold {
                 return stream::Taken::Enough;
             }
             taken
-        })
+        })?;
+        self.catalogue.statements -= quotes.told_once(problems);
+        self.file = outer;
+        Ok(())
     }
 
     /// As the server would give it: its order, and without the store's own objects.
@@ -323,6 +370,12 @@ impl Fold {
             }
             "CreateRangeStmt" => self.new_type(list(node, "type_name"), "R", None),
             "VariableSetStmt" if text(node, "name") == "search_path" => self.set_path(node, false),
+            "VariableSetStmt" if node.get("kind").and_then(Value::as_i64) == Some(types::RESET_ALL) => {
+                self.begin_session();
+            }
+            "DiscardStmt" if node.get("target").and_then(Value::as_i64).unwrap_or(0) == types::DISCARD_ALL => {
+                self.begin_session();
+            }
             "AlterDatabaseSetStmt" | "AlterRoleSetStmt" => {
                 let set = node.get("setstmt").filter(|s| text(s, "name") == "search_path").cloned();
                 set.iter().for_each(|s| self.set_path(s, true));
@@ -342,6 +395,10 @@ impl Fold {
 
     /// A session's path says where things are made; functions are looked up in any schema that was ever on it.
     fn set_path(&mut self, set: &Value, lasting: bool) {
+        let kind = set.get("kind").and_then(Value::as_i64);
+        if !lasting && matches!(kind, Some(types::SET_TO_DEFAULT | types::RESET)) {
+            return self.begin_session();
+        }
         let path: Vec<String> = list(set, "args")
             .iter()
             .filter_map(ast::string_constant)
@@ -455,7 +512,7 @@ impl Fold {
                     types::OBJECT_TABLE | types::OBJECT_VIEW | types::OBJECT_MATVIEW | types::OBJECT_FOREIGN_TABLE,
                 ) => {
                     if let Some(oid) = self.find(&range(&name.pop().unwrap_or_default(), &last)) {
-                        self.forget(oid);
+                        self.dropped(oid);
                     }
                 }
                 Some(types::OBJECT_FUNCTION | types::OBJECT_PROCEDURE | types::OBJECT_ROUTINE) => {
@@ -478,7 +535,7 @@ impl Fold {
                 Some(types::OBJECT_SCHEMA) => {
                     let gone: Vec<u32> =
                         self.catalogue.relations.iter().filter(|r| r.schema == last).map(|r| r.oid).collect();
-                    gone.into_iter().for_each(|oid| self.forget(oid));
+                    gone.into_iter().for_each(|oid| self.dropped(oid));
                     let (kept, gone) =
                         std::mem::take(&mut self.catalogue.functions).into_iter().partition(|f| f.schema != last);
                     self.catalogue.functions = kept;
@@ -487,6 +544,13 @@ impl Fold {
                 _ => {}
             }
         }
+    }
+
+    /// A relation that is dropped; whoever writes it all the same is told by whom.
+    fn dropped(&mut self, oid: u32) {
+        let name = self.catalogue.relation(oid).map(|r| r.quoted.clone());
+        self.catalogue.dropped.extend(name.map(|name| (name, self.file.clone())));
+        self.forget(oid);
     }
 
     /// A relation that is gone takes its triggers, rules and partitions along.
