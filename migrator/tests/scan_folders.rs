@@ -146,7 +146,7 @@ fn a_file_that_another_one_names_is_read_in_its_own_place() {
     place.file("db/logs/bulb.sql", LAMP_OF_MYSQL);
     let run = place.scan(&["--dialect", "mysql", "--format", "json"]);
     let told = run.json()["unjudged"].to_string();
-    assert!(told.contains("bulbs.sql is another file") && !told.contains("bulb.sql is another"), "{run:?}");
+    assert!(told.contains("bulbs.sql") && !told.contains("bulb.sql"), "{run:?}");
 }
 
 #[test]
@@ -162,11 +162,10 @@ fn what_undoes_is_known_by_its_number_too() {
 #[test]
 fn one_broken_quote_is_told_once() {
     let place = Place::new("quote");
-    for broken in [r"('the lamp\'s on'); it;", "('the lamp''s on, it;');"] {
-        let says = |n: usize| format!("insert into note values ({n}, 'on; then off; then on; and so on');\n");
-        let texts: String = (0..20).map(says).collect();
-        let text = format!("{LAMP}insert into note values {broken}\n{texts}");
-        let text = if broken.contains('\\') { text } else { text.replace("lamp''s", "lamp's") };
+    for broken in [r"the lamp\'s on", "the lamp's on"] {
+        let says = |text: &str| format!("insert into note select '{text}';\n");
+        let texts = says("on; then off; then on; and so on").repeat(20);
+        let text = format!("{LAMP}{}{texts}", says(broken));
         let run = scan(&place.file("a.sql", text), &["--format", "json"]);
         let json = run.json();
         let told = json["unjudged"].as_array().expect("a list");

@@ -61,7 +61,7 @@ pub fn from_folder(root: &Path, folder: Folder, step: &mut dyn FnMut(usize)) -> 
 
 /// Whether a file is the one that a SOURCE names, as far as the folders are known.
 fn is_named(file: &Path, named: &str) -> bool {
-    let named: Vec<&str> = named.trim_matches(['\'', '"', '`']).split(['/', '\\']).rev().collect();
+    let named: Vec<&str> = named.trim_matches(['\'', '"', '`', ';', ' ']).split(['/', '\\']).rev().collect();
     let known = named.iter().take_while(|part| !part.contains(['@', '$', '{']) && !matches!(**part, "." | ".." | ""));
     let own = file.components().rev().map(|c| c.as_os_str().to_string_lossy().into_owned());
     let same: Vec<bool> = known.zip(own).map(|(part, own)| part.eq_ignore_ascii_case(&own)).collect();
@@ -81,7 +81,7 @@ pub fn from_texts<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> So
 fn read(fold: &mut Fold, mut input: Input, name: &str) -> Result<(), Error> {
     let io = |e| Error::io(name, e);
     let bytes = input.peek(SMALL + 1)?;
-    if bytes.is_empty() {
+    if bytes.len() <= SMALL && bytes.iter().all(u8::is_ascii_whitespace) {
         fold.problem(name, 0, None, "the file is empty".into());
         return Ok(());
     }

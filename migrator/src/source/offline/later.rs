@@ -85,18 +85,14 @@ impl Fold {
         let ranges = self.later.iter().filter_map(|l| inner(&l.tree).get("relation"));
         for range in ranges.filter(|r| !text(r, "schemaname").is_empty() && self.find(r).is_none()) {
             let name = text(range, "relname");
-            let mut same = self.catalogue.relations.iter().filter(|r| r.name == name);
-            if let (Some(only), None) = (same.next(), same.next())
-                && self.unplaced.contains(&only.oid)
-            {
+            let unplaced = |r: &&Relation| r.name == name && self.unplaced.contains(&r.oid);
+            let mut same = self.catalogue.relations.iter().filter(unplaced);
+            if let (Some(only), None) = (same.next(), same.next()) {
                 named.entry(text(range, "schemaname").to_owned()).or_default().insert(only.oid);
             }
         }
-        let mut named = named.into_iter();
-        let (Some((schema, tables)), None) = (named.next(), named.next()) else { return };
-        if tables.len() < TABLES {
-            return;
-        }
+        let mut named = named.into_iter().filter(|(_, tables)| tables.len() >= TABLES);
+        let (Some((schema, _)), None) = (named.next(), named.next()) else { return };
         let all: Vec<&Relation> = self.catalogue.relations.iter().filter(|r| self.unplaced.contains(&r.oid)).collect();
         let taken = |name: &str| self.catalogue.relations.iter().any(|r| r.schema == schema && r.name == name);
         let free: BTreeSet<u32> = all.iter().filter(|r| !taken(&r.name)).map(|r| r.oid).collect();

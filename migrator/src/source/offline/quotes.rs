@@ -74,12 +74,19 @@ pub struct Quotes {
     open: bool,
     /// Places, among the problems, of what begins like no statement.
     scraps: Vec<usize>,
+    /// How many statements were looked at.
+    seen: usize,
+    /// The last that could not be read: which it was, and its place among the problems.
+    before: Option<(usize, usize)>,
 }
 
 impl Quotes {
     /// Looks at a statement, whether it can be read or not; `line` is its first.
     pub fn look_at(&mut self, text: &str, line: usize) {
+        self.seen += 1;
+        let in_escapes = text.contains("E'") || text.contains("e'");
         if self.escaped.is_none()
+            && !in_escapes
             && let Some(at) = text.find("\\'")
         {
             self.escaped = Some(line + text[..at].matches('\n').count());
@@ -90,8 +97,12 @@ impl Quotes {
     pub fn unread(&mut self, at: usize, text: &str) {
         let first = text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
         if !VERBS.iter().any(|verb| first.eq_ignore_ascii_case(verb)) {
+            // the statement that the first scrap was torn from
+            let torn = self.before.filter(|(seen, _)| self.scraps.is_empty() && seen + 1 == self.seen);
+            self.scraps.extend(torn.map(|(_, place)| place));
             self.scraps.push(at);
         }
+        self.before = Some((self.seen, at));
     }
 
     /// A quote without end.
@@ -103,7 +114,7 @@ impl Quotes {
     pub fn told_once(self, problems: &mut Vec<Problem>) -> usize {
         let [first, rest @ ..] = self.scraps.as_slice() else { return 0 };
         let (false, true) = (rest.is_empty(), self.escaped.is_some() || self.open) else { return 0 };
-        let cause = match self.escaped.filter(|line| *line <= problems[*first].line) {
+        let cause = match self.escaped.filter(|line| rest.first().is_none_or(|at| *line <= problems[*at].line)) {
             Some(line) => format!("line {line} has \\' in a plain string, which ends it there"),
             None => "a quote before it is missing, or is one too many".to_owned(),
         };
