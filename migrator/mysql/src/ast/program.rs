@@ -37,7 +37,7 @@ pub struct Program {
     pub name: Name,
     /// What it is.
     pub kind: ProgramKind,
-    /// What it does; [`StatementKind::Unread`] if nothing of it could be read.
+    /// What it does; `StatementKind::Unread` if nothing of it could be read.
     pub body: Statement,
 }
 

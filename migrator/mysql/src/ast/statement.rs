@@ -11,7 +11,7 @@ use super::{Expression, Name, Position, Type, Unread};
 pub struct Statement {
     /// Where it begins in the file.
     pub position: Position,
-    /// Where it stands in [`Program::text`], without the semicolon.
+    /// Where it stands in `Program::text`, without the semicolon.
     pub span: Range<usize>,
     /// What it is.
     pub kind: StatementKind,
@@ -174,7 +174,7 @@ pub struct Block {
 pub struct Declaration {
     /// Where it begins in the file.
     pub position: Position,
-    /// Where it stands in [`Program::text`].
+    /// Where it stands in `Program::text`.
     pub span: Range<usize>,
     /// What it declares.
     pub kind: DeclarationKind,
