@@ -110,6 +110,30 @@ $$;
 comment on function domain_events._check_stored(regclass, text[], text) is
   'Raises 22023 where a column is a virtual generated one';
 
+-- A row that moves to another partition is told by a BEFORE trigger, in which its generated columns are not computed yet.
+create function domain_events._check_known_before(target regclass, key text[]) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  wrong text := (select a.attname
+                   from pg_class c
+                   join pg_attribute a on a.attrelid = c.oid
+                  where c.oid = target and c.relkind = 'p' and a.attgenerated <> '' and a.attname::text = any (key)
+                  limit 1);
+begin
+  if wrong is not null then
+    raise exception 'generated column "%" cannot identify the rows of partitioned table %', wrong, target
+      using errcode = '22023',
+            detail = 'Whether a row that moves to another partition keeps its aggregate id has to be known before '
+                     'its generated columns are computed.',
+            hint = 'Name the columns that it is computed from instead.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_known_before(regclass, text[]) is
+  'Raises 22023 where a generated column would be part of the aggregate id of a partitioned table';
+
 create function domain_events._check_choice(parameter text, value text, choices text[]) returns void
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$

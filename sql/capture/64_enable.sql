@@ -256,6 +256,7 @@ begin
                           'aggregate_id => ''{column}'').',
                           target);
   end if;
+  perform domain_events._check_known_before(target, key);
   select k into wrong from unnest(key) as k where k = any (redact) limit 1;
   if found then
     raise exception 'column "%" identifies the aggregate and cannot be redacted', wrong

@@ -70,6 +70,9 @@ create function domain_events._note_move(
 language plpgsql volatile
 as $$
 begin
+  if new_id is null then
+    return;  -- A column of the id is gone: the dead letters of the deletion and of the insert say so.
+  end if;
   insert into domain_events.row_moves as m (capture_id, leaf, place, old_id, new_id, transaction_id, old_row, old_key,
                                             new_key, changed)
   values (_note_move.capture_id, _note_move.leaf, _note_move.place, _note_move.old_id, _note_move.new_id,

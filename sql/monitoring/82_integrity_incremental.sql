@@ -194,9 +194,14 @@ begin
    where exists (select from domain_events._stream_findings(s.aggregate_type, s.aggregate_id))
   on conflict do nothing;
   -- The position of the check before, at least a second ago, with the horizon of this one: see above.
-  if state.next_position is null and not is_first and began - state.seen_at > interval '1 second' then
-    state.next_position := state.seen_position;
-    state.next_horizon := pg_snapshot_xmax(now_snapshot);
+  if began - state.seen_at > interval '1 second' then
+    if state.next_position is null then
+      state.next_position := state.seen_position;
+      state.next_horizon := pg_snapshot_xmax(now_snapshot);
+    end if;
+    state.seen_position := now_position;
+    state.seen_snapshot := now_snapshot;
+    state.seen_at := began;
   end if;
   insert into domain_events.integrity_blocks as known (block, last_position, events)
   select b.block, p.last_position, domain_events._count_block(b.block, p.last_position)
@@ -211,8 +216,8 @@ begin
                                  where b.block > state.next_block),
                                (select min(b.block) from domain_events.integrity_blocks b), 0);
   insert into domain_events.integrity_state
-  values (true, state.verified_position, now_position, now_snapshot, began, state.next_position, state.next_horizon,
-          state.next_block, case when reads_all then began else state.fully_checked_at end)
+  values (true, state.verified_position, state.seen_position, state.seen_snapshot, state.seen_at, state.next_position,
+          state.next_horizon, state.next_block, case when reads_all then began else state.fully_checked_at end)
   on conflict on constraint integrity_state_pkey do update
     set verified_position = excluded.verified_position, seen_position = excluded.seen_position,
         seen_snapshot = excluded.seen_snapshot, seen_at = excluded.seen_at, next_position = excluded.next_position,

@@ -223,6 +223,7 @@ begin
         ' domain_events._check_choice(text, text, text[]),'
         ' domain_events._check_columns(regclass, text[], text),'
         ' domain_events._check_stored(regclass, text[], text),'
+        ' domain_events._check_known_before(regclass, text[]),'
         ' domain_events._virtual_columns(regclass),'
         ' domain_events._check_event_types(regclass, jsonb),'
         ' domain_events._primary_key(regclass),'

@@ -164,7 +164,9 @@ fn a_superuser_sees_what_the_owner_sees() {
     }
     // what a run has found is remembered for the next: a position is verified once no transaction from before runs, its own included
     let all = db.owner().number("select max(global_position) from domain_events.events");
-    let verified = (0..20).any(|_| {
+    // more often than once in a second, as `monitor --watch` may be
+    let verified = (0..60).any(|_| {
+        std::thread::sleep(std::time::Duration::from_millis(50));
         db.cli("postgres", &["monitor", "--check-integrity", "--alert"]).expect(0);
         db.owner().number("select verified_position from domain_events.integrity_state") == all
     });
