@@ -4,6 +4,7 @@
 use sqlx::PgConnection;
 
 use super::Legacy;
+use super::again::{Checked, Stream as Behind};
 use crate::as_owner::{self, Owner};
 use crate::db;
 use crate::error::{Doing, Error};
@@ -21,9 +22,9 @@ const LATE: i64 = 10_000;
 const FREE: i64 = 10_000_000;
 
 impl Legacy {
-    /// Refuses the table if one of its rows cannot be moved; returns the last number among them. For a READ ONLY transaction
-    /// of the caller's.
-    pub async fn check_rows(&self, conn: &mut PgConnection) -> Result<Option<i64>, Error> {
+    /// Refuses the table if one of its rows cannot be moved. For a READ ONLY transaction of the caller's, in which all
+    /// statements see the same.
+    pub async fn check_rows(&self, conn: &mut PgConnection) -> Result<Checked, Error> {
         db::pin_settings(conn).await?;
         let table = self.view_name();
         let doing = || format!("checking the events of {table}");
@@ -41,6 +42,10 @@ impl Legacy {
                 format!("Let an administrator run: grant domain_events_reader to {};", quoted(&self.owner)),
             ));
         }
+        let snapshot: String = sqlx::query_scalar("select pg_catalog.pg_current_snapshot()::text")
+            .fetch_one(&mut *conn)
+            .await
+            .doing(doing())?;
         let owner = Owner::of_table(conn, &table).await?;
         self.check_streams(conn, &owner, &table).await?;
         let (events, first, last): (i64, Option<i64>, Option<i64>) = as_owner::row(
@@ -64,14 +69,16 @@ impl Legacy {
             ));
         }
         self.check_store(conn, &owner, &table).await?;
-        Ok(last)
+        let types = self.types(conn, &owner).await?;
+        let behind = self.behind(conn, &owner, &table).await?;
+        Ok(Checked { last, snapshot, types, behind })
     }
 
-    /// Refuses what was written since [`Legacy::check_rows`] gave `last`, if it cannot be moved. For the transaction that locks the
-    /// table: it reads the new rows and their streams alone.
-    pub async fn check_new_rows(&self, conn: &mut PgConnection, last: Option<i64>) -> Result<(), Error> {
+    /// Refuses what was written since [`Legacy::check_rows`], if it cannot be moved; returns those of its streams that the store
+    /// holds without their newest event. For the transaction that locks the table: it reads the new rows and their streams alone.
+    pub async fn check_new_rows(&self, conn: &mut PgConnection, checked: &Checked) -> Result<Vec<Behind>, Error> {
         let (table, order) = (self.view_name(), quoted(&self.mapping.order_by));
-        let new = match last {
+        let new = match checked.last {
             Some(last) => format!("t.{order} > {}", last.saturating_sub(LATE)),
             None => "true".into(),
         };
@@ -91,7 +98,9 @@ impl Legacy {
             ),
         )
         .await?;
-        self.check_store(conn, &owner, &format!("(select t.* from {table} t where {new})")).await
+        let rows = format!("(select t.* from {table} t where {new})");
+        self.check_store(conn, &owner, &rows).await?;
+        self.behind(conn, &owner, &rows).await
     }
 
     /// Refuses rows that are not versions 1, 2, 3 .. of their streams. `rows` is a table, or a query in parentheses.
@@ -147,16 +156,12 @@ impl Legacy {
         let other: Vec<(String, String, i64)> =
             as_owner::rows(conn, owner, &sql, columns, &[], &format!("checking the events of {table}")).await?;
         if let Some((kind, id, version)) = other.into_iter().next() {
-            return Err(Error::refused(
-                "23505",
-                format!("version {version} of stream ({kind}, {id}) is another event in the store than in {table}"),
-                "The stream was written in both places, for example by a capture of the same type. Give one of them another type; nothing was changed.",
-            ));
+            return Err(self.written_in_both(version, &kind, &id));
         }
         Ok(())
     }
 
-    fn stream_columns(&self, row: &str) -> Vec<String> {
+    pub(super) fn stream_columns(&self, row: &str) -> Vec<String> {
         let columns = self.mapping.aggregate_type.iter().chain([&self.mapping.aggregate_id]);
         columns.map(|c| Self::of(row, c)).collect()
     }

@@ -22,12 +22,14 @@
 //! columns and a number (1, 2, 3 .., rising with the versions of each stream; else `places` puts them in order), `move_batch` from it, `insert into` the side table from it, and in the end
 //! `insert_function`, `view`, `guards` and `end`. The number is the column named by [`Mapping::order_by`].
 
+mod again;
 mod check;
 mod ddl;
 mod legacy;
 mod mapping;
 mod moving;
 
+pub use again::Checked;
 pub use legacy::Legacy;
 pub use mapping::Mapping;
 pub(crate) use moving::RESERVED;

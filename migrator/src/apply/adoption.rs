@@ -9,6 +9,7 @@ use sqlx::PgConnection;
 use super::{journal, prepare};
 use crate::adopt::{self, Adoption, Legacy};
 use crate::as_owner::{self, Owner};
+use crate::blockers::Mode;
 use crate::context::Context;
 use crate::db;
 use crate::error::{Doing, Error};
@@ -25,20 +26,66 @@ const WAIT_MS: u32 = 200;
 /// How often a batch is tried while a writer's transaction stays open.
 const TRIES: u32 = 300;
 
-/// An event table whose rows were found to be fit, and the last of their numbers.
-pub type Checked<'a> = (&'a Legacy, Option<i64>);
+/// An event table whose rows were found to be fit, and what is known of it.
+pub type Checked<'a> = (&'a Legacy, adopt::Checked);
 
 /// Refuses event tables whose rows the store could not hold as they are. Those of the transactions `done` are views already.
 pub async fn check<'a>(
     conn: &mut PgConnection,
     plan: &'a Plan,
     done: &[u32],
+    lock_timeout_ms: u32,
     ctx: &Context,
 ) -> Result<Vec<Checked<'a>>, Error> {
     if !plan.adoptions.is_empty() {
         demand_store_owner(conn).await?;
     }
+    for legacy in to_adopt(plan, done) {
+        expect_ended(conn, legacy).await?;
+        let name = legacy.view_name();
+        as_owner::begin_read_only(conn, &[&name]).await?;
+        let known = legacy.is_known(conn).await;
+        db::rollback(conn).await?;
+        if known? {
+            settle(conn, &name, lock_timeout_ms, ctx).await?;
+        }
+    }
     check_tables(conn, plan, done, ctx).await
+}
+
+/// Waits until whoever is writing the table has ended. Rows that come after the check have numbers that were drawn after this.
+async fn settle(conn: &mut PgConnection, table: &str, lock_timeout_ms: u32, ctx: &Context) -> Result<(), Error> {
+    locks::with_locks(conn, &super::wanted(&[], &[table]), lock_timeout_ms, ctx, async |conn| {
+        prepare(conn).await?;
+        super::take_locks(conn, &[table], Mode::ShareRowExclusive, lock_timeout_ms).await
+    })
+    .await
+}
+
+/// Refuses a table of which an adoption that was rolled back is still moving events: the table would have two of them.
+async fn expect_ended(conn: &mut PgConnection, legacy: &Legacy) -> Result<(), Error> {
+    let moving: Option<(i64, Option<String>)> = sqlx::query_as(
+        "select a.adoption_id, a.plan_id from domain_events.adoptions a \
+          where a.state = 'moving' and a.event_table = pg_catalog.to_regclass($1) order by 1 limit 1",
+    )
+    .bind(legacy.view_name())
+    .fetch_optional(conn)
+    .await
+    .doing("looking for adoptions that have not ended")?;
+    let Some((adoption, plan)) = moving else { return Ok(()) };
+    Err(Error::refused(
+        "55000",
+        format!("adoption {adoption} of {} was interrupted while it was taken back", legacy.view_name()),
+        format!("Nothing was changed. Let it end first: domain-events rollback {}", plan.unwrap_or_default()),
+    ))
+}
+
+/// The tables that the transactions `done` have not made views yet.
+fn to_adopt<'a>(plan: &'a Plan, done: &[u32]) -> impl Iterator<Item = &'a Legacy> {
+    plan.adoptions.iter().filter(|legacy| {
+        let name = legacy.view_name();
+        !plan.steps.iter().any(|s| done.contains(&s.transaction) && s.exclusive.contains(&name))
+    })
 }
 
 /// The same for whoever only plans: another role may apply the plan.
@@ -49,11 +96,8 @@ pub async fn check_tables<'a>(
     ctx: &Context,
 ) -> Result<Vec<Checked<'a>>, Error> {
     let mut tables = vec![];
-    for legacy in &plan.adoptions {
+    for legacy in to_adopt(plan, done) {
         let name = legacy.view_name();
-        if plan.steps.iter().any(|s| done.contains(&s.transaction) && s.exclusive.contains(&name)) {
-            continue;
-        }
         let bar = ctx.out.progress(0, format!("checking the events of {name}"));
         as_owner::begin_read_only(conn, &[&name]).await?;
         let checked = legacy.check_rows(conn).await;

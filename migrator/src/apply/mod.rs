@@ -34,7 +34,7 @@ pub struct Finished {
 pub async fn apply(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
     alone(conn, async |conn| {
         let done = adoption::done_transactions(conn, plan).await?;
-        let checked = adoption::check(conn, plan, &done, ctx).await?;
+        let checked = adoption::check(conn, plan, &done, lock_timeout_ms, ctx).await?;
         let count = steps(conn, plan, &done, &checked, lock_timeout_ms, ctx).await?;
         if !plan.adoptions.is_empty() {
             let events = adoption::complete(conn, plan, "moved", lock_timeout_ms, ctx).await?;
@@ -74,8 +74,9 @@ async fn steps(
             if n == 0 && carried_out.is_empty() {
                 state::expect_before(conn, plan).await?;
             }
-            for (legacy, last) in checked.iter().filter(|(l, _)| exclusive.contains(&l.view_name().as_str())) {
-                legacy.check_new_rows(conn, *last).await?;
+            let mut adopted = vec![];
+            for (legacy, checked) in checked.iter().filter(|(l, _)| exclusive.contains(&l.view_name().as_str())) {
+                adopted.push((legacy, checked, legacy.check_new_rows(conn, checked).await?));
             }
             journal::plan_state(conn, plan, if last { "applied" } else { "applying" }).await?;
             let mut count = 0;
@@ -84,6 +85,9 @@ async fn steps(
                     run_statement(conn, plan, "apply", &step.title, statement, &statement.sql).await?;
                     count += 1;
                 }
+            }
+            for (legacy, checked, new) in adopted {
+                legacy.bring_newest(conn, &plan.plan_id, checked, new).await?;
             }
             Ok(count)
         })

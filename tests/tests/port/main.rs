@@ -1,6 +1,7 @@
 //! Porting a legacy database: scan, plan, apply, verify, rollback, as a user runs them.
 
 mod adopt;
+mod adopt_again;
 mod as_owner;
 mod constructs;
 mod corpus;
