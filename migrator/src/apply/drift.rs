@@ -47,7 +47,7 @@ async fn checked(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
     if let Some(gone) = known.iter().find(|k| !found.contains(k)) {
         return Err(stale(format!("there is nothing to port any more: {gone}")));
     }
-    if now.content != plan.content {
+    if now.digest_of_sql() != plan.digest_of_sql() {
         let same_tool = plan.tool == now.tool;
         return Err(stale(if same_tool {
             "its SQL would be different now".into()

@@ -39,6 +39,25 @@ pub async fn state_of(conn: &mut PgConnection, plan_id: &str) -> Result<Option<S
     Ok(rows.into_iter().next().map(|(state,)| state))
 }
 
+/// Refuses a plan whose id the journal knows from another: its entries and its state would be taken for this one's.
+pub async fn expect_same(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
+    let sql = "select (p.plan operator(pg_catalog.->>) 'content')::text, (p.plan operator(pg_catalog.->>) 'decisions')::text \
+         from domain_events.migration_plans p where p.plan_id = $1";
+    let columns = "content text, decisions text";
+    let rows: Vec<(Option<String>, Option<String>)> =
+        as_owner::store_rows(conn, sql, columns, &[&plan.plan_id], "reading the journal").await?;
+    let same = |(content, decisions): &(Option<String>, Option<String>)| {
+        content.as_ref() == Some(&plan.content) && decisions.as_ref() == Some(&plan.decisions)
+    };
+    if rows.iter().all(same) {
+        return Ok(());
+    }
+    Err(Error::drift(
+        format!("the journal has another plan with the id {}", plan.plan_id),
+        "Nothing was touched. Make this plan again, under an id of its own: domain-events plan --revise FILE --out FILE",
+    ))
+}
+
 /// Whether the connected role may run what this role wrote into the journal (SQL, of a column with the role's name): a role whose
 /// rights the writer had anyway. A superuser runs what superusers wrote, and nothing of a store whose owner is none, who could
 /// have changed it.

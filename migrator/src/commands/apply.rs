@@ -27,6 +27,7 @@ pub async fn run(args: &ApplyArgs, ctx: &Context) -> Result<Exit, Error> {
         None => of_journal(&mut conn, id).await?,
     };
     plan::check_decided(&plan)?;
+    journal::expect_same(&mut conn, &plan).await?;
     let state = journal::state_of(&mut conn, &plan.plan_id).await?;
     if args.finish {
         return finish(&mut conn, &plan, args, ctx).await;

@@ -45,6 +45,7 @@ pub async fn run(args: &VerifyArgs, ctx: &Context) -> Result<Exit, Error> {
     let mut checks = vec![];
     for plan in &plans {
         plan::check_decided(plan)?;
+        journal::expect_same(&mut conn, plan).await?;
         checks.extend(verify::verify(&mut conn, plan, args.against.is_some(), &recorded, ctx).await?);
     }
     tell(&checks, ctx)?;

@@ -41,7 +41,7 @@ fn parse(text: &str, name: &str) -> Result<Plan, Error> {
     }
     if plan.content != plan.digest_of_content() {
         return Err(Error::usage(
-            format!("{name}: its SQL was edited by hand, so that rollback could not take it back"),
+            format!("{name}: its SQL, or something else that is no decision, was edited by hand"),
             "Decide with `strategy` and the other decisions only, then run `domain-events plan --revise FILE --out FILE`.",
         ));
     }
@@ -108,7 +108,7 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
 # You may decide: `strategy` of each [[port]], `stream`, `sole_writer`, `unused_elsewhere` and `adopt` of each [[event_table]],
 # and the mapping of each [[adoption]].
 # After that, run     domain-events plan --revise FILE --out FILE
-# which makes the SQL below anew. Do not edit anything else: apply refuses SQL that it did not make.
+# which makes the SQL below anew. Do not edit anything else: apply and verify refuse the file then.
 
 ",
     );
@@ -116,7 +116,7 @@ fn document(out: &mut String, plan: &Plan) -> std::fmt::Result {
     field(out, "plan_id", &plan.plan_id)?;
     field(out, "tool", &plan.tool)?;
     field(out, "database", &plan.database)?;
-    out.push_str("# digests of the decisions, and of the objects and the SQL, in this file\n");
+    out.push_str("# digests of the decisions, and of everything else, in this file\n");
     field(out, "decisions", &plan.decisions)?;
     field(out, "content", &plan.content)?;
     if !plan.treat.is_empty() {
@@ -508,5 +508,50 @@ mod tests {
         decided.ports[0].strategy = Strategy::Manual;
         assert!(check_decided(&parse(&text(&decided), "test").unwrap()).is_err());
         assert!(check_decided(&good).is_ok());
+    }
+
+    /// Whatever line is edited: the file is refused, or it says that its decisions were.
+    #[test]
+    fn no_line_can_be_edited_in_silence() {
+        let mut good = plan("select 1");
+        good.event_tables = vec![EventTable {
+            table: "t".into(),
+            stream: vec!["s".into()],
+            version_column: Some("v".into()),
+            sole_writer: false,
+            unused_elsewhere: false,
+            adopt: false,
+            other_users: vec!["u".into()],
+        }];
+        let port = &mut good.ports[0];
+        for text in [&mut port.table, &mut port.function, &mut port.event_table, &mut port.event_type] {
+            *text = Some("t".into());
+        }
+        port.declared_differences = vec!["d".into()];
+        port.not_compared = vec!["n".into()];
+        good.decisions = good.digest_of_decisions();
+        good.content = good.digest_of_content();
+        let whole = text(&good);
+        parse(&whole, "test").and_then(|p| check_decided(&p)).unwrap();
+        let mut edited = 0;
+        for (n, line) in whole.lines().enumerate().filter(|(_, l)| !l.starts_with('#')) {
+            let Some((key, value)) = line.split_once(" = ") else { continue };
+            let value = match value {
+                "true" => "false".to_owned(),
+                "false" => "true".to_owned(),
+                "\"literal\"" => "\"max_plus_one\"".to_owned(),
+                "\"shim\"" => "\"manual\"".to_owned(),
+                _ if value.ends_with('"') => format!("{}x\"", &value[..value.len() - 1]),
+                _ if value.ends_with("\"]") => format!("{}x\"]", &value[..value.len() - 2]),
+                _ if value.parse::<u32>().is_ok() => format!("{value}1"),
+                _ => continue,
+            };
+            let mut lines: Vec<String> = whole.lines().map(str::to_owned).collect();
+            lines[n] = format!("{key} = {value}");
+            let read = parse(&format!("{}\n", lines.join("\n")), "test").and_then(|p| check_decided(&p));
+            assert!(read.is_err(), "{}", lines[n]);
+            edited += 1;
+        }
+        assert!(edited > 60, "{edited}");
     }
 }

@@ -281,8 +281,30 @@ impl Plan {
         }
     }
 
-    /// Digest of what is derived from the database and the decisions.
+    /// Digest of everything in the file that is no decision: what is run, what `verify` compares by, and the id, by which the
+    /// journal knows the plan.
     pub fn digest_of_content(&self) -> String {
+        let head = (self.format, &self.plan_id, &self.tool, &self.database);
+        let tables: Vec<_> = self.event_tables.iter().map(|t| (&t.table, &t.version_column, &t.other_users)).collect();
+        let ports: Vec<_> = self
+            .ports
+            .iter()
+            .map(|p| {
+                let place = (&p.code, &p.trigger, &p.table, &p.function, p.line);
+                let judged = (&p.event_table, &p.event_type, p.version_source, &p.allowed, &p.reasons);
+                (place, judged, &p.declared_differences, &p.not_compared)
+            })
+            .collect();
+        let adoptions: Vec<_> = self
+            .adoptions
+            .iter()
+            .map(|a| (&a.schema, &a.name, &a.side, &a.owner, &a.columns, &a.key, &a.only_in_store))
+            .collect();
+        digest(&(head, tables, ports, adoptions, self.digest_of_sql()))
+    }
+
+    /// Digest of what is run, and of what it relies on: the same plan, made again, has the same.
+    pub fn digest_of_sql(&self) -> String {
         if self.translated.is_empty() {
             return digest(&(&self.objects, &self.steps, &self.finish, &self.clear));
         }
