@@ -77,5 +77,5 @@ pub async fn compare(conn: &mut PgConnection, legacy: &Legacy) -> Result<Tried, 
     let found: Vec<(String,)> =
         as_owner::rows(conn, &owner, &sql, "difference text", &[], "comparing the rows").await?;
     let found: Vec<String> = found.into_iter().map(|(difference,)| difference).collect();
-    Ok(Tried { changes: 0, events: events as usize, differences: found, notes: vec![] })
+    Ok(Tried { changes: 0, events: events as usize, differences: found, ..Tried::default() })
 }

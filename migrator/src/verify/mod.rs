@@ -136,10 +136,17 @@ async fn one(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Resul
     // rolled back whatever happened; a broken connection has nothing to keep
     let rolled_back = db::rollback(conn).await;
     let (verdict, tried) = match tried {
-        Ok(tried) if !tried.differences.is_empty() => (Verdict::Different, tried),
+        Ok(mut tried) if !tried.differences.is_empty() => {
+            tried.differences.append(&mut tried.unproven);
+            (Verdict::Different, tried)
+        }
         Ok(tried) if tried.events == 0 => {
             let why = "no event was written in the replay, so that nothing was compared".to_owned();
             (Verdict::Unverified, Tried { differences: vec![why], ..tried })
+        }
+        Ok(mut tried) if !tried.unproven.is_empty() => {
+            tried.differences.append(&mut tried.unproven);
+            (Verdict::Unverified, tried)
         }
         Ok(tried) => (Verdict::Equal, tried),
         Err(error) => {
@@ -169,6 +176,7 @@ async fn tried(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Res
     }
     let applied = matches!(journal::state_of(conn, &plan.plan_id).await?.as_deref(), Some("applied" | "finished"));
     let case = check::Case::new(catalogue, report, plan, port, real)?;
+    let astray = recorded.iter().filter_map(|r| r.astray(catalogue)).collect::<Vec<_>>();
     let recorded: Vec<_> = recorded.iter().filter_map(|r| r.change(case.table, catalogue)).collect();
     let changed = if applied && !real { apply::changed_since(conn, plan).await? } else { vec![] };
     // before a replay on the tables themselves empties them
@@ -178,6 +186,7 @@ async fn tried(conn: &mut PgConnection, ground: &Ground<'_>, port: &Port) -> Res
     } else {
         stage::on_copies(conn, &case, recorded).await
     }?;
+    tried.unproven.splice(0..0, astray);
     tried.differences.extend(written.differences);
     tried.notes.extend(written.notes);
     // what was proven must also be what is there

@@ -52,6 +52,21 @@ pub fn read(text: &str, file: &str) -> Result<Vec<Recorded>, Error> {
 }
 
 impl Recorded {
+    /// Why it changes no table of this database, if it does not.
+    pub fn astray(&self, catalogue: &Catalogue) -> Option<String> {
+        let target = self.targets().into_iter().find(|t| resolve(t, catalogue).is_none())?;
+        let name = [ast::text(target, "schemaname"), ast::text(target, "relname")];
+        let name: Vec<&str> = name.into_iter().filter(|n| !n.is_empty()).collect();
+        Some(format!("recorded, line {}: there is no table {}", self.line, name.join(".")))
+    }
+
+    /// The tables that it changes, by name; none for a SET.
+    fn targets(&self) -> Vec<&Value> {
+        let Some(statement) = ast::node(&self.tree, ast::kind(&self.tree)) else { return vec![] };
+        let listed = ast::list(statement, "relations").iter().filter_map(|r| ast::node(r, "RangeVar"));
+        statement.get("relation").into_iter().chain(listed).collect()
+    }
+
     /// The statement as a change of this table; none if it changes another.
     pub fn change(&self, table: &Relation, catalogue: &Catalogue) -> Option<Change> {
         let what = format!("recorded, line {}", self.line);
@@ -60,14 +75,8 @@ impl Recorded {
             return Some(Change { what, operation: "SET", no_op: true, sql: self.sql.clone() });
         }
         let operation = KINDS.iter().find(|(k, _)| *k == kind)?.1;
-        let means = |range: &Value| {
-            let (schema, name) = (ast::text(range, "schemaname"), ast::text(range, "relname"));
-            let found = catalogue.resolve_relation(schema, name, &catalogue.search_path);
-            found.is_some_and(|r| r.oid == table.oid)
-        };
-        let statement = ast::node(&self.tree, kind)?;
-        let listed = ast::list(statement, "relations").iter().find_map(|r| ast::node(r, "RangeVar"));
-        if !statement.get("relation").or(listed).is_some_and(means) {
+        let means = |range: &Value| resolve(range, catalogue).is_some_and(|r| r.oid == table.oid);
+        if !self.targets().into_iter().any(means) {
             return None;
         }
         let mut places: Vec<usize> = vec![];
@@ -80,6 +89,12 @@ impl Recorded {
         });
         Some(Change { what, operation, no_op: false, sql: splice::apply(&self.sql, cuts.collect()).ok()? })
     }
+}
+
+/// The table that is meant by a name.
+fn resolve<'a>(range: &Value, catalogue: &'a Catalogue) -> Option<&'a Relation> {
+    let (schema, name) = (ast::text(range, "schemaname"), ast::text(range, "relname"));
+    catalogue.resolve_relation(schema, name, &catalogue.search_path)
 }
 
 /// Every table that a tree names; some fields hold one bare.
@@ -131,6 +146,13 @@ mod tests {
             ]
         );
         assert_eq!(changes[1].what, "recorded, line 3");
+        let text =
+            "set a.b = 'c';\nupdate users set id = 1;\ntruncate users, gone.orders;\ninsert into nowhere values (1)";
+        let astray: Vec<String> = read(text, "f").unwrap().iter().filter_map(|r| r.astray(&catalogue)).collect();
+        assert_eq!(
+            astray,
+            ["recorded, line 3: there is no table gone.orders", "recorded, line 4: there is no table nowhere"]
+        );
         for wrong in ["select 1;", "update users set;", "drop table users;"] {
             assert!(read(wrong, "f").is_err(), "{wrong}");
         }

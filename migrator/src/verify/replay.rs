@@ -51,6 +51,8 @@ impl Side {
 pub struct Outcome {
     /// SQLSTATE if it failed.
     pub error: Option<String>,
+    /// What the server said then.
+    pub message: Option<String>,
     /// Rows that it changed.
     pub rows: u64,
     /// The events it wrote.
@@ -66,6 +68,7 @@ pub async fn run(conn: &mut PgConnection, side: &Side, changes: &[Change]) -> Re
         // what waits for the commit is run now: there will be none
         let ran = as_owner::staged(conn, &side.owner, &change.sql.replace(TABLE, &side.table)).await;
         let mut rows = 0;
+        let mut message = None;
         let error = match ran {
             Ok(done) => {
                 rows = done;
@@ -76,6 +79,7 @@ pub async fn run(conn: &mut PgConnection, side: &Side, changes: &[Change]) -> Re
                     return Err(error).doing("replaying a change");
                 };
                 let code = server.code().to_owned();
+                message = Some(server.message().to_owned());
                 db::execute(conn, "rollback to savepoint change", "replaying").await?;
                 Some(code)
             }
@@ -91,7 +95,7 @@ pub async fn run(conn: &mut PgConnection, side: &Side, changes: &[Change]) -> Re
             .map(|(t,)| serde_json::from_str(t))
             .collect::<Result<_, _>>()
             .map_err(|e| Error::json("an event", e))?;
-        outcomes.push(Outcome { error, rows, events });
+        outcomes.push(Outcome { error, message, rows, events });
     }
     Ok(outcomes)
 }
@@ -255,7 +259,7 @@ mod tests {
     use super::*;
 
     fn outcome(json: &str) -> Outcome {
-        Outcome { error: None, rows: 1, events: vec![serde_json::from_str(json).unwrap()] }
+        Outcome { error: None, message: None, rows: 1, events: vec![serde_json::from_str(json).unwrap()] }
     }
 
     #[test]
@@ -277,7 +281,7 @@ mod tests {
             0
         );
         assert_eq!(run(r#"{"version": 1, "at": "1", "data": 1}"#, r#"{"version": 2, "at": null, "data": 2}"#), 2);
-        let lost = Outcome { error: None, rows: 1, events: vec![] };
+        let lost = Outcome { error: None, message: None, rows: 1, events: vec![] };
         assert_eq!(compare(&[change], &[outcome("{}")], &[lost], &terms).len(), 1);
     }
 }

@@ -215,6 +215,16 @@ fn missed(changes: &[Change], old: &[Outcome]) -> Vec<String> {
     none.map(|(c, _)| format!("{}: no row was there to change", c.what)).collect()
 }
 
+/// Recorded changes that failed on both sides: nothing was compared.
+fn failed(changes: &[Change], old: &[Outcome], new: &[Outcome]) -> Vec<String> {
+    let outcomes = changes.iter().zip(old.iter().zip(new)).filter(|(c, _)| c.what.starts_with("recorded"));
+    let both = outcomes.filter_map(|(c, (old, new))| Some((c, old.error.as_ref()?, old, new.error.as_ref()?)));
+    both.map(|(c, code, old, _)| {
+        format!("{}: it fails: {} (SQLSTATE {code})", c.what, old.message.as_deref().unwrap_or_default())
+    })
+    .collect()
+}
+
 fn compared(case: &Case<'_>, changes: &[Change], old: &[Outcome], new: &[Outcome], moving: Vec<String>) -> Tried {
     let mut terms = case.terms();
     terms.moving.extend(moving);
@@ -223,6 +233,7 @@ fn compared(case: &Case<'_>, changes: &[Change], old: &[Outcome], new: &[Outcome
         events: old.iter().map(|o| o.events.len()).sum(),
         differences: replay::compare(changes, old, new, &terms),
         notes: missed(changes, old),
+        unproven: failed(changes, old, new),
     }
 }
 

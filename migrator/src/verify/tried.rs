@@ -14,4 +14,6 @@ pub(super) struct Tried {
     pub differences: Vec<String>,
     /// What a person should know, though nothing differs.
     pub notes: Vec<String>,
+    /// Recorded changes that could not be tried.
+    pub unproven: Vec<String>,
 }

@@ -6,7 +6,7 @@ use domain_events_tests::{Db, engines};
 
 use crate::Legacy;
 
-engines! { recorded_changes_are_replayed, plpgsql_check_is_asked, what_the_application_numbers_is_looked_at, several_rows_of_one_change_keep_their_order }
+engines! { recorded_changes_are_replayed, recorded_changes_that_did_not_run_prove_nothing, a_plan_is_what_its_journal_has, plpgsql_check_is_asked, what_the_application_numbers_is_looked_at, several_rows_of_one_change_keep_their_order }
 
 const SCHEMA: &str = "
     create table accounts (id int primary key, email text, plan text not null default 'free');
@@ -53,6 +53,58 @@ fn recorded_changes_are_replayed(db: &Db) {
     verify("select 1", 2).saying("line 1").saying("hint: ");
     assert_eq!(db.owner().number("select count(*) from account_events"), 0, "nothing stays");
     assert_eq!(db.owner().number("select count(*) from accounts where plan = 'gold'"), 0, "nothing stays");
+}
+
+/// A recording whose values do not fit, or whose search_path is missing, is none.
+fn recorded_changes_that_did_not_run_prove_nothing(db: &Db) {
+    let legacy = Legacy::of(db, SCHEMA);
+    legacy.plan(&[]);
+    let file = legacy.plan.with_extension("sql");
+    for (recorded, told) in [
+        ("insert into accounts select 1 / 0, 'x'", "recorded, line 1: it fails: division by zero (SQLSTATE 22012)"),
+        (
+            "update accounts set email = 'x';\ndelete from no_such_table",
+            "recorded, line 2: there is no table no_such_table",
+        ),
+        (
+            "update accounts set email = no_such_function(email)",
+            "recorded, line 1: it fails: function no_such_function(text) does not exist",
+        ),
+        ("set no_such_setting = 1", "recorded, line 1: it fails: unrecognized configuration parameter"),
+    ] {
+        fs::write(&file, recorded).expect("the recorded changes");
+        let changes = file.to_str().expect("a path");
+        let run = legacy.cli(&["verify", "--format", "json", "--changes", changes, legacy.file()]).expect(3).json();
+        fs::remove_file(&file).ok();
+        assert_eq!(run["checks"][0]["verdict"], "unverified", "{recorded}: {run}");
+        let difference = run["checks"][0]["differences"][0].as_str().expect("what is told");
+        assert!(difference.starts_with(told), "{recorded}: {difference}");
+    }
+}
+
+/// Neither what verify compares by nor the id by which the journal knows a plan can be edited in silence.
+fn a_plan_is_what_its_journal_has(db: &Db) {
+    let legacy = Legacy::of(db, SCHEMA);
+    legacy.plan(&[]);
+    let text = fs::read_to_string(&legacy.plan).expect("the plan");
+    let id = text.lines().find(|l| l.starts_with("plan_id = ")).expect("an id");
+    let other = "plan_id = \"20200101-000000-abcd\"";
+    for (line, edited) in [("version_source = \"literal\"", "version_source = \"max_plus_one\""), (id, other)] {
+        assert!(text.contains(line), "{line}");
+        fs::write(&legacy.plan, text.replacen(line, edited, 1)).expect("the plan");
+        for verb in [&["verify"][..], &["apply", "--yes"], &["apply", "--finish", "--yes"]] {
+            legacy.cli(&[verb, &[legacy.file()]].concat()).expect(2).saying("edited by hand");
+        }
+    }
+    fs::write(&legacy.plan, &text).expect("the plan");
+    legacy.apply().expect(0);
+    // whatever its digest says: the plan of this id is another one
+    let journal = "update domain_events.migration_plans set plan = plan || '{\"content\": \"0\"}'";
+    db.admin().run(&format!("alter table domain_events.migration_plans disable trigger user; {journal}"));
+    for verb in [&["verify"][..], &["apply", "--yes"], &["apply", "--finish", "--yes"]] {
+        legacy.cli(&[verb, &[legacy.file()]].concat()).expect(4).saying("another plan");
+    }
+    assert_eq!(db.owner().one("select state from domain_events.migration_plans"), "applied");
 }
 
 /// Its findings count where the new function has them and the old one had not.
