@@ -13,6 +13,7 @@ set local client_min_messages = notice;
 -- Versions for legacy event tables
 \ir migration/31_legacy_tables.sql
 \ir migration/32_legacy_versions.sql
+\ir migration/33_altered_tables.sql
 -- Appending
 \ir store/40_append.sql
 \ir store/41_append_batch.sql
@@ -45,6 +46,7 @@ set local client_min_messages = notice;
 -- What the command line keeps here: adoptions, imports, plans, repairs; and what watches over the store
 \ir migration/75_adoptions.sql
 \ir migration/76_imports.sql
+\ir monitoring/79_event_tables.sql
 \ir monitoring/80_thresholds.sql
 \ir monitoring/81_integrity.sql
 \ir monitoring/82_integrity_incremental.sql

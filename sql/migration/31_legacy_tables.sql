@@ -23,6 +23,7 @@ create table domain_events.event_tables (
   column_numbers int2[] not null,
   column_types   text[] not null,
   table_name     text not null,
+  registered_as  text not null,
   last_version   bigint not null,
   reader         name not null,
   fingerprint    text not null,
@@ -47,6 +48,7 @@ comment on column domain_events.event_tables.column_numbers is
 comment on column domain_events.event_tables.column_types is
   'Their types and collations: the reader was written for these';
 comment on column domain_events.event_tables.table_name is 'Name of the source when its reader was written';
+comment on column domain_events.event_tables.registered_as is 'Name of event_table when it was registered first: plans and their journal know it by that';
 comment on column domain_events.event_tables.last_version is 'The largest version that its column can hold';
 comment on column domain_events.event_tables.reader is
   'Name of the function of the table''s owner that reads its versions';
@@ -111,31 +113,21 @@ comment on function domain_events._stream_columns(regclass, name[], oid) is
   'Columns that name a stream: the types to which texts are brought, the equality of the unique key and its hash; '
   'refused says why one cannot';
 
--- The reader's text. Step 1 gives the stream's key, 2 its newest version, 3 the same for a table that was renamed
--- since, or whose columns were.
-create function domain_events._reader_source(source regclass, stream_columns name[], version_column name, key oid)
-  returns text
+-- What the reader does with the stream's values, $2, as SQL: the hash by which it is held, the condition that finds its rows, and a
+-- template of that for columns of other names.
+create function domain_events._stream_terms(
+  source regclass, stream_columns name[], key oid, out hash text, out condition text, out template text, out numbers int2[]
+)
 language plpgsql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
 declare
   one record;
-  version_number int2 := (select a.attnum from pg_attribute a
-                           where a.attrelid = source and a.attname = version_column and a.attnum > 0
-                             and not a.attisdropped);
-  version_type oid := (select domain_events._base_type(a.atttypid) from pg_attribute a
-                        where a.attrelid = source and a.attnum = version_number);
   value text;
-  hash text := '0::pg_catalog.int8';
-  condition text := '';
-  template text := '';
-  numbers int2[] := '{}';
 begin
-  if version_type is null or version_type not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) then
-    raise exception 'column "%" of table % holds no versions: its type is %', version_column, source,
-          coalesce(format_type(version_type, null), 'unknown')
-      using errcode = '42804',
-            hint = 'A version is a smallint, an int or a bigint: alter table .. alter column .. type bigint using ..';
-  end if;
+  hash := '0::pg_catalog.int8';
+  condition := '';
+  template := '';
+  numbers := '{}';
   for one in select * from domain_events._stream_columns(source, stream_columns, key) loop
     if one.refused is not null then
       raise exception 'column "%" of table % names no stream: its type is %', one.column_name, source, one.base_type
@@ -151,8 +143,44 @@ begin
                                    replace(one.operator || ' ' || replace(value, '$2[', '$1['), '%', '%%'));
     numbers := numbers || one.column_number;
   end loop;
+end
+$$;
+
+comment on function domain_events._stream_terms(regclass, name[], oid) is
+  'How a legacy stream is hashed and found, as SQL over $2, its values; raises 42804 where a column names no stream';
+
+-- The largest version that a column can hold.
+create function domain_events._last_version(source regclass, version_column name) returns bigint
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  version_type regtype := (select domain_events._base_type(a.atttypid) from pg_attribute a
+                            where a.attrelid = source and a.attname = version_column and a.attnum > 0 and not a.attisdropped);
+begin
+  if version_type is null or version_type not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) then
+    raise exception 'column "%" of table % holds no versions: its type is %', version_column, source, coalesce(format_type(version_type, null), 'unknown')
+      using errcode = '42804', hint = 'A version is a smallint, an int or a bigint: alter table .. alter column .. type bigint using ..';
+  end if;
+  return case version_type when 'int2'::regtype then 32767 when 'int4'::regtype then 2147483647 else 9223372036854775807 end;
+end
+$$;
+
+comment on function domain_events._last_version(regclass, name) is 'The largest version that a column can hold; raises 42804 where it holds none';
+
+-- The reader's text. Step 1 gives the stream's key, 2 its newest version, 3 the same for a table that was renamed since, or whose
+-- columns were.
+create function domain_events._reader_source(source regclass, stream_columns name[], version_column name, key oid) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
+as $$
+declare
+  version_number int2 := (select a.attnum from pg_attribute a where a.attrelid = source and a.attname = version_column and a.attnum > 0 and not a.attisdropped);
+  terms record;
+  template text;
+begin
+  perform domain_events._last_version(source, version_column);
+  select * into terms from domain_events._stream_terms(source, stream_columns, key);
   -- "is not null": without it a null would be the newest, with "nulls last" no index would serve.
-  template := 'select t.%2$I from %1$s t where ' || template || 't.%2$I is not null order by t.%2$I desc limit 1';
+  template := 'select t.%2$I from %1$s t where ' || terms.template || 't.%2$I is not null order by t.%2$I desc limit 1';
   return format($reader$
 -- Written by domain_events.register_event_table(); call that again instead of changing it.
 declare
@@ -183,8 +211,8 @@ begin
   return coalesce(newest, 0);
 end
 $reader$,
-    hash, domain_events._qualified_name(source), version_column, condition, domain_events._qualified_name(source),
-    source::oid, version_number || numbers, template);
+    terms.hash, domain_events._qualified_name(source), version_column, terms.condition, domain_events._qualified_name(source), source::oid,
+    version_number || terms.numbers, template);
 end
 $$;
 
@@ -212,22 +240,20 @@ $$;
 comment on function domain_events._is_ordered(oid, name[], name) is
   'Whether some index of the table holds the versions of each stream in their order';
 
-create function domain_events._is_reader(candidate oid, source oid) returns boolean
+create function domain_events._is_reader(candidate oid, source oid, owner oid default null) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select exists (select from pg_proc p join pg_class c on c.oid = source
-                  where p.oid = candidate and p.prosecdef and p.proowner = c.relowner and p.provolatile = 'v'
-                    and p.prorettype = 'int8'::regtype
-                    and p.proargtypes::text = format('%s %s %s', 'oid'::regtype::oid, 'text[]'::regtype::oid,
-                                                     'int4'::regtype::oid)
+                  where p.oid = candidate and p.prosecdef and p.proowner = coalesce(owner, c.relowner) and p.provolatile = 'v' and p.prorettype = 'int8'::regtype
+                    and p.proargtypes::text = format('%s %s %s', 'oid'::regtype::oid, 'text[]'::regtype::oid, 'int4'::regtype::oid)
                     and replace(array_to_string(p.proconfig, '|'), '"', '') in (
                       'search_path=pg_catalog, pg_temp|row_security=off',
                       'search_path=pg_catalog, '
                       'pg_temp|row_security=off|enable_seqscan=off|enable_bitmapscan=off|enable_sort=off'))
 $$;
 
-comment on function domain_events._is_reader(oid, oid) is
-  'Whether a function runs with the rights of the table''s present owner, as a reader does';
+comment on function domain_events._is_reader(oid, oid, oid) is
+  'Whether a function runs with the rights of the table''s present owner, or of the one that is named, as a reader does';
 
 -- Of register_event_table(), what writes the store. The text of the reader is not taken on trust.
 create function domain_events._note_event_table(
@@ -252,22 +278,17 @@ begin
       using errcode = '55000', hint = 'Call domain_events.register_event_table().';
   end if;
   insert into domain_events.event_tables as t
-    (event_table, source, source_oid, stream_columns, type_column, id_column, version_column, column_numbers,
-     column_types, table_name, last_version, reader, fingerprint)
-  select _note_event_table.event_table, _note_event_table.source, _note_event_table.source,
-         _note_event_table.stream_columns,
+    (event_table, source, source_oid, stream_columns, type_column, id_column, version_column, column_numbers, column_types, table_name, registered_as, last_version, reader, fingerprint)
+  select _note_event_table.event_table, _note_event_table.source, _note_event_table.source, _note_event_table.stream_columns,
          _note_event_table.stream_columns[cardinality(_note_event_table.stream_columns) - 1],
-         _note_event_table.stream_columns[cardinality(_note_event_table.stream_columns)],
-         _note_event_table.version_column, c.numbers, c.types, domain_events._qualified_name(_note_event_table.source),
-         case domain_events._base_type(c.version_type) when 'int2'::regtype then 32767
-              when 'int4'::regtype then 2147483647 else 9223372036854775807 end,
+         _note_event_table.stream_columns[cardinality(_note_event_table.stream_columns)], _note_event_table.version_column,
+         c.numbers, c.types, domain_events._qualified_name(_note_event_table.source), domain_events._qualified_name(_note_event_table.event_table),
+         domain_events._last_version(_note_event_table.source, _note_event_table.version_column),
          p.proname, md5(p.prosrc)
     from pg_proc p
    cross join lateral (
-     select array_agg(a.attnum order by u.n) as numbers, (array_agg(a.atttypid order by u.n))[count(*)] as version_type,
-            array_agg(format_type(a.atttypid, a.atttypmod)
-                      || case when a.attcollation <> 0 then ' ' || a.attcollation::regcollation::text else '' end
-                      order by u.n) as types
+     select array_agg(a.attnum order by u.n) as numbers,
+            array_agg(format_type(a.atttypid, a.atttypmod) || case when a.attcollation <> 0 then ' ' || a.attcollation::regcollation::text else '' end order by u.n) as types
        from unnest(_note_event_table.stream_columns || _note_event_table.version_column) with ordinality as u(name, n)
        join pg_attribute a on a.attrelid = _note_event_table.source and a.attname = u.name) as c
    where p.oid = _note_event_table.reader
@@ -283,10 +304,10 @@ $$;
 comment on function domain_events._note_event_table(regclass, oid, name[], name, oid, oid) is
   'Notes a legacy table and its reader, for the owner of both';
 
--- Makes the reader, or makes it anew, as the table's owner or for them.
-create function domain_events._write_reader(
+-- Makes the reader, or makes it anew, as the table's owner or for them. Runs nothing of theirs.
+create function domain_events._make_reader(
   event_table regclass, source regclass, stream_columns name[], version_column name, key oid
-) returns void
+) returns regprocedure
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -297,15 +318,14 @@ declare
   chosen text;
   reader regprocedure;
   asker record;
-  known text[];
-  raised_by text;
 begin
   select c.relowner, pg_get_userbyid(c.relowner) as owner, c.relnamespace, n.nspname, c.relname into class
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = source;
+  -- That of a former owner too, for whoever may replace it.
   select p.oid, p.proname, p.pronamespace, p.proowner into present
-    from domain_events.event_tables t
-    join pg_proc p on p.proname = t.reader and domain_events._is_reader(p.oid, t.source)
-   where t.event_table = _write_reader.event_table and md5(p.prosrc) = t.fingerprint limit 1;
+    from domain_events.event_tables t join pg_proc p on p.proname = t.reader and domain_events._is_reader(p.oid, t.source, p.proowner)
+   where t.event_table = _make_reader.event_table and md5(p.prosrc) = t.fingerprint and pg_has_role(p.proowner, 'usage')
+   order by p.proowner = class.relowner desc limit 1;
   if present.pronamespace = class.relnamespace then
     chosen := present.proname;
   else
@@ -366,13 +386,36 @@ begin
             hint = format('Let the schema''s owner run: grant create on schema %I to %I;', class.nspname, class.owner);
   end;
   perform domain_events._command(event_table, 'register event table', jsonb_build_object(
-    'source', source::oid::bigint, 'stream_columns', to_jsonb(stream_columns), 'version_column', version_column, 'key',
-    key::bigint, 'reader', reader::oid::bigint));
-  if present.oid <> reader and pg_has_role(present.proowner, 'usage') then
+    'source', source::oid::bigint, 'stream_columns', to_jsonb(stream_columns), 'version_column', version_column, 'key', key::bigint, 'reader', reader::oid::bigint));
+  if present.oid <> reader then
     execute format('drop function %s', present.oid::regprocedure);
   end if;
-  -- Once, so that what does not work is told now. What it leaves behind, an expression of an index for one, is undone:
-  -- at the commit a deferred trigger or a cursor WITH HOLD would run with the rights of whoever registers the table.
+  return reader;
+end
+$$;
+
+comment on function domain_events._make_reader(regclass, regclass, name[], name, oid) is
+  'Makes the function that reads the versions of a legacy table, and makes both known to the store; run by the table''s owner or for them';
+
+create function domain_events._write_reader(
+  event_table regclass, source regclass, stream_columns name[], version_column name, key oid
+) returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  renamed record;
+  reader regprocedure;
+  known text[];
+  raised_by text;
+begin
+  -- The trigger that asks for the versions names the columns as well.
+  select t.stream_columns || t.version_column as registered, s.stream_columns || s.version_column as present into renamed
+    from domain_events.event_tables t join domain_events._event_table_states() as s on s.event_table = t.event_table
+   where t.event_table = _write_reader.event_table and s.stream_columns is not null;
+  reader := domain_events._make_reader(event_table, source, stream_columns, version_column, key);
+  perform domain_events._follow_shim(source, renamed.registered, renamed.present);
+  -- Once, so that what does not work is told now. What it leaves behind, an expression of an index for one, is undone: at the commit a
+  -- deferred trigger or a cursor WITH HOLD would run with the rights of whoever registers the table.
   known := domain_events._prepared_statements();
   begin
     execute format('select %1$s($1, $2, 1), %1$s($1, $2, 2)', reader::regproc)
@@ -389,8 +432,7 @@ end
 $$;
 
 comment on function domain_events._write_reader(regclass, regclass, name[], name, oid) is
-  'Makes the function that reads the versions of a legacy table, and makes both known to the store; '
-  'run by the table''s owner';
+  'Makes the reader of a legacy table, lets the table''s trigger follow renamed columns, and tries the reader; run by the table''s owner';
 
 create function domain_events.register_event_table(event_table regclass, stream_columns name[], version_column name)
   returns void

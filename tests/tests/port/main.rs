@@ -2,6 +2,7 @@
 
 mod adopt;
 mod adopt_again;
+mod altered;
 mod as_owner;
 mod constructs;
 mod corpus;

@@ -91,14 +91,22 @@ fn a_reader_that_is_not_the_owners_is_refused(db: &Db) {
         format!("alter function {reader} owner to {other}"),
     ] {
         admin.run(&format!("begin; grant create on schema own to {other}; {change}"));
-        admin.error(next).expect("55000").naming("register");
+        if db.engine == Engine::Native && change.starts_with("alter table") {
+            // an event trigger has given the reader to the new owner
+            assert_eq!(admin.one("select proowner::regrole from pg_proc where proname = 'log_newest_version'"), other);
+            assert_eq!(admin.number(next), 3);
+        } else {
+            admin.error(next).expect("55000").naming("register");
+        }
         admin.run("rollback");
         assert_eq!(s.number(next), 3);
     }
     // the new owner registers the table, and it works on
     admin.run(&format!("grant {name} to {other}; grant domain_events_admin, domain_events_writer to {other}; grant all on schema own to {other}; alter table own.log owner to {other}"));
     let mut o = db.session(&other);
-    o.error(next).expect("55000");
+    if db.engine == Engine::Portable {
+        o.error(next).expect("55000");
+    }
     o.run("select domain_events.register_event_table('own.log', 't', 'id', 'v')");
     assert_eq!(o.number(next), 3);
     assert_eq!(s.number(next), 3);
