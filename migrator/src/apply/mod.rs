@@ -6,6 +6,7 @@ mod drift;
 pub mod journal;
 mod locking;
 mod name;
+mod renamed;
 pub(crate) mod roles;
 mod rollback;
 pub(crate) mod state;
