@@ -44,11 +44,18 @@ fn a_reader_follows_renames(db: &Db) {
     s.run("select domain_events.register_event_table('other.\"Lo%g\"', 't', 'i\"d %1$s', 'ver')");
     assert_eq!(next(&mut s, "other.\"Lo%g\""), 3);
     assert_eq!(s.one("select count(*) from pg_proc where proname like '%_newest_version%'"), "1");
-    // another type is another equality
+    // another type is another equality: it is asked as the table's owner, or by a reader that an event trigger has written anew
+    let writer = db.role("writer");
+    db.admin().run(&format!("grant domain_events_writer to {writer}; grant usage on schema other to {writer}"));
     s.run("alter table other.\"Lo%g\" alter t type varchar(9)");
-    s.error("select domain_events.next_aggregate_version('A', '1', 'other.\"Lo%g\"')")
-        .expect("55000")
-        .naming("registered");
+    assert_eq!(next(&mut s, "other.\"Lo%g\""), 3);
+    let mut w = db.session(&writer);
+    if db.engine == Engine::Portable {
+        let call = "select domain_events.next_aggregate_version('A', '1', 'other.\"Lo%g\"')";
+        w.error(call).expect("55000").naming("registered");
+    } else {
+        assert_eq!(next(&mut w, "other.\"Lo%g\""), 3);
+    }
     s.run("select domain_events.register_event_table('other.\"Lo%g\"', 't', 'i\"d %1$s', 'ver')");
     assert_eq!(next(&mut s, "other.\"Lo%g\""), 3);
     s.run("alter table other.\"Lo%g\" drop column ver");
