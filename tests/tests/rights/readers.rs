@@ -97,7 +97,7 @@ fn a_reader_that_is_not_the_owners_is_refused(db: &Db) {
         format!("alter table own.log owner to {other}"),
         format!("alter function {reader} owner to {other}"),
     ] {
-        admin.run(&format!("begin; grant create on schema own to {other}; {change}"));
+        admin.run(&format!("begin; grant usage, create on schema own to {other}; {change}"));
         if db.engine == Engine::Native && change.starts_with("alter table") {
             // an event trigger has given the reader to the new owner
             assert_eq!(admin.one("select proowner::regrole from pg_proc where proname = 'log_newest_version'"), other);
