@@ -97,6 +97,8 @@ as $$
 declare
   shim record;
   body text;
+  definition text;
+  delimiter text;
 begin
   for shim in
     select p.oid, p.prosrc from domain_events._shims() as s join pg_proc p on p.oid = s.function
@@ -111,8 +113,11 @@ begin
     for n in 1 .. coalesce(cardinality(new_names), 0) loop
       body := replace(body, format('new.~%s~', n), 'new.' || quote_ident(new_names[n]));
     end loop;
+    definition := pg_get_functiondef(shim.oid);
+    delimiter := substring(definition from '([$]functionx*[$])\n$');
+    -- The new text as a literal: the name of a column may hold the delimiter that was chosen for the old one.
     -- With the same text too: a session that ran it with columns of other types raises 42804 until it is another function.
-    execute replace(pg_get_functiondef(shim.oid), shim.prosrc, body);
+    execute left(definition, -(length(shim.prosrc) + 2 * length(delimiter) + 1)) || quote_literal(body);
   end loop;
 end
 $$;

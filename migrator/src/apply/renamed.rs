@@ -6,8 +6,8 @@ use sqlx::PgConnection;
 
 use crate::as_owner;
 use crate::error::{Doing, Error};
-use crate::plan::{Kind, ObjectName, Plan, Statement, calls, shim};
-use crate::quote::quote_ident;
+use crate::plan::{ObjectKind, ObjectName, Plan, Statement, calls, shim};
+use domain_events_sql::quote::quote_ident;
 
 /// Present names by those that plans and journal know.
 #[derive(Debug, Default)]
@@ -34,7 +34,7 @@ impl Renamed {
         let mut object = object.clone();
         match (&mut object.table, object.kind) {
             (Some(table), _) => *table = self.table(table).to_owned(),
-            (None, Kind::Function) => {}
+            (None, ObjectKind::Function) => {}
             (None, _) => object.name = self.table(&object.name).to_owned(),
         }
         object
@@ -51,8 +51,8 @@ impl Renamed {
             (Some(table), _) if object.name == shim::TRIGGER => {
                 format!("alter table {table} disable trigger {};", quote_ident(shim::TRIGGER))
             }
-            (None, Some(call)) if object.kind == Kind::EventTable => format!("{};", call.of(&object.name).sql()),
-            (None, None) if object.kind == Kind::EventTable => undo.to_owned(),
+            (None, Some(call)) if object.kind == ObjectKind::EventTable => format!("{};", call.of(&object.name).sql()),
+            (None, None) if object.kind == ObjectKind::EventTable => undo.to_owned(),
             _ => {
                 let was = statement.object.table.as_ref().unwrap_or(&statement.object.name);
                 return Err(missing(was, Some(self.table(was)), ""));

@@ -142,14 +142,14 @@ pub async fn changed_since(conn: &mut PgConnection, plan: &Plan) -> Result<Vec<S
 fn lost(statement: &Statement, left: Option<&State>, now: Option<&State>) -> Option<String> {
     let ObjectName { kind, name, .. } = &statement.object;
     let keeps_text = match kind {
-        Kind::Trigger => name == shim::TRIGGER,
-        Kind::Function => statement.undo.is_none(),
-        Kind::EventTable => true,
+        ObjectKind::Trigger => name == shim::TRIGGER,
+        ObjectKind::Function => statement.undo.is_none(),
+        ObjectKind::EventTable => true,
         _ => false,
     };
     match (left, now) {
         // another name of its schema is one of its own too
-        (Some(_), None) if *kind == Kind::Function && keeps_text => None,
+        (Some(_), None) if *kind == ObjectKind::Function && keeps_text => None,
         (Some(left), Some(now)) if keeps_text => {
             let left = State { enabled: left.enabled.clone(), ..now.clone() };
             state::difference(Some(&left), Some(now))
