@@ -110,7 +110,8 @@ $$;
 comment on function domain_events._check_stored(regclass, text[], text) is
   'Raises 22023 where a column is a virtual generated one';
 
--- A row that moves to another partition is told by a BEFORE trigger, in which its generated columns are not computed yet.
+-- A row that moves to another partition is told by a BEFORE trigger, in which its generated columns are not computed
+-- yet.
 create function domain_events._check_known_before(target regclass, key text[]) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$

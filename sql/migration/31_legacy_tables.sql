@@ -48,7 +48,8 @@ comment on column domain_events.event_tables.column_numbers is
 comment on column domain_events.event_tables.column_types is
   'Their types and collations: the reader was written for these';
 comment on column domain_events.event_tables.table_name is 'Name of the source when its reader was written';
-comment on column domain_events.event_tables.registered_as is 'Name of event_table when it was registered first: plans and their journal know it by that';
+comment on column domain_events.event_tables.registered_as is
+  'Name of event_table when it was registered first: plans and their journal know it by that';
 comment on column domain_events.event_tables.last_version is 'The largest version that its column can hold';
 comment on column domain_events.event_tables.reader is
   'Name of the function of the table''s owner that reads its versions';
@@ -113,10 +114,11 @@ comment on function domain_events._stream_columns(regclass, name[], oid) is
   'Columns that name a stream: the types to which texts are brought, the equality of the unique key and its hash; '
   'refused says why one cannot';
 
--- What the reader does with the stream's values, $2, as SQL: the hash by which it is held, the condition that finds its rows, and a
--- template of that for columns of other names.
+-- What the reader does with the stream's values, $2, as SQL: the hash by which it is held, the condition that finds its
+-- rows, and a template of that for columns of other names.
 create function domain_events._stream_terms(
-  source regclass, stream_columns name[], key oid, out hash text, out condition text, out template text, out numbers int2[]
+  source regclass, stream_columns name[], key oid, out hash text, out condition text, out template text,
+  out numbers int2[]
 )
 language plpgsql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
@@ -155,25 +157,33 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
   version_type regtype := (select domain_events._base_type(a.atttypid) from pg_attribute a
-                            where a.attrelid = source and a.attname = version_column and a.attnum > 0 and not a.attisdropped);
+                            where a.attrelid = source and a.attname = version_column and a.attnum > 0
+                              and not a.attisdropped);
 begin
   if version_type is null or version_type not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) then
-    raise exception 'column "%" of table % holds no versions: its type is %', version_column, source, coalesce(format_type(version_type, null), 'unknown')
-      using errcode = '42804', hint = 'A version is a smallint, an int or a bigint: alter table .. alter column .. type bigint using ..';
+    raise exception 'column "%" of table % holds no versions: its type is %', version_column, source,
+          coalesce(format_type(version_type, null), 'unknown')
+      using errcode = '42804',
+            hint = 'A version is a smallint, an int or a bigint: alter table .. alter column .. type bigint using ..';
   end if;
-  return case version_type when 'int2'::regtype then 32767 when 'int4'::regtype then 2147483647 else 9223372036854775807 end;
+  return case version_type when 'int2'::regtype then 32767
+              when 'int4'::regtype then 2147483647 else 9223372036854775807 end;
 end
 $$;
 
-comment on function domain_events._last_version(regclass, name) is 'The largest version that a column can hold; raises 42804 where it holds none';
+comment on function domain_events._last_version(regclass, name) is
+  'The largest version that a column can hold; raises 42804 where it holds none';
 
--- The reader's text. Step 1 gives the stream's key, 2 its newest version, 3 the same for a table that was renamed since, or whose
--- columns were.
-create function domain_events._reader_source(source regclass, stream_columns name[], version_column name, key oid) returns text
+-- The reader's text. Step 1 gives the stream's key, 2 its newest version, 3 the same for a table that was renamed
+-- since, or whose columns were.
+create function domain_events._reader_source(source regclass, stream_columns name[], version_column name, key oid)
+  returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
 declare
-  version_number int2 := (select a.attnum from pg_attribute a where a.attrelid = source and a.attname = version_column and a.attnum > 0 and not a.attisdropped);
+  version_number int2 := (select a.attnum from pg_attribute a
+                           where a.attrelid = source and a.attname = version_column and a.attnum > 0
+                             and not a.attisdropped);
   terms record;
   template text;
 begin
@@ -211,8 +221,8 @@ begin
   return coalesce(newest, 0);
 end
 $reader$,
-    terms.hash, domain_events._qualified_name(source), version_column, terms.condition, domain_events._qualified_name(source), source::oid,
-    version_number || terms.numbers, template);
+    terms.hash, domain_events._qualified_name(source), version_column, terms.condition,
+    domain_events._qualified_name(source), source::oid, version_number || terms.numbers, template);
 end
 $$;
 
@@ -244,8 +254,10 @@ create function domain_events._is_reader(candidate oid, source oid, owner oid de
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select exists (select from pg_proc p join pg_class c on c.oid = source
-                  where p.oid = candidate and p.prosecdef and p.proowner = coalesce(owner, c.relowner) and p.provolatile = 'v' and p.prorettype = 'int8'::regtype
-                    and p.proargtypes::text = format('%s %s %s', 'oid'::regtype::oid, 'text[]'::regtype::oid, 'int4'::regtype::oid)
+                  where p.oid = candidate and p.prosecdef and p.proowner = coalesce(owner, c.relowner)
+                    and p.provolatile = 'v' and p.prorettype = 'int8'::regtype
+                    and p.proargtypes::text = format('%s %s %s', 'oid'::regtype::oid, 'text[]'::regtype::oid,
+                                                     'int4'::regtype::oid)
                     and replace(array_to_string(p.proconfig, '|'), '"', '') in (
                       'search_path=pg_catalog, pg_temp|row_security=off',
                       'search_path=pg_catalog, '
@@ -253,7 +265,8 @@ as $$
 $$;
 
 comment on function domain_events._is_reader(oid, oid, oid) is
-  'Whether a function runs with the rights of the table''s present owner, or of the one that is named, as a reader does';
+  'Whether a function runs with the rights of the table''s present owner, or of the one that is named, '
+  'as a reader does';
 
 -- Of register_event_table(), what writes the store. The text of the reader is not taken on trust.
 create function domain_events._note_event_table(
@@ -278,17 +291,22 @@ begin
       using errcode = '55000', hint = 'Call domain_events.register_event_table().';
   end if;
   insert into domain_events.event_tables as t
-    (event_table, source, source_oid, stream_columns, type_column, id_column, version_column, column_numbers, column_types, table_name, registered_as, last_version, reader, fingerprint)
-  select _note_event_table.event_table, _note_event_table.source, _note_event_table.source, _note_event_table.stream_columns,
+    (event_table, source, source_oid, stream_columns, type_column, id_column, version_column, column_numbers,
+     column_types, table_name, registered_as, last_version, reader, fingerprint)
+  select _note_event_table.event_table, _note_event_table.source, _note_event_table.source,
+         _note_event_table.stream_columns,
          _note_event_table.stream_columns[cardinality(_note_event_table.stream_columns) - 1],
-         _note_event_table.stream_columns[cardinality(_note_event_table.stream_columns)], _note_event_table.version_column,
-         c.numbers, c.types, domain_events._qualified_name(_note_event_table.source), domain_events._qualified_name(_note_event_table.event_table),
+         _note_event_table.stream_columns[cardinality(_note_event_table.stream_columns)],
+         _note_event_table.version_column, c.numbers, c.types, domain_events._qualified_name(_note_event_table.source),
+         domain_events._qualified_name(_note_event_table.event_table),
          domain_events._last_version(_note_event_table.source, _note_event_table.version_column),
          p.proname, md5(p.prosrc)
     from pg_proc p
    cross join lateral (
      select array_agg(a.attnum order by u.n) as numbers,
-            array_agg(format_type(a.atttypid, a.atttypmod) || case when a.attcollation <> 0 then ' ' || a.attcollation::regcollation::text else '' end order by u.n) as types
+            array_agg(format_type(a.atttypid, a.atttypmod)
+                      || case when a.attcollation <> 0 then ' ' || a.attcollation::regcollation::text else '' end
+                      order by u.n) as types
        from unnest(_note_event_table.stream_columns || _note_event_table.version_column) with ordinality as u(name, n)
        join pg_attribute a on a.attrelid = _note_event_table.source and a.attname = u.name) as c
    where p.oid = _note_event_table.reader
@@ -323,7 +341,8 @@ begin
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = source;
   -- That of a former owner too, for whoever may replace it.
   select p.oid, p.proname, p.pronamespace, p.proowner into present
-    from domain_events.event_tables t join pg_proc p on p.proname = t.reader and domain_events._is_reader(p.oid, t.source, p.proowner)
+    from domain_events.event_tables t
+    join pg_proc p on p.proname = t.reader and domain_events._is_reader(p.oid, t.source, p.proowner)
    where t.event_table = _make_reader.event_table and md5(p.prosrc) = t.fingerprint and pg_has_role(p.proowner, 'usage')
    order by p.proowner = class.relowner desc limit 1;
   if present.pronamespace = class.relnamespace then
@@ -386,7 +405,8 @@ begin
             hint = format('Let the schema''s owner run: grant create on schema %I to %I;', class.nspname, class.owner);
   end;
   perform domain_events._command(event_table, 'register event table', jsonb_build_object(
-    'source', source::oid::bigint, 'stream_columns', to_jsonb(stream_columns), 'version_column', version_column, 'key', key::bigint, 'reader', reader::oid::bigint));
+    'source', source::oid::bigint, 'stream_columns', to_jsonb(stream_columns), 'version_column', version_column, 'key',
+    key::bigint, 'reader', reader::oid::bigint));
   if present.oid <> reader then
     execute format('drop function %s', present.oid::regprocedure);
   end if;
@@ -395,7 +415,8 @@ end
 $$;
 
 comment on function domain_events._make_reader(regclass, regclass, name[], name, oid) is
-  'Makes the function that reads the versions of a legacy table, and makes both known to the store; run by the table''s owner or for them';
+  'Makes the function that reads the versions of a legacy table, and makes both known to the store; '
+  'run by the table''s owner or for them';
 
 create function domain_events._write_reader(
   event_table regclass, source regclass, stream_columns name[], version_column name, key oid
@@ -409,13 +430,14 @@ declare
   raised_by text;
 begin
   -- The trigger that asks for the versions names the columns as well.
-  select t.stream_columns || t.version_column as registered, s.stream_columns || s.version_column as present into renamed
+  select t.stream_columns || t.version_column as registered, s.stream_columns || s.version_column as present
+    into renamed
     from domain_events.event_tables t join domain_events._event_table_states() as s on s.event_table = t.event_table
    where t.event_table = _write_reader.event_table and s.stream_columns is not null;
   reader := domain_events._make_reader(event_table, source, stream_columns, version_column, key);
   perform domain_events._follow_shim(source, renamed.registered, renamed.present);
-  -- Once, so that what does not work is told now. What it leaves behind, an expression of an index for one, is undone: at the commit a
-  -- deferred trigger or a cursor WITH HOLD would run with the rights of whoever registers the table.
+  -- Once, so that what does not work is told now. What it leaves behind, an expression of an index for one, is undone:
+  -- at the commit a deferred trigger or a cursor WITH HOLD would run with the rights of whoever registers the table.
   known := domain_events._prepared_statements();
   begin
     execute format('select %1$s($1, $2, 1), %1$s($1, $2, 2)', reader::regproc)
@@ -432,7 +454,8 @@ end
 $$;
 
 comment on function domain_events._write_reader(regclass, regclass, name[], name, oid) is
-  'Makes the reader of a legacy table, lets the table''s trigger follow renamed columns, and tries the reader; run by the table''s owner';
+  'Makes the reader of a legacy table, lets the table''s trigger follow renamed columns, and tries the reader; '
+  'run by the table''s owner';
 
 create function domain_events.register_event_table(event_table regclass, stream_columns name[], version_column name)
   returns void

@@ -240,7 +240,8 @@ as $$
     -- The journal knows a registered table by the name that it had; unless that is another's by now.
     select format('%s on %s', t.tgname, e.registered_as), t.tgenabled::text
       from domain_events.event_tables e join pg_trigger t on t.tgrelid = e.event_table
-     where not t.tgisinternal and e.registered_as <> domain_events._qualified_name(e.event_table) and domain_events._relation_named(e.registered_as) is null
+     where not t.tgisinternal and e.registered_as <> domain_events._qualified_name(e.event_table)
+       and domain_events._relation_named(e.registered_as) is null
   ), function as (
     select format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) as object, f.oid
       from pg_proc f join pg_namespace n on n.oid = f.pronamespace
@@ -268,9 +269,13 @@ as $$
      and (f.oid is null or md5(pg_get_functiondef(f.oid)) <> l.after_state ->> 'fingerprint')
      -- One that went to another schema, or follows its table's columns, still does what it did.
      and not exists (select from domain_events._event_table_states() as e
-                       join domain_events._shims() as s on s.relation = e.source and s.stream_columns = e.stream_columns and s.version_column = e.version_column
+                       join domain_events._shims() as s on s.relation = e.source and s.stream_columns = e.stream_columns
+                                                       and s.version_column = e.version_column
                        join pg_proc p on p.oid = s.function
-                      where s.function = f.oid or f.oid is null and format('%I()', p.proname) = substring(l.object from '[.](("([^"]|"")+"|[^".]+)[(][)])$'))
+                      where s.function = f.oid
+                         or f.oid is null
+                            and format('%I()', p.proname)
+                                = substring(l.object from '[.](("([^"]|"")+"|[^".]+)[(][)])$'))
 $$;
 
 comment on function domain_events._migration_findings() is

@@ -170,8 +170,10 @@ begin
     comment on event trigger domain_events_before_ddl is 'Lets the owner of a captured partitioned table make '
                                                          'partitions, who may have become it by REASSIGN OWNED';
     create event trigger domain_events_follow_ddl on ddl_command_end
-      when tag in ('ALTER TABLE', 'ALTER TYPE', 'ALTER SCHEMA', 'CREATE TABLE', 'CREATE TABLE AS') execute function domain_events._follow_ddl();
-    comment on event trigger domain_events_follow_ddl is 'Lets captures and registered event tables follow changes of columns, partitions, names and owners';
+      when tag in ('ALTER TABLE', 'ALTER TYPE', 'ALTER SCHEMA', 'CREATE TABLE',
+                   'CREATE TABLE AS') execute function domain_events._follow_ddl();
+    comment on event trigger domain_events_follow_ddl is 'Lets captures and registered event tables follow changes of '
+                                                         'columns, partitions, names and owners';
     create event trigger domain_events_follow_drop on sql_drop
       when tag in ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP EXTENSION',
                    'DROP TYPE') execute function domain_events._follow_ddl();
