@@ -46,7 +46,7 @@ pub async fn expect_same(conn: &mut PgConnection, plan: &Plan) -> Result<(), Err
          from domain_events.migration_plans p where p.plan_id = $1";
     let columns = "content text, decisions text";
     let rows: Vec<(Option<String>, Option<String>)> =
-        as_owner::store_rows(conn, sql, columns, &[&plan.plan_id], "reading the journal").await?;
+        as_owner::ask_store(conn, sql, columns, &[Some(&plan.plan_id)], "reading the journal").await?;
     let same = |(content, decisions): &(Option<String>, Option<String>)| {
         content.as_ref() == Some(&plan.content) && decisions.as_ref() == Some(&plan.decisions)
     };

@@ -38,7 +38,17 @@ pub async fn run(args: &RollbackArgs, ctx: &Context) -> Result<Exit, Error> {
     if is_repair(&plan) {
         let events = repair::undo(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
         ctx.out.note(format!("{events} events have their old version again"));
-        return report(ctx, &plan.plan_id, events);
+        let done = report(ctx, &plan.plan_id, events)?;
+        // A repair is the newest plan right after a port, which is perhaps what was meant.
+        if args.plan_id.is_none()
+            && let Some((next, _)) = journal::plan(&mut conn, None, &states).await?
+        {
+            ctx.out.hint(format!(
+                "That was the newest plan here, a repair. {} stays as it is; to take it back too: domain-events rollback {0}",
+                next.plan_id
+            ));
+        }
+        return Ok(done);
     }
     let statements = apply::rollback(&mut conn, &plan, args.lock.lock_timeout, ctx).await?;
     report(ctx, &plan.plan_id, statements)?;

@@ -43,7 +43,7 @@ codes! {
     UNFIRED = "EV206", "a trigger function that no trigger in sight fires", "it is judged by itself; its trigger may be in another file";
     ELSEWHERE = "EV207", "a statement writes a table that is not in what was read", "another database, another file, or a name that is not right";
     NO_FUNCTION = "EV208", "a trigger whose function is not in what was read", "what it writes is not known";
-    LOST = "EV301", "an event that cannot be written is dropped in silence", "ON CONFLICT DO NOTHING or a handler hides it";
+    LOST = "EV301", "an event that cannot be written is dropped in silence", "ON CONFLICT or a handler hides it";
 }
 
 /// All codes for the help text.

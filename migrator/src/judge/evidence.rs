@@ -55,6 +55,9 @@ impl Signs {
             roles.data_columns.contains(c) && table.is_told(c)
                 || [roles.number(), roles.id_column.as_ref(), roles.type_column.as_ref()].contains(&Some(c))
         };
+        // an event that is written over by the one with its version is lost: the table is a log all the same
+        let version = roles.version_column.as_deref().filter(|v| words::is_version(v));
+        let over_a_version = |insert: &Insert| version.is_some_and(|v| insert.writes_over(v));
         // a number that the row's own trigger gives it afterwards is the row's first
         let own = |function: u32| {
             let on_itself = |t: &Trigger| t.relation == relation.oid && t.events.iter().any(|e| e == "INSERT");
@@ -78,7 +81,9 @@ impl Signs {
             kept: table.keeps_what_a_function_copies(),
             // who did what in one transaction, once for all of its changes
             of_transaction: timed && on_change && table.is_told_once_per_transaction(),
-            overwritten: table.inserts_with_rows().any(|(i, w)| i.conflict == Conflict::Update && !table.merges(i, w)),
+            overwritten: table
+                .inserts_with_rows()
+                .any(|(i, w)| i.conflict == Conflict::Update && !over_a_version(i) && !table.merges(i, w)),
             updated: changes.any(|c| c.columns.iter().any(content)),
             seeds: !named && table.seeds_for_new_parents(roles),
             numbers,

@@ -12,7 +12,7 @@ pub enum Conflict {
     Error,
     /// ON CONFLICT DO NOTHING: the event is lost.
     Nothing,
-    /// ON CONFLICT DO UPDATE: the table is no log.
+    /// ON CONFLICT DO UPDATE: the table is no log, unless it is a version that conflicts.
     Update,
 }
 
@@ -50,6 +50,11 @@ impl Insert {
 }
 
 impl Insert {
+    /// Whether ON CONFLICT (.., column) DO UPDATE writes over the row that has this number.
+    pub fn writes_over(&self, column: &str) -> bool {
+        self.conflict == Conflict::Update && self.conflict_columns.iter().any(|c| c == column)
+    }
+
     /// Whether its table is written like this.
     pub fn is_of(&self, range: &Value) -> bool {
         self.written == written(range)

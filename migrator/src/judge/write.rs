@@ -45,9 +45,13 @@ impl Analysis<'_> {
             return Some(judged(self.uncertain(n, verdict.source, target, relation), table, vec![]));
         }
         let statement = self.collected.statement(write);
-        if insert.conflict == Conflict::Nothing || statement.swallowed {
-            let how = if statement.swallowed { "an exception handler" } else { "ON CONFLICT DO NOTHING" };
-            verdict.reasons.push(format!("{how} drops the event in silence when its version is taken"));
+        let over = target.roles.version_column.as_deref().is_some_and(|v| insert.writes_over(v));
+        if insert.conflict == Conflict::Nothing || over || statement.swallowed {
+            verdict.reasons.push(match statement.swallowed {
+                true => "an exception handler drops the event in silence when its version is taken".into(),
+                false if over => "ON CONFLICT DO UPDATE writes in silence over the event that has its version".into(),
+                false => "ON CONFLICT DO NOTHING drops the event in silence when its version is taken".into(),
+            });
             if verdict.severity == Severity::Info && !matches!(verdict.code.code, "EV190" | "EV121" | "EV130") {
                 (verdict.code, verdict.severity) = (codes::LOST, Severity::Warning);
             }

@@ -3,8 +3,8 @@
 use serde::Serialize;
 use sqlx::PgConnection;
 
-use super::Subject;
 use super::obstacles::{self, Obstacle};
+use super::{Subject, key};
 use crate::as_owner::{self, Owner};
 use crate::error::Error;
 use crate::judge::Severity;
@@ -95,14 +95,8 @@ pub async fn examine(
     findings.extend(lost(conn, owner, subject).await?);
     findings.extend(without_stream(conn, owner, subject).await?);
     if subject.unique_key.is_none() {
-        findings.push(Finding {
-            code: "RP108",
-            severity: w,
-            streams: 0,
-            events: 0,
-            message: "no unique key over the stream and its version: nothing keeps two events from one version (--add-key makes it)".into(),
-            examples: vec![],
-        });
+        let (severity, message) = key::lacking(conn, subject).await?;
+        findings.push(Finding { code: "RP108", severity, streams: 0, events: 0, message, examples: vec![] });
     }
     // whatever is damaged is misplaced too
     let repairable_streams = if reorder { misplaced } else { damaged };

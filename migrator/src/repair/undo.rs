@@ -109,7 +109,10 @@ async fn batch(
             return Err(Error::refused(
                 "23505",
                 format!("the old versions of {} are doubled, and a unique key forbids that now", subject.table),
-                "Drop the unique key first if the old versions must come back.",
+                format!(
+                    "Nothing was changed by repair {0}'s undoing. If the old versions must come back, drop that key first, then: domain-events rollback {0}",
+                    plan.plan_id
+                ),
             ));
         }
         other => other?,

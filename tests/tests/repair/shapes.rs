@@ -130,8 +130,16 @@ fn a_partitioned_log(db: &Db) {
         "select id, v from log order by id",
         "1|1\n2|2\n3|3\n4|4",
     );
-    db.cli("app_owner", &["repair", "--table", "log", "--id-column", "a", "--version-column", "v", "--add-key"])
-        .expect_error(1, "0A000");
+    let look = ["repair", "--table", "log", "--id-column", "a", "--version-column", "v"];
+    db.cli("app_owner", &[&look[..], &["--add-key"]].concat()).expect_error(1, "0A000");
+    // what it can have is told, and enough
+    let told = |code: i32| {
+        let run = db.cli("app_owner", &[&["--format", "json"], &look[..]].concat()).expect(code);
+        run.json()["tables"][0]["findings"][0]["message"].as_str().unwrap_or_default().to_owned()
+    };
+    assert!(told(3).contains("it is built on each partition first"));
+    db.owner().run("create unique index log_version on log (a, v, at)");
+    assert!(told(0).contains("log_version holds the partition key as well"));
 }
 
 /// As the trigger reads its newest version: ported, repaired with an event that comes late, keyed, taken back.

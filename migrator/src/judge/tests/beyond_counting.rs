@@ -1,6 +1,6 @@
 //! What schemas of others showed: numbers that mean more than a place in a stream, and what is no number of one.
 
-use super::{expect, version};
+use super::{expect, version, with_body};
 
 const STORE: &str =
     "create table stored (id uuid primary key, stream uuid not null, version bigint not null, kind text, data jsonb,
@@ -180,4 +180,37 @@ fn variables_made_of_variables_are_followed_once() {
     );
     // it was 3 to the power of 12 ways, and minutes
     assert!(began.elapsed().as_secs() < 30, "{:?}", began.elapsed());
+}
+
+#[test]
+fn events_that_are_written_over_are_lost() {
+    let over = |version: &str, key: &str| {
+        with_body(
+            &format!(
+                "begin insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
+                 values ('User', new.id, {version}, 'UserUpdated', '{{}}') on conflict ({key}) do update set event_data = excluded.event_data;
+                 return new; end"
+            ),
+            "update",
+        )
+    };
+    let key = "aggregate_type, aggregate_id, aggregate_version";
+    let read = "(select coalesce(max(e.aggregate_version), 0) + 1 from domain_events e where e.aggregate_type = 'User' and e.aggregate_id = new.id::text)";
+    for (version, wanted) in [("1", "EV101 literal manual"), (read, "EV102 max_plus_one manual")] {
+        let told = &expect(&over(version, key), &[wanted])[0];
+        assert!(told.reasons.iter().any(|r| r.contains("writes in silence over the event")), "{told:#?}");
+    }
+}
+
+#[test]
+fn rows_made_of_documents_are_not_followed() {
+    expect(
+        &with_body(
+            "begin insert into domain_events select * from jsonb_populate_record(null::domain_events,
+               jsonb_build_object('aggregate_type', 'User', 'aggregate_id', new.id, 'aggregate_version', 1, 'event_type', 'x'));
+             return new; end",
+            "update",
+        ),
+        &["EV106 dynamic manual"],
+    );
 }
