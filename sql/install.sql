@@ -9,11 +9,15 @@ set local client_min_messages = notice;
 \ir store/10_events.sql
 \ir store/20_context.sql
 \ir store/22_commands.sql
+\ir store/25_stream_locks.sql
 \ir store/30_versions.sql
 -- Versions for legacy event tables
 \ir migration/31_legacy_tables.sql
-\ir migration/32_legacy_versions.sql
-\ir migration/33_altered_tables.sql
+\ir migration/32_readers.sql
+\ir migration/33_write_reader.sql
+\ir migration/34_register.sql
+\ir migration/35_legacy_versions.sql
+\ir migration/36_altered_tables.sql
 -- Appending
 \ir store/40_append.sql
 \ir store/41_append_batch.sql
@@ -45,7 +49,8 @@ set local client_min_messages = notice;
 \ir reading/73_read.sql
 -- What the command line keeps here: adoptions, imports, plans, repairs; and what watches over the store
 \ir migration/75_adoptions.sql
-\ir migration/76_imports.sql
+\ir migration/76_adopting.sql
+\ir migration/77_imports.sql
 \ir monitoring/79_event_tables.sql
 \ir monitoring/80_thresholds.sql
 \ir monitoring/81_integrity.sql

@@ -1,5 +1,5 @@
 -- Registered legacy event tables, and the triggers of ported ones: whether they still get versions. What stops them is
--- told before the first write fails, with the call that mends it. See migration/33_altered_tables.sql.
+-- told before the first write fails, with the call that mends it. See migration/36_altered_tables.sql.
 
 create function domain_events._event_table_findings(
   out code text, out severity text, out object text, out detail text

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::collect::Write;
+use super::collected::Write;
 use super::event_table::Roles;
 use super::origin;
 use super::origin::VersionSource;

@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::codes::Code;
-use super::collect::{Collected, Write};
+use super::collected::{Collected, Write};
 use super::event_table::Target;
 use super::finding::{Finding, Severity};
 use super::origin::VersionSource;

@@ -120,8 +120,9 @@ impl Tracer<'_> {
         let (schema, name) = ast::call_name(call);
         let function = self.followed(&schema, &name, ast::list(call, "args").len(), at.scope)?;
         let body = self.collected.bodies.get(&function.oid)?;
-        let called =
-            |s: &super::collect::Scope| s.function == Some(function.oid) && s.caller == Some((at.scope, at.statement));
+        let called = |s: &super::collected::Scope| {
+            s.function == Some(function.oid) && s.caller == Some((at.scope, at.statement))
+        };
         let scope = self.collected.scopes.iter().position(called)?;
         if function.language == "sql" {
             let statement = body.statements.len().checked_sub(1)?;

@@ -3,7 +3,7 @@
 use serde_json::Value;
 
 use super::against::Numbers;
-use super::collect::{Collected, Write};
+use super::collected::{Collected, Write};
 use super::event_table::{Roles, Target, is_time};
 use super::row::{self, SourceRow};
 use super::sql::{Conflict, Insert};

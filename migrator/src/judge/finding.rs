@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-use super::collect::Collected;
+use super::collected::Collected;
 use super::event_table::Target;
 use super::origin::VersionSource;
 

@@ -6,6 +6,7 @@ pub mod assumed;
 mod bodies;
 pub mod codes;
 mod collect;
+mod collected;
 mod count;
 mod dynamic;
 mod event_table;
@@ -26,6 +27,7 @@ mod table_use;
 mod tests;
 mod texts;
 mod unjudged;
+mod variables;
 mod verdict;
 mod version;
 mod words;
@@ -33,7 +35,7 @@ mod write;
 
 use std::collections::{BTreeMap, BTreeSet};
 
-pub use collect::{Collected, Write};
+pub use collected::{Collected, Write};
 pub use event_table::{Roles, Target, is_actor};
 pub use evidence::recognise;
 pub use finding::{Finding, Judged, Report, Severity, Strategy};

@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use super::analysis::Analysis;
 use super::bodies::trees;
-use super::collect::Collected;
+use super::collected::Collected;
 use super::origin::{Origin, VersionSource};
 use super::ports::{EXPECTS, lacks_key};
 use super::stream::WIDEST;
@@ -50,7 +50,7 @@ pub(super) fn tables(
     for trigger in catalogue.triggers.iter().filter(|t| assigns(t)) {
         let Some(relation) = catalogue.relation(trigger.relation) else { continue };
         let Some(body) = collected.bodies.get(&trigger.function) else { continue };
-        let scope = collected.scopes.iter().position(|s| s.function == Some(trigger.function) && s.caller.is_none());
+        let scope = collected.scope_of(trigger.function);
         let Some(scope) = scope else { continue };
         for column in relation.columns.iter().filter(|c| may_be_whole(c, catalogue)) {
             let field = format!("new.{}", column.name);
@@ -232,7 +232,7 @@ impl Analysis<'_> {
         let doubts = &target.stream.doubts;
         finding.reasons.extend(doubts.iter().filter(|_| !besides).cloned());
         let tracer = Tracer { catalogue: self.catalogue, collected: self.collected };
-        let scope = self.collected.scopes.iter().position(|s| s.function == Some(one.function) && s.caller.is_none());
+        let scope = self.collected.scope_of(one.function);
         let expects = ast::parse_expression(&field_of(&one.column))
             .is_ok_and(|field| scope.is_some_and(|scope| trigger.is_some() && tracer.expects_a_version(&field, scope)));
         if expects {

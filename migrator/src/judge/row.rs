@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::bodies::trees;
-use super::collect::{Collected, Write};
+use super::collected::{Collected, Write};
 use super::version::mentions;
 use crate::source::{Catalogue, Relation, Trigger};
 use crate::sql_tree::ast;

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
-use super::collect::{Collected, Write};
+use super::collected::{Collected, Write};
 use super::origin::Origin;
 use super::reads::Read;
 use super::version::Tracer;
@@ -244,8 +244,7 @@ impl Evidence<'_> {
         for trigger in before {
             let Some(body) = self.collected.bodies.get(&trigger.function) else { continue };
             let Some(n) = body.statements.iter().rposition(|s| s.targets.contains(&target)) else { continue };
-            let scopes = &self.collected.scopes;
-            let scope = scopes.iter().position(|s| s.function == Some(trigger.function) && s.caller.is_none());
+            let scope = self.collected.scope_of(trigger.function);
             if let (Some(scope), Ok(expr)) = (scope, ast::parse_expression(&target)) {
                 found.push((scope, n + 1, expr));
             }

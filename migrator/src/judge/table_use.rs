@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::bodies::trees;
-use super::collect::{Collected, Write};
+use super::collected::{Collected, Write};
 use super::reads;
 use super::row::{self, SourceRow};
 use super::words::{is_actor_name, is_payload};
@@ -49,7 +49,7 @@ fn read_by_max(relation: &Relation, uses: &[&Write], catalogue: &Catalogue, coll
     for (function, statement) in own.flat_map(|(f, b)| b.statements.iter().map(move |s| (f, s))) {
         let trees = trees(statement);
         trees.iter().chain(&dynamic::query_of(statement)).for_each(|t| maxima(t, &mut columns));
-        let scope = collected.scopes.iter().position(|s| s.function == Some(function) && s.caller.is_none());
+        let scope = collected.scope_of(function);
         let reads = scope.into_iter().flat_map(|scope| {
             let path = &collected.scopes[scope].path;
             trees.iter().flat_map(move |t| reads::reads(t, scope, catalogue, path)).collect::<Vec<_>>()

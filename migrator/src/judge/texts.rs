@@ -2,7 +2,7 @@
 
 use serde_json::Value;
 
-use super::collect::{Collected, Write};
+use super::collected::{Collected, Write};
 use super::row;
 use crate::source::Catalogue;
 use crate::sql_tree::ast;

@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::analysis::Analysis;
 use super::bodies::trees;
 use super::codes::Code;
-use super::collect::{Unread, Write};
+use super::collected::{Unread, Write};
 use super::{
     Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
 };

@@ -2,7 +2,7 @@
 
 use super::analysis::Analysis;
 use super::codes;
-use super::collect::Write;
+use super::collected::Write;
 use super::finding::{Finding, Judged, Severity, Strategy};
 use super::origin::VersionSource;
 use super::ports;

@@ -5,6 +5,7 @@ pub mod bring;
 mod build;
 pub(crate) mod calls;
 mod capture;
+mod document;
 mod draft;
 mod file;
 mod rewrite;
@@ -20,8 +21,9 @@ use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 
 pub use build::build;
+pub use document::text;
 pub use draft::Choices;
-pub use file::{check_decided, check_out, read, text, write};
+pub use file::{check_decided, check_out, read, write};
 
 use crate::adopt::Legacy;
 use crate::judge::{Strategy, VersionSource};
