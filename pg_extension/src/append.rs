@@ -16,7 +16,7 @@ use crate::pg::call::Call;
 use crate::pg::datum::Text;
 use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
-use crate::pg::store::{self, Found, Head, Origin, Row, Store, Stored};
+use crate::pg::store::{self, EventRow, Found, Head, Origin, Store, Stored};
 use crate::pg::stream::Stream;
 use crate::pg::{delegate, json};
 use crate::{size, uuid};
@@ -148,9 +148,9 @@ pub fn contended(stream: &Stream) -> Error {
     Error::StoreContended { aggregate_type: stream.aggregate_type.lossy(), aggregate_id: stream.aggregate_id.lossy() }
 }
 
-pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> Row<'a> {
+pub fn row<'a>(event: &NewEvent<'a>, head: Head) -> EventRow<'a> {
     let clock = store::now();
-    Row {
+    EventRow {
         event_id: event.event_id.unwrap_or_else(|| uuid::v7(clock)),
         has_own_id: event.event_id.is_some(),
         stream: event.stream,

@@ -233,7 +233,7 @@ impl<'m> Shared<'m> {
                 "Use append_events(events, expected) for several streams.",
             ));
         }
-        let typed = |name: &str, kind: input::Kind| -> Result<Option<Datum>> {
+        let typed = |name: &str, kind: input::InputType| -> Result<Option<Datum>> {
             let Some(value) = text(name)? else { return Ok(None) };
             input::parse(kind, value).map(Some).map_err(|detail| Error::BadElement {
                 message: format!("element {ordinal} of events has a value of the wrong type"),
@@ -242,9 +242,10 @@ impl<'m> Shared<'m> {
             })
         };
         // Values of the wrong type are told before values that an event cannot have, as SQL does.
-        let event_id = typed("event_id", input::Kind::Uuid)?.map(crate::pg::call::uuid_column);
-        let occurred_at = typed("occurred_at", input::Kind::Moment)?.map(|datum| datum.value() as i64);
-        let schema_version = typed("schema_version", input::Kind::Integer)?.map_or(1, |datum| datum.value() as i32);
+        let event_id = typed("event_id", input::InputType::Uuid)?.map(crate::pg::call::uuid_column);
+        let occurred_at = typed("occurred_at", input::InputType::Moment)?.map(|datum| datum.value() as i64);
+        let schema_version =
+            typed("schema_version", input::InputType::Integer)?.map_or(1, |datum| datum.value() as i32);
         let stream = append::stream(own_type.or(default_type), own_id.or(default_id))?;
         let defaults = "Leave event_data and schema_version out to get their defaults.";
         let event_type = text("event_type")?.ok_or(Error::NullArgument { name: "event_type", hint: defaults })?;

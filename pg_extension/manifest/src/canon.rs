@@ -1,7 +1,7 @@
 //! One form for what a file says and what PostgreSQL gives back: without white space, parentheses, quotes of names and casts
 //! to built-in types. `proof.sql` brings the other side to it.
 
-use crate::token::{Kind, Token};
+use crate::token::{Token, TokenKind};
 
 /// A type as format_type() writes it, from one word of it.
 fn type_word(word: &str) -> &str {
@@ -20,7 +20,7 @@ pub fn type_name(tokens: &[Token]) -> String {
     let mut name = String::new();
     let mut glued = true;
     for token in tokens {
-        let is_word = token.kind == Kind::Word;
+        let is_word = token.kind == TokenKind::Word;
         if is_word && !glued {
             name.push(' ');
         }
@@ -40,7 +40,7 @@ pub fn text(tokens: &[Token]) -> String {
     let mut index = 0;
     while let Some(token) = tokens.get(index) {
         let next = |n: usize| tokens.get(index + n);
-        let is_list = |token: Option<&Token>| token.is_some_and(|t| t.kind == Kind::Literal);
+        let is_list = |token: Option<&Token>| token.is_some_and(|t| t.kind == TokenKind::Literal);
         if token.is("pg_catalog") && next(1).is_some_and(|t| t.is(".")) {
             index += 2;
             continue;

@@ -3,7 +3,7 @@
 use sha2::{Digest, Sha256};
 
 use crate::canon;
-use crate::token::{Kind, Token, parts, statements, tokens, within};
+use crate::token::{Token, TokenKind, parts, statements, tokens, within};
 
 /// A function of the portable engine.
 pub struct Function {
@@ -18,7 +18,7 @@ pub struct Function {
 }
 
 /// One object, or one part of it that is compared by itself.
-struct Row {
+struct ManifestRow {
     kind: &'static str,
     object: String,
     definition: String,
@@ -27,7 +27,7 @@ struct Row {
 /// What sql/ makes, as rows to compare a schema with.
 #[derive(Default)]
 pub struct Manifest {
-    rows: Vec<Row>,
+    rows: Vec<ManifestRow>,
     /// The functions among it.
     pub functions: Vec<Function>,
     /// Statements besides functions that an upgrade runs again, in their order.
@@ -100,7 +100,7 @@ fn position(tokens: &[Token], words: &[&str]) -> usize {
                 ")" => depth -= 1,
                 _ => {}
             }
-            depth == 0 && token.kind == Kind::Word && words.iter().any(|word| token.is(word))
+            depth == 0 && token.kind == TokenKind::Word && words.iter().any(|word| token.is(word))
         })
         .unwrap_or(tokens.len())
 }
@@ -162,7 +162,7 @@ impl Manifest {
     }
 
     fn push(&mut self, kind: &'static str, object: String, definition: String) {
-        self.rows.push(Row { kind, object, definition });
+        self.rows.push(ManifestRow { kind, object, definition });
     }
 
     fn sequence(&mut self, name: String, type_name: &str) {
@@ -461,7 +461,7 @@ fn function(sql: &str, statement: &[Token], at: usize) -> Result<(Function, Stri
                 settings.push(format!("{}={value}", rest[1].text).to_lowercase().replace(' ', ""));
                 end
             }
-            "as" if rest[1].kind == Kind::Body => {
+            "as" if rest[1].kind == TokenKind::Body => {
                 let tag = rest[1].text[1..].find('$').map_or(0, |n| n + 2);
                 body = &rest[1].text[tag..rest[1].text.len() - tag];
                 2

@@ -1,7 +1,7 @@
 //! SQL as tokens, as far as the files of `sql/` need it.
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Kind {
+pub enum TokenKind {
     Word,
     /// With its quotes.
     Literal,
@@ -12,7 +12,7 @@ pub enum Kind {
 
 #[derive(Clone, Copy, Debug)]
 pub struct Token<'a> {
-    pub kind: Kind,
+    pub kind: TokenKind,
     pub text: &'a str,
     /// Where it begins.
     pub at: usize,
@@ -20,7 +20,7 @@ pub struct Token<'a> {
 
 impl Token<'_> {
     pub fn is(&self, text: &str) -> bool {
-        self.kind != Kind::Literal && self.text.eq_ignore_ascii_case(text)
+        self.kind != TokenKind::Literal && self.text.eq_ignore_ascii_case(text)
     }
 }
 
@@ -58,21 +58,21 @@ pub fn tokens(sql: &str) -> Result<Vec<Token<'_>>, String> {
             while sql[at..].starts_with('\'') {
                 at = end_of(start, "'", at + 1)?;
             }
-            Kind::Literal
+            TokenKind::Literal
         } else if c == '"' {
             at = end_of(start, "\"", at + 1)?;
-            found.push(Token { kind: Kind::Word, text: &sql[start + 1..at - 1], at: start });
+            found.push(Token { kind: TokenKind::Word, text: &sql[start + 1..at - 1], at: start });
             continue;
         } else if c == '$' {
             let tag = &sql[at..end_of(start, "$", at + 1)?];
             at = end_of(start, tag, at + tag.len())?;
-            Kind::Body
+            TokenKind::Body
         } else if is_word(c) {
             at += rest.find(|c| !is_word(c)).unwrap_or(rest.len());
-            Kind::Word
+            TokenKind::Word
         } else {
             at += if rest.starts_with("::") { 2 } else { c.len_utf8() };
-            Kind::Mark
+            TokenKind::Mark
         };
         found.push(Token { kind, text: &sql[start..at], at: start });
     }

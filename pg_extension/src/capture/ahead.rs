@@ -17,7 +17,7 @@ use crate::bytes;
 use crate::error::Result;
 use crate::pg::memory::CallMemory;
 use crate::pg::subtransaction::current_subtransaction;
-use crate::pg::trigger::{Change, Operation, Storage, Version, is_nested};
+use crate::pg::trigger::{Change, Operation, Storage, TupleVersion, is_nested};
 
 /// Lines of one page; 8 kB pages have at most 291.
 type Lines = [u64; 5];
@@ -26,7 +26,7 @@ type Lines = [u64; 5];
 struct Seen {
     captured: HashMap<(Storage, u32), Lines>,
     /// Written ahead of their turn, each in a subtransaction that may still be rolled back.
-    ahead: HashMap<Version, u32>,
+    ahead: HashMap<TupleVersion, u32>,
 }
 
 thread_local! {
@@ -99,7 +99,7 @@ pub fn forget() {
 /// A subtransaction is rolled back, and with it those that began after it: what was written ahead there is queued again.
 pub fn roll_back(subtransaction: u32) {
     SEEN.with_borrow_mut(|seen| {
-        let undone: Vec<Version> =
+        let undone: Vec<TupleVersion> =
             seen.ahead.iter().filter(|(_, made_in)| **made_in >= subtransaction).map(|(version, _)| *version).collect();
         for version in undone {
             seen.ahead.remove(&version);
@@ -109,7 +109,7 @@ pub fn roll_back(subtransaction: u32) {
 }
 
 impl Seen {
-    fn mark(&mut self, version: &Version) {
+    fn mark(&mut self, version: &TupleVersion) {
         bytes::make_room(&mut self.captured);
         let lines = self.captured.entry((version.storage, version.block)).or_default();
         if let Some(word) = lines.get_mut(usize::from(version.line) / 64) {
@@ -117,7 +117,7 @@ impl Seen {
         }
     }
 
-    fn unmark(&mut self, version: &Version) {
+    fn unmark(&mut self, version: &TupleVersion) {
         if let Some(lines) = self.captured.get_mut(&(version.storage, version.block))
             && let Some(word) = lines.get_mut(usize::from(version.line) / 64)
         {
@@ -125,7 +125,7 @@ impl Seen {
         }
     }
 
-    fn is_captured(&self, version: &Version) -> bool {
+    fn is_captured(&self, version: &TupleVersion) -> bool {
         self.captured
             .get(&(version.storage, version.block))
             .and_then(|lines| lines.get(usize::from(version.line) / 64))

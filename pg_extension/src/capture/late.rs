@@ -10,11 +10,11 @@ use std::collections::HashMap;
 
 use crate::bytes;
 use crate::pg::subtransaction::current_subtransaction;
-use crate::pg::trigger::{Change, Storage, Version, is_surrounded, statement_start};
+use crate::pg::trigger::{Change, Storage, TupleVersion, is_surrounded, statement_start};
 
 /// 24 bytes for each such event of the statement that the client sent.
 struct Step {
-    version: Version,
+    version: TupleVersion,
     kept_in: u32,
     place: i64,
 }

@@ -16,7 +16,7 @@ use crate::pg::snapshot::ActiveSnapshot;
 use crate::pg::subtransaction::current_subtransaction;
 use crate::pg::trigger::{ArrivedRow, Change, Leaving, depth};
 
-pub struct Row {
+pub struct MovedRow {
     /// The table may have changed by the time it is found missing.
     plan: Kept<Option<Plan>>,
     /// The subtransaction it left in.
@@ -27,19 +27,19 @@ pub struct Row {
 }
 
 thread_local! {
-    static LEAVING: RefCell<Vec<Rc<Row>>> = const { RefCell::new(Vec::new()) };
+    static LEAVING: RefCell<Vec<Rc<MovedRow>>> = const { RefCell::new(Vec::new()) };
     /// Told to be deleted in a later subtransaction than they left in: if that is rolled back, they are told again.
-    static TOLD: RefCell<Vec<(u32, Rc<Row>)>> = const { RefCell::new(Vec::new()) };
+    static TOLD: RefCell<Vec<(u32, Rc<MovedRow>)>> = const { RefCell::new(Vec::new()) };
 }
 
 /// `left_after`: version of the row's stream at this moment.
 pub fn keep(plan: Kept<Option<Plan>>, change: &Change, left_after: Option<i64>) {
-    let row = Row { plan, left_in: current_subtransaction(), depth: depth(), row: change.leave(left_after) };
+    let row = MovedRow { plan, left_in: current_subtransaction(), depth: depth(), row: change.leave(left_after) };
     LEAVING.with_borrow_mut(|rows| bytes::push(rows, Rc::new(row)));
 }
 
 /// The row that this change is the arrival of. What should have arrived before it is lost.
-pub fn take(memory: &CallMemory, plan: &Plan, change: &Change) -> Result<Option<Rc<Row>>> {
+pub fn take(memory: &CallMemory, plan: &Plan, change: &Change) -> Result<Option<Rc<MovedRow>>> {
     if LEAVING.with_borrow(Vec::is_empty) {
         return Ok(None);
     }
@@ -107,7 +107,7 @@ pub fn forget() {
     TOLD.with_borrow_mut(Vec::clear);
 }
 
-impl Row {
+impl MovedRow {
     /// Makes an update of the change that is the row's arrival. `arrived` holds what the old row was.
     pub fn arrive(&self, plan: &Plan, change: &mut Change, arrived: &mut ArrivedRow) {
         let place = |old| self.plan.as_ref().and_then(|left| plan.place(left, old));

@@ -8,7 +8,7 @@ use crate::jsonb::{Document, Entry, Value, Writer};
 use crate::pg::image;
 use crate::pg::json;
 use crate::pg::marker;
-use crate::pg::trigger::{Change, Row};
+use crate::pg::trigger::{Change, TupleRow};
 use crate::size;
 
 /// Which columns have another image, by position in the plan. Redacted ones count; excluded ones are not looked at unless
@@ -24,7 +24,7 @@ pub fn changed(plan: &Plan, change: &Change) -> Vec<bool> {
 }
 
 /// The aggregate id; `None` when a part of it is null.
-pub fn identity(plan: &Plan, row: Row) -> Option<Bytes> {
+pub fn identity(plan: &Plan, row: TupleRow) -> Option<Bytes> {
     let mut id = Bytes::with_capacity(40);
     match plan.identity.as_slice() {
         [] => return None,
@@ -46,7 +46,7 @@ pub fn identity(plan: &Plan, row: Row) -> Option<Bytes> {
     Some(id)
 }
 
-fn append_text(column: &Column, row: Row, out: &mut Bytes) -> Option<()> {
+fn append_text(column: &Column, row: TupleRow, out: &mut Bytes) -> Option<()> {
     let value = row.get(column.index)?;
     column.identity.as_ref()?.append(&column.render, value, out);
     Some(())
@@ -71,7 +71,7 @@ fn escape(text: &[u8], out: &mut Bytes) {
     out.push(b'"');
 }
 
-fn write_value(writer: &mut Writer, plan: &Plan, column: &Column, row: Row) -> Result<Entry> {
+fn write_value(writer: &mut Writer, plan: &Plan, column: &Column, row: TupleRow) -> Result<Entry> {
     if column.redacted {
         return marker::redacted(writer);
     }
@@ -114,7 +114,7 @@ fn write_columns(
     writer: &mut Writer,
     plan: &Plan,
     columns: impl Iterator<Item = usize> + Clone,
-    row: Row,
+    row: TupleRow,
 ) -> Result<Entry> {
     let names: Vec<&[u8]> = columns.clone().map(|column| plan.columns[column].name.as_slice()).collect();
     let mut object = writer.object(names.into_iter())?;
@@ -144,7 +144,7 @@ pub fn event_data(
     other_id: Option<(&str, Option<&[u8]>)>,
 ) -> Result<()> {
     writer.clear();
-    let parts: [(&[u8], Part, Row); 2] =
+    let parts: [(&[u8], Part, TupleRow); 2] =
         [(b"new_values", new, change.new_row()), (b"old_values", old, change.old_row())];
     let shown = parts.iter().filter(|(_, part, _)| !matches!(part, Part::None));
     // "new_values" and "old_values" sort before the longer names of the ids.

@@ -4,7 +4,7 @@ use std::cell::Cell;
 
 use pgrx::pg_sys::Oid;
 
-use super::neighbours::Neighbours;
+use super::prefetch::Prefetch;
 use super::rules::{Rule, Rules, Types, broken, items, optional, text};
 use crate::error::{Error, Result};
 use crate::jsonb::{Document, Value, key_order};
@@ -44,7 +44,7 @@ pub struct Plan {
     /// A stream is one row.
     pub is_unique: bool,
     pub guess: Guess,
-    pub neighbours: Neighbours,
+    pub prefetch: Prefetch,
     /// See `ahead`.
     pub is_tracked: bool,
     pub storage: Storage,
@@ -171,7 +171,7 @@ impl Plan {
             names_objects,
             is_unique: rules.is_unique,
             guess: Guess::of(rules.is_unique),
-            neighbours: Neighbours::none(),
+            prefetch: Prefetch::none(),
             is_tracked: change.has_other_triggers(),
             storage: change.storage,
             _memory: memory,

@@ -17,7 +17,7 @@ use crate::pg::fixed::FixedSettings;
 use crate::pg::guard;
 use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
-use crate::pg::store::{Found, Head, Origin, Row, Store, Stored, Tried};
+use crate::pg::store::{EventRow, Found, Head, Origin, Store, Stored, Tried};
 use crate::pg::stream::Stream;
 use crate::pg::trigger::{Change, Operation};
 
@@ -251,7 +251,7 @@ fn late_end(plan: &Plan, change: &Change, stream: &Stream, head: Head) -> Result
 }
 
 fn settle(plan: &Plan, store: &Store, stream: &Stream, lock: &mut StreamLock, attempt: u32) -> Result<Head> {
-    if attempt == 0 { plan.neighbours.settle(store, stream, lock) } else { append::settle(store, stream, lock) }
+    if attempt == 0 { plan.prefetch.settle(store, stream, lock) } else { append::settle(store, stream, lock) }
 }
 
 /// The place of the end of a row that is leaving, in its stream: after the newest version, unless its key was taken again before
@@ -293,7 +293,7 @@ enum Way {
 }
 
 impl Way {
-    fn insert(self, store: &Store, row: &Row) -> Result<Tried> {
+    fn insert(self, store: &Store, row: &EventRow) -> Result<Tried> {
         match self {
             Way::Certain => store.try_insert(row),
             Way::Any => Ok(store.insert(row)?.map_or(Tried::Taken, Tried::Stored)),
@@ -314,7 +314,7 @@ fn store_events<T>(plan: &Plan, mut write: impl FnMut(Way) -> Result<Option<T>>)
     Ok(crate::pg::subtransaction::run(|| write(Way::Any)?.ok_or_else(lost))?)
 }
 
-fn insert(plan: &Plan, store: &Store, row: &Row) -> std::result::Result<bool, Failure> {
+fn insert(plan: &Plan, store: &Store, row: &EventRow) -> std::result::Result<bool, Failure> {
     store_events(plan, |way| {
         Ok(match way.insert(store, row)? {
             Tried::Stored(_) => Some(true),

@@ -7,7 +7,7 @@ use crate::error::{Error, Result};
 use crate::jsonb::{Document, Object, Value};
 use crate::pg::delegate;
 use crate::pg::info::Info;
-use crate::pg::rules::{self, Definition, Field, Row, Source};
+use crate::pg::rules::{self, ConfigRow, Definition, Field, Source};
 
 pub struct Rules {
     pub capture_id: i32,
@@ -92,8 +92,8 @@ const PLACES: Source = Source {
 #[derive(PartialEq)]
 struct Stored {
     relation: i64,
-    config: Row,
-    columns: Vec<Row>,
+    config: ConfigRow,
+    columns: Vec<ConfigRow>,
     mark: Option<Vec<u8>>,
 }
 
@@ -238,8 +238,8 @@ impl Stored {
     }
 
     /// The columns in the order of their numbers; `None` when one of them is gone.
-    fn rules(rows: &[Row]) -> Option<Vec<(i64, Rule)>> {
-        let rule = |row: &Row| {
+    fn rules(rows: &[ConfigRow]) -> Option<Vec<(i64, Rule)>> {
+        let rule = |row: &ConfigRow| {
             let [_, Field::Number(attnum), Field::Bytes(name), identity, Field::Flag(captured), Field::Flag(redacted)] =
                 row.as_slice()
             else {

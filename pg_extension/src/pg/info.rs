@@ -35,7 +35,7 @@ pub struct Info {
     /// events_pkey
     pub positions: Oid,
     /// uk_aggregate_version: what arbitrates.
-    pub versions: Oid,
+    pub version_index: Oid,
     pub event_ids: Oid,
     /// In the order they are written: uk_aggregate_version first, because only that one may meet another writer.
     pub indexes: Vec<Index>,
@@ -123,7 +123,7 @@ impl Info {
             let events = find(c"events")?;
             let sequence = find(c"events_global_position_seq")?;
             let positions = find(c"events_pkey")?;
-            let versions = find(VERSIONS.name)?;
+            let version_index = find(VERSIONS.name)?;
             let event_ids = find(EVENT_IDS.name)?;
             if pg_sys::get_rel_relkind(events) as u8 != pg_sys::RELKIND_RELATION {
                 return Err(altered(c"events", "It is no plain table."));
@@ -152,7 +152,7 @@ impl Info {
                 let oid = (*(*list).elements.add(position as usize)).oid_value;
                 let index = Open::index(oid, pg_sys::AccessShareLock);
                 let form = &*(*index.raw()).rd_index;
-                for key in [(versions, &VERSIONS), (event_ids, &EVENT_IDS)] {
+                for key in [(version_index, &VERSIONS), (event_ids, &EVENT_IDS)] {
                     if key.0 == oid {
                         shape::check_key(key.1, &index)?;
                     }
@@ -162,7 +162,7 @@ impl Info {
                 }
                 let info = &*pg_sys::BuildIndexInfo(index.raw());
                 let columns = info.ii_IndexAttrNumbers[..info.ii_NumIndexAttrs as usize].to_vec();
-                let own = [positions, versions, event_ids].contains(&oid);
+                let own = [positions, version_index, event_ids].contains(&oid);
                 plain &= (*(*index.raw()).rd_rel).relam == pg_sys::BTREE_AM_OID
                     && (own || has_known_order(&index))
                     && columns.iter().all(|column| *column > 0)
@@ -174,15 +174,15 @@ impl Info {
                 indexes.push(Index { oid, unique: form.indisunique, columns, has_open_size });
             }
             // One of that name may belong to another table.
-            for key in [(versions, &VERSIONS), (event_ids, &EVENT_IDS)] {
+            for key in [(version_index, &VERSIONS), (event_ids, &EVENT_IDS)] {
                 if !indexes.iter().any(|index: &Index| index.oid == key.0) {
                     return Err(altered(key.1.name, "It is no key of domain_events.events."));
                 }
             }
-            indexes.sort_by_key(|index| index.oid != versions);
+            indexes.sort_by_key(|index| index.oid != version_index);
             plain &= indexes
                 .first()
-                .is_some_and(|index| index.oid == versions && index.unique && index.columns.starts_with(&KEY));
+                .is_some_and(|index| index.oid == version_index && index.unique && index.columns.starts_with(&KEY));
             let has_open_sizes = indexes.iter().any(|index| index.has_open_size);
             let sequence = Sequence::of(sequence)?;
             let callers = RefCell::default();
@@ -193,7 +193,7 @@ impl Info {
                 owner,
                 sequence,
                 positions,
-                versions,
+                version_index,
                 event_ids,
                 indexes,
                 plain,

@@ -16,21 +16,21 @@ mod sql {
 }
 
 #[derive(Clone, Copy)]
-pub enum Kind {
+pub enum InputType {
     Uuid,
     Integer,
     Moment,
 }
 
 /// The value, or the complaint about a text that is none.
-pub fn parse(kind: Kind, text: Text) -> Result<Datum, String> {
+pub fn parse(kind: InputType, text: Text) -> Result<Datum, String> {
     let Some(text) = datum::c_string(text.bytes) else { return Err("a text holds a zero byte".into()) };
     let parsed = attempt(|| {
         let text = Datum::from(text);
         let function = match kind {
-            Kind::Uuid => sql::uuid_in,
-            Kind::Integer => sql::int4in,
-            Kind::Moment => sql::timestamptz_in,
+            InputType::Uuid => sql::uuid_in,
+            InputType::Integer => sql::int4in,
+            InputType::Moment => sql::timestamptz_in,
         };
         // SAFETY: input functions take a C string, an element type and a modifier; they only allocate.
         Ok(unsafe {

@@ -35,5 +35,5 @@ pub mod stream;
 pub mod subtransaction;
 pub mod trigger;
 pub mod tuple;
+pub mod tuple_chain;
 mod version;
-pub mod versions;

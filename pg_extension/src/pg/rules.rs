@@ -36,12 +36,12 @@ pub struct Source {
     pub columns: &'static [(&'static CStr, Oid)],
 }
 
-pub type Row = Vec<Field>;
+pub type ConfigRow = Vec<Field>;
 
 impl Source {
     /// The rows whose first column is this, as a statement that begins now sees them, or one of the transaction's fixed
     /// snapshot. `None` where the table or the index is not as it was installed: SQL says what is wrong.
-    pub fn rows(&self, key: i64, is_fixed: bool) -> Option<Vec<Row>> {
+    pub fn rows(&self, key: i64, is_fixed: bool) -> Option<Vec<ConfigRow>> {
         // SAFETY: look-ups in the catalogue; a scan of an open table by an index that was looked at, with an active snapshot.
         unsafe {
             let schema = pg_sys::get_namespace_oid(c"domain_events".as_ptr(), true);

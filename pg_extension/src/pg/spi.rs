@@ -86,7 +86,7 @@ impl Drop for PinnedPath {
 }
 
 /// The first row of a result; valid until the statement is finished.
-pub struct Row {
+pub struct ResultRow {
     pub tuple: pg_sys::HeapTuple,
     pub descriptor: pg_sys::TupleDesc,
 }
@@ -96,7 +96,7 @@ pub fn first_row<T>(
     owner: Oid,
     query: &'static CStr,
     arguments: &[(Oid, Option<Datum>)],
-    read: impl FnOnce(Row) -> T,
+    read: impl FnOnce(ResultRow) -> T,
 ) -> Result<Option<T>> {
     let _identity = Identity::assume(owner);
     let _path = PinnedPath::enter();
@@ -115,7 +115,7 @@ pub fn first_row<T>(
         }
         let result = (pg_sys::SPI_processed > 0 && !pg_sys::SPI_tuptable.is_null()).then(|| {
             let table = &*pg_sys::SPI_tuptable;
-            read(Row { tuple: *table.vals, descriptor: table.tupdesc })
+            read(ResultRow { tuple: *table.vals, descriptor: table.tupdesc })
         });
         pg_sys::SPI_finish();
         Ok(result)

@@ -30,7 +30,7 @@ use super::shape::altered;
 use crate::contract::column;
 use crate::error::{Error, Result};
 
-pub use self::event_row::{Origin, Row, Stored};
+pub use self::event_row::{EventRow, Origin, Stored};
 pub use self::find::{Found, Head};
 
 thread_local! {
@@ -164,7 +164,7 @@ impl<'m> Store<'m> {
     }
 
     /// Writes the event; `None` when another writer has stored this version or this event id first, or may have.
-    pub fn insert(&self, row: &Row) -> Result<Option<Stored>> {
+    pub fn insert(&self, row: &EventRow) -> Result<Option<Stored>> {
         check_version(row)?;
         if self.info.plain {
             match self.insert_plain(row) {
@@ -187,7 +187,7 @@ impl<'m> Store<'m> {
     }
 
     /// As `insert`, where no error can come of it that a caller might want to get over, and without running code of others.
-    pub fn try_insert(&self, row: &Row) -> Result<Tried> {
+    pub fn try_insert(&self, row: &EventRow) -> Result<Tried> {
         check_version(row)?;
         if !self.info.plain || !sequence::has_room(&self.info.sequence) || !self.fits_indexes(row) {
             return Ok(Tried::Uncertain);
@@ -200,7 +200,7 @@ impl<'m> Store<'m> {
     }
 
     /// False where a value may be too large for an index that somebody has added.
-    fn fits_indexes(&self, row: &Row) -> bool {
+    fn fits_indexes(&self, row: &EventRow) -> bool {
         /// A page has room for three entries: 2,704 bytes.
         const LIMIT: usize = 2000;
         if !self.info.has_open_sizes {
@@ -219,7 +219,7 @@ impl<'m> Store<'m> {
             .all(|index| index.columns.iter().filter(|column| is_varlena(**column)).map(size).sum::<usize>() <= LIMIT)
     }
 
-    fn insert_plain(&self, row: &Row) -> Plain {
+    fn insert_plain(&self, row: &EventRow) -> Plain {
         let (mut values, mut nulls) = self.columns(row);
         let (table, descriptor) = (self.table.raw(), self.table.tuple_desc());
         let (info, values, nulls) = (&*self.info, &mut values, &mut nulls);
@@ -263,7 +263,7 @@ impl<'m> Store<'m> {
         if !tuple.is_null() {
             self.take_back(Stored { tuple });
         }
-        if by == info.versions || by == info.event_ids { Plain::Taken } else { Plain::Refused { by, position } }
+        if by == info.version_index || by == info.event_ids { Plain::Taken } else { Plain::Refused { by, position } }
     }
 
     /// Of an event that this command has inserted.
@@ -276,7 +276,7 @@ impl<'m> Store<'m> {
     }
 
     /// But for position and transaction.
-    fn columns(&self, row: &Row) -> ([Datum; COLUMNS], [bool; COLUMNS]) {
+    fn columns(&self, row: &EventRow) -> ([Datum; COLUMNS], [bool; COLUMNS]) {
         let mut nulls = [false; COLUMNS];
         let mut optional = |number: usize, text: &Option<Text>| match text {
             Some(text) => text.datum,
@@ -327,7 +327,7 @@ impl<'m> Store<'m> {
     }
 }
 
-fn check_version(row: &Row) -> Result<()> {
+fn check_version(row: &EventRow) -> Result<()> {
     if row.version == i64::MIN {
         return Err(Error::NoVersionLeft);
     } else if row.version <= 0 {

@@ -1,20 +1,20 @@
 //! The change a trigger was fired for.
 
 mod leaving;
-mod version;
+mod tuple_version;
 
 use std::ffi::CStr;
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
 pub use self::leaving::{ArrivedRow, Leaving};
-pub use self::version::{Outdated, Storage, Version};
+pub use self::tuple_version::{Outdated, Storage, TupleVersion};
 use super::call::Call;
 use super::columns::{self, Column};
 use super::store::Head;
-pub use super::tuple::Row;
+pub use super::tuple::TupleRow;
 use super::tuple::is_leaving;
-use super::versions;
+use super::tuple_chain;
 use crate::error::{Error, Result};
 
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -44,8 +44,8 @@ pub struct Change {
     /// Where the relation's rows are.
     pub storage: Storage,
     descriptor: pg_sys::TupleDesc,
-    old: Row,
-    new: Row,
+    old: TupleRow,
+    new: TupleRow,
     table: pg_sys::Relation,
     /// The row version that was replaced, and where it is stored: a moved row comes from another partition.
     replaced: pg_sys::HeapTuple,
@@ -116,15 +116,15 @@ pub fn statement_start() -> i64 {
 
 impl Change {
     /// The row version that an INSERT or UPDATE made.
-    pub fn made(&self) -> Option<Version> {
+    pub fn made(&self) -> Option<TupleVersion> {
         // SAFETY: the trigger's own tuple.
-        unsafe { Version::of(self.storage, self.made) }
+        unsafe { TupleVersion::of(self.storage, self.made) }
     }
 
     /// The row version that an UPDATE or DELETE replaced, if this transaction had made it.
-    pub fn replaced(&self) -> Option<Version> {
+    pub fn replaced(&self) -> Option<TupleVersion> {
         // SAFETY: the trigger's own tuple, or that of a row that has arrived here.
-        unsafe { Version::of(self.replaced_in, self.replaced) }
+        unsafe { TupleVersion::of(self.replaced_in, self.replaced) }
     }
 
     /// True when the row version that an UPDATE replaced was made after this event was written: the event does not tell of it.
@@ -200,7 +200,7 @@ impl Change {
                 function: self.function,
                 storage: self.storage,
                 descriptor: self.descriptor,
-                old: Row::NONE,
+                old: TupleRow::NONE,
                 new: self.old,
                 table: self.table,
                 replaced: std::ptr::null_mut(),
@@ -211,8 +211,8 @@ impl Change {
             };
             if was_update {
                 earlier.operation = Operation::Update;
-                earlier.replaced = versions::before(self.table, self.replaced, &self.old)?;
-                earlier.old = Row::of_tuple(earlier.replaced, self.descriptor);
+                earlier.replaced = tuple_chain::before(self.table, self.replaced, &self.old)?;
+                earlier.old = TupleRow::of_tuple(earlier.replaced, self.descriptor);
             } else if (*(*self.table).rd_rel).relispartition {
                 // It may have been inserted by an update that moved it here.
                 return None;
@@ -341,8 +341,8 @@ impl Change {
                 function: (*trigger.tg_trigger).tgfoid,
                 storage,
                 descriptor,
-                old: Row::of(old, count),
-                new: Row::of(new, count),
+                old: TupleRow::of(old, count),
+                new: TupleRow::of(new, count),
                 table: trigger.tg_relation,
                 replaced,
                 replaced_in: storage,
@@ -353,11 +353,11 @@ impl Change {
         }
     }
 
-    pub fn old_row(&self) -> Row {
+    pub fn old_row(&self) -> TupleRow {
         self.old
     }
 
-    pub fn new_row(&self) -> Row {
+    pub fn new_row(&self) -> TupleRow {
         self.new
     }
 

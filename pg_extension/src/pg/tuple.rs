@@ -4,14 +4,14 @@ use pgrx::pg_sys::{self, Datum};
 
 /// The columns of the old or the new row, if the operation has one.
 #[derive(Clone, Copy)]
-pub struct Row {
+pub struct TupleRow {
     pub(super) values: *const Datum,
     pub(super) nulls: *const bool,
     pub(super) count: usize,
 }
 
-impl Row {
-    pub(super) const NONE: Row = Row { values: std::ptr::null(), nulls: std::ptr::null(), count: 0 };
+impl TupleRow {
+    pub(super) const NONE: TupleRow = TupleRow { values: std::ptr::null(), nulls: std::ptr::null(), count: 0 };
 
     pub fn get(&self, index: usize) -> Option<Datum> {
         if index >= self.count {
@@ -23,29 +23,29 @@ impl Row {
 
     /// # Safety
     /// `tuple` is of this descriptor; the result lives in the current memory context.
-    pub(super) unsafe fn of_tuple(tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc) -> Row {
+    pub(super) unsafe fn of_tuple(tuple: pg_sys::HeapTuple, descriptor: pg_sys::TupleDesc) -> TupleRow {
         // SAFETY: both arrays have room for every column.
         unsafe {
             let count = (*descriptor).natts as usize;
             let values: *mut Datum = pg_sys::palloc(count * size_of::<Datum>()).cast();
             let nulls: *mut bool = pg_sys::palloc(count).cast();
             pg_sys::heap_deform_tuple(tuple, descriptor, values, nulls);
-            Row { values, nulls, count }
+            TupleRow { values, nulls, count }
         }
     }
 
     /// # Safety
     /// `slot` holds a row of this descriptor.
-    pub(super) unsafe fn of(slot: *mut pg_sys::TupleTableSlot, count: usize) -> Row {
+    pub(super) unsafe fn of(slot: *mut pg_sys::TupleTableSlot, count: usize) -> TupleRow {
         if slot.is_null() {
-            return Row::NONE;
+            return TupleRow::NONE;
         }
         // SAFETY: caller's promise.
         unsafe {
             if ((*slot).tts_nvalid as usize) < count {
                 pg_sys::slot_getsomeattrs_int(slot, count as i32);
             }
-            Row { values: (*slot).tts_values, nulls: (*slot).tts_isnull, count }
+            TupleRow { values: (*slot).tts_values, nulls: (*slot).tts_isnull, count }
         }
     }
 }

@@ -6,7 +6,7 @@ use crate::pg::datum::Text;
 use crate::pg::stream::Stream;
 
 /// A complete event but for position and transaction. Texts and JSON are datums of the current memory context.
-pub struct Row<'a> {
+pub struct EventRow<'a> {
     pub event_id: [u8; 16],
     /// The id may be stored already.
     pub has_own_id: bool,

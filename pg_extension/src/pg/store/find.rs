@@ -89,7 +89,7 @@ impl Store<'_> {
         // is about to wait for us, and waiting for it would be a deadlock.
         let is_taken_back = |pending: &Head, settled: &Head| pending.version == settled.version;
         // SAFETY: both call nothing but `raw`.
-        unsafe { self.first(self.info.versions, &mut keys, read, is_taken_back) }.map(Option::unwrap_or_default)
+        unsafe { self.first(self.info.version_index, &mut keys, read, is_taken_back) }.map(Option::unwrap_or_default)
     }
 
     pub fn by_event_id(&self, event_id: &[u8; 16]) -> Found<Option<Stored>> {

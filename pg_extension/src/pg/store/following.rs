@@ -79,7 +79,7 @@ impl Store<'_> {
             }
         };
         // SAFETY: `collect` calls nothing but `raw`. What needs dropping lives outside, and grows between calls into Postgres.
-        unsafe { self.scan(self.info.versions, &mut keys, true, collect) };
+        unsafe { self.scan(self.info.version_index, &mut keys, true, collect) };
         heads
     }
 }

@@ -17,7 +17,7 @@ const ENOUGH: i64 = 1 << 32;
 
 /// The columns of a sequence's only row.
 #[repr(C)]
-struct Row {
+struct SequenceRow {
     last_value: i64,
     log_count: i64,
     is_called: bool,
@@ -56,7 +56,7 @@ fn room(sequence: &Sequence) -> i64 {
             // PageGetItemId() and PageGetItem() are inline functions since 16.
             let item = &*(*page).pd_linp.as_ptr();
             let tuple: pg_sys::HeapTupleHeader = page.cast::<u8>().add(item.lp_off() as usize).cast();
-            let row: *const Row = tuple.cast::<u8>().add(usize::from((*tuple).t_hoff)).cast();
+            let row: *const SequenceRow = tuple.cast::<u8>().add(usize::from((*tuple).t_hoff)).cast();
             let last = (*row).last_value;
             raw::UnlockReleaseBuffer(buffer);
             raw::relation_close(relation, pg_sys::NoLock as i32);

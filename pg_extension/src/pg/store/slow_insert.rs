@@ -3,7 +3,7 @@
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::event_row::{Row, Stored};
+use super::event_row::{EventRow, Stored};
 use crate::error::{Error, Result};
 use crate::pg::datum::{self, Text};
 use crate::pg::guard::{Caught, attempt};
@@ -14,7 +14,7 @@ aggregate_version, event_type, event_name, event_data, metadata, correlation_id,
 occurred_at, recorded_at, origin) values ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12, $13, $14, $15) \
 on conflict on constraint uk_aggregate_version do nothing returning *";
 
-pub fn insert(owner: Oid, row: &Row) -> Result<Option<Stored>> {
+pub fn insert(owner: Oid, row: &EventRow) -> Result<Option<Stored>> {
     // SAFETY: a plain global; the context outlives the call, SPI switches away from it and back.
     let outer = unsafe { pg_sys::CurrentMemoryContext };
     let text = |text: Text| (pg_sys::TEXTOID, Some(text.datum));

@@ -2,7 +2,7 @@
 
 use pgrx::pg_sys::{self, Datum, Oid};
 
-use super::{Change, Operation, Row, Storage};
+use super::{Change, Operation, Storage, TupleRow};
 
 /// A row on its way to another partition.
 pub struct Leaving {
@@ -62,7 +62,7 @@ impl Change {
         self.left_after = leaving.left_after;
         self.replaced = leaving.tuple;
         self.replaced_in = leaving.storage;
-        self.old = Row { values: row.values.as_ptr(), nulls: row.nulls.as_ptr(), count: self.new.count };
+        self.old = TupleRow { values: row.values.as_ptr(), nulls: row.nulls.as_ptr(), count: self.new.count };
     }
 }
 
@@ -82,8 +82,8 @@ impl Leaving {
             function: pgrx::pg_sys::Oid::INVALID,
             storage: self.storage,
             descriptor: self.descriptor,
-            old: Row { values: self.values.as_ptr(), nulls: self.nulls.as_ptr(), count: self.values.len() },
-            new: Row::NONE,
+            old: TupleRow { values: self.values.as_ptr(), nulls: self.nulls.as_ptr(), count: self.values.len() },
+            new: TupleRow::NONE,
             table: std::ptr::null_mut(),
             replaced: self.tuple,
             replaced_in: self.storage,

@@ -3,14 +3,18 @@
 use pgrx::pg_sys::{self, Datum};
 
 use super::relation::Open;
-use super::tuple::{Row, is_leaving, is_superseded, place};
+use super::tuple::{TupleRow, is_leaving, is_superseded, place};
 
 /// The row that `tuple` replaced, found by the table's unique keys; `None` when they have changed or there is none.
 ///
 /// # Safety
 /// `tuple` is a stored tuple of the open table `relation`, made by an update of the running transaction, and `row` holds
 /// its columns.
-pub unsafe fn before(relation: pg_sys::Relation, tuple: pg_sys::HeapTuple, row: &Row) -> Option<pg_sys::HeapTuple> {
+pub unsafe fn before(
+    relation: pg_sys::Relation,
+    tuple: pg_sys::HeapTuple,
+    row: &TupleRow,
+) -> Option<pg_sys::HeapTuple> {
     // SAFETY: caller's promise; after an error the resource owner releases what the scan holds.
     unsafe {
         let list = pg_sys::RelationGetIndexList(relation);
@@ -29,7 +33,7 @@ unsafe fn before_in(
     index: &Open,
     relation: pg_sys::Relation,
     tuple: pg_sys::HeapTuple,
-    row: &Row,
+    row: &TupleRow,
 ) -> Option<pg_sys::HeapTuple> {
     // SAFETY: caller's promise.
     unsafe {
@@ -52,7 +56,7 @@ unsafe fn before_in(
 
 /// # Safety
 /// `index` is an index of the table that `row` is of.
-unsafe fn keys(index: &Open, row: &Row) -> Option<Vec<pg_sys::ScanKeyData>> {
+unsafe fn keys(index: &Open, row: &TupleRow) -> Option<Vec<pg_sys::ScanKeyData>> {
     // SAFETY: caller's promise; the arrays have one element per key column.
     unsafe {
         let relation = &*index.raw();

@@ -3,7 +3,7 @@
 use pgrx::pg_sys;
 
 use crate::pg::tuple::{is_superseded, place};
-use crate::pg::versions;
+use crate::pg::tuple_chain;
 
 /// The rows of a relation between two rewrites: each gives the rows new places, and what was known of a place is void.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
@@ -26,7 +26,7 @@ impl Storage {
 
 /// A row version that the running transaction made.
 #[derive(Clone, Copy, PartialEq, Eq, Hash)]
-pub struct Version {
+pub struct TupleVersion {
     pub storage: Storage,
     pub block: u32,
     pub line: u16,
@@ -34,12 +34,12 @@ pub struct Version {
     maker: u32,
 }
 
-impl Version {
+impl TupleVersion {
     /// `None` when another transaction made it.
     ///
     /// # Safety
     /// `tuple` is a tuple stored there, or null.
-    pub(super) unsafe fn of(storage: Storage, tuple: pg_sys::HeapTuple) -> Option<Version> {
+    pub(super) unsafe fn of(storage: Storage, tuple: pg_sys::HeapTuple) -> Option<TupleVersion> {
         // SAFETY: caller's promise.
         unsafe {
             if tuple.is_null() {
@@ -52,7 +52,7 @@ impl Version {
                 return None;
             }
             let (block, line) = place(&(*tuple).t_self);
-            Some(Version { storage, block, line, maker: maker.into_inner() })
+            Some(TupleVersion { storage, block, line, maker: maker.into_inner() })
         }
     }
 }
@@ -70,16 +70,16 @@ impl Outdated {
 }
 
 impl Iterator for Outdated {
-    type Item = Version;
+    type Item = TupleVersion;
 
-    fn next(&mut self) -> Option<Version> {
+    fn next(&mut self) -> Option<TupleVersion> {
         // SAFETY: stored tuples of the open table, each a copy but for the first, which is the trigger's own.
         unsafe {
             if self.table.is_null() || !is_superseded(self.tuple) {
                 return None;
             }
-            let version = Version::of(Storage::of(self.table), self.tuple);
-            self.tuple = versions::after(self.table, self.tuple).unwrap_or(std::ptr::null_mut());
+            let version = TupleVersion::of(Storage::of(self.table), self.tuple);
+            self.tuple = tuple_chain::after(self.table, self.tuple).unwrap_or(std::ptr::null_mut());
             version
         }
     }

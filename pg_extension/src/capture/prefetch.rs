@@ -26,7 +26,7 @@ const PAUSE: u32 = 64;
 const LONGEST_PAUSE: u32 = 8192;
 
 /// Of one captured relation.
-pub struct Neighbours(RefCell<State>);
+pub struct Prefetch(RefCell<State>);
 
 struct State {
     /// What was read before it, knows nothing of what the transaction has done since.
@@ -45,9 +45,9 @@ struct State {
     next_pause: u32,
 }
 
-impl Neighbours {
-    pub fn none() -> Neighbours {
-        Neighbours(RefCell::new(State {
+impl Prefetch {
+    pub fn none() -> Prefetch {
+        Prefetch(RefCell::new(State {
             moment: None,
             interruptions: 0,
             look_ups: 0,
