@@ -1,5 +1,6 @@
 //! PostgreSQL's text as trees: statements, the bodies of functions, and what only a newer server's grammar knows.
 
 pub mod ast;
+mod mend;
 pub mod newer;
 pub mod plpgsql;

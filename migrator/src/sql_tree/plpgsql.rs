@@ -1,10 +1,10 @@
 //! First step of the two: a PL/pgSQL body as a flat list of the SQL it holds, each with the conditions it runs under.
 
-use std::fmt::Write;
 use std::sync::Arc;
 
 use serde_json::Value;
 
+use super::mend::{self, normalise};
 use crate::catalogue::{Catalogue, Function};
 use domain_events_sql::limits;
 
@@ -82,9 +82,9 @@ pub fn parse(function: &Function, catalogue: &Catalogue) -> Result<Body, String>
     limits::check_body(&function.source)?;
     let tree = match pg_query::parse_plpgsql(&function.definition) {
         Ok(tree) => tree,
-        // the parser has no catalogue: a field of a variable of a table's row type is unknown to it, of a record it is not
+        // the parser has no catalogue
         Err(first) => {
-            let source = records_for_row_types(&function.source, catalogue, catalogue.path_of(function));
+            let source = mend::mended(function, catalogue);
             let definition = source.and_then(|s| replace_source(&function.definition, &function.source, &s));
             definition.and_then(|d| pg_query::parse_plpgsql(&d).ok()).ok_or_else(|| first.to_string())?
         }
@@ -202,7 +202,11 @@ impl Walk<'_> {
                 if name.starts_with("PLpgSQL_stmt_") {
                     inner.looped |= name.contains("for") || name.contains("loop") || name.contains("while");
                     for key in ["query", "expr", "cond", "argquery"] {
-                        let sql = expression(node, key);
+                        let mut sql = expression(node, key);
+                        if key == "argquery" && !sql.is_empty() {
+                            // the arguments of a cursor are a list
+                            sql = format!("select {sql}");
+                        }
                         if !sql.is_empty() {
                             let kind =
                                 if name.contains("dynfor") { StatementType::Dynamic } else { StatementType::Other };
@@ -326,77 +330,4 @@ fn split_assignment(whole: &str) -> (String, String) {
         }
     }
     (String::new(), whole.to_owned())
-}
-
-/// A variable's or field's name as the server folds it: `New . "Version"` is `new.Version`.
-fn normalise(name: &str) -> String {
-    let Ok(scan) = pg_query::scan(name) else { return name.trim().to_owned() };
-    scan.tokens.iter().fold(String::new(), |mut text, token| {
-        let part = name.get(token.start as usize..token.end as usize).unwrap_or_default();
-        let part = match part.strip_prefix('"').and_then(|p| p.strip_suffix('"')) {
-            Some(quoted) => quoted.replace("\"\"", "\""),
-            None => part.to_lowercase(),
-        };
-        let _ = write!(text, "{part}");
-        text
-    })
-}
-
-/// The body with `record` for every variable of a table's row type; none if there is no such variable.
-fn records_for_row_types(source: &str, catalogue: &Catalogue, path: &[String]) -> Option<String> {
-    let scan = pg_query::scan(source).ok()?;
-    let words: Vec<(usize, usize, &str)> = scan
-        .tokens
-        .iter()
-        .map(|t| (t.start as usize, t.end as usize))
-        .filter_map(|(start, end)| Some((start, end, source.get(start..end)?)))
-        .filter(|(_, _, w)| !w.starts_with("--") && !w.starts_with("/*"))
-        .collect();
-    let mut cuts = vec![];
-    let (mut i, mut declaring) = (0, false);
-    while i < words.len() {
-        let word = words[i].2;
-        if word.eq_ignore_ascii_case("declare") {
-            declaring = true;
-        } else if word.eq_ignore_ascii_case("begin") {
-            declaring = false;
-        } else if declaring {
-            let end = (i..words.len()).find(|&k| words[k].2 == ";").unwrap_or(words.len());
-            let mut first = i + 1;
-            if words.get(first).is_some_and(|w| w.2.eq_ignore_ascii_case("constant")) {
-                first += 1;
-            }
-            cuts.extend(row_type(&words[first.min(end)..end], catalogue, path));
-            i = end;
-        }
-        i += 1;
-    }
-    if cuts.is_empty() {
-        return None;
-    }
-    let mut text = source.to_owned();
-    for (start, end) in cuts.into_iter().rev() {
-        text.replace_range(start..end, "record");
-    }
-    Some(text)
-}
-
-/// Where in a declaration a row type is named.
-fn row_type(words: &[(usize, usize, &str)], catalogue: &Catalogue, path: &[String]) -> Option<(usize, usize)> {
-    let mut last = 0;
-    while words.get(last + 1).is_some_and(|w| w.2 == ".") && words.len() > last + 2 {
-        last += 2;
-    }
-    let name = |n: usize| words.get(n).map(|w| normalise(w.2)).unwrap_or_default();
-    if words.get(last + 1).is_some_and(|w| w.2 == "%") {
-        let rowtype = words.get(last + 2).filter(|w| w.2.eq_ignore_ascii_case("rowtype"))?;
-        return Some((words[0].0, rowtype.1));
-    }
-    let schema = if last >= 2 { name(last - 2) } else { String::new() };
-    // a type of a schema that is not the server's, and that files do not hold, is some table's row
-    let elsewhere = last >= 2 && schema != "pg_catalog" && catalogue.server_version == 0;
-    if !elsewhere {
-        catalogue.resolve_relation(&schema, &name(last), path)?;
-    }
-    Some((words[0].0, words[last].1))
 }

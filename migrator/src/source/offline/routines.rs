@@ -1,5 +1,6 @@
 //! Functions, procedures, triggers and rules.
 
+use pg_query::protobuf::{ScanToken, Token};
 use serde_json::Value;
 
 use super::super::{Function, Rule, Trigger};
@@ -61,6 +62,9 @@ impl Fold {
         let returns = create.get("return_type").map(|t| names(list(t, "names"))).and_then(|mut n| n.pop());
         made.is_trigger = returns.as_deref() == Some("trigger");
         self.options(&mut made, list(create, "options"));
+        if made.language == "plpgsql" {
+            made.definition = in_dollars(whole, &made.source).unwrap_or(made.definition);
+        }
         made.identity = format!("{}.{}({})", quoted(&schema), quoted(&function), identity.join(", "));
         (made.schema, made.name) = (schema, function);
         // a later version of the same function takes the place of the earlier, and keeps its triggers
@@ -189,6 +193,20 @@ impl Fold {
             self.catalogue.rules.push(rule);
         }
     }
+}
+
+/// The definition with its body between dollars, as the server gives it, whatever it stands between.
+fn in_dollars(whole: &str, body: &str) -> Option<String> {
+    let tokens = pg_query::scan(whole).ok()?.tokens;
+    let follows = |pair: &&[ScanToken]| pair[0].token() == Token::As && pair[1].token() == Token::Sconst;
+    let quoted = tokens.windows(2).find(follows).map(|pair| &pair[1])?;
+    let (start, end) = (quoted.start as usize, quoted.end as usize);
+    if whole.get(start..end)?.starts_with('$') {
+        return None;
+    }
+    let tags = ["$function$", "$body_1$", "$body_2$"];
+    let tag = tags.iter().find(|tag| !body.contains(*tag))?;
+    Some(format!("{}{tag}{body}{tag}{}", &whole[..start], &whole[end..]))
 }
 
 /// What a DO block does.

@@ -1,0 +1,167 @@
+//! A body in words that the parser understands, which has no catalogue: it knows no row types, and no types of parameters.
+
+use std::fmt::Write;
+
+use crate::catalogue::{Catalogue, Function};
+use domain_events_sql::quote::quoted;
+
+/// The body with `record` for what is of a table's row type, whose fields are unknown to the parser, and with its parameters that
+/// are cursors declared; none if it has neither.
+pub(super) fn mended(function: &Function, catalogue: &Catalogue) -> Option<String> {
+    let records = records_for_row_types(&function.source, catalogue, catalogue.path_of(function));
+    let source = records.as_deref().unwrap_or(&function.source);
+    cursors_declared(source, &function.identity).or(records)
+}
+
+/// A parameter of type refcursor is declared once more: OPEN takes it for one then.
+fn cursors_declared(source: &str, identity: &str) -> Option<String> {
+    let parameters = identity.split_once('(')?.1.trim_end_matches(')');
+    let cursors: String = parameters
+        .split(", ")
+        .filter_map(|p| p.strip_suffix(" refcursor").or_else(|| p.strip_suffix(" pg_catalog.refcursor")))
+        .filter_map(|p| p.rsplit(' ').next())
+        .map(|name| format!(" {} refcursor;", quoted(&normalise(name))))
+        .collect();
+    if cursors.is_empty() {
+        return None;
+    }
+    let scan = pg_query::scan(source).ok()?;
+    let places = scan.tokens.iter().map(|t| (t.start as usize, t.end as usize));
+    let (start, end, word) = places
+        .filter_map(|(start, end)| Some((start, end, source.get(start..end)?)))
+        .find(|(_, _, word)| word.eq_ignore_ascii_case("declare") || word.eq_ignore_ascii_case("begin"))?;
+    // lines stay those of the body
+    Some(match word.eq_ignore_ascii_case("declare") {
+        true => format!("{}{cursors}{}", &source[..end], &source[end..]),
+        false => format!("{}declare{cursors} {}", &source[..start], &source[start..]),
+    })
+}
+
+/// The body with `record` for every variable of a table's row type; none if there is no such variable.
+fn records_for_row_types(source: &str, catalogue: &Catalogue, path: &[String]) -> Option<String> {
+    let scan = pg_query::scan(source).ok()?;
+    let words: Vec<(usize, usize, &str)> = scan
+        .tokens
+        .iter()
+        .map(|t| (t.start as usize, t.end as usize))
+        .filter_map(|(start, end)| Some((start, end, source.get(start..end)?)))
+        .filter(|(_, _, w)| !w.starts_with("--") && !w.starts_with("/*"))
+        .collect();
+    let mut cuts = vec![];
+    let (mut i, mut declaring) = (0, false);
+    while i < words.len() {
+        let word = words[i].2;
+        if word.eq_ignore_ascii_case("declare") {
+            declaring = true;
+        } else if word.eq_ignore_ascii_case("begin") {
+            declaring = false;
+        } else if declaring {
+            let end = (i..words.len()).find(|&k| words[k].2 == ";").unwrap_or(words.len());
+            let mut first = i + 1;
+            if words.get(first).is_some_and(|w| w.2.eq_ignore_ascii_case("constant")) {
+                first += 1;
+            }
+            cuts.extend(row_type(&words[first.min(end)..end], catalogue, path));
+            i = end;
+        }
+        i += 1;
+    }
+    if cuts.is_empty() {
+        return None;
+    }
+    let mut text = source.to_owned();
+    for (start, end) in cuts.into_iter().rev() {
+        text.replace_range(start..end, "record");
+    }
+    Some(text)
+}
+
+/// Where in a declaration a row type is named.
+fn row_type(words: &[(usize, usize, &str)], catalogue: &Catalogue, path: &[String]) -> Option<(usize, usize)> {
+    let mut last = 0;
+    while words.get(last + 1).is_some_and(|w| w.2 == ".") && words.len() > last + 2 {
+        last += 2;
+    }
+    let name = |n: usize| words.get(n).map(|w| normalise(w.2)).unwrap_or_default();
+    if words.get(last + 1).is_some_and(|w| w.2 == "%") {
+        let rowtype = words.get(last + 2).filter(|w| w.2.eq_ignore_ascii_case("rowtype"))?;
+        return Some((words[0].0, rowtype.1));
+    }
+    let schema = if last >= 2 { name(last - 2) } else { String::new() };
+    // a type of a schema that is not the server's, and that files do not hold, is some table's row
+    let elsewhere = last >= 2 && schema != "pg_catalog" && catalogue.server_version == 0;
+    if !elsewhere {
+        catalogue.resolve_relation(&schema, &name(last), path)?;
+    }
+    Some((words[0].0, words[last].1))
+}
+
+/// A variable's or field's name as the server folds it: `New . "Version"` is `new.Version`.
+pub(super) fn normalise(name: &str) -> String {
+    let Ok(scan) = pg_query::scan(name) else { return name.trim().to_owned() };
+    scan.tokens.iter().fold(String::new(), |mut text, token| {
+        let part = name.get(token.start as usize..token.end as usize).unwrap_or_default();
+        let part = match part.strip_prefix('"').and_then(|p| p.strip_suffix('"')) {
+            Some(quoted) => quoted.replace("\"\"", "\""),
+            None => part.to_lowercase(),
+        };
+        let _ = write!(text, "{part}");
+        text
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::judge::judge;
+    use crate::source::from_sql;
+
+    /// The codes of what is found where a function of this head and body writes a log.
+    fn codes(function: &str) -> Vec<String> {
+        let tables = "create table shelf (id int, label text); create table shelf_log (id int, shelf_id int, action text, old jsonb, at timestamptz default now());";
+        let (catalogue, problems) = from_sql([("a.sql", format!("{tables}\n{function};").as_str())]);
+        assert_eq!(problems, [], "{function}");
+        judge(&catalogue).judged.into_iter().map(|j| j.finding.code).collect()
+    }
+
+    #[test]
+    fn parameters_that_are_cursors_are_opened() {
+        const WRITES: &str = "insert into shelf_log (shelf_id, action) values (1, 'listed');";
+        for (head, declares) in [
+            ("create procedure list_shelves(inout o_rows refcursor default 'c1') language plpgsql as $$", ""),
+            (
+                "create procedure list_shelves(a int, inout \"o_rows\" refcursor) language plpgsql as $$",
+                "declare n int;\n",
+            ),
+            (
+                "create function list_shelves(o_rows refcursor) returns refcursor language plpgsql as $$",
+                "<<l>> declare r shelf%rowtype;\n",
+            ),
+            ("create function list_shelves(out o_rows refcursor) language plpgsql as $$", "-- begin\n"),
+        ] {
+            let function = format!(
+                "{head} {declares}begin\nopen o_rows for select id, label from shelf;\n{WRITES}\nreturn; end $$"
+            );
+            assert_eq!(codes(&function), ["EV121"], "{function}");
+        }
+    }
+
+    #[test]
+    fn a_cursor_takes_several_arguments() {
+        let function = "create function walk(r int) returns void language plpgsql as $$
+            declare cur cursor (a int, b int) for select id from shelf where id between a and b; n int;
+            begin open cur(r, r + 2); fetch cur into n; open cur(b := 1, a := r);
+            insert into shelf_log (shelf_id, action) values (n, 'walked'); end $$";
+        assert_eq!(codes(function), ["EV121"]);
+    }
+
+    #[test]
+    fn a_body_between_quotes_is_read_as_any() {
+        for (open, close, quote) in [("'", "'", "''"), ("E'", "'", "\\'"), ("$$", "$$", "'")] {
+            let function = format!(
+                "create function note(n int) returns setof shelf as {open} declare r shelf%ROWTYPE;\nbegin r.label = {quote}x{quote};
+                 insert into shelf_log (shelf_id, action) values (n, r.label); return next r; return; end; {close} language plpgsql"
+            );
+            assert_eq!(codes(&function), ["EV121"], "{function}");
+        }
+    }
+}
