@@ -107,9 +107,10 @@ pub struct Variable {
 }
 
 impl Known {
-    /// A table by its name in the source.
+    /// A table by its name in the source: the one of just this name, if several differ by case alone.
     pub fn table(&self, name: &str) -> Option<&Table> {
-        self.tables.get(&name.to_lowercase())
+        let exact = self.tables.get(name).filter(|t| t.name == name);
+        exact.or_else(|| self.tables.get(&name.to_lowercase()))
     }
 
     /// A routine by its name in the source.

@@ -12,14 +12,23 @@ impl Known {
         let mut known = Known { schema: schema.to_owned(), flavor, ..Known::default() };
         known.database = tables.iter().find_map(|t| t.database.clone());
         for table in tables {
-            known.tables.insert(table.name.to_lowercase(), of_table(table, schema));
+            // names that differ by case alone are two tables where the server says so
+            let lower = table.name.to_lowercase();
+            let key = if known.tables.contains_key(&lower) { table.name.clone() } else { lower };
+            if let Some(other) = known.tables.insert(key, of_table(table, schema))
+                && other.name != table.name
+            {
+                known.tables.insert(other.name.clone(), other);
+            }
         }
         known
     }
 
     /// The types of a table as it really is in PostgreSQL: its quoted name, its columns and their types.
     pub fn as_in<'c>(&mut self, name: &str, quoted_name: &str, columns: impl Iterator<Item = (&'c str, &'c str)>) {
-        let Some(table) = self.tables.get_mut(&name.to_lowercase()) else { return };
+        let exact = self.tables.get(name).is_some_and(|t| t.name == name);
+        let key = if exact { name.to_owned() } else { name.to_lowercase() };
+        let Some(table) = self.tables.get_mut(&key) else { return };
         for (name, data_type) in columns {
             if let Some(column) = table.columns.iter_mut().find(|c| c.name.eq_ignore_ascii_case(name)) {
                 data_type.clone_into(&mut column.postgres);
