@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use super::given::Name;
 
 /// What all files of a source have in common.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, Clone)]
 pub struct Common {
     /// Django's models, by application and name.
     pub models: HashMap<(String, String), Model>,

@@ -187,6 +187,48 @@ fn texts_are_put_together_as_far_as_literals_go() {
 }
 
 #[test]
+fn what_only_the_way_back_runs_is_not_told() {
+    let made = "create function f() returns trigger as $$ begin return new; end $$ language plpgsql";
+    for (file, text) in [
+        (
+            "a.js",
+            format!(
+                "const fn = `{made}`;\nexports.up = k => k.raw('drop function f');\nexports.down = k => k.raw(fn);\n"
+            ),
+        ),
+        (
+            "b.js",
+            format!(
+                "const fn = `{made}`;\nmodule.exports = {{ up(k) {{ return k.raw('drop function f') }}, down(k) {{ return k.raw(fn) }} }};\n"
+            ),
+        ),
+        (
+            "a.py",
+            format!(
+                "FN = \"\"\"{made}\"\"\"\ndef upgrade():\n    op.execute('drop function f')\ndef downgrade():\n    op.execute(FN)\n"
+            ),
+        ),
+        (
+            "a.rb",
+            format!(
+                "class A < ActiveRecord::Migration[7.0]\n  FN = '{made}'\n  def up\n    execute 'drop function f'\n  end\n  def down\n    execute FN\n  end\nend\n"
+            ),
+        ),
+    ] {
+        let told = told(file, &text);
+        assert!(told.len() == 1 && told[0].ends_with("drop function f"), "{file}: {told:?}");
+    }
+    // neither way takes it
+    let told = told(
+        "a.js",
+        &format!(
+            "const fn = `{made}`;\nexports.up = k => k.raw('select 1');\nexports.down = k => k.raw('select 2');\n"
+        ),
+    );
+    assert!(told.iter().any(|t| t.contains("nothing that is known to run it")), "{told:?}");
+}
+
+#[test]
 fn what_nothing_is_known_to_run_is_told() {
     for (file, text) in [
         (

@@ -1,9 +1,10 @@
 //! Goes through a file as it would run, as far as literals tell: what goes forward and what that calls, never what undoes it.
 //! Nothing is run. Lists that stand in the file are gone through item by item.
 
+use std::collections::HashSet;
 use std::rc::Rc;
 
-use super::code::{Code, CodeKind, Part};
+use super::code::{Code, CodeKind, Function, Part};
 use super::direction::{goes_back, goes_forward};
 use super::forms;
 use super::given::{Given, Only, What};
@@ -42,8 +43,13 @@ impl<'r, 't> Walk<'r, 't> {
         for table in 0..self.tables.len() {
             forms::end(&mut self, table, 0);
         }
+        let back = if hoisted.literals.iter().all(|(at, _)| self.taken.contains(at)) {
+            HashSet::new()
+        } else {
+            self.taken_on_the_way_back(&hoisted.functions)
+        };
         for (at, row) in hoisted.literals {
-            if !self.taken.contains(&at) {
+            if !self.taken.contains(&at) && !back.contains(&at) {
                 let reason = "SQL that makes a trigger or a function stands here, and nothing that is known to run it takes \
                               it: read the live database instead";
                 self.given.push(Given {
@@ -58,6 +64,20 @@ impl<'r, 't> Walk<'r, 't> {
             self.give(0, What::Problem { about: None, reason });
         }
         self.given
+    }
+
+    /// Literals that only what undoes the file runs: nothing else of it counts.
+    fn taken_on_the_way_back(&mut self, functions: &[(String, Rc<Function<'t>>)]) -> HashSet<usize> {
+        let (given, tables, steps) = (self.given.len(), self.tables.len(), self.steps);
+        let (common, taken) = (self.common.clone(), self.taken.clone());
+        for (_, function) in functions.iter().filter(|(name, _)| goes_back(name)) {
+            self.run(function, &[], true);
+        }
+        self.given.truncate(given);
+        self.tables.truncate(tables);
+        *self.common = common;
+        self.steps = steps;
+        std::mem::replace(&mut self.taken, taken)
     }
 
     fn named(&mut self, name: &str, code: &Code<'t>) -> Value<'t> {
