@@ -45,6 +45,10 @@ pub fn print(findings: &[Finding], tally: &Tally, all: bool, ctx: &Context) -> R
     let kinds = kinds(findings, all);
     let header = ["CODE", "SEVERITY", "TRIGGER", "TABLE", "EVENT TABLE", "EVENT TYPE", "VERSION", "STRATEGY"];
     let dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".into());
+    let of_all = |kind: &[&Finding], of: fn(&Finding) -> &Option<String>| {
+        let same = kind.iter().all(|f| of(f) == of(kind[0]));
+        if same { dash(of(kind[0])) } else { format!("{} ..", dash(of(kind[0]))) }
+    };
     let rows = kinds.iter().map(|kind| {
         let f = kind[0];
         let more = if kind.len() > 1 { format!(" and {} more", kind.len() - 1) } else { String::new() };
@@ -52,9 +56,9 @@ pub fn print(findings: &[Finding], tally: &Tally, all: bool, ctx: &Context) -> R
             f.code.clone(),
             f.severity.name().into(),
             format!("{}{more}", dash(&f.trigger)),
-            dash(&f.table),
+            of_all(kind, |f| &f.table),
             dash(&f.event_table),
-            dash(&f.event_type),
+            of_all(kind, |f| &f.event_type),
             f.version_source.name().into(),
             f.strategy.map_or("-", |s| s.name()).into(),
         ]
@@ -101,19 +105,7 @@ fn kinds(findings: &[Finding], all: bool) -> Vec<Vec<&Finding>> {
     let mut kinds: Vec<Vec<&Finding>> = vec![];
     let mut known: BTreeMap<String, usize> = BTreeMap::new();
     for finding in findings {
-        // what was not read differs in its words alone
-        let reasons: Vec<String> = finding.reasons.iter().map(|r| cause(r, finding)).collect();
-        let own = if finding.is_unjudged() { None } else { finding.trigger.as_ref().or(finding.function.as_ref()) };
-        let key = format!(
-            "{} {:?} {:?} {:?} {:?} {:?} {reasons:?} {:?}",
-            finding.code,
-            finding.severity,
-            own,
-            finding.table.as_ref().filter(|_| !finding.is_unjudged()),
-            finding.event_table,
-            finding.version_source,
-            finding.line.filter(|_| !finding.is_unjudged()),
-        );
+        let key = key(finding);
         match known.get(&key).filter(|_| !all) {
             Some(at) => kinds[*at].push(finding),
             None => {
@@ -123,6 +115,27 @@ fn kinds(findings: &[Finding], all: bool) -> Vec<Vec<&Finding>> {
         }
     }
     kinds
+}
+
+/// What findings of one kind have in common.
+fn key(finding: &Finding) -> String {
+    // logs without a version need nothing: how many write one is all that is to be said
+    if finding.code == codes::UNVERSIONED.code && finding.severity == Severity::Info {
+        return format!("{} {:?} {:?}", finding.code, finding.event_table, finding.version_source);
+    }
+    // what was not read differs in its words alone
+    let reasons: Vec<String> = finding.reasons.iter().map(|r| cause(r, finding)).collect();
+    let own = if finding.is_unjudged() { None } else { finding.trigger.as_ref().or(finding.function.as_ref()) };
+    format!(
+        "{} {:?} {:?} {:?} {:?} {:?} {reasons:?} {:?}",
+        finding.code,
+        finding.severity,
+        own,
+        finding.table.as_ref().filter(|_| !finding.is_unjudged()),
+        finding.event_table,
+        finding.version_source,
+        finding.line.filter(|_| !finding.is_unjudged()),
+    )
 }
 
 /// A reason without what is quoted in it, nor the words of the statement behind it.
