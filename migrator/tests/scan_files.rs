@@ -1,49 +1,13 @@
 //! `scan --from` as people meet it: files in any state, what was not judged, and many findings told well.
 
 use std::fs;
-use std::process::Command;
-
-use serde_json::Value;
 
 mod place;
+#[path = "place/run.rs"]
+mod run;
 
 use place::Place;
-
-impl Place {
-    fn scan(&self, more: &[&str]) -> Run {
-        scan(&self.0, more)
-    }
-}
-
-#[derive(Debug)]
-struct Run {
-    code: Option<i32>,
-    stdout: String,
-    stderr: String,
-}
-
-impl Run {
-    fn json(&self) -> Value {
-        serde_json::from_str(&self.stdout).unwrap_or_else(|e| panic!("{e}: {self:?}"))
-    }
-
-    fn codes(&self) -> Vec<String> {
-        let json = self.json();
-        let all = json["findings"].as_array().expect("findings").iter();
-        all.map(|f| f["code"].as_str().expect("a code").to_owned()).collect()
-    }
-}
-
-fn scan(path: &std::path::Path, more: &[&str]) -> Run {
-    let out = Command::new(env!("CARGO_BIN_EXE_domain-events"))
-        .args(["scan", "--from", path.to_str().expect("UTF-8")])
-        .args(more)
-        .env_remove("DATABASE_URL")
-        .output()
-        .expect("domain-events runs");
-    let text = |bytes: Vec<u8>| String::from_utf8(bytes).expect("UTF-8");
-    Run { code: out.status.code(), stdout: text(out.stdout), stderr: text(out.stderr) }
-}
+use run::scan;
 
 const LAMP: &str = "create table lamp (id int primary key, lit bool);
 create table lamp_events (lamp_id int, version int, event_type text, payload jsonb, at timestamptz default now(), unique (lamp_id, version));
@@ -85,11 +49,16 @@ fn files_that_cannot_be_read_are_told_by_name_and_the_rest_is_judged() {
         assert_eq!(nothing.code, Some(1), "{nothing:?}");
         assert!(nothing.stderr.contains("holds no file"), "{nothing:?}");
         place.file("1_good.sql", "create table t (id int);\n");
-        for (name, bytes) in [
-            ("2_empty.sql", &b""[..]),
-            ("3_archive.sql", b"PGDMP\x01\x0e\x00\x04\x08\x00"),
-            ("4_packed.sql", b"\x1f\x8b\x08\x00\x00\x00"),
-        ] {
+        // by itself an empty file is a dump that failed; among others it is one that does nothing
+        let empty = place.file("2_empty.sql", "\n");
+        let run = scan(&empty, &["--dialect", dialect]);
+        assert!(run.code == Some(3) && run.stdout.contains("2_empty.sql"), "{run:?}");
+        let run = place.scan(&["--dialect", dialect]);
+        assert!(run.code == Some(0) && run.stderr.contains("left out, as empty: 1 (2_empty.sql)"), "{run:?}");
+        fs::remove_file(empty).expect("removed");
+        for (name, bytes) in
+            [("3_archive.sql", &b"PGDMP\x01\x0e\x00\x04\x08\x00"[..]), ("4_packed.sql", b"\x1f\x8b\x08\x00\x00\x00")]
+        {
             let file = place.file(name, bytes);
             for run in [scan(&file, &["--dialect", dialect]), place.scan(&["--dialect", dialect])] {
                 assert_eq!(run.code, Some(3), "{run:?}");

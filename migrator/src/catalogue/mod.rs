@@ -35,6 +35,9 @@ pub struct Catalogue {
     /// Statements of files, or functions, triggers and rules of a server, that it was read from.
     #[serde(default)]
     pub statements: usize,
+    /// Tables that files dropped, quoted, and the file that did.
+    #[serde(default)]
+    pub dropped: BTreeMap<String, String>,
     /// What a person says of tables: whether they hold events.
     #[serde(default)]
     pub treats: BTreeMap<String, Treat>,

@@ -36,14 +36,14 @@ const LARGEST: usize = 16 * 1024 * 1024;
 /// So much of a file tells its dialect.
 const HEAD: usize = 1024 * 1024;
 
-/// Reads a source.
-pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> Result<Origin, Error> {
+/// Reads a source: one, or two of a folder that holds files of both servers.
+pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> Result<Vec<Origin>, Error> {
     if conninfo::is_one(from) && !Path::new(from).exists() {
         let catalogue = source::read(&mut connect_to(from, ctx).await?).await?;
-        return Ok(Origin::Postgres(Box::new(catalogue), vec![]));
+        return Ok(vec![Origin::Postgres(Box::new(catalogue), vec![])]);
     }
     if server::is_url(from) {
-        return Ok(Origin::MySql(Box::new(server::from_url(from).await?)));
+        return Ok(vec![Origin::MySql(Box::new(server::from_url(from).await?))]);
     }
     if from.contains("://") {
         return Err(Error::usage(
@@ -62,28 +62,49 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
         cli::Dialect::Postgres => Dialect::Postgres,
         cli::Dialect::Mysql => Dialect::MySql,
     });
-    let mut bar = Late::new(ctx);
     if path.is_dir() {
-        let mut folder = Folder::open(path, &mut |count| bar.step(count, "looking through files"))?;
-        let dialect = given.unwrap_or_else(|| folder.dialect());
-        bar = Late::new(ctx);
-        if let Some(said) = folder.left_out() {
-            ctx.out.note(said);
-        }
-        if dialect == Dialect::MySql {
-            return Ok(Origin::MySql(Box::new(files::from_folder(path, folder, &mut |count| {
-                bar.step(count, "reading")
-            }))));
-        }
-        let kept = source::without_included(folder.files.iter().map(|(file, _)| file.clone()).collect());
-        folder.files.retain(|(file, _)| kept.contains(file));
-        return of_postgres(folder, ctx);
+        return of_folder(path, given, ctx);
     }
+    of_file(path, given, ctx).map(|origin| vec![origin])
+}
+
+fn of_folder(path: &Path, given: Option<Dialect>, ctx: &Context) -> Result<Vec<Origin>, Error> {
+    let mut bar = Late::new(ctx);
+    let folder = Folder::open(path, &mut |count| bar.step(count, "looking through files"))?;
+    for said in folder.left_out() {
+        ctx.out.note(said);
+    }
+    let parts = match given {
+        Some(dialect) => vec![(dialect, folder)],
+        None => folder.by_dialect(),
+    };
+    if parts.len() > 1 {
+        let count = |own: Dialect| parts.iter().find(|(d, _)| *d == own).map_or(0, |(_, part)| part.files.len());
+        let (postgres, mysql) = (count(Dialect::Postgres), count(Dialect::MySql));
+        ctx.out.note(format!("of two servers: {postgres} files are read as PostgreSQL's, {mysql} as MySQL's"));
+    }
+    let mut origins = vec![];
+    for (dialect, mut folder) in parts {
+        let mut bar = Late::new(ctx);
+        origins.push(if dialect == Dialect::MySql {
+            Origin::MySql(Box::new(files::from_folder(path, folder, &mut |count| bar.step(count, "reading"))))
+        } else {
+            let kept = source::without_included(folder.files.iter().map(|(file, _)| file.clone()).collect());
+            folder.files.retain(|(file, _)| kept.contains(file));
+            of_postgres(folder, ctx)?
+        });
+    }
+    Ok(origins)
+}
+
+fn of_file(path: &Path, given: Option<Dialect>, ctx: &Context) -> Result<Origin, Error> {
     // a pipe can be read but once
     let mut input = Input::open(path, &ctx.out)?;
-    let language = Language::of(path).or_else(|| {
-        source::files::begins_php(&encoding::text(input.peek(HEAD_OF_FILE).ok()?)).then_some(Language::Php)
-    });
+    let language = match Language::of(path) {
+        Some(Language::Php) => Language::of_text(path, &encoding::text(input.peek(HEAD)?)),
+        Some(language) => Some(language),
+        None => source::files::begins_php(&encoding::text(input.peek(HEAD_OF_FILE)?)).then_some(Language::Php),
+    };
     if let Some(language) = language {
         return of_language(path, language, &mut input, given, ctx);
     }
@@ -95,7 +116,7 @@ pub async fn read(from: &str, dialect: Option<cli::Dialect>, ctx: &Context) -> R
         Dialect::MySql => Ok(Origin::MySql(Box::new(files::from_input(input)?))),
         Dialect::Postgres => {
             let name = input.name.clone();
-            fold(vec![(name, Ok(Taken::Sql(input)))].into_iter(), vec![], &mut bar, 1)
+            fold(vec![(name, Ok(Taken::Sql(input)))].into_iter(), vec![], &mut Late::new(ctx), 1)
         }
     }
 }

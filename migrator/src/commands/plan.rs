@@ -94,7 +94,12 @@ async fn refuse_applied(conn: &mut PgConnection, plan_id: &str) -> Result<(), Er
 
 /// Everything of a source that is to be created in this database.
 async fn from_mysql(from: &str, args: &PlanArgs, target: &Catalogue, ctx: &Context) -> Result<Vec<Brought>, Error> {
-    let Origin::MySql(source) = super::from::read(from, args.dialect, ctx).await? else {
+    let origins = super::from::read(from, args.dialect, ctx).await?;
+    let of_mysql = origins.into_iter().find_map(|origin| match origin {
+        Origin::MySql(source) => Some(source),
+        Origin::Postgres(..) => None,
+    });
+    let Some(source) = of_mysql else {
         return Err(Error::usage(
             "a plan for triggers of PostgreSQL is made from their database",
             "Leave --from out and name the database with DATABASE_URL or --database-url.",

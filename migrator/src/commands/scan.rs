@@ -1,5 +1,7 @@
 //! `scan`.
 
+use std::collections::BTreeMap;
+
 use serde_json::{Value, json};
 
 use super::findings::{self, Tally};
@@ -10,31 +12,28 @@ use crate::connect::connect;
 use crate::context::Context;
 use crate::error::{Error, Exit};
 use crate::from_mysql::catalogue::{self, Destination, TranslatedCatalogue};
-use crate::judge::{self, Finding};
-use crate::source;
+use crate::judge::{self, Finding, codes};
+use crate::source::{self, Catalogue, Problem, Treat};
 use crate::url::redacted;
 use domain_events_mysql::source::Source;
 
 /// Runs the verb.
 pub async fn run(args: &ScanArgs, ctx: &Context) -> Result<Exit, Error> {
-    let origin = match &args.from {
+    let origins = match &args.from {
         Some(from) => from::read(from, args.dialect, ctx).await?,
-        None => Origin::Postgres(Box::new(source::read(&mut connect(ctx).await?).await?), vec![]),
+        None => vec![Origin::Postgres(Box::new(source::read(&mut connect(ctx).await?).await?), vec![])],
     };
-    let (findings, statements, document) = match origin {
-        Origin::Postgres(mut catalogue, problems) => {
-            treats::put(&args.treats, &mut catalogue)?;
-            let report = judge::judge(&catalogue);
-            let mut findings: Vec<Finding> = report.findings().into_iter().cloned().collect();
-            findings.extend(problems.iter().map(|p| Finding::unjudged(&p.file, p.line as u64, None, &p.reason)));
-            let document = json!({ "problems": problems, "missing": source::MISSING });
-            (findings, catalogue.statements, args.from.is_some().then_some(document))
-        }
-        Origin::MySql(source) => {
-            let (findings, document) = of_mysql(&source, args, ctx)?;
-            (findings, source.statements, Some(document))
-        }
-    };
+    let answers = treats::of_each(&args.treats, &origins)?;
+    let (mut findings, mut statements, mut document) = (vec![], 0, None);
+    for (origin, treats) in origins.into_iter().zip(answers) {
+        let (found, count, told) = match origin {
+            Origin::Postgres(catalogue, problems) => of_postgres(*catalogue, &problems, treats),
+            Origin::MySql(source) => of_mysql(&source, treats, ctx),
+        };
+        findings.extend(found);
+        statements += count;
+        document = args.from.is_some().then(|| together(document.take(), told));
+    }
     let tally = Tally::of(&findings, statements);
     if ctx.out.is_json() {
         let told = |f: &Finding| {
@@ -88,12 +87,51 @@ fn document_is_mysql(findings: &[Finding]) -> bool {
     findings.iter().any(|f| f.file.is_some())
 }
 
-/// What is found in a source of MySQL, and what else is to be said of it.
-fn of_mysql(source: &Source, args: &ScanArgs, ctx: &Context) -> Result<(Vec<Finding>, Value), Error> {
-    let treats = treats::of_source(&args.treats, source)?;
+/// What is said of two sources, list by list.
+fn together(first: Option<Value>, mut second: Value) -> Value {
+    let Some(Value::Object(first)) = first else { return second };
+    for (key, value) in first {
+        match (second.get_mut(&key), value) {
+            (Some(Value::Array(list)), Value::Array(more)) => list.extend(more),
+            (_, value) => second[key] = value,
+        }
+    }
+    second
+}
+
+/// What is found in a source, of how many statements, and what else is to be said of it.
+type Found = (Vec<Finding>, usize, Value);
+
+fn of_postgres(mut catalogue: Catalogue, problems: &[Problem], treats: BTreeMap<String, Treat>) -> Found {
+    catalogue.treats.extend(treats);
+    let report = judge::judge(&catalogue);
+    let mut findings: Vec<Finding> = report.findings().into_iter().cloned().collect();
+    tell_dropped(&mut findings, &catalogue.dropped);
+    findings.extend(problems.iter().map(|p| Finding::unjudged(&p.file, p.line as u64, None, &p.reason)));
+    (findings, catalogue.statements, json!({ "problems": problems, "missing": source::MISSING }))
+}
+
+/// A table that is not there since a file dropped it is told as that.
+fn tell_dropped(findings: &mut [Finding], dropped: &BTreeMap<String, String>) {
+    for finding in findings.iter_mut().filter(|f| f.code == codes::ELSEWHERE.code) {
+        for (table, file) in dropped {
+            let gone = |name: &str| format!("{name} was dropped by {file}: whoever still writes it fails");
+            for reason in &mut finding.reasons {
+                let Some((name, _)) = reason.split_once(" is not in what was read: ") else { continue };
+                let last = |name: &str| name.rsplit('.').next() == table.rsplit('.').next();
+                if name == table || last(name) && !(name.contains('.') && table.contains('.')) {
+                    *reason = gone(name);
+                }
+            }
+        }
+    }
+}
+
+fn of_mysql(source: &Source, treats: BTreeMap<String, Treat>, ctx: &Context) -> Found {
     let translated =
         TranslatedCatalogue::new(source, &Destination { ignoring: true, treats, ..Destination::default() });
-    let findings = crate::from_mysql::findings::findings(source, &translated);
+    let mut findings = crate::from_mysql::findings::findings(source, &translated);
+    tell_dropped(&mut findings, &source.dropped);
     let variables = catalogue::session_variables(&translated);
     for (variable, setting) in &variables {
         ctx.out.warn(format!(
@@ -101,5 +139,5 @@ fn of_mysql(source: &Source, args: &ScanArgs, ctx: &Context) -> Result<(Vec<Find
         ));
     }
     let document = json!({ "problems": source.problems, "missing": source.missing, "session_variables": variables });
-    Ok((findings, document))
+    (findings, source.statements, document)
 }

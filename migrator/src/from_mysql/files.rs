@@ -1,20 +1,18 @@
 //! Files: a dump of any size, or migrations in the order in which their tool runs them.
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use crate::error::Error;
 use crate::files::Input;
 use crate::output::Format;
 use crate::output::Output;
 use crate::source::encoding;
-use crate::source::files::{begins_php, is_php, up_section};
+use crate::source::files::{holds_php, is_php};
 use crate::source::folder::Folder;
 use crate::source::languages::{self, Common, Given, Language, What};
-use domain_events_mysql::dump::Dump;
+use crate::source::undo::{self, SMALL};
+use domain_events_mysql::dump::{ANOTHER_FILE, Dump};
 use domain_events_mysql::source::{Dialect, Fold, Source};
-
-/// A larger file is a dump: it has no sections that undo it.
-const SMALL: usize = 16 * 1024 * 1024;
 
 /// Reads a dump or a migration.
 pub fn from_input(input: Input) -> Result<Source, Error> {
@@ -38,6 +36,7 @@ pub fn from_folder(root: &Path, folder: Folder, step: &mut dyn FnMut(usize)) -> 
     let shown = |file: &Path| file.strip_prefix(root).unwrap_or(file).display().to_string();
     let count = folder.files.len();
     let mut fold = Fold::default();
+    let files: Vec<PathBuf> = folder.files.iter().map(|(file, _)| file.clone()).collect();
     for (file, given) in folder.files {
         step(count);
         let name = shown(&file);
@@ -53,7 +52,21 @@ pub fn from_folder(root: &Path, folder: Folder, step: &mut dyn FnMut(usize)) -> 
     for (file, reason) in folder.unread {
         fold.problem(&shown(&file), 0, None, reason);
     }
+    // what a file sources is no problem where it is read in a place of its own
+    fold.forget_problems(|reason| {
+        reason.strip_suffix(ANOTHER_FILE).is_some_and(|named| files.iter().any(|file| is_named(file, named)))
+    });
     fold.finish()
+}
+
+/// Whether a file is the one that a SOURCE names, as far as the folders are known.
+fn is_named(file: &Path, named: &str) -> bool {
+    let named: Vec<&str> = named.trim_matches(['\'', '"', '`', ';', ' ']).split(['/', '\\']).rev().collect();
+    let known = named.iter().take_while(|part| !part.contains(['@', '$', '{']) && !matches!(**part, "." | ".." | ""));
+    let own = file.components().rev().map(|c| c.as_os_str().to_string_lossy().into_owned());
+    let same: Vec<bool> = known.zip(own).map(|(part, own)| part.eq_ignore_ascii_case(&own)).collect();
+    // the innermost folder of the two is enough: others are where it is installed
+    same.first() == Some(&true) && same.get(1) != Some(&false)
 }
 
 /// Reads texts by the names of their files, in the order given.
@@ -68,7 +81,7 @@ pub fn from_texts<'t>(files: impl IntoIterator<Item = (&'t str, &'t str)>) -> So
 fn read(fold: &mut Fold, mut input: Input, name: &str) -> Result<(), Error> {
     let io = |e| Error::io(name, e);
     let bytes = input.peek(SMALL + 1)?;
-    if bytes.is_empty() {
+    if bytes.len() <= SMALL && bytes.iter().all(u8::is_ascii_whitespace) {
         fold.problem(name, 0, None, "the file is empty".into());
         return Ok(());
     }
@@ -96,12 +109,15 @@ fn read(fold: &mut Fold, mut input: Input, name: &str) -> Result<(), Error> {
 }
 
 fn take(fold: &mut Fold, file: &str, text: &str) {
-    if is_php(Path::new(file)) || begins_php(text) {
+    if holds_php(Path::new(file), text) {
         let given = languages::read(&mut Common::default(), Language::Php, Path::new(file), text);
         return take_given(fold, file, &given);
     }
     fold.header(text.get(..text.floor_char_boundary(4096)).unwrap_or_default());
-    let text = up_section(text);
+    let (text, doubt) = undo::forward(text, Dialect::MySql);
+    if let Some(doubt) = doubt {
+        fold.problem(file, doubt.line as u64, None, doubt.to_string());
+    }
     if let Err(error) = fold.read(file, &mut Dump::new(text.as_bytes())) {
         fold.problem(file, 0, None, error.to_string());
     }

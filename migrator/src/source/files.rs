@@ -1,6 +1,5 @@
-//! Directories of migrations, whatever tool runs them: their order, and the part of a file that goes forward.
+//! Directories of migrations, whatever tool runs them: their order, and which of them undo others.
 
-use std::borrow::Cow;
 use std::cmp::Ordering;
 use std::collections::HashSet;
 use std::io::Read;
@@ -15,7 +14,7 @@ pub const PLAIN: [&str; 9] = ["sql", "ddl", "pgsql", "psql", "plpgsql", "trigger
 /// Files below a directory with one of the extensions, if any, in the order in which they are run, and those that undo others.
 pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<(Vec<PathBuf>, Vec<PathBuf>), Error> {
     let mut files = vec![];
-    collect(directory, &|file| ends_with(file, extensions), &mut files)?;
+    collect(directory, &|file| ends_with(file, extensions) || is_configured(file), &mut files)?;
     let names: HashSet<(PathBuf, Vec<String>)> = files.iter().filter(|f| is_sql(f)).map(|f| place(f)).collect();
     let in_order = |a: &PathBuf, b: &PathBuf| repeatable(a).cmp(&repeatable(b)).then_with(|| of_paths(a, b));
     let (mut undoing, mut files): (Vec<_>, Vec<_>) = files.into_iter().partition(|f| undoes(f) || pairs(f, &names));
@@ -25,8 +24,9 @@ pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<(Vec<PathBuf>
 }
 
 /// Endings of languages in which migrations are written that hold SQL.
-const LANGUAGES: [&str; 17] = [
-    "js", "cjs", "mjs", "ts", "py", "rb", "php", "go", "java", "kt", "cs", "ex", "exs", "groovy", "xml", "yaml", "yml",
+const LANGUAGES: [&str; 23] = [
+    "js", "cjs", "mjs", "ts", "py", "rb", "php", "go", "java", "kt", "kts", "scala", "cs", "fs", "ex", "exs", "clj",
+    "rs", "pl", "groovy", "xml", "yaml", "yml",
 ];
 /// Endings of templates that SQL is made of; so is `x.sql.y`, whatever y is.
 const TEMPLATES: [&str; 9] = ["tpl", "j2", "sqlt", "jinja", "jinja2", "tmpl", "template", "mustache", "dump"];
@@ -45,7 +45,8 @@ pub fn passed_over(directory: &Path, taken: &[&str]) -> Result<Vec<PathBuf>, Err
     let mut files = vec![];
     let of_sql = |file: &Path| {
         let stem = file.file_stem().unwrap_or_default().to_string_lossy().to_ascii_lowercase();
-        ends_with(file, &TEMPLATES) || stem.ends_with(".sql") && !ends_with(file, &ASIDE) && !ends_with(file, taken)
+        let made_of_sql = stem.ends_with(".sql") && !ends_with(file, &ASIDE) && !is_configured(file);
+        ends_with(file, &TEMPLATES) || made_of_sql && !ends_with(file, taken)
     };
     collect(directory, &|file| ends_with(file, &others) || of_sql(file), &mut files)?;
     // nothing of what others wrote is opened
@@ -68,6 +69,11 @@ pub fn is_php(file: &Path) -> bool {
     file.extension().is_some_and(|e| e.eq_ignore_ascii_case("php"))
 }
 
+/// Whether a text is PHP: one that is called so may be nothing but SQL.
+pub fn holds_php(file: &Path, text: &str) -> bool {
+    is_php(file) && text.contains("<?") || begins_php(text)
+}
+
 /// Whether a text is PHP, whatever its file is called.
 pub fn begins_php(text: &str) -> bool {
     text.trim_start_matches('\u{feff}').trim_start().starts_with("<?php")
@@ -78,7 +84,12 @@ fn ends_with(file: &Path, extensions: &[&str]) -> bool {
 }
 
 fn is_sql(file: &Path) -> bool {
-    ends_with(file, &PLAIN)
+    ends_with(file, &PLAIN) || is_configured(file)
+}
+
+/// `x.sql.in`: SQL with names between `@` that configure puts in.
+fn is_configured(file: &Path) -> bool {
+    file.file_name().is_some_and(|n| n.to_string_lossy().to_ascii_lowercase().ends_with(".sql.in"))
 }
 
 fn collect(directory: &Path, wanted: &dyn Fn(&Path) -> bool, files: &mut Vec<PathBuf>) -> Result<(), Error> {
@@ -159,15 +170,24 @@ fn pairs(file: &Path, names: &HashSet<(PathBuf, Vec<String>)>) -> bool {
         return DROPS.contains(&verb.as_str()) && beside(rest) && text().is_some_and(|t| only_drops(&t));
     };
     let (before, rest) = (&words[..at], &words[at + 1..]);
+    let numbered = before.first().filter(|w| w.bytes().all(|b| b.is_ascii_digit()));
     if rest.is_empty() {
-        return beside(before) || !before.is_empty() && makes_nothing();
+        return beside(before)
+            || !before.is_empty() && makes_nothing()
+            || numbered.is_some_and(|number| is_alone_beside(&folder, number, names));
     }
     // V2__undo_x comes after V1__x and goes forward
     if before.iter().any(|w| w.contains(|c: char| c.is_ascii_digit())) {
-        return false;
+        return before.len() == 1 && numbered.is_some_and(|number| is_alone_beside(&folder, number, names));
     }
     let verb = |w: &str| MAKES.contains(&w) || DROPS.contains(&w);
     beside(rest) || at == 0 && rest.len() > 1 && verb(&rest[0]) || makes_nothing()
+}
+
+/// `004_x_rollback` beside `004_create_y`: one other file has its number, and that goes forward.
+fn is_alone_beside(folder: &Path, number: &str, names: &HashSet<(PathBuf, Vec<String>)>) -> bool {
+    let same = |(at, words): &&(PathBuf, Vec<String>)| at == folder && words.first().is_some_and(|w| w == number);
+    names.iter().filter(same).count() == 2
 }
 
 fn words_of(text: &str) -> impl Iterator<Item = &str> {
@@ -229,32 +249,6 @@ fn digits(text: &str) -> usize {
     text.bytes().take_while(u8::is_ascii_digit).count()
 }
 
-/// The text with what undoes it blanked out, line by line: sections of dbmate, goose and sql-migrate.
-pub fn up_section(text: &str) -> Cow<'_, str> {
-    let marks = ["-- migrate:", "-- +goose ", "-- +migrate "];
-    if !marks.iter().any(|mark| text.contains(mark)) {
-        return Cow::Borrowed(text);
-    }
-    let mut down = false;
-    let mut kept = String::with_capacity(text.len());
-    for line in text.split_inclusive('\n') {
-        if let Some(section) = marks.iter().find_map(|mark| line.trim_start().strip_prefix(mark)) {
-            let section = section.trim().to_ascii_lowercase();
-            if section.starts_with("down") {
-                down = true;
-            } else if section.starts_with("up") {
-                down = false;
-            }
-        }
-        if down {
-            kept.extend(line.chars().filter(|c| *c == '\n'));
-        } else {
-            kept.push_str(line);
-        }
-    }
-    Cow::Owned(kept)
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -302,17 +296,6 @@ mod tests {
         );
         assert!(migrations(&directory.join("later/deep"), &["sql"]).expect("no file").0.is_empty());
         std::fs::remove_dir_all(&directory).expect("removed");
-    }
-
-    #[test]
-    fn what_undoes_is_blanked_out_and_lines_stay() {
-        let text = "-- migrate:up\na;\n-- migrate:down\nb;\nc;\n-- migrate:up transaction:false\nd;\n";
-        assert_eq!(up_section(text), "-- migrate:up\na;\n\n\n\n-- migrate:up transaction:false\nd;\n");
-        assert_eq!(
-            up_section("-- +goose Up\n-- +goose StatementBegin\na;\n-- +goose Down\nb;\n"),
-            "-- +goose Up\n-- +goose StatementBegin\na;\n\n\n"
-        );
-        assert!(matches!(up_section("a;\nb;"), Cow::Borrowed(_)));
     }
 
     #[test]

@@ -8,7 +8,7 @@ use super::encoding;
 use super::files::{self, FOREIGN};
 use super::languages::{self, Common, ENDINGS, Given, Language, What};
 use crate::error::Error;
-use domain_events_mysql::source::{Dialect, detect};
+use domain_events_mysql::source::{Dialect, clearly, detect, of_path};
 
 /// So much of a file tells its dialect.
 const HEAD: u64 = 1024 * 1024;
@@ -28,6 +28,8 @@ pub struct Folder {
     pub unread: Vec<(PathBuf, String)>,
     /// Files that undo others, by their names: these are left out.
     pub undoing: Vec<PathBuf>,
+    /// Files with nothing in them.
+    pub empty: Vec<PathBuf>,
     /// The folder, or that of the one file.
     directory: PathBuf,
 }
@@ -43,6 +45,10 @@ impl Folder {
         let mut folder = Self { directory: directory.to_owned(), undoing, ..Self::default() };
         let mut texts = vec![];
         for file in all {
+            if is_empty(&file) {
+                folder.empty.push(file);
+                continue;
+            }
             if Language::of(&file).is_none() {
                 texts.push((file, None));
                 continue;
@@ -52,6 +58,7 @@ impl Folder {
                 continue;
             }
             match text_of(&file) {
+                Ok(text) if Language::of_text(&file, &text).is_none() => texts.push((file, None)),
                 Ok(text) if languages::may_hold(&text) => texts.push((file, Some(text))),
                 Ok(_) => {}
                 Err(reason) => folder.unread.push((file, reason)),
@@ -70,32 +77,35 @@ impl Folder {
             given.is_some() || included.is_empty() || !file.canonicalize().is_ok_and(|f| included.contains(&f))
         });
         folder.files.retain(|(_, given)| given.as_ref().is_none_or(|g| !g.is_empty()));
+        for file in files::passed_over(directory, &endings)? {
+            folder.unread.push((file, OTHER_LANGUAGE.into()));
+        }
         if folder.files.is_empty() && folder.unread.is_empty() {
+            let what = match folder.empty.is_empty() {
+                true => "no file that ends with .sql, and none in another language that holds SQL",
+                false => "nothing but empty files",
+            };
             return Err(Error::refused(
                 "58P01",
-                format!(
-                    "{} holds no file that ends with .sql, and none in another language that holds SQL",
-                    directory.display()
-                ),
+                format!("{} holds {what}", directory.display()),
                 "Name a dump, or the directory of the migrations.",
             ));
-        }
-        let taken: Vec<&str> = endings;
-        for file in files::passed_over(directory, &taken)? {
-            folder.unread.push((file, OTHER_LANGUAGE.into()));
         }
         Ok(folder)
     }
 
-    /// What is said of the files that are left out because they undo others.
-    pub fn left_out(&self) -> Option<String> {
+    /// What is said of the files that are left out: those that undo others, and those with nothing in them.
+    pub fn left_out(&self) -> Vec<String> {
         const SHOWN: usize = 3;
         let name = |f: &PathBuf| f.strip_prefix(&self.directory).unwrap_or(f).display().to_string();
-        let shown: Vec<String> = self.undoing.iter().take(SHOWN).map(name).collect();
-        let count = self.undoing.len();
-        let more = if count > SHOWN { ", .." } else { "" };
-        (count > 0)
-            .then(|| format!("left out, by the name, as what undoes others: {count} ({}{more})", shown.join(", ")))
+        let told = |files: &[PathBuf], why: &str| {
+            let shown: Vec<String> = files.iter().take(SHOWN).map(name).collect();
+            let more = if files.len() > SHOWN { ", .." } else { "" };
+            let count = files.len();
+            (count > 0).then(|| format!("left out, {why}: {count} ({}{more})", shown.join(", ")))
+        };
+        let undoing = told(&self.undoing, "by the name, as what undoes others");
+        undoing.into_iter().chain(told(&self.empty, "as empty")).collect()
     }
 
     /// Reads one text in another language.
@@ -123,18 +133,57 @@ impl Folder {
                 break;
             }
         }
+        let named = || {
+            let mut named = self.files.iter().map(|(file, _)| of_path(file));
+            let first = named.next().flatten()?;
+            named.all(|other| other == Some(first)).then_some(first)
+        };
         let of_php = || {
             let php = |(file, given): &(PathBuf, Option<Vec<Given>>)| given.is_some() && files::is_php(file);
             let all = !self.files.is_empty() && self.files.iter().all(php);
             if all { Dialect::MySql } else { Dialect::Postgres }
         };
-        detect(&text).or_else(|| settings(&self.directory)).unwrap_or_else(of_php)
+        let said = clearly(&text).or_else(named).or_else(|| detect(&text));
+        said.or_else(|| settings(&self.directory)).unwrap_or_else(of_php)
+    }
+
+    /// The folder, or two of them where files are clearly another server's than the rest, the rest first.
+    pub fn by_dialect(self) -> Vec<(Dialect, Self)> {
+        let main = self.dialect();
+        let own = |(file, given): &(PathBuf, Option<Vec<Given>>)| {
+            if given.is_some() {
+                return main;
+            }
+            let text = head(file).unwrap_or_default();
+            let below = file.strip_prefix(&self.directory).unwrap_or(file);
+            clearly(&text).or_else(|| of_path(below)).unwrap_or(main)
+        };
+        let (files, others): (Vec<_>, Vec<_>) = self.files.into_iter().partition(|file| own(file) == main);
+        let other = match main {
+            Dialect::MySql => Dialect::Postgres,
+            Dialect::Postgres => Dialect::MySql,
+        };
+        let directory = self.directory.clone();
+        let rest = Self { files, ..self };
+        let others = Self { files: others, directory, ..Self::default() };
+        match (rest.files.is_empty() && rest.unread.is_empty(), others.files.is_empty()) {
+            (_, true) => vec![(main, rest)],
+            (true, _) => vec![(other, others)],
+            _ => vec![(main, rest), (other, others)],
+        }
     }
 }
 
 /// Why a file is not read that makes triggers.
 pub const OTHER_LANGUAGE: &str =
     "it makes triggers or functions in a language that is not read: scan the database that it was run on";
+
+/// Whether a file has nothing in it but white space.
+fn is_empty(file: &Path) -> bool {
+    const BLANK: u64 = 64;
+    let small = std::fs::metadata(file).is_ok_and(|m| m.is_file() && m.len() <= BLANK);
+    small && std::fs::read(file).is_ok_and(|bytes| bytes.iter().all(u8::is_ascii_whitespace))
+}
 
 fn head(file: &Path) -> Option<String> {
     let mut bytes = vec![];

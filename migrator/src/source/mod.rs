@@ -9,6 +9,7 @@ mod read;
 pub(crate) mod types;
 
 pub(crate) use offline::Statements;
+pub(crate) use offline::undo;
 pub use offline::{MISSING, Problem, Taken, fold_into, from_files, from_sql, without_included};
 pub(crate) use read::{FUNCTION_FINGERPRINT, TABLE_FINGERPRINT, TRIGGER_FINGERPRINT};
 pub use read::{read, read_in_transaction};

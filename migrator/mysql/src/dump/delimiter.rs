@@ -2,7 +2,7 @@
 
 use std::io::{Read, Result};
 
-use super::{Dump, Piece, Problem};
+use super::{ANOTHER_FILE, Dump, Piece, Problem};
 
 impl<R: Read> Dump<R> {
     /// Takes `DELIMITER x`, `\d x`, `source x` and the like, at the beginning of a statement.
@@ -16,7 +16,7 @@ impl<R: Read> Dump<R> {
             let rest = self.rest_of_line()?;
             let argument = rest.trim();
             if name == b"source" || name == b"\\." {
-                let reason = format!("{argument} is another file: it is not read");
+                let reason = format!("{argument}{ANOTHER_FILE}");
                 self.waiting.push_back(Piece::Problem(Problem { line, reason }));
                 return Ok(true);
             }

@@ -52,6 +52,9 @@ pub struct Problem {
     pub reason: String,
 }
 
+/// How what is said of `SOURCE` ends.
+pub const ANOTHER_FILE: &str = " is another file: it is not read";
+
 /// What a script consists of.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Piece {

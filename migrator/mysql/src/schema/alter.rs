@@ -174,7 +174,10 @@ fn replace(cursor: &Cursor<'_>, table: &mut Table, old: &str, column: super::Col
             *place = super::Column { json: column.json || json && column.kind.name == "longtext", ..column };
             Ok(())
         }
-        None => expected("a column of the table", cursor),
+        None => {
+            let reason = format!("column {old} of {} is not in what was read", table.name);
+            Err(Fault { offset: cursor.offset(), table: None, reason })
+        }
     }
 }
 

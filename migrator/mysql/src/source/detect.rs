@@ -1,5 +1,8 @@
 //! Whose SQL a text is.
 
+use std::cmp::Ordering;
+use std::path::Path;
+
 /// A dialect of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Dialect {
@@ -10,7 +13,7 @@ pub enum Dialect {
 }
 
 /// What only MySQL and MariaDB write.
-const MYSQL: [&str; 24] = [
+const MYSQL: [&str; 29] = [
     "-- mysql dump",
     "-- mariadb dump",
     "phpmyadmin",
@@ -35,10 +38,15 @@ const MYSQL: [&str; 24] = [
     "definer=",
     "datetime",
     "<=>",
+    "longtext",
+    "mediumtext",
+    "character set utf8",
+    "'@'",
+    "unlock tables",
 ];
 
 /// What only PostgreSQL takes.
-const POSTGRES: [&str; 22] = [
+const POSTGRES: [&str; 21] = [
     "-- postgresql database dump",
     "execute function",
     "execute procedure",
@@ -47,7 +55,6 @@ const POSTGRES: [&str; 22] = [
     "$$ language",
     "create extension",
     "bigserial",
-    " serial",
     "jsonb",
     "timestamptz",
     "timestamp with",
@@ -63,16 +70,92 @@ const POSTGRES: [&str; 22] = [
     "bytea",
 ];
 
+/// So many marks more of the one than of the other leave no doubt.
+const CLEAR: usize = 3;
+
 /// The dialect of a text; none if nothing tells, or as much for one as for the other.
 pub fn detect(text: &str) -> Option<Dialect> {
-    let lower = text.to_ascii_lowercase();
-    let count = |marks: &[&str]| marks.iter().filter(|mark| lower.contains(**mark)).count();
-    let quoted_names = lower.lines().filter(|l| !l.trim_start().starts_with("--")).any(|l| l.matches('`').count() >= 2);
-    let mysql = count(&MYSQL) + 3 * usize::from(quoted_names);
-    let postgres = count(&POSTGRES);
+    let (mysql, postgres) = marks(text, CLEAR);
     match mysql.cmp(&postgres) {
-        std::cmp::Ordering::Greater => Some(Dialect::MySql),
-        std::cmp::Ordering::Less => Some(Dialect::Postgres),
-        std::cmp::Ordering::Equal => None,
+        Ordering::Greater => Some(Dialect::MySql),
+        Ordering::Less => Some(Dialect::Postgres),
+        Ordering::Equal => None,
+    }
+}
+
+/// The same where there is no doubt of it.
+pub fn clearly(text: &str) -> Option<Dialect> {
+    // names between backquotes stand in texts for people too
+    let (mysql, postgres) = marks(text, CLEAR - 1);
+    let clear = mysql.abs_diff(postgres) >= CLEAR && mysql.min(postgres) * CLEAR <= mysql.max(postgres);
+    match mysql > postgres {
+        _ if !clear => None,
+        true => Some(Dialect::MySql),
+        false => Some(Dialect::Postgres),
+    }
+}
+
+/// The dialect that a path names, by the innermost part that does.
+pub fn of_path(path: &Path) -> Option<Dialect> {
+    path.components().rev().find_map(|part| {
+        let name = part.as_os_str().to_string_lossy().to_ascii_lowercase();
+        let has = |words: &[&str]| words.iter().any(|w| name.contains(w));
+        match (has(&["mysql", "mariadb"]), has(&["postgres", "pgsql"])) {
+            (true, false) => Some(Dialect::MySql),
+            (false, true) => Some(Dialect::Postgres),
+            _ => None,
+        }
+    })
+}
+
+/// How many marks of MySQL and of PostgreSQL a text has; names between backquotes count as so many.
+fn marks(text: &str, quotes: usize) -> (usize, usize) {
+    let lower = without_comments(&text.to_ascii_lowercase());
+    let count = |marks: &[&str]| marks.iter().filter(|mark| lower.contains(**mark)).count();
+    let mut lines = lower.lines().map(str::trim).filter(|l| !l.starts_with("--"));
+    let quoted_names = lines.clone().any(|l| l.matches('`').count() >= 2);
+    let uses = lines.any(|l| l.strip_prefix("use ").is_some_and(|name| name.trim_end().ends_with(';')));
+    // not the beginning of a longer word
+    let serial = lower
+        .match_indices(" serial")
+        .any(|(at, word)| !lower[at + word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'));
+    let mysql = count(&MYSQL) + quotes * usize::from(quoted_names) + usize::from(uses);
+    (mysql, count(&POSTGRES) + usize::from(serial))
+}
+
+/// A text without what people say in comments of several lines; what MySQL runs of them stays.
+fn without_comments(text: &str) -> String {
+    let mut kept = String::with_capacity(text.len());
+    let mut rest = text;
+    while let Some(at) = rest.find("/*") {
+        let runs = ["/*!", "/*m!"].iter().any(|r| rest[at..].starts_with(r));
+        kept.push_str(&rest[..at + if runs { 2 } else { 0 }]);
+        rest = match (runs, rest[at..].find("*/")) {
+            (true, _) => &rest[at + 2..],
+            (false, Some(end)) => &rest[at + end + 2..],
+            (false, None) => "",
+        };
+    }
+    kept + rest
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_a_text_says_and_what_its_place_does() {
+        let stores = "USE ${STORE};\nCREATE TABLE held (at_client varchar(9), serialized_at LONGTEXT);\n";
+        assert_eq!((detect(stores), clearly(stores)), (Some(Dialect::MySql), None));
+        let sure = format!("{stores}CREATE TABLE a (id bigint AUTO_INCREMENT PRIMARY KEY);");
+        assert_eq!(clearly(&sure), Some(Dialect::MySql));
+        assert_eq!(clearly("create table a (id bigserial, b jsonb, at timestamptz)"), Some(Dialect::Postgres));
+        assert_eq!(clearly(&format!("{sure} -- jsonb, timestamptz, bytea")), None);
+        assert_eq!(detect("create table a (id serial)"), Some(Dialect::Postgres));
+        assert_eq!(clearly("/* drops the column `a` of the table `b`,\n engine=, datetime */ drop table a;"), None);
+        assert_eq!(clearly("/*!40101 SET NAMES utf8 */;\n/* `a` */ create table `b` (c int)"), Some(Dialect::MySql));
+        assert_eq!(of_path(Path::new("db/mysql/1.sql")), Some(Dialect::MySql));
+        assert_eq!(of_path(Path::new("mysql/to_postgres/1.sql")), Some(Dialect::Postgres));
+        assert_eq!(of_path(Path::new("mysql_to_postgres/1.sql")), None);
     }
 }

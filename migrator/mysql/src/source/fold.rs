@@ -116,7 +116,7 @@ impl Fold {
                 return self.drop_program(&statement.text, position, mode);
             }
             ["DROP" | "RENAME", "TABLE" | "TABLES", ..] | ["ALTER", "TABLE", ..] => {
-                self.follow_tables(&statement.text, position, mode);
+                self.follow_tables(file, &statement.text, position, mode);
             }
             ["CREATE", ..] => {
                 if self.program(file, statement, position, mode) {
@@ -151,6 +151,11 @@ impl Fold {
     /// Adds what is no statement of a file, such as what a server says.
     pub fn problem(&mut self, file: &str, line: u64, object: Option<String>, reason: String) {
         self.source.problems.push(Problem { file: file.to_owned(), line, object, reason });
+    }
+
+    /// Takes problems back that turned out to be none.
+    pub fn forget_problems(&mut self, is_none: impl Fn(&str) -> bool) {
+        self.source.problems.retain(|p| !is_none(&p.reason));
     }
 
     /// Everything that was read, with what is missing in it.

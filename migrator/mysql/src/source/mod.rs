@@ -9,8 +9,10 @@ mod tables;
 mod tests;
 mod words;
 
+use std::collections::BTreeMap;
+
 pub use builtin::is_builtin;
-pub use detect::{Dialect, detect};
+pub use detect::{Dialect, clearly, detect, of_path};
 pub use fold::{Fold, SEVERAL_DATABASES};
 
 use super::ast::{Name, Program, ProgramKind, Trigger};
@@ -27,6 +29,8 @@ pub struct Source {
     pub schema: Schema,
     /// Triggers, functions, procedures, events that still exist at the end, in the order in which they were made.
     pub programs: Vec<Sourced>,
+    /// Tables that files dropped, and the file that did.
+    pub dropped: BTreeMap<String, String>,
     /// Names of its views.
     pub views: Vec<String>,
     /// Statements of the files, or objects of a server.

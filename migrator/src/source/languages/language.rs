@@ -23,6 +23,11 @@ pub enum Language {
 pub const ENDINGS: [&str; 10] = ["php", "rb", "py", "js", "cjs", "mjs", "ts", "cts", "mts", "prisma"];
 
 impl Language {
+    /// By the name of a file and its text: a file that is called PHP may be nothing but SQL.
+    pub fn of_text(file: &Path, text: &str) -> Option<Self> {
+        Self::of(file).filter(|l| *l != Self::Php || text.contains("<?"))
+    }
+
     /// By the name of a file.
     pub fn of(file: &Path) -> Option<Self> {
         let ending = file.extension()?.to_str()?.to_ascii_lowercase();

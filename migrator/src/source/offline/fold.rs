@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use serde_json::Value;
 
-use super::super::types::Types;
+use super::super::types::{self, Types};
 use crate::catalogue::{Catalogue, Function, Relation};
 use crate::sql_tree::ast::{self, list, node, text};
 
@@ -33,8 +33,14 @@ pub(super) struct Fold {
     pub catalogue: Catalogue,
     /// Where unqualified names are made and looked for now.
     pub path: Vec<String>,
+    /// The same at the beginning of a session.
+    pub first_path: Vec<String>,
     pub next: u32,
     pub types: Types,
+    /// Whether the session has said where that is.
+    pub path_is_set: bool,
+    /// Tables and functions that were made without a schema where nothing said which that is.
+    pub unplaced: BTreeSet<u32>,
     /// ALTER TABLE may name a sequence too.
     pub sequences: Vec<String>,
     /// Functions that a query of the files calls.
@@ -49,6 +55,8 @@ pub(super) struct Fold {
     pub included: BTreeSet<PathBuf>,
     /// How many of them are open.
     pub depth: usize,
+    /// The file that is read now.
+    pub file: String,
 }
 
 impl Fold {
@@ -56,8 +64,11 @@ impl Fold {
         Self {
             catalogue: Catalogue { search_path: vec!["public".into()], ..Catalogue::default() },
             path: vec!["public".into()],
+            first_path: vec!["public".into()],
             next: 1,
             types: Types::default(),
+            path_is_set: false,
+            unplaced: BTreeSet::new(),
             sequences: vec![],
             called: BTreeSet::new(),
             later: vec![],
@@ -65,7 +76,14 @@ impl Fold {
             variables: HashMap::new(),
             included: BTreeSet::new(),
             depth: 0,
+            file: String::new(),
         }
+    }
+
+    /// Tools run each file in a session of its own: what one sets is not in force in the next.
+    pub(super) fn begin_session(&mut self) {
+        self.path.clone_from(&self.first_path);
+        self.path_is_set = self.first_path != ["public"];
     }
 
     /// As the server would give it: its order, and without the store's own objects.
@@ -110,6 +128,13 @@ impl Fold {
         by(&self.path).or_else(|| by(&self.catalogue.search_path))
     }
 
+    /// A relation that is dropped; whoever writes it all the same is told by whom.
+    pub(super) fn dropped(&mut self, oid: u32) {
+        let name = self.catalogue.relation(oid).map(|r| r.quoted.clone());
+        self.catalogue.dropped.extend(name.map(|name| (name, self.file.clone())));
+        self.forget(oid);
+    }
+
     /// A relation that is gone takes its triggers, rules and partitions along.
     pub(super) fn forget(&mut self, oid: u32) {
         self.catalogue.relations.retain(|r| r.oid != oid && !(r.is_partition && r.root == oid));
@@ -119,6 +144,10 @@ impl Fold {
 
     /// A session's path says where things are made; functions are looked up in any schema that was ever on it.
     pub(super) fn set_path(&mut self, set: &Value, lasting: bool) {
+        let kind = set.get("kind").and_then(Value::as_i64);
+        if !lasting && matches!(kind, Some(types::SET_TO_DEFAULT | types::RESET)) {
+            return self.begin_session();
+        }
         let path: Vec<String> = list(set, "args")
             .iter()
             .filter_map(ast::string_constant)
@@ -134,6 +163,7 @@ impl Fold {
         let known = &mut self.catalogue.search_path;
         known.extend(path.iter().filter(|s| *s != "pg_catalog" && !known.contains(s)).cloned().collect::<Vec<_>>());
         self.path = path;
+        self.path_is_set = true;
     }
 
     /// `select set_config('search_path', 'app', false)`.
@@ -144,6 +174,7 @@ impl Fold {
                 && setting == "search_path"
                 && !path.is_empty()
             {
+                self.path_is_set = true;
                 self.path = path.split(',').map(|s| s.trim().trim_matches('"').to_owned()).collect();
             }
         }

@@ -1,12 +1,15 @@
 //! What names a table or a function that comes later: one file for each object, in the order of their names, or several
 //! folders. It is done once all is read; what is missing even then is known by its name alone.
 
+use std::collections::{BTreeMap, BTreeSet};
+
 use serde_json::Value;
 
 use super::fold::{Fold, Later, Problem, inner};
 use crate::catalogue::Relation;
 use crate::source::types;
 use crate::sql_tree::ast::{self, list, node, text};
+use domain_events_sql::quote::quoted;
 
 impl Fold {
     /// Whether its table is not there yet. What belongs to the store, and sequences, are not waited for.
@@ -41,6 +44,7 @@ impl Fold {
 
     /// Does what waits. A table that is nowhere is made up, by its name alone: whoever asks sees that.
     pub(super) fn settle(&mut self, problems: &mut Vec<Problem>) {
+        self.place_what_others_name();
         let last = std::mem::take(&mut self.path);
         for later in std::mem::take(&mut self.later) {
             self.path.clone_from(&later.path);
@@ -61,6 +65,59 @@ impl Fold {
                 let found = self.function_of(n).or_else(|| self.back_from_the_gone(n));
                 self.catalogue.triggers[n].function = found.unwrap_or(0);
             }
+        }
+    }
+
+    /// Files that set no path run in that of a role, which no file tells: where what waits for tables made in them names one
+    /// schema, that is where they are, and all else that such files made.
+    fn place_what_others_name(&mut self) {
+        /// Fewer may be other tables of the same names.
+        const TABLES: usize = 3;
+        let mut named: BTreeMap<String, BTreeSet<u32>> = BTreeMap::new();
+        let ranges = self.later.iter().filter_map(|l| inner(&l.tree).get("relation"));
+        for range in ranges.filter(|r| !text(r, "schemaname").is_empty() && self.find(r).is_none()) {
+            let name = text(range, "relname");
+            let unplaced = |r: &&Relation| r.name == name && self.unplaced.contains(&r.oid);
+            let mut same = self.catalogue.relations.iter().filter(unplaced);
+            if let (Some(only), None) = (same.next(), same.next()) {
+                named.entry(text(range, "schemaname").to_owned()).or_default().insert(only.oid);
+            }
+        }
+        let mut named = named.into_iter().filter(|(_, tables)| tables.len() >= TABLES);
+        let (Some((schema, _)), None) = (named.next(), named.next()) else { return };
+        let all: Vec<&Relation> = self.catalogue.relations.iter().filter(|r| self.unplaced.contains(&r.oid)).collect();
+        let taken = |name: &str| self.catalogue.relations.iter().any(|r| r.schema == schema && r.name == name);
+        let free: BTreeSet<u32> = all.iter().filter(|r| !taken(&r.name)).map(|r| r.oid).collect();
+        for relation in self.catalogue.relations.iter_mut().filter(|r| free.contains(&r.oid)) {
+            relation.schema.clone_from(&schema);
+            relation.quoted = format!("{}.{}", quoted(&schema), quoted(&relation.name));
+        }
+        self.place_functions(&schema);
+        if !self.catalogue.search_path.contains(&schema) {
+            self.catalogue.search_path.push(schema);
+        }
+    }
+
+    /// Functions that were made without a schema are in this one; of two of one identity the later takes the place of the earlier.
+    fn place_functions(&mut self, schema: &str) {
+        for n in 0..self.catalogue.functions.len() {
+            let function = &mut self.catalogue.functions[n];
+            if self.unplaced.contains(&function.oid) {
+                let arguments = function.identity.find('(').map_or("", |at| &function.identity[at..]);
+                function.identity = format!("{}.{}{arguments}", quoted(schema), quoted(&function.name));
+                schema.clone_into(&mut function.schema);
+            }
+        }
+        let mut last: BTreeMap<String, u32> = BTreeMap::new();
+        for function in &self.catalogue.functions {
+            let oid = last.entry(function.identity.clone()).or_default();
+            *oid = function.oid.max(*oid);
+        }
+        let replaced = self.catalogue.functions.iter().filter(|f| last[&f.identity] != f.oid);
+        let replaced: BTreeMap<u32, u32> = replaced.map(|f| (f.oid, last[&f.identity])).collect();
+        self.catalogue.functions.retain(|f| !replaced.contains_key(&f.oid));
+        for trigger in &mut self.catalogue.triggers {
+            trigger.function = replaced.get(&trigger.function).copied().unwrap_or(trigger.function);
         }
     }
 

@@ -6,12 +6,14 @@ mod given;
 mod include;
 mod later;
 mod placeholders;
+mod quotes;
 mod routines;
 mod split;
 mod statements;
 mod stream;
 mod tables;
 mod texts;
+pub(crate) mod undo;
 
 pub use fold::Problem;
 pub use include::without_included;
@@ -37,6 +39,7 @@ pub fn from_sql<'a>(files: impl IntoIterator<Item = (&'a str, &'a str)>) -> (Cat
     let mut fold = Fold::new();
     let mut problems = vec![];
     for (file, whole) in files {
+        fold.begin_session();
         fold.text(file, whole, &mut problems);
     }
     fold.settle(&mut problems);
@@ -57,6 +60,7 @@ pub fn from_files(files: impl IntoIterator<Item = Taken>) -> Result<(Catalogue, 
     let mut fold = Fold::new();
     let mut problems = vec![];
     for file in files {
+        fold.begin_session();
         match file {
             Taken::Sql(input) => {
                 let name = input.name.clone();

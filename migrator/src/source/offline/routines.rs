@@ -30,6 +30,7 @@ impl Fold {
     pub(super) fn function(&mut self, create: &Value, whole: &str) {
         let mut name = names(list(create, "funcname"));
         let (Some(function), schema) = (name.pop(), name.pop().unwrap_or_default()) else { return };
+        let unplaced = schema.is_empty() && !self.path_is_set;
         let schema = self.schema(&schema);
         let procedure = create.get("is_procedure") == Some(&Value::Bool(true));
         let mut made = Function {
@@ -70,7 +71,10 @@ impl Fold {
         // a later version of the same function takes the place of the earlier, and keeps its triggers
         match self.catalogue.functions.iter_mut().find(|f| f.identity == made.identity) {
             Some(known) => *known = Function { oid: known.oid, ..made },
-            None => self.catalogue.functions.push(made),
+            None => {
+                self.unplaced.extend(Some(made.oid).filter(|_| unplaced));
+                self.catalogue.functions.push(made);
+            }
         }
     }
 

@@ -26,6 +26,9 @@ pub enum Psql {
     Runs,
 }
 
+/// Why a statement has no end whose quote has none.
+pub const OPEN_QUOTE: &str = "a quote without end";
+
 /// Words at the beginning of a line with which reading goes on after something broken.
 const STARTS: [&str; 4] = ["create ", "alter ", "comment ", "drop "];
 
@@ -213,7 +216,7 @@ impl<'t> Iterator for Statements<'t> {
                 }
                 b'\'' | b'"' => match string_end(rest, word == "e") {
                     Some(length) => next = at + length,
-                    None => open = Some("a quote without end"),
+                    None => open = Some(OPEN_QUOTE),
                 },
                 b'$' => match dollar_end(rest) {
                     Some(Some(length)) if word.is_empty() => {

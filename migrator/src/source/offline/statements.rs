@@ -63,9 +63,19 @@ impl Fold {
             }
             "CreateRangeStmt" => self.new_type(list(node, "type_name"), "R", None),
             "VariableSetStmt" if text(node, "name") == "search_path" => self.set_path(node, false),
+            "VariableSetStmt" if node.get("kind").and_then(Value::as_i64) == Some(types::RESET_ALL) => {
+                self.begin_session();
+            }
+            "DiscardStmt" if node.get("target").and_then(Value::as_i64).unwrap_or(0) == types::DISCARD_ALL => {
+                self.begin_session();
+            }
             "AlterDatabaseSetStmt" | "AlterRoleSetStmt" => {
                 let set = node.get("setstmt").filter(|s| text(s, "name") == "search_path").cloned();
                 set.iter().for_each(|s| self.set_path(s, true));
+                // that of a role is in force for this role alone, and no file says whose sessions these are
+                if set.is_some() && ast::kind(tree) == "AlterDatabaseSetStmt" {
+                    self.first_path.clone_from(&self.catalogue.search_path);
+                }
             }
             "DoStmt" => self.block(node)?,
             _ => {}
@@ -152,7 +162,7 @@ impl Fold {
                     types::OBJECT_TABLE | types::OBJECT_VIEW | types::OBJECT_MATVIEW | types::OBJECT_FOREIGN_TABLE,
                 ) => {
                     if let Some(oid) = self.find(&range(&name.pop().unwrap_or_default(), &last)) {
-                        self.forget(oid);
+                        self.dropped(oid);
                     }
                 }
                 Some(types::OBJECT_FUNCTION | types::OBJECT_PROCEDURE | types::OBJECT_ROUTINE) => {
@@ -175,7 +185,7 @@ impl Fold {
                 Some(types::OBJECT_SCHEMA) => {
                     let gone: Vec<u32> =
                         self.catalogue.relations.iter().filter(|r| r.schema == last).map(|r| r.oid).collect();
-                    gone.into_iter().for_each(|oid| self.forget(oid));
+                    gone.into_iter().for_each(|oid| self.dropped(oid));
                     let (kept, gone) =
                         std::mem::take(&mut self.catalogue.functions).into_iter().partition(|f| f.schema != last);
                     self.catalogue.functions = kept;

@@ -56,6 +56,9 @@ impl Fold {
         let schema = self.schema(text(at, "schemaname"));
         let name = text(at, "relname").to_owned();
         let oid = self.oid();
+        if text(at, "schemaname").is_empty() && !self.path_is_set {
+            self.unplaced.insert(oid);
+        }
         Relation {
             oid,
             quoted: format!("{}.{}", quoted(&schema), quoted(&name)),

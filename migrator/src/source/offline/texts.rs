@@ -1,12 +1,16 @@
 //! A text is cut into statements, each is read, and what cannot be is told.
 
+use std::borrow::Cow;
 use std::io::Read;
 
 use super::super::encoding;
 use super::fold::{Fold, Problem, inner};
 use super::placeholders::{self, Sure};
+use super::quotes::Quotes;
 use super::stream::{self, Found, Stream};
+use super::{split, undo};
 use crate::sql_tree::{ast, newer};
+use domain_events_mysql::source::Dialect;
 
 /// After so many statements that cannot be read a file is something else.
 const UNREAD: usize = 5_000;
@@ -19,8 +23,23 @@ impl Fold {
 
     pub(super) fn file(&mut self, file: &str, reader: impl Read, problems: &mut Vec<Problem>) -> std::io::Result<()> {
         let known = problems.len();
-        let reader = encoding::Reader::new(reader)?;
-        Stream::new(reader).each(|found, line| {
+        let outer = std::mem::replace(&mut self.file, file.to_owned());
+        let mut quotes = Quotes::default();
+        let mut reader = encoding::Reader::new(reader)?;
+        let mut head = vec![];
+        reader.by_ref().take(undo::SMALL as u64).read_to_end(&mut head)?;
+        if head.len() < undo::SMALL {
+            let text = String::from_utf8_lossy(&head);
+            let (forward, doubt) = undo::forward(&text, Dialect::Postgres);
+            if let Some(doubt) = doubt {
+                self.catalogue.statements += 1;
+                problems.push(Problem { file: file.to_owned(), line: doubt.line, reason: doubt.to_string() });
+            }
+            if let Cow::Owned(forward) = forward {
+                head = forward.into_bytes();
+            }
+        }
+        Stream::new(head.as_slice().chain(reader)).each(|found, line| {
             let mut problem = |reason: &str, text: &str| {
                 // a name that another statement has too would tell less than the statement's own words
                 let shown: String = text.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
@@ -28,6 +47,9 @@ impl Fold {
                 problems.push(Problem { file: file.to_owned(), line, reason: format!("{reason}: {shown} ..") });
             };
             self.catalogue.statements += usize::from(!matches!(found, Found::Command(_)));
+            if let Found::Statement(text) | Found::Broken(text, _) = found {
+                quotes.look_at(text, line);
+            }
             let taken = match found {
                 Found::Command(text) => {
                     self.command(file, text, line, problems);
@@ -41,6 +63,10 @@ impl Fold {
                 Found::Statement(text) | Found::TooLong(text, _) if inserts(text) => stream::Taken::Read,
                 Found::TooLong(text, why) | Found::Broken(text, why) => {
                     problem(&why, text);
+                    quotes.unread(problems.len() - 1, text);
+                    if why == split::OPEN_QUOTE {
+                        quotes.has_no_end();
+                    }
                     stream::Taken::Read
                 }
                 Found::Statement(text) => match self.statements(text) {
@@ -52,6 +78,7 @@ impl Fold {
                     }
                     Err(reason) => {
                         problem(&reason, text);
+                        quotes.unread(problems.len() - 1, text);
                         stream::Taken::Unread
                     }
                 },
@@ -62,7 +89,10 @@ impl Fold {
                 return stream::Taken::Enough;
             }
             taken
-        })
+        })?;
+        self.catalogue.statements -= quotes.told_once(problems);
+        self.file = outer;
+        Ok(())
     }
 
     /// Folds what a text holds, in most cases one statement; gives what could not be used. An error when it cannot be read.
