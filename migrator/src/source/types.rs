@@ -50,12 +50,12 @@ pub const OBJECT_TRIGGER: i64 = 45;
 pub const OBJECT_VIEW: i64 = 52;
 
 /// Types that a user made.
-#[derive(Debug, Default)]
+#[derive(Debug, Clone, Default)]
 pub struct Types {
     known: Vec<Made>,
 }
 
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Made {
     schema: String,
     name: String,

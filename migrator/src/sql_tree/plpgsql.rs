@@ -79,16 +79,7 @@ pub struct Guard {
 
 /// Parses the body of a PL/pgSQL function.
 pub fn parse(function: &Function, catalogue: &Catalogue) -> Result<Body, String> {
-    limits::check_body(&function.source)?;
-    let tree = match pg_query::parse_plpgsql(&function.definition) {
-        Ok(tree) => tree,
-        // the parser has no catalogue
-        Err(first) => {
-            let source = mend::mended(function, catalogue);
-            let definition = source.and_then(|s| replace_source(&function.definition, &function.source, &s));
-            definition.and_then(|d| pg_query::parse_plpgsql(&d).ok()).ok_or_else(|| first.to_string())?
-        }
-    };
+    let tree = tree(function, catalogue)?;
     let root = tree
         .get(0)
         .and_then(|f| f.get("PLpgSQL_function"))
@@ -109,6 +100,17 @@ pub fn parse(function: &Function, catalogue: &Catalogue) -> Result<Body, String>
         }
     }
     Ok(body)
+}
+
+/// The body as the parser gives it.
+pub fn tree(function: &Function, catalogue: &Catalogue) -> Result<Value, String> {
+    limits::check_body(&function.source)?;
+    pg_query::parse_plpgsql(&function.definition).or_else(|first| {
+        // the parser has no catalogue
+        let source = mend::mended(function, catalogue);
+        let definition = source.and_then(|s| replace_source(&function.definition, &function.source, &s));
+        definition.and_then(|d| pg_query::parse_plpgsql(&d).ok()).ok_or_else(|| first.to_string())
+    })
 }
 
 /// The function's text with another body; none if the body does not occur in it as it is.

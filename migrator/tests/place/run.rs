@@ -27,7 +27,7 @@ impl Run {
 
     pub fn codes(&self) -> Vec<String> {
         let json = self.json();
-        let all = json["findings"].as_array().expect("findings").iter();
+        let all = json["findings"].as_array().unwrap_or_else(|| panic!("findings of {self:?}")).iter();
         all.map(|f| f["code"].as_str().expect("a code").to_owned()).collect()
     }
 }

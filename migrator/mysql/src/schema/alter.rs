@@ -7,14 +7,16 @@ use super::parse;
 use super::{Fault, Key, KeyKind, Schema, Table};
 
 impl Schema {
-    pub(super) fn statement(&mut self, cursor: &mut Cursor<'_>, line: u64) -> Parsed<()> {
+    pub(super) fn statement(&mut self, cursor: &mut Cursor<'_>, line: u64, used: Option<&str>) -> Parsed<()> {
+        let home = |named: &Option<String>| named.clone().or_else(|| used.map(str::to_owned));
         if cursor.takes(&["CREATE"]) {
             cursor.takes(&["OR", "REPLACE"]);
             if cursor.takes(&["TEMPORARY"]) {
                 return Ok(());
             }
             if cursor.takes(&["TABLE"]) {
-                if let Some(table) = parse::create(cursor, line)? {
+                if let Some(mut table) = parse::create(cursor, line)? {
+                    table.home = home(&table.database);
                     self.tables.retain(|t| t.name != table.name || t.database != table.database);
                     self.tables.push(table);
                 }
@@ -24,8 +26,9 @@ impl Schema {
         }
         if cursor.takes(&["DROP", "TABLE"]) {
             cursor.takes(&["IF", "EXISTS"]);
-            while let Some((_, name)) = cursor.qualified() {
-                self.tables.retain(|t| t.name != name);
+            while let Some((database, name)) = cursor.qualified() {
+                // one that may be another database's stays
+                self.tables.retain(|t| t.name != name || t.home != home(&database));
                 cursor.sign(',');
             }
         } else if cursor.takes(&["RENAME", "TABLE"]) {

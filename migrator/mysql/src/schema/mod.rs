@@ -20,6 +20,8 @@ use domain_events_sql::limits;
 pub struct Table {
     /// Database, where the text names it.
     pub database: Option<String>,
+    /// The one that it is in, where that is known.
+    pub home: Option<String>,
     /// Its name.
     pub name: String,
     /// Columns in order.
@@ -202,7 +204,7 @@ impl Schema {
             return self.unread.push(Unread { line, table: None, reason });
         }
         let mut cursor = Cursor::new(&source);
-        if let Err(fault) = self.statement(&mut cursor, line) {
+        if let Err(fault) = self.statement(&mut cursor, line, session.database.as_deref()) {
             let at = line + text[..fault.offset].matches('\n').count() as u64;
             self.unread.push(Unread { line: at, table: fault.table, reason: fault.reason });
         }

@@ -2,9 +2,8 @@
 
 use super::super::ast::{Position, ProgramKind, SqlMode};
 use super::super::dump::{Dump, Piece, Session, Statement};
-use super::super::lexer::{Lexeme, Source as Lexed};
 use super::super::parser::{self, Text};
-use super::words::{first_words, is_blank, names};
+use super::words::{first_words, is_blank, is_same};
 use super::{Problem, Server, Source, Sourced, kind_of, missing};
 
 /// Schemas of the server itself.
@@ -113,10 +112,11 @@ impl Fold {
         match words.as_slice() {
             ["INSERT" | "REPLACE" | "SET" | "USE" | "LOCK" | "UNLOCK" | "SELECT" | "UPDATE" | "DELETE", ..] => return,
             ["DROP", "TRIGGER" | "FUNCTION" | "PROCEDURE" | "EVENT", ..] => {
-                return self.drop_program(&statement.text, position, mode);
+                return self.drop_program(file, statement);
             }
-            ["DROP" | "RENAME", "TABLE" | "TABLES", ..] | ["ALTER", "TABLE", ..] => {
-                self.follow_tables(file, &statement.text, position, mode);
+            ["DROP", "TABLE" | "TABLES", ..] => self.drop_tables(file, statement),
+            ["RENAME", "TABLE" | "TABLES", ..] | ["ALTER", "TABLE", ..] => {
+                self.follow_tables(&statement.text, position, mode);
             }
             ["CREATE", ..] => {
                 if self.program(file, statement, position, mode) {
@@ -160,6 +160,8 @@ impl Fold {
 
     /// Everything that was read, with what is missing in it.
     pub fn finish(mut self) -> Source {
+        let doubts: Vec<Problem> = self.source.programs.iter_mut().filter_map(|p| p.doubt.take()).collect();
+        self.source.problems.extend(doubts);
         if let [first, second, ..] = self.databases.as_slice() {
             let reason = format!(
                 "{SEVERAL_DATABASES}, {first} and {second} among them: names that both have are taken for one; \
@@ -200,6 +202,7 @@ impl Fold {
                     database: program.name.database.clone().or_else(|| session.database.clone()),
                     collation: session.collation.clone(),
                     program,
+                    doubt: None,
                 };
                 self.add(sourced);
             }
@@ -212,7 +215,8 @@ impl Fold {
         let same = self.source.programs.iter().position(|old| {
             kind_of(&old.program) == kind_of(&new.program)
                 && old.program.name.name.eq_ignore_ascii_case(&new.program.name.name)
-                && old.database == new.database
+                && (old.database == new.database
+                    || old.doubt.is_some() && is_same(&old.database, &new.database) != Some(false))
         });
         match same {
             Some(_) if new.program.if_not_exists => {}
@@ -222,21 +226,6 @@ impl Fold {
                 self.source.programs.push(new);
             }
             None => self.source.programs.push(new),
-        }
-    }
-
-    fn drop_program(&mut self, text: &str, position: Position, mode: SqlMode) {
-        let lexed = Lexed::new(text, position, mode);
-        let mut tokens = lexed.tokens.get(1..).unwrap_or_default();
-        let Some(kind) = tokens.first().and_then(Lexeme::keyword).map(|k| k.to_ascii_lowercase()) else { return };
-        tokens = &tokens[1..];
-        if tokens.len() > 2 && tokens[0].is("IF") && tokens[1].is("EXISTS") {
-            tokens = &tokens[2..];
-        }
-        if let Some(name) = names(tokens).into_iter().next() {
-            self.source
-                .programs
-                .retain(|p| kind_of(&p.program) != kind || !p.program.name.name.eq_ignore_ascii_case(&name.name));
         }
     }
 

@@ -2,6 +2,7 @@
 
 mod builtin;
 mod detect;
+mod drops;
 mod fold;
 mod missing;
 mod tables;
@@ -61,6 +62,8 @@ pub struct Sourced {
     pub collation: Option<String>,
     /// The program.
     pub program: Program,
+    /// What perhaps dropped it.
+    pub doubt: Option<Problem>,
 }
 
 /// Something that could not be read.

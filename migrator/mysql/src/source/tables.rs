@@ -9,21 +9,11 @@ use super::fold::Fold;
 use super::words::names;
 
 impl Fold {
-    /// Triggers go and move with their tables.
-    pub(super) fn follow_tables(&mut self, file: &str, text: &str, position: Position, mode: SqlMode) {
+    /// Triggers move with their tables.
+    pub(super) fn follow_tables(&mut self, text: &str, position: Position, mode: SqlMode) {
         let lexed = Lexed::new(text, position, mode);
         let tokens = &lexed.tokens;
         let rest = tokens.get(2..).unwrap_or_default();
-        if tokens[0].is("DROP") {
-            let skip = if rest.len() > 2 && rest[0].is("IF") { 2 } else { 0 };
-            let dropped = names(&rest[skip..]);
-            let known = dropped.iter().filter(|d| self.source.schema.table(&d.name).is_some());
-            let known: Vec<(String, String)> = known.map(|d| (d.name.clone(), file.to_owned())).collect();
-            self.source.dropped.extend(known);
-            let gone = |name: &Name| dropped.iter().any(|d| d.name.eq_ignore_ascii_case(&name.name));
-            self.source.programs.retain(|p| !matches!(&p.program.kind, ProgramKind::Trigger(t) if gone(&t.table)));
-            return;
-        }
         let renamed: Vec<(Name, Name)> = if tokens[0].is("RENAME") {
             rest.split(|l| l.token == Token::Comma)
                 .filter_map(|pair| {

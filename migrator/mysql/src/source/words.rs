@@ -44,3 +44,12 @@ pub(super) fn names(mut tokens: &[Lexeme]) -> Vec<Name> {
     }
     names
 }
+
+/// Whether two databases are one; none if one of them is not known.
+pub(super) fn is_same(one: &Option<String>, other: &Option<String>) -> Option<bool> {
+    match (one, other) {
+        (Some(one), Some(other)) => Some(one.eq_ignore_ascii_case(other)),
+        (None, None) => Some(true),
+        _ => None,
+    }
+}

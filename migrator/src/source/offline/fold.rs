@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::super::types::{self, Types};
+use super::state::{Doubt, Later, Mark, Runs, Script, is_off};
 use crate::catalogue::{Catalogue, Function, Relation};
 use crate::sql_tree::ast::{self, list, node, text};
 
@@ -18,14 +19,6 @@ pub struct Problem {
     pub line: usize,
     /// Why.
     pub reason: String,
-}
-
-/// A statement that waits for its table.
-pub(super) struct Later {
-    pub tree: Value,
-    pub whole: String,
-    /// Where unqualified names were looked for.
-    pub path: Vec<String>,
 }
 
 /// A catalogue in the making.
@@ -55,8 +48,19 @@ pub(super) struct Fold {
     pub included: BTreeSet<PathBuf>,
     /// How many of them are open.
     pub depth: usize,
-    /// The file that is read now.
+    /// Whether a backslash in a plain string escapes what follows it.
+    pub escapes: bool,
+    /// The file that is read now, and the line of the statement.
     pub file: String,
+    pub line: usize,
+    /// Whether psql's variables are what the script has set them to.
+    pub variables_are_known: bool,
+    pub script: Script,
+    /// Where the open transaction and its savepoints began.
+    pub marks: Vec<Mark>,
+    /// Whether what is read now may undo what it does.
+    pub may_undo: bool,
+    pub doubts: Vec<Doubt>,
 }
 
 impl Fold {
@@ -76,12 +80,25 @@ impl Fold {
             variables: HashMap::new(),
             included: BTreeSet::new(),
             depth: 0,
+            escapes: false,
             file: String::new(),
+            line: 0,
+            variables_are_known: true,
+            script: Script::new(Runs::Surely),
+            marks: vec![],
+            may_undo: false,
+            doubts: vec![],
         }
     }
 
     /// Tools run each file in a session of its own: what one sets is not in force in the next.
     pub(super) fn begin_session(&mut self) {
+        self.end_session();
+        self.reset_settings();
+    }
+
+    pub(super) fn reset_settings(&mut self) {
+        self.escapes = false;
         self.path.clone_from(&self.first_path);
         self.path_is_set = self.first_path != ["public"];
     }
@@ -128,6 +145,15 @@ impl Fold {
         by(&self.path).or_else(|| by(&self.catalogue.search_path))
     }
 
+    /// The same for what is dropped: where a session has said which schemas it means, it means no others.
+    pub(super) fn find_to_drop(&self, range: &Value) -> Option<u32> {
+        let name = text(range, "relname");
+        match text(range, "schemaname").is_empty() && self.path_is_set {
+            true => self.catalogue.resolve_relation("", name, &self.path).map(|r| r.oid),
+            false => self.find(range),
+        }
+    }
+
     /// A relation that is dropped; whoever writes it all the same is told by whom.
     pub(super) fn dropped(&mut self, oid: u32) {
         let name = self.catalogue.relation(oid).map(|r| r.quoted.clone());
@@ -146,7 +172,8 @@ impl Fold {
     pub(super) fn set_path(&mut self, set: &Value, lasting: bool) {
         let kind = set.get("kind").and_then(Value::as_i64);
         if !lasting && matches!(kind, Some(types::SET_TO_DEFAULT | types::RESET)) {
-            return self.begin_session();
+            self.path.clone_from(&self.first_path);
+            return;
         }
         let path: Vec<String> = list(set, "args")
             .iter()
@@ -170,12 +197,12 @@ impl Fold {
     pub(super) fn set_config(&mut self, select: &Value) {
         for (_, name, arguments) in list(select, "target_list").iter().flat_map(ast::calls).collect::<Vec<_>>() {
             let given: Vec<String> = arguments.iter().filter_map(ast::string_constant).collect();
-            if let ("set_config", [setting, path]) = (name.as_str(), given.as_slice())
-                && setting == "search_path"
-                && !path.is_empty()
-            {
+            let ("set_config", [setting, value]) = (name.as_str(), given.as_slice()) else { continue };
+            if setting == "search_path" && !value.is_empty() {
                 self.path_is_set = true;
-                self.path = path.split(',').map(|s| s.trim().trim_matches('"').to_owned()).collect();
+                self.path = value.split(',').map(|s| s.trim().trim_matches('"').to_owned()).collect();
+            } else if setting == "standard_conforming_strings" {
+                self.escapes = is_off(value);
             }
         }
     }

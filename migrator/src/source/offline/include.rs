@@ -6,6 +6,7 @@ use std::io::Read;
 use std::path::{Path, PathBuf};
 
 use super::fold::{Fold, Problem};
+use super::state::Runs;
 
 /// Of a file that is larger nobody reads another: it is a dump.
 const SMALL: u64 = 4 * 1024 * 1024;
@@ -18,17 +19,14 @@ impl Fold {
         let mut words = command.split_whitespace();
         let verb = words.next().unwrap_or_default();
         let rest = command[verb.len()..].trim();
-        if verb == "\\set" {
-            if let Some(name) = words.next() {
-                let value: String = words.collect::<Vec<_>>().concat();
-                self.variables.insert(name.to_owned(), unquoted(&value));
-            }
+        if self.branches(verb, rest) || self.script.runs() == Runs::Not || self.variable(verb, rest) {
             return;
         }
         let Some(path) = beside(Path::new(file), &unquoted(rest)) else {
             let reason = format!("{verb} {rest}: there is no such file, and it is not read");
             return problems.push(Problem { file: file.to_owned(), line, reason });
         };
+        self.line = line;
         let known = path.canonicalize().unwrap_or_else(|_| path.clone());
         if self.included.len() > 10_000 || self.depth >= DEPTH || !self.included.insert(known) {
             return;
@@ -40,6 +38,25 @@ impl Fold {
         if let Err(error) = read {
             problems.push(Problem { file: shown, line: 0, reason: format!("not read: {error}") });
         }
+    }
+}
+
+impl Fold {
+    /// A command that sets variables; whether it is one.
+    fn variable(&mut self, verb: &str, rest: &str) -> bool {
+        let mut words = rest.split_whitespace();
+        match (verb, words.next()) {
+            ("\\set", Some(name)) => {
+                // what is set on the way that may not be taken, or by a shell, is not known
+                self.variables_are_known &= self.script.runs() == Runs::Surely && !rest.contains('`');
+                let value: String = words.collect::<Vec<_>>().concat();
+                self.variables.insert(name.to_owned(), unquoted(&value));
+            }
+            ("\\unset" | "\\gset" | "\\prompt" | "\\getenv", _) => self.variables_are_known = false,
+            ("\\set", None) | ("\\copy", _) => {}
+            _ => return false,
+        }
+        true
     }
 }
 

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use serde_json::Value;
 
-use super::fold::{Fold, Later, Problem, inner};
+use super::fold::{Fold, Problem, inner};
+use super::state::Later;
 use crate::catalogue::Relation;
 use crate::source::types;
 use crate::sql_tree::ast::{self, list, node, text};
@@ -44,6 +45,7 @@ impl Fold {
 
     /// Does what waits. A table that is nowhere is made up, by its name alone: whoever asks sees that.
     pub(super) fn settle(&mut self, problems: &mut Vec<Problem>) {
+        self.end_session();
         self.place_what_others_name();
         let last = std::mem::take(&mut self.path);
         for later in std::mem::take(&mut self.later) {
@@ -66,6 +68,7 @@ impl Fold {
                 self.catalogue.triggers[n].function = found.unwrap_or(0);
             }
         }
+        self.tell_doubts(problems);
     }
 
     /// Files that set no path run in that of a role, which no file tells: where what waits for tables made in them names one

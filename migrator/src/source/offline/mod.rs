@@ -1,18 +1,26 @@
 //! Reading SQL files instead of a server: a `pg_dump -s`, or migrations folded in order. What a file does not hold (row
 //! counts, who uses what) stays empty and is said to be missing; one broken statement is reported and does not stop the rest.
 
+mod block;
 mod fold;
 mod given;
 mod include;
 mod later;
 mod placeholders;
+mod psql;
 mod quotes;
 mod routines;
+mod script;
+mod skip;
 mod split;
+mod state;
 mod statements;
 mod stream;
+mod strings;
 mod tables;
 mod texts;
+mod transactions;
+mod uncertain;
 pub(crate) mod undo;
 
 pub use fold::Problem;

@@ -5,10 +5,7 @@ use serde_json::Value;
 
 use super::super::{Function, Rule, Trigger};
 use super::fold::{Fold, names};
-use crate::source::Catalogue;
 use crate::sql_tree::ast::{self, list, node, text};
-use crate::sql_tree::plpgsql::{self, StatementType};
-use domain_events_sql::quote::quote_literal;
 use domain_events_sql::quote::quoted;
 
 /// Modes of parameters: OUT and TABLE are no arguments of a call, TABLE is no part of an identity.
@@ -211,47 +208,4 @@ fn in_dollars(whole: &str, body: &str) -> Option<String> {
     let tags = ["$function$", "$body_1$", "$body_2$"];
     let tag = tags.iter().find(|tag| !body.contains(*tag))?;
     Some(format!("{}{tag}{body}{tag}{}", &whole[..start], &whole[end..]))
-}
-
-/// What a DO block does.
-pub(super) struct Block {
-    /// Its SQL statements, whatever their conditions; texts that EXECUTE runs among them, where they are constants.
-    pub statements: Vec<String>,
-    /// Why something that it may make is not seen.
-    pub unseen: Option<String>,
-}
-
-/// Reads a DO block.
-pub(super) fn statements_of_block(source: &str) -> Result<Block, String> {
-    let function = Function {
-        definition: format!("create function block() returns void language plpgsql as {}", quote_literal(source)),
-        source: source.to_owned(),
-        ..Function::default()
-    };
-    let body = plpgsql::parse(&function, &Catalogue::default())?;
-    let mut block = Block { statements: vec![], unseen: None };
-    for statement in body.statements {
-        match statement.kind {
-            StatementType::Sql => block.statements.push(statement.sql),
-            StatementType::Dynamic => {
-                let expr = ast::parse_expression(&statement.sql)?;
-                match ast::string_constant(&expr) {
-                    Some(text) => block.statements.push(text),
-                    None => {
-                        let words = statement.sql.to_ascii_lowercase();
-                        let makes = words.contains("create") || ast::find(&expr, "Sval").is_empty();
-                        let what =
-                            ["trigger", "function", "procedure", "rule", "table"].iter().any(|w| words.contains(w));
-                        // a text of variables alone may be anything
-                        if makes && (what || ast::find(&expr, "Sval").is_empty()) {
-                            block.unseen =
-                                Some("a DO block makes statements at run time: read the live database instead".into());
-                        }
-                    }
-                }
-            }
-            _ => {}
-        }
-    }
-    Ok(block)
 }

@@ -1,29 +1,22 @@
 //! Cutting a file into statements, whatever state it is in: what psql alone understands is passed over, and after a broken
 //! statement reading goes on at the next one that begins a line.
 
+use super::psql::{Command, Psql, takes_rows};
+use super::strings::{comment_end, dollar_end, is_plain, is_word, string_end};
+
 /// A statement with its place.
 #[derive(Debug, PartialEq, Eq)]
 pub struct Piece<'t> {
     /// Where it begins.
     pub start: usize,
+    /// Behind it, where the next would begin if no rows followed.
+    pub end: usize,
     /// Without its semicolon.
     pub text: &'t str,
     /// Why it has no end.
     pub open: Option<&'static str>,
     /// What psql is told with it.
     pub psql: Psql,
-}
-
-/// Whether something is for psql rather than for the server.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub enum Psql {
-    /// A statement for the server.
-    #[default]
-    No,
-    /// A command that another file is read with, or a variable set.
-    Command,
-    /// A query whose result is run: `\gexec`.
-    Runs,
 }
 
 /// Why a statement has no end whose quote has none.
@@ -35,9 +28,6 @@ const STARTS: [&str; 4] = ["create ", "alter ", "comment ", "drop "];
 /// Comments of migration tools after which a file takes back what it did.
 const DOWN: [&str; 6] =
     ["-- +goose down", "-- +migrate down", "-- migrate:down", "-- +micrate down", "--//@undo", "-- //@undo"];
-
-/// Commands of psql that matter to what is read.
-const COMMANDS: [&str; 5] = ["\\i", "\\ir", "\\include", "\\include_relative", "\\set"];
 
 /// Bytes of the longest word that is asked for.
 const LONGEST: usize = 10;
@@ -55,16 +45,29 @@ pub struct Statements<'t> {
     in_rows: bool,
     /// Commands of psql are given too.
     commands: bool,
+    /// Whether a backslash in a plain string escapes what follows it.
+    escapes: bool,
 }
 
 impl<'t> Statements<'t> {
     pub fn new(text: &'t str) -> Self {
-        Self { text, at: 0, stopped: false, in_rows: false, commands: false }
+        Self { text, at: 0, stopped: false, in_rows: false, commands: false, escapes: false }
     }
 
     /// With the commands of psql that matter to what is read.
     pub fn and_commands(text: &'t str) -> Self {
         Self { commands: true, ..Self::new(text) }
+    }
+
+    /// With `standard_conforming_strings` off.
+    pub fn escapes(&mut self, escapes: bool) {
+        self.escapes = escapes;
+    }
+
+    /// Behind a statement that was not run: no rows follow it.
+    pub fn without_rows(&mut self, piece: &Piece<'_>) {
+        self.at = piece.end;
+        self.in_rows = false;
     }
 
     /// Where the next statement is looked for.
@@ -134,15 +137,6 @@ impl<'t> Statements<'t> {
     }
 }
 
-/// Whether a statement is followed by rows.
-fn takes_rows(statement: &str) -> bool {
-    let mut words = statement.split_whitespace();
-    // a query that is copied has no rows behind it
-    words.next().is_some_and(|w| w.eq_ignore_ascii_case("copy"))
-        && statement.len() < 64 * 1024
-        && statement.to_ascii_lowercase().replace('\n', " ").contains("from stdin")
-}
-
 impl<'t> Iterator for Statements<'t> {
     type Item = Piece<'t>;
 
@@ -151,8 +145,10 @@ impl<'t> Iterator for Statements<'t> {
         let (mut at, mut start) = (self.at, None);
         let (mut depth, mut atomic, mut word, mut before) = (0_i32, 0_i32, String::new(), String::new());
         let text = self.text;
-        let piece =
-            |start: usize, end: usize, open| Piece { start, text: text[start..end].trim_end(), open, psql: Psql::No };
+        let piece = |start: usize, end: usize, open| {
+            let text = text[start..end].trim_end();
+            Piece { start, end, text, open, psql: Psql::No }
+        };
         let mut program = Program::default();
         while at < bytes.len() {
             let rest = &self.text[at..];
@@ -164,7 +160,7 @@ impl<'t> Iterator for Statements<'t> {
             {
                 self.at = end;
                 if let Some(start) = start {
-                    return Some(piece(start, at, None));
+                    return Some(Piece { end, ..piece(start, at, None) });
                 }
                 at = end;
                 continue;
@@ -182,7 +178,8 @@ impl<'t> Iterator for Statements<'t> {
             let mut next = at + rest.chars().next().map_or(1, char::len_utf8);
             match here {
                 b'-' if rest.starts_with("--") => {
-                    next = self.line_end(at);
+                    // the server ends it at a carriage return too
+                    next = self.text[at..].find(['\n', '\r']).map_or(self.text.len(), |n| at + n + 1);
                     let comment = rest[..next - at].trim().to_ascii_lowercase();
                     if start.is_none() && DOWN.iter().any(|d| comment.starts_with(d)) {
                         self.stopped = true;
@@ -199,22 +196,23 @@ impl<'t> Iterator for Statements<'t> {
                     None => open = Some("a comment without end"),
                 },
                 b'\\' => {
-                    // a command of psql; \gexec and its like end the statement before it
-                    let end = self.line_end(at);
-                    let line = text[at..end].trim();
-                    self.at = end;
+                    let command = Command::at(text, at);
                     if let Some(start) = start {
-                        let psql = if line.starts_with("\\gexec") { Psql::Runs } else { Psql::No };
-                        return Some(Piece { psql, ..piece(start, at, None) });
+                        // \g and its like end the statement before it
+                        self.at = if command.is_read_again() { at } else { command.end };
+                        return Some(Piece { psql: command.ends(), end: self.at, ..piece(start, at, None) });
                     }
-                    let first = line.split_whitespace().next().unwrap_or_default();
-                    if self.commands && COMMANDS.contains(&first) {
-                        return Some(Piece { psql: Psql::Command, ..piece(at, end, None) });
+                    self.at = command.end;
+                    if command.takes_rows() {
+                        self.at = self.after_rows(command.end);
                     }
-                    at = end;
+                    if self.commands && command.matters() {
+                        return Some(Piece { psql: Psql::Command, ..piece(at, command.end, None) });
+                    }
+                    at = self.at;
                     continue;
                 }
-                b'\'' | b'"' => match string_end(rest, word == "e") {
+                b'\'' | b'"' => match string_end(rest, word == "e" || self.escapes && is_plain(&word)) {
                     Some(length) => next = at + length,
                     None => open = Some(OPEN_QUOTE),
                 },
@@ -233,7 +231,7 @@ impl<'t> Iterator for Statements<'t> {
                 b';' if depth <= 0 && atomic <= 0 => {
                     self.at = next;
                     if let Some(start) = start {
-                        let found = piece(start, at, None);
+                        let found = Piece { end: next, ..piece(start, at, None) };
                         let rows = takes_rows(found.text).then(|| self.line_end(next));
                         if let Some(rows) = rows {
                             self.at = self.after_rows(rows);
@@ -308,133 +306,6 @@ impl Program {
     }
 }
 
-fn is_word(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80
-}
-
-fn comment_end(rest: &str) -> Option<usize> {
-    let (mut depth, mut at) = (0, 0);
-    while at + 1 < rest.len() {
-        match &rest.as_bytes()[at..at + 2] {
-            b"/*" => (depth, at) = (depth + 1, at + 2),
-            b"*/" => {
-                (depth, at) = (depth - 1, at + 2);
-                if depth == 0 {
-                    return Some(at);
-                }
-            }
-            _ => at += 1,
-        }
-    }
-    None
-}
-
-fn string_end(rest: &str, escapes: bool) -> Option<usize> {
-    let bytes = rest.as_bytes();
-    let quote = bytes[0];
-    let mut at = 1;
-    let escapes = escapes && quote == b'\'';
-    while at < bytes.len() {
-        if !escapes {
-            at += rest[at..].find(char::from(quote))?;
-        }
-        if escapes && bytes[at] == b'\\' {
-            at += 2;
-        } else if bytes[at] == quote {
-            if bytes.get(at + 1) != Some(&quote) {
-                return Some(at + 1);
-            }
-            at += 2;
-        } else {
-            at += 1;
-        }
-    }
-    None
-}
-
-/// None if no dollar quote begins here; its length, or none if it has no end.
-fn dollar_end(rest: &str) -> Option<Option<usize>> {
-    let close = rest[1..].find('$')? + 1;
-    let tag = &rest[..=close];
-    let name = &tag[1..close];
-    let fits = name.chars().all(|c| c == '_' || c.is_alphanumeric()) && !name.starts_with(|c: char| c.is_ascii_digit());
-    fits.then(|| rest[tag.len()..].find(tag).map(|n| n + 2 * tag.len()))
-}
-
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn texts(text: &str) -> Vec<&str> {
-        Statements::new(text).map(|p| p.text).collect()
-    }
-
-    #[test]
-    fn statements_end_where_the_server_would_end_them() {
-        let text = "\\restrict x\ncreate table a (b text default ';'); -- c;\n/* ; /* ; */ */ select $a$ ; $b$ $a$, E'\\';', \"x;\";\
-                    create function f() returns int begin atomic select case when true then 1 end; select 2; end;\nselect $1;";
-        assert_eq!(
-            texts(text),
-            [
-                "create table a (b text default ';')",
-                "select $a$ ; $b$ $a$, E'\\';', \"x;\"",
-                "create function f() returns int begin atomic select case when true then 1 end; select 2; end",
-                "select $1"
-            ]
-        );
-    }
-
-    #[test]
-    fn what_psql_alone_understands_is_passed_over() {
-        let text = "copy t (a) from stdin;\n1;'\n\\.\nselect 1;\n\\connect x\nselect 'a' \\gexec\n-- migrate:down\ndrop table t;";
-        assert_eq!(texts(text), ["copy t (a) from stdin", "select 1", "select 'a'"]);
-    }
-
-    #[test]
-    fn words_on_lines_of_their_own_separate_statements() {
-        let text = "create table a (b int)\nGO\ncreate table c (d int)\n  go  \nselect go\n from x;\ncomment on table a is 'x'\n/\nselect 1 /\n2;";
-        assert_eq!(
-            texts(text),
-            [
-                "create table a (b int)",
-                "create table c (d int)",
-                "select go\n from x",
-                "comment on table a is 'x'",
-                "select 1 /\n2"
-            ]
-        );
-    }
-
-    #[test]
-    fn programs_of_other_servers_are_whole() {
-        let oracle = "create or replace trigger t after update on a for each row\nbegin\n  insert into b values (:new.id);\n  null;\nend;\n/\ncreate table x (y int);\ncreate trigger u before insert on a for each row begin set new.b = 1; end;\ncreate table z (y int);";
-        let found = texts(oracle);
-        assert_eq!(found.len(), 4, "{found:?}");
-        assert!(found[0].ends_with("end;") && found[2].ends_with("end"), "{found:?}");
-        assert_eq!(found[1], "create table x (y int)");
-    }
-
-    #[test]
-    fn commands_of_psql_that_matter_are_given() {
-        let text =
-            "\\set schema app\n\\echo hello\n\\ir tables/a.sql\nselect format('create %s', 1) \\gexec\nselect 1;";
-        let found: Vec<_> = Statements::and_commands(text).map(|p| (p.text, p.psql)).collect();
-        assert_eq!(
-            found,
-            [
-                ("\\set schema app", Psql::Command),
-                ("\\ir tables/a.sql", Psql::Command),
-                ("select format('create %s', 1)", Psql::Runs),
-                ("select 1", Psql::No)
-            ]
-        );
-    }
-
-    #[test]
-    fn something_broken_does_not_stop_the_rest() {
-        let text = "create table a (b text default 'oops);\ncreate table c (d int);\nselect 1;\n";
-        let pieces: Vec<_> = Statements::new(text).collect();
-        assert_eq!(pieces[0].open, Some("a quote without end"));
-        assert_eq!(pieces[1..].iter().map(|p| p.text).collect::<Vec<_>>(), ["create table c (d int)", "select 1"]);
-    }
-}
+#[path = "split_tests.rs"]
+mod tests;

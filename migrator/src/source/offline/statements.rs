@@ -3,8 +3,9 @@
 use serde_json::Value;
 
 use super::super::types;
+use super::block;
 use super::fold::{Fold, inner, names, range};
-use super::routines;
+use super::state::{Runs, is_off};
 use crate::catalogue::Function;
 use crate::sql_tree::ast::{self, list, node, text};
 
@@ -62,12 +63,9 @@ impl Fold {
                 self.types.add(schema, name, "C", None);
             }
             "CreateRangeStmt" => self.new_type(list(node, "type_name"), "R", None),
-            "VariableSetStmt" if text(node, "name") == "search_path" => self.set_path(node, false),
-            "VariableSetStmt" if node.get("kind").and_then(Value::as_i64) == Some(types::RESET_ALL) => {
-                self.begin_session();
-            }
+            "VariableSetStmt" => self.setting(node),
             "DiscardStmt" if node.get("target").and_then(Value::as_i64).unwrap_or(0) == types::DISCARD_ALL => {
-                self.begin_session();
+                self.reset_settings();
             }
             "AlterDatabaseSetStmt" | "AlterRoleSetStmt" => {
                 let set = node.get("setstmt").filter(|s| text(s, "name") == "search_path").cloned();
@@ -77,6 +75,7 @@ impl Fold {
                     self.first_path.clone_from(&self.catalogue.search_path);
                 }
             }
+            "TransactionStmt" => self.transaction(node),
             "DoStmt" => self.block(node)?,
             _ => {}
         }
@@ -90,16 +89,34 @@ impl Fold {
         self.types.add(schema, last, category, base);
     }
 
-    /// DO: what it would make if every condition held.
+    fn setting(&mut self, set: &Value) {
+        let kind = set.get("kind").and_then(Value::as_i64);
+        match text(set, "name") {
+            "search_path" => self.set_path(set, false),
+            "standard_conforming_strings" => {
+                let given = list(set, "args").first().and_then(ast::string_constant).unwrap_or_default();
+                self.escapes = is_off(&given);
+            }
+            _ if kind == Some(types::RESET_ALL) => self.reset_settings(),
+            _ => {}
+        }
+    }
+
+    /// DO: what it would make if every condition held that is no constant.
     pub(super) fn block(&mut self, node: &Value) -> Result<(), String> {
         let option = |name: &str| {
             let options = list(node, "args").iter().filter_map(|o| ast::node(o, "DefElem"));
             options.filter(|o| text(o, "defname") == name).find_map(|o| ast::node(o.get("arg")?, "String"))
         };
         let Some(source) = option("as").map(|s| text(s, "sval").to_owned()) else { return Ok(()) };
-        let block = routines::statements_of_block(&source)?;
-        for statement in block.statements {
-            if let Some(reason) = self.statements(&statement).unwrap_or_default().into_iter().next() {
+        let block = block::read(&source)?;
+        for step in block.steps {
+            let reasons = match step.runs {
+                Runs::Not => continue,
+                Runs::Perhaps => self.perhaps("the DO block may not come to it, or undo it", &step.sql),
+                Runs::Surely => self.statements(&step.sql),
+            };
+            if let Some(reason) = reasons.unwrap_or_default().into_iter().next() {
                 return Err(reason);
             }
         }
@@ -161,7 +178,7 @@ impl Fold {
                 Some(
                     types::OBJECT_TABLE | types::OBJECT_VIEW | types::OBJECT_MATVIEW | types::OBJECT_FOREIGN_TABLE,
                 ) => {
-                    if let Some(oid) = self.find(&range(&name.pop().unwrap_or_default(), &last)) {
+                    if let Some(oid) = self.find_to_drop(&range(&name.pop().unwrap_or_default(), &last)) {
                         self.dropped(oid);
                     }
                 }
@@ -175,7 +192,7 @@ impl Fold {
                 Some(types::OBJECT_TRIGGER | types::OBJECT_RULE) => {
                     let (table, schema) = (name.pop().unwrap_or_default(), name.pop().unwrap_or_default());
                     self.drop_later(&last, &table);
-                    let Some(on) = self.find(&range(&schema, &table)) else { continue };
+                    let Some(on) = self.find_to_drop(&range(&schema, &table)) else { continue };
                     if kind == Some(types::OBJECT_TRIGGER) {
                         self.catalogue.triggers.retain(|t| t.name != last || t.relation != on);
                     } else {

@@ -1,9 +1,13 @@
 //! A file of any size, statement by statement, in memory that does not grow with it: the text that is held ends at a
 //! statement's end or goes on to be read, rows of COPY are passed over, and a statement that is too long is skipped.
 
+use std::borrow::Cow;
 use std::io::{self, Read};
 
-use super::split::{Psql, Statements};
+use super::psql::Psql;
+use super::skip::Skip;
+use super::split::Statements;
+use super::strings::with_escapes;
 use domain_events_sql::limits;
 
 /// Bytes that are read at once.
@@ -11,8 +15,8 @@ const CHUNK: usize = 256 * 1024;
 /// Bytes of broken statements in which another beginning is looked for: each of them is read again from there.
 const AGAIN: usize = 32 * 1024 * 1024;
 
-/// Bytes that are looked at ahead: the longest tag of a dollar quote that is known.
-const AHEAD: usize = 256;
+/// Why a statement is not read within which psql is told something.
+const WITHIN: &str = "a command of psql stands within it";
 
 /// What is wrong with a statement, or what is to be done with one.
 pub enum Found<'t> {
@@ -38,15 +42,18 @@ pub struct Stream<R> {
     /// Line of the text's first character.
     line: usize,
     again: usize,
+    /// Whether a backslash in a plain string escapes what follows it.
+    escapes: bool,
 }
 
 impl<R: Read> Stream<R> {
-    pub fn new(reader: R) -> Self {
-        Self { reader, ended: false, pending: vec![], text: String::new(), line: 1, again: 0 }
+    pub fn new(reader: R, escapes: bool) -> Self {
+        Self { reader, ended: false, pending: vec![], text: String::new(), line: 1, again: 0, escapes }
     }
 
-    /// Gives every statement, with its line, to `take`, which says whether it could be read; false ends it.
-    pub fn each(&mut self, mut take: impl FnMut(Found<'_>, usize) -> Taken) -> io::Result<()> {
+    /// Gives every statement, with its line, to `take`, which says what became of it, and whether a backslash in a plain string
+    /// escapes what follows it from there on.
+    pub fn each(&mut self, mut take: impl FnMut(Found<'_>, usize) -> (Taken, bool)) -> io::Result<()> {
         self.more(4)?;
         if self.text.starts_with('\u{feff}') {
             self.text.drain(..'\u{feff}'.len_utf8());
@@ -56,6 +63,7 @@ impl<R: Read> Stream<R> {
             // twice as much each time: what goes on is looked at from its beginning again
             self.more(size + size.max(CHUNK))?;
             let mut statements = Statements::and_commands(&self.text);
+            statements.escapes(self.escapes);
             let (mut counted, mut line) = (0, self.line);
             let mut kept = None;
             loop {
@@ -73,15 +81,26 @@ impl<R: Read> Stream<R> {
                 }
                 line += newlines(&self.text[counted..piece.start]);
                 counted = piece.start;
+                let rewritten = if self.escapes && piece.psql != Psql::Command && piece.text.contains('\\') {
+                    Cow::Owned(with_escapes(piece.text))
+                } else {
+                    Cow::Borrowed(piece.text)
+                };
                 let found = match piece.open {
+                    None if piece.psql == Psql::Dropped => continue,
+                    None if piece.psql == Psql::Within => Found::Broken(piece.text, WITHIN.into()),
                     None if piece.psql == Psql::Command => Found::Command(piece.text),
                     None if piece.psql == Psql::Runs => Found::Runs(piece.text),
                     Some(open) => Found::Broken(piece.text, open.to_owned()),
                     None if piece.text.len() > limits::STATEMENT => Found::TooLong(piece.text, too_long("")),
-                    None => Found::Statement(piece.text),
+                    None => Found::Statement(&rewritten),
                 };
-                match take(found, line) {
+                let (taken, escapes) = take(found, line);
+                self.escapes = escapes;
+                statements.escapes(escapes);
+                match taken {
                     Taken::Read => {}
+                    Taken::NotRun => statements.without_rows(&piece),
                     Taken::Unread if piece.open.is_some() => {}
                     Taken::Unread => {
                         self.again += piece.text.len();
@@ -117,7 +136,7 @@ impl<R: Read> Stream<R> {
                 let whole = self.skip_statement()?;
                 let why = too_long(if whole { "" } else { ", which does not end: nothing behind it is read" });
                 let found = if whole { Found::TooLong(&head, why) } else { Found::Broken(&head, why) };
-                if matches!(take(found, line), Taken::Enough) {
+                if matches!(take(found, line).0, Taken::Enough) {
                     return Ok(());
                 }
             }
@@ -191,7 +210,7 @@ impl<R: Read> Stream<R> {
 
     /// Takes the statement that the text begins with, without holding it; whether it ends.
     fn skip_statement(&mut self) -> io::Result<bool> {
-        let mut skip = Skip::default();
+        let mut skip = Skip::new(self.escapes);
         loop {
             let (at, ends) = skip.over(&self.text, self.ended);
             let at = self.text.floor_char_boundary(at);
@@ -226,6 +245,8 @@ pub enum Taken {
     Read,
     /// It could not be read: another may begin in it.
     Unread,
+    /// It is not run.
+    NotRun,
     /// Nothing more is wanted.
     Enough,
 }
@@ -236,124 +257,6 @@ fn push(text: &mut String, part: &str) {
 
 fn newlines(text: &str) -> usize {
     text.matches('\n').count()
-}
-
-/// Where a text is, with regard to quotes.
-#[derive(Debug, Default)]
-enum Within {
-    #[default]
-    Plain,
-    Quote(u8, bool),
-    Dollar(String),
-    Line,
-    Comment(usize),
-}
-
-/// Looks for a statement's end in a text that comes in parts.
-#[derive(Debug, Default)]
-struct Skip {
-    within: Within,
-    depth: i64,
-    /// The character before, where it matters to a quote.
-    before: [u8; 2],
-}
-
-impl Skip {
-    /// How far the part was looked at, and whether the statement ends there. What comes last is looked at again with what
-    /// follows it, unless the part is the last.
-    fn over(&mut self, part: &str, last: bool) -> (usize, bool) {
-        let bytes = part.as_bytes();
-        let limit = if last { bytes.len() } else { bytes.len().saturating_sub(AHEAD) };
-        let mut at = 0;
-        while at < limit {
-            let byte = bytes[at];
-            match &mut self.within {
-                Within::Plain => {
-                    if is_word(byte) {
-                        let length = bytes[at..limit].iter().position(|b| !is_word(*b)).unwrap_or(limit - at);
-                        at += length;
-                        self.before = [if length > 1 { bytes[at - 2] } else { self.before[1] }, bytes[at - 1]];
-                        continue;
-                    }
-                    match byte {
-                        b'\'' | b'"' => {
-                            let escapes = matches!(self.before[1], b'e' | b'E') && !is_word(self.before[0]);
-                            self.within = Within::Quote(byte, byte == b'\'' && escapes);
-                        }
-                        b'-' if bytes.get(at + 1) == Some(&b'-') => self.within = Within::Line,
-                        b'/' if bytes.get(at + 1) == Some(&b'*') => {
-                            self.within = Within::Comment(1);
-                            at += 1;
-                        }
-                        b'$' if !is_word(self.before[1]) => {
-                            let name = bytes[at + 1..].iter().take(AHEAD).take_while(|b| is_word(**b)).count();
-                            if bytes.get(at + 1 + name) == Some(&b'$') {
-                                self.within = Within::Dollar(part[at..at + name + 2].to_owned());
-                                at += name + 1;
-                            }
-                        }
-                        b'(' => self.depth += 1,
-                        b')' => self.depth -= 1,
-                        b';' if self.depth <= 0 => return (at + 1, true),
-                        _ => {}
-                    }
-                    self.before = [self.before[1], byte];
-                    at += 1;
-                }
-                Within::Quote(quote, escapes) => {
-                    if !*escapes {
-                        let from = part.ceil_char_boundary(at);
-                        at = part[from..].find(char::from(*quote)).map_or(limit, |found| from + found);
-                        if at >= limit {
-                            return (limit, false);
-                        }
-                    }
-                    let byte = bytes[at];
-                    if *escapes && byte == b'\\' {
-                        at += 1;
-                    } else if byte == *quote {
-                        // a doubled one opens at once what it has closed
-                        self.within = Within::Plain;
-                        self.before = [0, 0];
-                    }
-                    at += 1;
-                }
-                Within::Line => {
-                    if byte == b'\n' {
-                        self.within = Within::Plain;
-                    }
-                    at += 1;
-                }
-                Within::Comment(depth) => {
-                    let next = bytes.get(at + 1);
-                    if byte == b'/' && next == Some(&b'*') {
-                        *depth += 1;
-                        at += 1;
-                    } else if byte == b'*' && next == Some(&b'/') {
-                        *depth -= 1;
-                        at += 1;
-                        if *depth == 0 {
-                            self.within = Within::Plain;
-                        }
-                    }
-                    at += 1;
-                }
-                Within::Dollar(tag) => match part[at..].find(tag.as_str()) {
-                    Some(found) => {
-                        at += found + tag.len();
-                        self.within = Within::Plain;
-                        self.before = [0, 0];
-                    }
-                    None => return (bytes.len().saturating_sub(tag.len()).max(at), false),
-                },
-            }
-        }
-        (at.min(bytes.len()), false)
-    }
-}
-
-fn is_word(b: u8) -> bool {
-    b.is_ascii_alphanumeric() || b == b'_' || b >= 0x80
 }
 
 #[cfg(test)]
@@ -379,9 +282,9 @@ mod tests {
                 Found::Statement(text) | Found::Command(text) | Found::Runs(text) => (text.to_owned(), line),
                 Found::TooLong(_, why) | Found::Broken(_, why) => (why, line),
             });
-            Taken::Read
+            (Taken::Read, false)
         };
-        Stream::new(Drops(text, at_once)).each(take).expect("no error");
+        Stream::new(Drops(text, at_once), false).each(take).expect("no error");
         found
     }
 

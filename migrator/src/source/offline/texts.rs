@@ -7,7 +7,9 @@ use super::super::encoding;
 use super::fold::{Fold, Problem, inner};
 use super::placeholders::{self, Sure};
 use super::quotes::Quotes;
+use super::state::{Runs, Script};
 use super::stream::{self, Found, Stream};
+use super::transactions::may_undo;
 use super::{split, undo};
 use crate::sql_tree::{ast, newer};
 use domain_events_mysql::source::Dialect;
@@ -27,9 +29,13 @@ impl Fold {
         let mut quotes = Quotes::default();
         let mut reader = encoding::Reader::new(reader)?;
         let mut head = vec![];
+        let script = Script::new(self.script.runs());
+        let outer_script = std::mem::replace(&mut self.script, script);
+        let outer_may_undo = self.may_undo;
         reader.by_ref().take(undo::SMALL as u64).read_to_end(&mut head)?;
         if head.len() < undo::SMALL {
             let text = String::from_utf8_lossy(&head);
+            self.may_undo |= may_undo(&text);
             let (forward, doubt) = undo::forward(&text, Dialect::Postgres);
             if let Some(doubt) = doubt {
                 self.catalogue.statements += 1;
@@ -38,8 +44,15 @@ impl Fold {
             if let Cow::Owned(forward) = forward {
                 head = forward.into_bytes();
             }
+        } else {
+            self.may_undo = true;
         }
-        Stream::new(head.as_slice().chain(reader)).each(|found, line| {
+        Stream::new(head.as_slice().chain(reader), self.escapes).each(|found, line| {
+            let runs = self.script.runs();
+            if runs == Runs::Not && !matches!(found, Found::Command(_)) {
+                return (stream::Taken::NotRun, self.escapes);
+            }
+            self.line = line;
             let mut problem = |reason: &str, text: &str| {
                 // a name that another statement has too would tell less than the statement's own words
                 let shown: String = text.split_whitespace().take(6).collect::<Vec<_>>().join(" ");
@@ -53,7 +66,7 @@ impl Fold {
             let taken = match found {
                 Found::Command(text) => {
                     self.command(file, text, line, problems);
-                    stream::Taken::Read
+                    if runs == Runs::Not { stream::Taken::NotRun } else { stream::Taken::Read }
                 }
                 Found::Runs(text) => {
                     problem("it makes statements at run time, by \\gexec: read the live database instead", text);
@@ -69,7 +82,7 @@ impl Fold {
                     }
                     stream::Taken::Read
                 }
-                Found::Statement(text) => match self.statements(text) {
+                Found::Statement(text) => match self.statement_that(runs, text) {
                     Ok(reasons) => {
                         for reason in reasons {
                             problem(&reason, text);
@@ -86,13 +99,21 @@ impl Fold {
             if problems.len() - known > UNREAD {
                 let reason = format!("more than {UNREAD} statements cannot be read: the rest of the file is not read");
                 problems.push(Problem { file: file.to_owned(), line, reason });
-                return stream::Taken::Enough;
+                return (stream::Taken::Enough, self.escapes);
             }
-            taken
+            (taken, self.escapes)
         })?;
+        (self.script, self.may_undo) = (outer_script, outer_may_undo);
         self.catalogue.statements -= quotes.told_once(problems);
         self.file = outer;
         Ok(())
+    }
+
+    fn statement_that(&mut self, runs: Runs, text: &str) -> Result<Vec<String>, String> {
+        match runs {
+            Runs::Perhaps => self.perhaps("whether this runs is known to whoever runs the script", text),
+            _ => self.statements(text),
+        }
     }
 
     /// Folds what a text holds, in most cases one statement; gives what could not be used. An error when it cannot be read.
