@@ -18,8 +18,8 @@ use crate::pg::lock::{Purpose, StreamLock};
 use crate::pg::memory::CallMemory;
 use crate::pg::store::{self, EventRow, Found, Head, Origin, Store, Stored};
 use crate::pg::stream::Stream;
-use crate::pg::{delegate, json};
-use crate::{size, uuid};
+use crate::pg::{delegate, json, uuid};
+use crate::size;
 
 const STREAM_HINT: &str = "A stream is named by an aggregate type and an aggregate id.";
 /// How often the unique key may turn out to be taken before we give up.
@@ -82,6 +82,11 @@ pub fn check_expected(expected: Option<i64>) -> Result<Option<i64>> {
     }
 }
 
+/// As [`StreamLock::queue`], for the row that holds the stream.
+pub fn queue(lock: &mut StreamLock, stream: &Stream, is_ours: bool) -> Result<bool> {
+    lock.queue(is_ours, || delegate::lock_row(stream))
+}
+
 /// The newest event of the stream once nobody else is in the middle of writing one or holds the stream.
 pub fn settle(store: &Store, stream: &Stream, lock: &mut StreamLock) -> Result<Head> {
     let mut adopted = 0;
@@ -95,7 +100,7 @@ pub fn settle(store: &Store, stream: &Stream, lock: &mut StreamLock) -> Result<H
                 }
             }
             Found::Settled(head) => {
-                if !lock.queue(stream, head.is_ours)? {
+                if !queue(lock, stream, head.is_ours)? {
                     return Ok(head);
                 }
             }

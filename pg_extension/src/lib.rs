@@ -7,7 +7,7 @@
 //! | `bytes` | memory whose size comes from data |
 //! | `capture` | a row's change becomes an event |
 //! | `context` | who and why, from the session's settings |
-//! | `jsonb`, `numeric`, `uuid` | stored forms, written directly |
+//! | `jsonb`, `numeric` | stored forms, written directly |
 //! | `size` | how large an event is as text |
 //! | `error` | every error with its SQLSTATE |
 //! | `pg` | everything that touches Postgres; the only unsafe code |
@@ -23,7 +23,6 @@ mod jsonb;
 mod numeric;
 mod pg;
 mod size;
-mod uuid;
 
 pgrx::pg_module_magic!();
 

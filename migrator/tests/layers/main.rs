@@ -18,8 +18,6 @@ const KNOWN: &[(&str, &str, &str, &str)] = &[
     ("pg_extension", "pg::entry", "append", "what the server calls: stands above all"),
     ("pg_extension", "pg::entry", "batch", "what the server calls: stands above all"),
     ("pg_extension", "pg::entry", "capture", "what the server calls: stands above all"),
-    ("pg_extension", "pg::lock", "pg::delegate", "open: `lock_row` is handed over by who queues"),
-    ("pg_extension", "pg::render", "uuid", "open: random numbers come from the server, uuids are made of them"),
 ];
 
 #[test]

@@ -65,7 +65,7 @@ impl Prefetch {
     pub fn settle(&self, store: &Store, stream: &Stream, lock: &mut StreamLock) -> Result<Head> {
         let known = if store.may_guess() { self.0.borrow_mut().head(store, stream) } else { None };
         match known {
-            Some(head) if !lock.queue(stream, false)? => Ok(head),
+            Some(head) if !append::queue(lock, stream, false)? => Ok(head),
             _ => append::settle(store, stream, lock),
         }
     }

@@ -139,7 +139,7 @@ fn insert_row(plan: &Plan, change: &Change, draft: &mut Draft) -> std::result::R
     let store = Store::open(draft.memory)?;
     let stream = stream(draft.memory, plan, &id);
     let mut lock = StreamLock::acquire(&stream, Purpose::Write);
-    let mut is_new = store.may_guess() && plan.guess.is_new() && !lock.queue(&stream, false)?;
+    let mut is_new = store.may_guess() && plan.guess.is_new() && !append::queue(&mut lock, &stream, false)?;
     for _ in 0..append::ATTEMPTS {
         let head = if is_new { Head::default() } else { append::settle(&store, &stream, &mut lock)? };
         draft.complete = plan.replaces(&stream, head, draft.late.is_some())?;

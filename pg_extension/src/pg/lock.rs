@@ -98,14 +98,14 @@ impl StreamLock {
         lock
     }
 
-    /// To be asked before the version is relied upon: queues for the stream's row if somebody holds streams that way, and
-    /// then returns true, for what was read before may be out of date. `is_ours`: this transaction has written the
+    /// To be asked before the version is relied upon: queues for the stream's row, by `lock_row`, if somebody holds streams
+    /// that way, and then returns true, for what was read before may be out of date. `is_ours`: this transaction has written the
     /// stream's newest event, which holds the stream as well.
-    pub fn queue(&mut self, stream: &Stream, is_ours: bool) -> Result<bool> {
+    pub fn queue(&mut self, is_ours: bool, lock_row: impl FnOnce() -> Result<()>) -> Result<bool> {
         if !self.fresh || is_ours || self.has_row || !is_anybody_at_the_gate() {
             return Ok(false);
         }
-        self.yield_to(|| super::delegate::lock_row(stream))?;
+        self.yield_to(lock_row)?;
         self.has_row = true;
         Ok(true)
     }

@@ -36,4 +36,5 @@ pub mod subtransaction;
 pub mod trigger;
 pub mod tuple;
 pub mod tuple_chain;
+pub mod uuid;
 mod version;

@@ -245,7 +245,7 @@ impl Render {
                 }
                 Render::Uuid => {
                     let id = crate::pg::call::uuid_column(value);
-                    out.extend(crate::uuid::to_text(&id).as_bytes());
+                    out.extend(super::uuid::to_text(&id).as_bytes());
                 }
                 Render::Money => money(value.value() as i64, out),
                 Render::Output(output) => output.call(value, |text| out.extend(text)),

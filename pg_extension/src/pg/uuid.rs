@@ -2,7 +2,7 @@
 
 use std::cell::RefCell;
 
-use crate::pg::random;
+use super::random;
 
 /// Random bytes are drawn in blocks: one system call per 25 ids instead of one each.
 const BLOCK: usize = 250;
