@@ -7,6 +7,7 @@
 //! | `bytes` | memory whose size comes from data |
 //! | `capture` | a row's change becomes an event |
 //! | `context` | who and why, from the session's settings |
+//! | `contract` | what both engines have to agree on, as `sql/` says it |
 //! | `jsonb`, `numeric` | stored forms, written directly |
 //! | `size` | how large an event is as text |
 //! | `error` | every error with its SQLSTATE |

@@ -312,7 +312,7 @@ as $$
                       where t.tgrelid = 'domain_events.events'::regclass and t.tgname = 'events_adopt_first'
                         and t.tgenabled in ('O', 'A'))
   union all
-  -- Who works on it holds the lock of db::lock_for_session() in the command line: "pgde", 1.
+  -- Who works on it holds the lock of locks::lock_for_session() in the command line: "pgde", 1.
   select 'adoption_unfinished', 'warning', a.source,
          format('its events are being moved since %s, and nobody moves them: run "domain-events apply" with the same '
                 'plan again, or "domain-events rollback"',

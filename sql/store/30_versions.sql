@@ -4,10 +4,11 @@
 -- writer of the same version to end; if that one commits, nothing was inserted, and the writer looks again and tries
 -- n+2. So versions are gapless and unique whatever locks are held, and the user never sees a 23505.
 --
--- The advisory lock in front of it keeps waiters in line and makes next_aggregate_version() hold what it returned. The
--- shared lock table has room for max_locks_per_transaction locks per connection, so a transaction keeps at most a
--- quarter of that by writing (16 streams on default settings). From then on it holds a stream's lock only while it
--- inserts. That is enough: who holds the stream came before and is waited for; who comes after meets the inserted row.
+-- The advisory lock in front of it (25_stream_locks.sql) keeps waiters in line and makes next_aggregate_version() hold
+-- what it returned. The shared lock table has room for max_locks_per_transaction locks per connection, so a
+-- transaction keeps at most a quarter of that by writing (16 streams on default settings). From then on it holds a
+-- stream's lock only while it inserts. That is enough: who holds the stream came before and is waited for; who comes
+-- after meets the inserted row.
 -- A transaction whose own event is the newest of a stream holds it by that row and takes no lock again: somebody may
 -- hold the lock and wait for the row.
 --

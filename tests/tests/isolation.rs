@@ -1,10 +1,11 @@
 //! Two and more sessions, step by step: the specs of `specs/` run by PostgreSQL's own `pg_isolation_regress`.
 //!
-//! The output has to be that of `expected/`, to the byte, on both engines. `expected/native/` holds what section 9 of the
-//! contract lets differ: under REPEATABLE READ and SERIALIZABLE the native engine goes on where the portable one, which
-//! cannot read past its snapshot, raises 40001. `specs/native/` holds what the portable engine does not promise; each says
-//! why. An output found under an engine's name is compared with that file alone, so that neither
-//! engine can pass with the other's answer. By hand: `SPECS=savepoint cargo test --test isolation`.
+//! The output has to be that of `expected/`, to the byte, on both engines. `expected/native/` holds what docs/guarantees.md
+//! lets differ: under REPEATABLE READ and SERIALIZABLE the native engine goes on where the portable one, which cannot read
+//! past its snapshot, raises 40001. `specs/native/` holds what the portable engine does not promise; each says why. An
+//! output found under an engine's name is compared with that file alone, so that neither engine can pass with the other's
+//! answer. By hand:
+//! `SPECS=savepoint cargo test --workspace --exclude pg_domain_events --test isolation`.
 
 use std::{env, fs, path::Path, process::Command};
 
