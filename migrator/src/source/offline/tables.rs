@@ -109,7 +109,12 @@ impl Fold {
             let column = target.get("val").and_then(ast::column);
             match column.as_deref() {
                 Some([.., last]) if last == "*" => {
-                    relation.columns.extend(sources.iter().flat_map(|r| &r.columns).map(|c| plain(Some(c), &c.name)));
+                    for column in sources.iter().flat_map(|r| &r.columns) {
+                        // of one name there is one: views that join themselves would have twice as many each time
+                        if relation.column(&column.name).is_none() {
+                            relation.columns.push(plain(Some(column), &column.name));
+                        }
+                    }
                 }
                 Some([.., last]) => {
                     let name = Some(text(target, "name")).filter(|n| !n.is_empty()).unwrap_or(last);
