@@ -130,6 +130,10 @@ impl TranslatedCatalogue {
             let why = fold_into(&mut catalogue, &item.made.create)
                 .and_then(|()| catalogue.functions.last().map_or(Ok(()), |made| limits::check_body(&made.source)))
                 .and_then(|()| pg_query::parse_plpgsql(&item.made.create).map(drop).map_err(|e| e.to_string()));
+            // a text that is run is MySQL's own: its tables have no schema
+            if let Some(made) = catalogue.functions.last_mut() {
+                made.search_path.get_or_insert_default().insert(0, schema.to_owned());
+            }
             if let Err(why) = why {
                 item.made.notes.push(Note {
                     fidelity: Fidelity::Refused,

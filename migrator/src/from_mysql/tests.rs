@@ -188,3 +188,22 @@ proptest::proptest! {
         from_texts([("a.php", format!("<?php {text}").as_str()), ("b.sql", &text)]);
     }
 }
+
+#[test]
+fn what_a_procedure_prepares_is_judged() {
+    let found = |body: &str| {
+        let translated = translated(&format!(
+            "create table ev (id bigint not null auto_increment primary key, aggregate_type varchar(50) not null, aggregate_id varchar(50) not null,
+               aggregate_version int not null, event_type varchar(50) not null, event_data json, created_at timestamp default current_timestamp,
+               unique key u (aggregate_type, aggregate_id, aggregate_version))$$
+             create procedure p(i int) begin {body} end$$"
+        ));
+        let report = crate::judge::judge(&translated.catalogue);
+        report.judged.iter().map(|j| j.finding.code.clone()).collect::<Vec<_>>()
+    };
+    let insert =
+        "insert into ev (aggregate_type, aggregate_id, aggregate_version, event_type) values ('U', '1', 1, 'x')";
+    assert_eq!(found(&format!("{insert};")), ["EV101"]);
+    assert_eq!(found(&format!("prepare q from \"{insert}\"; execute q;")), ["EV101"]);
+    assert_eq!(found(&format!("execute immediate concat(\"{insert}\", i);")), ["EV201"]);
+}

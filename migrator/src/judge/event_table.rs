@@ -308,7 +308,14 @@ impl TableUse<'_> {
         let name = column.name.to_lowercase();
         let comment = column.comment.as_deref().unwrap_or_default().to_lowercase();
         let mut points = 0;
-        if values.iter().any(|v| ast::calls(v).iter().any(|(_, n, _)| n == "max" || n == "count")) {
+        // a text that tells how many of something there are is none of them
+        let sentence = |v: &Value| {
+            column.category == "S"
+                && (ast::calls(v).iter().any(|(_, n, _)| n.starts_with("concat") || n == "format")
+                    || ast::find(v, "AExpr").iter().any(|e| ast::operator(e) == "||"))
+        };
+        let counted = |v: &Value| ast::calls(v).iter().any(|(_, n, _)| n == "max" || n == "count");
+        if values.iter().any(|v| counted(v) && !sentence(v)) {
             points += 3;
         }
         if self.read_by_max.contains(&column.name) {

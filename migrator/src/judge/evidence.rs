@@ -48,7 +48,7 @@ impl Signs {
         let numbers = table.numbers(roles);
         let said = roles.event_type_column.as_ref();
         let timed = relation.columns.iter().any(is_time);
-        let named = words::tells_of_changes(&relation.name);
+        let named = words::tells_of_changes(&relation.name) || words::is_called_log(&relation.schema);
         let comment = relation.comment.as_deref().unwrap_or_default().to_lowercase();
         let on_change = table.on_change();
         let content = |c: &String| {

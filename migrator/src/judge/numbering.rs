@@ -12,10 +12,11 @@ use super::origin::{Origin, VersionSource};
 use super::ports::{EXPECTS, lacks_key};
 use super::stream::WIDEST;
 use super::verdict::Verdict;
-use super::version::Tracer;
+use super::version::{self, Tracer};
 use super::{Judged, Roles, Severity, Strategy, Target, codes, evidence, words};
 use crate::source::{Catalogue, Column, Function, Relation, Trigger};
 use crate::sql_tree::ast;
+use crate::sql_tree::plpgsql::{Body, StatementType};
 
 /// Something that numbers the rows of a table.
 #[derive(Debug)]
@@ -29,6 +30,8 @@ pub(super) struct Numbered {
     column: String,
     /// Whether the row gets its number afterwards, by an UPDATE.
     afterwards: bool,
+    /// Whether a row that brings a number keeps it.
+    only_where_none: bool,
 }
 
 impl Numbered {
@@ -54,12 +57,24 @@ pub(super) fn tables(
         let Some(scope) = scope else { continue };
         for column in relation.columns.iter().filter(|c| may_be_whole(c, catalogue)) {
             let field = format!("new.{}", column.name);
-            let Some(n) = body.statements.iter().rposition(|s| s.targets.contains(&field)) else { continue };
-            let Ok(read) = ast::parse_expression(&field_of(&column.name)) else { continue };
-            let origin = tracer.origin(&read, scope, n + 1);
+            let assigned = body.statements.iter().rposition(|s| s.targets.contains(&field));
+            let (origin, at) = match assigned {
+                Some(n) => {
+                    let Ok(read) = ast::parse_expression(&field_of(&column.name)) else { continue };
+                    (tracer.origin(&read, scope, n + 1), n)
+                }
+                None => {
+                    let Some((n, value)) = returned(body, relation, &column.name) else { continue };
+                    (tracer.origin(&value, scope, n), n)
+                }
+            };
+            let only_where_none = body.statements[at]
+                .guards
+                .iter()
+                .any(|g| ast::parse_expression(&g.condition).is_ok_and(|c| version::mentions(&c, &field)));
             let (trigger, function) = (Some(trigger.oid), trigger.function);
             let (relation, column) = (relation.oid, column.name.clone());
-            found.push(Numbered { relation, trigger, function, origin, column, afterwards: false });
+            found.push(Numbered { relation, trigger, function, origin, column, afterwards: false, only_where_none });
         }
     }
     for trigger in catalogue.triggers.iter().filter(|t| t.row && t.enabled != "D" && t.parent.is_none()) {
@@ -79,7 +94,8 @@ pub(super) fn tables(
         let target = targets.entry(relation.oid).or_insert_with(|| evidence::recognise(relation, catalogue, collected));
         if target.is_event_table && target.roles.version_column.as_deref() == Some(&column) {
             let (relation, function) = (relation.oid, function.oid);
-            found.push(Numbered { relation, trigger: None, function, origin, column, afterwards: false });
+            let (afterwards, only_where_none) = (false, false);
+            found.push(Numbered { relation, trigger: None, function, origin, column, afterwards, only_where_none });
         }
     }
     found
@@ -92,6 +108,16 @@ fn assigns(trigger: &Trigger) -> bool {
 /// An integer, or of a type that is not in what was read.
 fn may_be_whole(column: &Column, catalogue: &Catalogue) -> bool {
     column.is_integer() || catalogue.server_version == 0 && column.is_of_unknown_type()
+}
+
+/// What a column is given where a trigger gives back a row of its own making: `return (new.id, n, ..)`, in the order of the columns.
+fn returned(body: &Body, relation: &Relation, column: &str) -> Option<(usize, Value)> {
+    let at = relation.columns.iter().position(|c| c.name == column)?;
+    body.statements.iter().enumerate().rev().filter(|(_, s)| s.kind == StatementType::Return).find_map(|(n, s)| {
+        let tree = ast::parse_expression(&s.sql).ok()?;
+        let value = ast::list(ast::node(&tree, "RowExpr")?, "args").get(at)?.clone();
+        Some((n, value))
+    })
 }
 
 fn field_of(column: &str) -> String {
@@ -135,7 +161,8 @@ fn afterwards(trigger: &Trigger, catalogue: &Catalogue, collected: &Collected, t
                 let (relation, column) = (relation.oid, column.name.clone());
                 let (trigger, function) = (Some(trigger.oid), trigger.function);
                 let origin = tracer.origin(value, scope, n);
-                found.push(Numbered { relation, trigger, function, origin, column, afterwards: true });
+                let (afterwards, only_where_none) = (true, false);
+                found.push(Numbered { relation, trigger, function, origin, column, afterwards, only_where_none });
             }
         }
     }
@@ -238,6 +265,12 @@ impl Analysis<'_> {
         if expects {
             finding.reasons.push(format!("shim is not possible: {EXPECTS}"));
         }
+        if one.only_where_none {
+            let column = &one.column;
+            finding
+                .reasons
+                .push(format!("a row that brings its own {column} keeps it now; a shim gives every row its number"));
+        }
         let keyed = target.roles.key.is_some();
         let read = trigger.and_then(|_| self.reads_before_the_shim(relation, &one.column));
         let may = !expects && !relation.assumed && !one.afterwards && !besides && doubts.is_empty() && read.is_none();
@@ -249,6 +282,9 @@ impl Analysis<'_> {
             let (lacks, waits) = lacks_key(relation, &target.roles, served);
             finding.reasons.push(lacks);
             declared.extend(waits.into_iter().filter(|_| served));
+        }
+        if one.only_where_none && served {
+            declared.push(format!("a number that the application gives in {} is not kept", one.column));
         }
         finding.allowed = if served { vec![Strategy::Shim, Strategy::Manual] } else { vec![Strategy::Manual] };
         finding.strategy = (!locked).then_some(if served { Strategy::Shim } else { Strategy::Manual });

@@ -9,7 +9,7 @@ use super::collected::Collected;
 use super::origin::{Origin, VersionSource};
 use crate::source::{Catalogue, Function};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::{Statement, StatementType};
+use crate::sql_tree::plpgsql::{Body, Statement, StatementType};
 
 /// Follows an expression to where its value is made.
 pub struct Tracer<'a> {
@@ -130,15 +130,18 @@ impl<'a> Tracer<'a> {
                 made_of.extend(ast::parse_expression(&statement.sql).map(|e| variables(&e)).unwrap_or_default());
             }
         }
-        let compared = |condition: &Value| {
-            ast::find(condition, "AExpr").into_iter().any(|e| {
-                let [one, other] = ["lexpr", "rexpr"].map(|side| e.get(side).map(variables).unwrap_or_default());
-                let read = |side: &BTreeSet<String>| side.iter().any(|name| made_of.contains(name));
-                read(&one) && !other.is_empty() && !read(&other) || read(&other) && !one.is_empty() && !read(&one)
+        // what gives the number may have compared it
+        let mut read = body.statements.iter().filter(|s| s.targets.iter().any(|t| made_of.contains(t)));
+        raises_unless_equal(body, |name| made_of.contains(name))
+            || read.any(|s| {
+                trees(s).iter().flat_map(ast::calls).any(|(schema, name, a)| {
+                    let callee = self.followed(&schema, &name, a.len(), scope);
+                    callee.is_some_and(|f| {
+                        let body = self.collected.bodies.get(&f.oid);
+                        body.is_some_and(|b| raises_unless_equal(b, |name| f.arguments.iter().any(|a| a == name)))
+                    })
+                })
             })
-        };
-        let mut raised = body.statements.iter().filter(|s| s.kind == StatementType::Raise).flat_map(|s| &s.guards);
-        raised.any(|guard| ast::parse_expression(&guard.condition).is_ok_and(|c| compared(&c)))
     }
 
     /// What a statement locks until the transaction ends, itself or by a function that it calls for that.
@@ -231,6 +234,19 @@ impl<'a> Tracer<'a> {
             .filter_map(|t| t.get("val"));
         targets.map(|t| self.trace(t, scope, n, depth + 1)).collect()
     }
+}
+
+/// Whether an error is raised after some of these names is compared with something else that has a name.
+fn raises_unless_equal(body: &Body, is_one: impl Fn(&str) -> bool) -> bool {
+    let compared = |condition: &Value| {
+        ast::find(condition, "AExpr").into_iter().any(|e| {
+            let [one, other] = ["lexpr", "rexpr"].map(|side| e.get(side).map(variables).unwrap_or_default());
+            let has = |side: &BTreeSet<String>| side.iter().any(|name| is_one(name));
+            has(&one) && !other.is_empty() && !has(&other) || has(&other) && !one.is_empty() && !has(&one)
+        })
+    };
+    let mut raised = body.statements.iter().filter(|s| s.kind == StatementType::Raise).flat_map(|s| &s.guards);
+    raised.any(|guard| ast::parse_expression(&guard.condition).is_ok_and(|c| compared(&c)))
 }
 
 /// How a tree reads the greatest or the newest of something.

@@ -1,6 +1,7 @@
 //! What schemas of others showed: numbers that mean more than a place in a stream, and what is no number of one.
 
-use super::{expect, version, with_body};
+use super::{expect, findings, version, with_body};
+use crate::judge::Strategy;
 
 const STORE: &str =
     "create table stored (id uuid primary key, stream uuid not null, version bigint not null, kind text, data jsonb,
@@ -213,4 +214,53 @@ fn rows_made_of_documents_are_not_followed() {
         ),
         &["EV106 dynamic manual"],
     );
+}
+
+#[test]
+fn an_expected_version_may_be_checked_where_the_version_is_read() {
+    let append = |check: &str| {
+        format!(
+            "{STORE} create table heads (name text unique, id uuid primary key, version bigint not null);
+             create function look(_name text, _want bigint) returns table (sid uuid, v bigint) language plpgsql as $f$
+             declare cur bigint; i uuid; begin select h.id, h.version into i, cur from heads h where h.name = _name;
+             {check} return query select i, cur; end $f$;
+             create function append(_name text, _want bigint, d jsonb) returns bigint language plpgsql as $f$
+             declare cur bigint; i uuid; begin select l.sid, l.v into i, cur from look(_name, _want) l;
+             insert into stored (id, stream, version, kind, data) values (gen_random_uuid(), i, cur + 1, 'x', d);
+             update heads set version = cur + 1 where id = i; return cur + 1; end $f$;"
+        )
+    };
+    let found = findings(&append("if _want <> cur then raise exception 'conflict'; end if;"));
+    assert!(found.iter().all(|f| f.strategy != Some(Strategy::Shim)), "{found:#?}");
+    assert!(found[0].reasons.iter().any(|r| r.contains("expected")), "{found:#?}");
+}
+
+#[test]
+fn a_number_that_the_row_brings_is_kept_by_the_trigger_and_not_by_a_shim() {
+    let body = "begin if new.version is null or new.version <= 0 then
+        select coalesce(max(version), 0) + 1 into new.version from stored where stream = new.stream; end if; return new; end";
+    let found = expect(&numbered(body), &["EV110 assigned_on_event_table shim"]);
+    assert!(found[0].reasons.iter().any(|r| r.contains("brings its own version")), "{found:#?}");
+}
+
+#[test]
+fn a_trigger_may_give_back_a_row_of_its_own_making() {
+    let body = "declare n int; begin select count(version) + 1 into n from stored where stream = new.stream;
+        return (new.id, new.stream, n, new.kind, new.data, new.at); end";
+    expect(&numbered(body), &["EV109 assigned_on_event_table manual"]);
+}
+
+#[test]
+fn what_lies_in_a_schema_of_histories_is_one() {
+    let of = |schema: &str| {
+        format!(
+            "create schema {schema}; create table depots (depot_id uuid primary key, name text not null, at timestamptz not null);
+             create table {schema}.depots (row_id bigserial, depot_id uuid, name text, at timestamptz not null);
+             create function keep() returns trigger language plpgsql as $f$ begin
+             insert into {schema}.depots (depot_id, name, at) values (new.depot_id, new.name, new.at); return null; end $f$;
+             create trigger keep after insert or update on depots for each row execute function keep();"
+        )
+    };
+    expect(&of("history"), &["EV121 none -"]);
+    expect(&of("stock"), &["EV100 not_an_event -"]);
 }
