@@ -61,7 +61,8 @@ fn records_for_row_types(source: &str, catalogue: &Catalogue, path: &[String]) -
             if words.get(first).is_some_and(|w| w.2.eq_ignore_ascii_case("constant")) {
                 first += 1;
             }
-            cuts.extend(row_type(&words[first.min(end)..end], catalogue, path));
+            let has_fields = words.windows(2).any(|w| w[1].2 == "." && w[0].2.eq_ignore_ascii_case(word));
+            cuts.extend(row_type(&words[first.min(end)..end], has_fields, catalogue, path));
             i = end;
         }
         i += 1;
@@ -77,7 +78,12 @@ fn records_for_row_types(source: &str, catalogue: &Catalogue, path: &[String]) -
 }
 
 /// Where in a declaration a row type is named.
-fn row_type(words: &[(usize, usize, &str)], catalogue: &Catalogue, path: &[String]) -> Option<(usize, usize)> {
+fn row_type(
+    words: &[(usize, usize, &str)],
+    has_fields: bool,
+    catalogue: &Catalogue,
+    path: &[String],
+) -> Option<(usize, usize)> {
     let mut last = 0;
     while words.get(last + 1).is_some_and(|w| w.2 == ".") && words.len() > last + 2 {
         last += 2;
@@ -90,7 +96,8 @@ fn row_type(words: &[(usize, usize, &str)], catalogue: &Catalogue, path: &[Strin
     let schema = if last >= 2 { name(last - 2) } else { String::new() };
     // a type of a schema that is not the server's, and that files do not hold, is some table's row
     let elsewhere = last >= 2 && schema != "pg_catalog" && catalogue.server_version == 0;
-    if !elsewhere {
+    // what has fields is a row, whoever made its type
+    if !elsewhere && !has_fields {
         catalogue.resolve_relation(&schema, &name(last), path)?;
     }
     Some((words[0].0, words[last].1))
@@ -121,6 +128,18 @@ mod tests {
         let (catalogue, problems) = from_sql([("a.sql", format!("{tables}\n{function};").as_str())]);
         assert_eq!(problems, [], "{function}");
         judge(&catalogue).judged.into_iter().map(|j| j.finding.code).collect()
+    }
+
+    #[test]
+    fn a_variable_with_fields_is_a_row_whoever_made_its_type() {
+        let body = "declare i info; n int; begin i.label = 'x'; n := 1;
+            insert into shelf_log (shelf_id, action) values (1, i.label); end";
+        assert_eq!(
+            codes(&format!(
+                "create type info as (label text); create function f() returns void language plpgsql as $$ {body} $$"
+            )),
+            ["EV121"]
+        );
     }
 
     #[test]
