@@ -78,7 +78,7 @@ fn files_that_cannot_be_read_are_told_by_name_and_the_rest_is_judged() {
 fn files_that_read_others_come_once_and_in_their_order() {
     let place = Place::new("include");
     let parts: Vec<&str> = LAMP.split_inclusive(";\n").collect();
-    place.file("install.sql", "\\set ON_ERROR_STOP on\n\\ir parts/b_tables.sql\n\\i parts/a_rest.sql\n");
+    place.file("install.sql", "\\set ON_ERROR_STOP on\n\\ir parts/b_tables.sql;\n\\i parts/a_rest.sql\n");
     place.file("parts/b_tables.sql", parts[..2].concat());
     place.file("parts/a_rest.sql", parts[2..].concat());
     for run in [place.scan(&["--format", "json"]), scan(&place.0.join("install.sql"), &["--format", "json"])] {

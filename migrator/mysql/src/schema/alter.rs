@@ -184,17 +184,42 @@ fn replace(cursor: &Cursor<'_>, table: &mut Table, old: &str, column: super::Col
     }
 }
 
+/// A key without a name is called after its first column by the server: `baby_id`, `baby_id_2` and so on.
+fn drop_key(table: &mut Table, name: &str) {
+    let named = |k: &Key| k.name.as_deref().is_some_and(|n| n.eq_ignore_ascii_case(name));
+    let at = table.keys.iter().position(named).or_else(|| {
+        let mut taken: Vec<String> =
+            table.keys.iter().filter_map(|k| k.name.as_ref().map(|n| n.to_lowercase())).collect();
+        table.keys.iter().position(|k| {
+            let Some(first) = k.parts.first().filter(|_| k.name.is_none() && k.kind != KeyKind::Primary) else {
+                return false;
+            };
+            let first = first.column.to_lowercase();
+            let numbered = (2..).map(|n| format!("{first}_{n}"));
+            let free = std::iter::once(first.clone()).chain(numbered).find(|n| !taken.contains(n));
+            taken.extend(free.clone());
+            free.is_some_and(|n| n == name.to_lowercase())
+        })
+    });
+    if let Some(at) = at {
+        table.keys.remove(at);
+    }
+}
+
 fn drop(cursor: &mut Cursor<'_>, table: &mut Table) {
     if cursor.takes(&["PRIMARY", "KEY"]) {
         table.keys.retain(|k| k.kind != KeyKind::Primary);
     } else if cursor.takes(&["KEY"]) || cursor.takes(&["INDEX"]) {
-        let name = cursor.name();
-        table.keys.retain(|k| k.name != name);
+        if let Some(name) = cursor.name() {
+            drop_key(table, &name);
+        }
     } else if cursor.takes(&["FOREIGN", "KEY"]) || cursor.takes(&["CONSTRAINT"]) {
         let name = cursor.name();
         table.foreign_keys.retain(|k| k.name != name);
         table.checks.retain(|(n, _)| *n != name);
-        table.keys.retain(|k| k.name != name);
+        if let Some(name) = name {
+            drop_key(table, &name);
+        }
     } else if cursor.takes(&["CHECK"]) {
         let name = cursor.name();
         table.checks.retain(|(n, _)| *n != name);

@@ -127,6 +127,21 @@ fn phpmyadmin_adds_keys_later() {
 }
 
 #[test]
+fn a_key_without_a_name_is_dropped_by_the_one_that_the_server_gave_it() {
+    let schema = schema(
+        "create table a (id int primary key, b int, c int, unique (b, c), unique (b), key c (c));\n\
+         create table kept (id int, b int, unique (b));\n\
+         alter table a drop key b_2; alter table a drop index B; alter table kept drop key c;",
+    );
+    let names = |table: &str| {
+        let keys = &schema.table(table).expect("the table").keys;
+        keys.iter().map(|k| (k.kind, k.name.clone())).collect::<Vec<_>>()
+    };
+    assert_eq!(names("a"), [(KeyKind::Primary, None), (KeyKind::Index, Some("c".into()))]);
+    assert_eq!(names("kept"), [(KeyKind::Unique, None)]);
+}
+
+#[test]
 fn migrations_are_folded() {
     let schema = schema(
         "create table if not exists a (id serial, `x` int primary key, y text not null default ('a'), key (y(10)));\n\

@@ -22,7 +22,7 @@ impl Fold {
         if self.branches(verb, rest) || self.script.runs() == Runs::Not || self.variable(verb, rest) {
             return;
         }
-        let Some(path) = beside(Path::new(file), &unquoted(rest)) else {
+        let Some(path) = beside(Path::new(file), &named(rest)) else {
             let reason = format!("{verb} {rest}: there is no such file, and it is not read");
             return problems.push(Problem { file: file.to_owned(), line, reason });
         };
@@ -60,6 +60,11 @@ impl Fold {
     }
 }
 
+/// The file that a command names; psql takes a semicolon off.
+fn named(rest: &str) -> String {
+    unquoted(rest.trim().trim_end_matches(';').trim_end())
+}
+
 fn unquoted(text: &str) -> String {
     let inner = text.strip_prefix('\'').and_then(|t| t.strip_suffix('\''));
     inner.map_or_else(|| text.to_owned(), |i| i.replace("''", "'"))
@@ -90,7 +95,7 @@ fn included_by(file: &Path) -> Vec<PathBuf> {
         let line = line.trim();
         ["\\ir ", "\\i ", "\\include_relative ", "\\include "].iter().find_map(|c| line.strip_prefix(c))
     });
-    commands.filter_map(|named| beside(file, &unquoted(named.trim()))).collect()
+    commands.filter_map(|rest| beside(file, &named(rest))).collect()
 }
 
 /// The files but those that others of them read: these come where they are read.
