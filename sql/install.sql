@@ -17,7 +17,6 @@ set local client_min_messages = notice;
 \ir migration/33_write_reader.sql
 \ir migration/34_register.sql
 \ir migration/35_legacy_versions.sql
-\ir migration/36_altered_tables.sql
 -- Appending
 \ir store/40_append.sql
 \ir store/41_append_batch.sql
@@ -51,7 +50,6 @@ set local client_min_messages = notice;
 \ir migration/75_adoptions.sql
 \ir migration/76_adopting.sql
 \ir migration/77_imports.sql
-\ir monitoring/79_event_tables.sql
 \ir monitoring/80_thresholds.sql
 \ir monitoring/81_integrity.sql
 \ir monitoring/82_integrity_incremental.sql

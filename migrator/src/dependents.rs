@@ -89,11 +89,10 @@ select distinct case when w.ev_class is null then pg_catalog.pg_describe_object(
  order by 1";
 
 /// Functions whose text calls the store: the server tracks no dependency there. True where an enabled trigger runs them, so
-/// that users' writes would fail, and how these are disabled.
+/// that users' writes would fail.
 const CALLERS: &str = "\
 select p.oid::pg_catalog.regprocedure::text,
-       (select pg_catalog.string_agg(pg_catalog.format('alter table %s disable trigger %I;', t.tgrelid::pg_catalog.regclass, t.tgname), ' ' order by t.oid)
-          from pg_catalog.pg_trigger t where t.tgfoid = p.oid and t.tgenabled <> 'D' and t.tgparentid = 0)
+       exists (select from pg_catalog.pg_trigger t where t.tgfoid = p.oid and t.tgenabled <> 'D')
   from pg_catalog.pg_proc p
  where p.pronamespace <> 'domain_events'::pg_catalog.regnamespace
    and p.prosrc ~ 'domain_events\\s*\\.\\s*(next_aggregate_version|append_events?|set_context|fold_stream|read_stream|read_all)\\s*\\('
@@ -108,8 +107,8 @@ pub struct Dependents {
     pub event_triggers: Vec<String>,
     /// Users' objects the server would drop along.
     pub objects: Vec<String>,
-    /// Functions that enabled triggers run and that call the store, and the statements that disable these.
-    pub called_by_triggers: Vec<(String, String)>,
+    /// Functions that enabled triggers run and that call the store.
+    pub called_by_triggers: Vec<String>,
     /// Other functions that call the store.
     pub mentions: Vec<String>,
     /// Applied plans whose triggers need the store.
@@ -146,7 +145,7 @@ pub async fn objects(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
 /// Reads them all.
 pub async fn read(conn: &mut PgConnection) -> Result<Dependents, Error> {
     let doing = "reading what depends on the store";
-    let callers: Vec<(String, Option<String>)> = sqlx::query_as(CALLERS).fetch_all(&mut *conn).await.doing(doing)?;
+    let callers: Vec<(String, bool)> = sqlx::query_as(CALLERS).fetch_all(&mut *conn).await.doing(doing)?;
     let journal: bool =
         sqlx::query_scalar("select pg_catalog.to_regclass('domain_events.migration_plans') is not null")
             .fetch_one(&mut *conn)
@@ -164,8 +163,8 @@ pub async fn read(conn: &mut PgConnection) -> Result<Dependents, Error> {
         triggers: sqlx::query_as(TRIGGERS).fetch_all(&mut *conn).await.doing(doing)?,
         event_triggers: sqlx::query_scalar(EVENT_TRIGGERS).fetch_all(&mut *conn).await.doing(doing)?,
         objects: objects(&mut *conn).await?,
-        called_by_triggers: callers.iter().filter_map(|(name, how)| Some((name.clone(), how.clone()?))).collect(),
-        mentions: callers.into_iter().filter(|(_, how)| how.is_none()).map(|(name, _)| name).collect(),
+        called_by_triggers: callers.iter().filter(|(_, enabled)| *enabled).map(|(name, _)| name.clone()).collect(),
+        mentions: callers.into_iter().filter(|(_, enabled)| !enabled).map(|(name, _)| name).collect(),
         plans,
     })
 }
@@ -181,14 +180,13 @@ impl Dependents {
             ));
         }
         if !self.called_by_triggers.is_empty() {
-            let (names, how): (Vec<_>, Vec<_>) = self.called_by_triggers.iter().cloned().unzip();
             return Err(Error::refused(
                 "2BP01",
-                format!("enabled triggers run {}, which calls the store; nothing was changed", names.join(", ")),
                 format!(
-                    "Users' writes would fail without the store: disable or drop these triggers first: {}",
-                    how.join(" ")
+                    "enabled triggers run {}, which calls the store; nothing was changed",
+                    self.called_by_triggers.join(", ")
                 ),
+                "Users' writes would fail without the store: disable or drop these triggers first.",
             ));
         }
         if !self.objects.is_empty() {

@@ -325,10 +325,6 @@ begin
                         union select i.inhrelid from pg_inherits i join below on i.inhparent = below.relation)
                      select b.relation from below as b);
   end if;
-  if tg_event = 'ddl_command_end' and tg_tag in ('ALTER TABLE', 'ALTER TYPE', 'ALTER SCHEMA')
-     and exists (select from domain_events.event_tables) then
-    perform domain_events._follow_event_tables(altered);
-  end if;
   for captured in
     select c.capture_id, c.relation, r.relkind,
            c.table_name <> format('%I.%I', n.nspname, r.relname)
@@ -396,8 +392,7 @@ end
 $$;
 
 comment on function domain_events._follow_ddl() is
-  'Event trigger: captures, and the readers of registered event tables, follow changes of columns, partitions, '
-  'names and owners at once';
+  'Event trigger: captures follow changes of columns, partitions, names and owners at once';
 
 create function domain_events.forget_dropped_tables() returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp

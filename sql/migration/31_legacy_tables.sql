@@ -23,7 +23,6 @@ create table domain_events.event_tables (
   column_numbers int2[] not null,
   column_types   text[] not null,
   table_name     text not null,
-  registered_as  text not null,
   last_version   bigint not null,
   reader         name not null,
   fingerprint    text not null,
@@ -48,8 +47,6 @@ comment on column domain_events.event_tables.column_numbers is
 comment on column domain_events.event_tables.column_types is
   'Their types and collations: the reader was written for these';
 comment on column domain_events.event_tables.table_name is 'Name of the source when its reader was written';
-comment on column domain_events.event_tables.registered_as is
-  'Name of event_table when it was registered first: plans and their journal know it by that';
 comment on column domain_events.event_tables.last_version is 'The largest version that its column can hold';
 comment on column domain_events.event_tables.reader is
   'Name of the function of the table''s owner that reads its versions';
@@ -61,7 +58,7 @@ comment on constraint event_tables_pkey on domain_events.event_tables is 'A tabl
 -- The columns as the reader needs them, from the catalogue alone. Without a key the types' own equality counts.
 create function domain_events._stream_columns(source regclass, stream_columns name[], key oid)
 returns table (n bigint, column_name name, column_number int2, base_type text, refused text, operator text,
-               collation_name text)
+               collation_name text, made_kind text)
 language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   with recursive base as (
@@ -100,7 +97,8 @@ as $$
                 then 'Its key''s equality has no hash function, so it cannot be told which texts name one stream.' end,
          format('operator(%I.%s)', n.nspname, o.oprname),
          (select format('%I.%I', cn.nspname, c.collname) from pg_collation c
-            join pg_namespace cn on cn.oid = c.collnamespace where c.oid = k.key_collation)
+            join pg_namespace cn on cn.oid = c.collnamespace where c.oid = k.key_collation),
+         case when k.type >= 16384 then k.typtype::text end  -- not the server's own
     from keyed k
     left join pg_opclass class on class.oid = k.class
     left join pg_amop equal on equal.amopfamily = class.opcfamily and equal.amopstrategy = 3
@@ -112,64 +110,4 @@ $$;
 
 comment on function domain_events._stream_columns(regclass, name[], oid) is
   'Columns that name a stream: the types to which texts are brought, the equality of the unique key and its hash; '
-  'refused says why one cannot';
-
--- What the reader does with the stream's values, $2, as SQL: the hash by which it is held, the condition that finds its
--- rows, and a template of that for columns of other names.
-create function domain_events._stream_terms(
-  source regclass, stream_columns name[], key oid, out hash text, out condition text, out template text,
-  out numbers int2[]
-)
-language plpgsql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
-as $$
-declare
-  one record;
-  value text;
-begin
-  hash := '0::pg_catalog.int8';
-  condition := '';
-  template := '';
-  numbers := '{}';
-  for one in select * from domain_events._stream_columns(source, stream_columns, key) loop
-    if one.refused is not null then
-      raise exception 'column "%" of table % names no stream: its type is %', one.column_name, source, one.base_type
-        using errcode = '42804', detail = one.refused,
-              hint = 'Give the column another type, or name other columns.';
-    end if;
-    value := format('($2[%s]::%s)', one.n, one.base_type) || coalesce(' collate ' || one.collation_name, '');
-    -- The hash that goes with the type's equality is to be had for arrays of it: for some types its function takes
-    -- another type.
-    hash := format('pg_catalog.hash_array_extended(array[%s], %s)', value, hash);
-    condition := condition || format('t.%I %s %s and ', one.column_name, one.operator, value);
-    template := template || format('t.%%%s$I %s and ', one.n + 2,
-                                   replace(one.operator || ' ' || replace(value, '$2[', '$1['), '%', '%%'));
-    numbers := numbers || one.column_number;
-  end loop;
-end
-$$;
-
-comment on function domain_events._stream_terms(regclass, name[], oid) is
-  'How a legacy stream is hashed and found, as SQL over $2, its values; raises 42804 where a column names no stream';
-
--- The largest version that a column can hold.
-create function domain_events._last_version(source regclass, version_column name) returns bigint
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-declare
-  version_type regtype := (select domain_events._base_type(a.atttypid) from pg_attribute a
-                            where a.attrelid = source and a.attname = version_column and a.attnum > 0
-                              and not a.attisdropped);
-begin
-  if version_type is null or version_type not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) then
-    raise exception 'column "%" of table % holds no versions: its type is %', version_column, source,
-          coalesce(format_type(version_type, null), 'unknown')
-      using errcode = '42804',
-            hint = 'A version is a smallint, an int or a bigint: alter table .. alter column .. type bigint using ..';
-  end if;
-  return case version_type when 'int2'::regtype then 32767
-              when 'int4'::regtype then 2147483647 else 9223372036854775807 end;
-end
-$$;
-
-comment on function domain_events._last_version(regclass, name) is
-  'The largest version that a column can hold; raises 42804 where it holds none';
+  'refused says why one cannot; made_kind is "e" for an enum, "b" for another type that somebody made';

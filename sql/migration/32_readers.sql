@@ -2,33 +2,88 @@
 -- See the head of 31_legacy_tables.sql.
 
 -- The reader's text. Step 1 gives the stream's key, 2 its newest version, 3 the same for a table that was renamed
--- since, or whose columns were.
+-- since, or whose columns were. Every writer may call it, with whatever they like, so it asks by itself whether the names
+-- in it still mean what they meant, before it reads by them: a view, a domain or a table of somebody else's would run
+-- code of theirs with the rights of the table's owner. A cast from text belongs to the type's owner: an enum's value is
+-- found by its label instead.
 create function domain_events._reader_source(source regclass, stream_columns name[], version_column name, key oid)
   returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
 declare
+  one record;
   version_number int2 := (select a.attnum from pg_attribute a
                            where a.attrelid = source and a.attname = version_column and a.attnum > 0
                              and not a.attisdropped);
-  terms record;
-  template text;
+  version_type oid := (select domain_events._base_type(a.atttypid) from pg_attribute a
+                        where a.attrelid = source and a.attnum = version_number);
+  value text;
+  others text := 'false';
+  unknown text := 'false';
+  hash text := '0::pg_catalog.int8';
+  condition text := '';
+  template text := '';
+  numbers int2[] := '{}';
 begin
-  perform domain_events._last_version(source, version_column);
-  select * into terms from domain_events._stream_terms(source, stream_columns, key);
+  if version_type is null or version_type not in ('int2'::regtype, 'int4'::regtype, 'int8'::regtype) then
+    raise exception 'column "%" of table % holds no versions: its type is %', version_column, source,
+          coalesce(format_type(version_type, null), 'unknown')
+      using errcode = '42804',
+            hint = 'A version is a smallint, an int or a bigint: alter table .. alter column .. type bigint using ..';
+  end if;
+  for one in select * from domain_events._stream_columns(source, stream_columns, key) loop
+    if one.refused is not null then
+      raise exception 'column "%" of table % names no stream: its type is %', one.column_name, source, one.base_type
+        using errcode = '42804', detail = one.refused,
+              hint = 'Give the column another type, or name other columns.';
+    end if;
+    value := case when one.made_kind = 'e'
+      then format('(select v.label from pg_catalog.unnest(pg_catalog.enum_range(null::%s)) as v(label) '
+                  'where pg_catalog.textin(pg_catalog.enum_out(v.label)) operator(pg_catalog.=) $2[%s])',
+                  one.base_type, one.n)
+      else format('($2[%s]::%s)', one.n, one.base_type) || coalesce(' collate ' || one.collation_name, '') end;
+    others := others || coalesce(format(
+      ' or (select t.typtype from pg_catalog.pg_type t where t.oid operator(pg_catalog.=) pg_catalog.to_regtype(%L)) '
+      'is distinct from %L', one.base_type, one.made_kind), '');
+    unknown := unknown || case when one.made_kind = 'e'
+      then format(' or $2[%s] is not null and %s is null', one.n, value) else '' end;
+    -- The hash that goes with the type's equality is to be had for arrays of it: for some types its function takes
+    -- another type.
+    hash := format('pg_catalog.hash_array_extended(array[%s], %s)', value, hash);
+    condition := condition || format('t.%I %s %s and ', one.column_name, one.operator, value);
+    template := template || format('t.%%%s$I %s and ', one.n + 2,
+                                   replace(one.operator || ' ' || replace(value, '$2[', '$1['), '%', '%%'));
+    numbers := numbers || one.column_number;
+  end loop;
   -- "is not null": without it a null would be the newest, with "nulls last" no index would serve.
-  template := 'select t.%2$I from %1$s t where ' || terms.template || 't.%2$I is not null order by t.%2$I desc limit 1';
+  template := 'select t.%2$I from %1$s t where ' || template || 't.%2$I is not null order by t.%2$I desc limit 1';
   return format($reader$
 -- Written by domain_events.register_event_table(); call that again instead of changing it.
 declare
   newest bigint;
   names text[];
 begin
-  if $3 = 1 then
+  if %9$s then
+    raise exception 'a type that names the streams of table %% is another than before', %5$L
+      using errcode = '55000', hint = 'Register the table again.';
+  elsif $3 = 1 then
+    if %10$s then
+      raise exception 'invalid input value for an enum that names the streams of table %%: (%%)', %5$L,
+            pg_catalog.array_to_string($2, ', ')
+        using errcode = '22P02', hint = 'Name a label of the enum.';
+    end if;
     return %1$s;
+  elsif not exists (select from pg_catalog.pg_class c
+                     where c.oid operator(pg_catalog.=) $1 and c.relkind in ('r', 'p')
+                       and pg_catalog.pg_get_userbyid(c.relowner) operator(pg_catalog.=) current_user) then
+    raise exception 'table %% is another than before', %5$L using errcode = '55000', hint = 'Register it again.';
   elsif $3 = 2 then
+    if pg_catalog.to_regclass(%5$L) is distinct from $1 then
+      raise exception 'event table %% was renamed at this moment', %5$L
+        using errcode = '40001', hint = 'Repeat the transaction.';
+    end if;
     select t.%3$I into newest from %2$s t where %4$st.%3$I is not null order by t.%3$I desc limit 1;
-    -- Asked afterwards, while the table is locked: it may have been another of this name.
+    -- Asked again, while the table is locked: it may have become another of this name.
     if %5$L::pg_catalog.regclass::pg_catalog.oid operator(pg_catalog.<>) $1 then
       raise exception 'event table %% was renamed at this moment', %5$L
         using errcode = '40001', hint = 'Repeat the transaction.';
@@ -48,8 +103,8 @@ begin
   return coalesce(newest, 0);
 end
 $reader$,
-    terms.hash, domain_events._qualified_name(source), version_column, terms.condition,
-    domain_events._qualified_name(source), source::oid, version_number || terms.numbers, template);
+    hash, domain_events._qualified_name(source), version_column, condition, domain_events._qualified_name(source),
+    source::oid, version_number || numbers, template, others, unknown);
 end
 $$;
 
@@ -77,12 +132,12 @@ $$;
 comment on function domain_events._is_ordered(oid, name[], name) is
   'Whether some index of the table holds the versions of each stream in their order';
 
-create function domain_events._is_reader(candidate oid, source oid, owner oid default null) returns boolean
+create function domain_events._is_reader(candidate oid, source oid) returns boolean
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select exists (select from pg_proc p join pg_class c on c.oid = source
-                  where p.oid = candidate and p.prosecdef and p.proowner = coalesce(owner, c.relowner)
-                    and p.provolatile = 'v' and p.prorettype = 'int8'::regtype
+                  where p.oid = candidate and p.prosecdef and p.proowner = c.relowner and p.provolatile = 'v'
+                    and p.prorettype = 'int8'::regtype
                     and p.proargtypes::text = format('%s %s %s', 'oid'::regtype::oid, 'text[]'::regtype::oid,
                                                      'int4'::regtype::oid)
                     and replace(array_to_string(p.proconfig, '|'), '"', '') in (
@@ -91,9 +146,8 @@ as $$
                       'pg_temp|row_security=off|enable_seqscan=off|enable_bitmapscan=off|enable_sort=off'))
 $$;
 
-comment on function domain_events._is_reader(oid, oid, oid) is
-  'Whether a function runs with the rights of the table''s present owner, or of the one that is named, '
-  'as a reader does';
+comment on function domain_events._is_reader(oid, oid) is
+  'Whether a function runs with the rights of the table''s present owner, as a reader does';
 
 -- Of register_event_table(), what writes the store. The text of the reader is not taken on trust.
 create function domain_events._note_event_table(
@@ -119,18 +173,18 @@ begin
   end if;
   insert into domain_events.event_tables as t
     (event_table, source, source_oid, stream_columns, type_column, id_column, version_column, column_numbers,
-     column_types, table_name, registered_as, last_version, reader, fingerprint)
+     column_types, table_name, last_version, reader, fingerprint)
   select _note_event_table.event_table, _note_event_table.source, _note_event_table.source,
          _note_event_table.stream_columns,
          _note_event_table.stream_columns[cardinality(_note_event_table.stream_columns) - 1],
          _note_event_table.stream_columns[cardinality(_note_event_table.stream_columns)],
          _note_event_table.version_column, c.numbers, c.types, domain_events._qualified_name(_note_event_table.source),
-         domain_events._qualified_name(_note_event_table.event_table),
-         domain_events._last_version(_note_event_table.source, _note_event_table.version_column),
+         case domain_events._base_type(c.version_type) when 'int2'::regtype then 32767
+              when 'int4'::regtype then 2147483647 else 9223372036854775807 end,
          p.proname, md5(p.prosrc)
     from pg_proc p
    cross join lateral (
-     select array_agg(a.attnum order by u.n) as numbers,
+     select array_agg(a.attnum order by u.n) as numbers, (array_agg(a.atttypid order by u.n))[count(*)] as version_type,
             array_agg(format_type(a.atttypid, a.atttypmod)
                       || case when a.attcollation <> 0 then ' ' || a.attcollation::regcollation::text else '' end
                       order by u.n) as types

@@ -1,9 +1,9 @@
 -- Makes that function, and tries it. Run by the table's owner or for them.
 
--- Makes the reader, or makes it anew, as the table's owner or for them. Runs nothing of theirs.
-create function domain_events._make_reader(
+-- Makes the reader, or makes it anew, as the table's owner or for them.
+create function domain_events._write_reader(
   event_table regclass, source regclass, stream_columns name[], version_column name, key oid
-) returns regprocedure
+) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -14,15 +14,15 @@ declare
   chosen text;
   reader regprocedure;
   asker record;
+  known text[];
+  raised_by text;
 begin
   select c.relowner, pg_get_userbyid(c.relowner) as owner, c.relnamespace, n.nspname, c.relname into class
     from pg_class c join pg_namespace n on n.oid = c.relnamespace where c.oid = source;
-  -- That of a former owner too, for whoever may replace it.
   select p.oid, p.proname, p.pronamespace, p.proowner into present
     from domain_events.event_tables t
-    join pg_proc p on p.proname = t.reader and domain_events._is_reader(p.oid, t.source, p.proowner)
-   where t.event_table = _make_reader.event_table and md5(p.prosrc) = t.fingerprint and pg_has_role(p.proowner, 'usage')
-   order by p.proowner = class.relowner desc limit 1;
+    join pg_proc p on p.proname = t.reader and domain_events._is_reader(p.oid, t.source)
+   where t.event_table = _write_reader.event_table and md5(p.prosrc) = t.fingerprint limit 1;
   if present.pronamespace = class.relnamespace then
     chosen := present.proname;
   else
@@ -85,35 +85,9 @@ begin
   perform domain_events._command(event_table, 'register event table', jsonb_build_object(
     'source', source::oid::bigint, 'stream_columns', to_jsonb(stream_columns), 'version_column', version_column, 'key',
     key::bigint, 'reader', reader::oid::bigint));
-  if present.oid <> reader then
+  if present.oid <> reader and pg_has_role(present.proowner, 'usage') then
     execute format('drop function %s', present.oid::regprocedure);
   end if;
-  return reader;
-end
-$$;
-
-comment on function domain_events._make_reader(regclass, regclass, name[], name, oid) is
-  'Makes the function that reads the versions of a legacy table, and makes both known to the store; '
-  'run by the table''s owner or for them';
-
-create function domain_events._write_reader(
-  event_table regclass, source regclass, stream_columns name[], version_column name, key oid
-) returns void
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-declare
-  renamed record;
-  reader regprocedure;
-  known text[];
-  raised_by text;
-begin
-  -- The trigger that asks for the versions names the columns as well.
-  select t.stream_columns || t.version_column as registered, s.stream_columns || s.version_column as present
-    into renamed
-    from domain_events.event_tables t join domain_events._event_table_states() as s on s.event_table = t.event_table
-   where t.event_table = _write_reader.event_table and s.stream_columns is not null;
-  reader := domain_events._make_reader(event_table, source, stream_columns, version_column, key);
-  perform domain_events._follow_shim(source, renamed.registered, renamed.present);
   -- Once, so that what does not work is told now. What it leaves behind, an expression of an index for one, is undone:
   -- at the commit a deferred trigger or a cursor WITH HOLD would run with the rights of whoever registers the table.
   known := domain_events._prepared_statements();
@@ -132,5 +106,5 @@ end
 $$;
 
 comment on function domain_events._write_reader(regclass, regclass, name[], name, oid) is
-  'Makes the reader of a legacy table, lets the table''s trigger follow renamed columns, and tries the reader; '
+  'Makes the function that reads the versions of a legacy table, and makes both known to the store; '
   'run by the table''s owner';

@@ -2,8 +2,7 @@
 
 create function domain_events.legacy_reader(
   event_table regclass, given int, out source oid, out reader text, out step int, out columns int,
-  out last_version bigint, out reader_oid oid, out reader_xmin xid, out owner name, out altered text,
-  out key_query text, out version_query text
+  out last_version bigint, out reader_oid oid, out reader_xmin xid
 )
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
@@ -11,11 +10,10 @@ as $$
 declare
   known record;
   present record;
-  terms record;
 begin
   -- Everything by kept plans: with every version that is asked for this looks whether table and reader are the same.
-  select t.*, c.relowner, c.relkind, c.relrowsecurity and c.relforcerowsecurity as is_filtered,
-         format('%I.%I', n.nspname, c.relname) as present_name, cardinality(t.stream_columns) as width
+  select t.*, c.relowner, c.relkind, format('%I.%I', n.nspname, c.relname) as present_name,
+         cardinality(t.stream_columns) as width
     into known
     from domain_events.event_tables t
     left join (pg_class c join pg_namespace n on n.oid = c.relnamespace) on c.oid = t.source
@@ -23,14 +21,9 @@ begin
   if not found then
     raise exception 'table % is not a registered event table', legacy_reader.event_table
       using errcode = '42P01',
-            hint = coalesce('Register it: '
-                            || (select domain_events._how_to_register(legacy_reader.event_table,
-                                         legacy_reader.event_table, s.stream_columns, s.version_column)
-                                  from domain_events._shims() as s
-                                 where s.relation = legacy_reader.event_table limit 1),
-                            format('Register it once: select domain_events.register_event_table(%L, type_column, '
-                                   'id_column, version_column);',
-                                   legacy_reader.event_table));
+            hint = format('Register it once: select domain_events.register_event_table(%L, type_column, id_column, '
+                          'version_column);',
+                          legacy_reader.event_table);
   elsif given <> known.width or given is null and known.width > 2 then
     raise exception 'a stream of % is named by %', legacy_reader.event_table,
           array_to_string(known.stream_columns, ', ')
@@ -60,43 +53,21 @@ begin
        'search_path=pg_catalog, pg_temp|row_security=off',
        'search_path=pg_catalog, pg_temp|row_security=off|enable_seqscan=off|enable_bitmapscan=off|enable_sort=off')
    limit 1;
-  if reader is null or cardinality(present.names) is distinct from known.width + 1 then
+  if reader is null or present.types is distinct from known.column_types then
     raise exception 'event table % is not as it was when it was registered', legacy_reader.event_table
       using errcode = '55000',
             detail = case when reader is null
                             then format('Function %I, which reads its versions, is missing, was altered, '
                                         'or belongs to another role than the table.',
                                         known.reader)
-                          else format('Of its columns (%s) one is gone.',
-                                      array_to_string(known.stream_columns || known.version_column, ', ')) end,
-            hint = 'Register it again: '
-                   || domain_events._how_to_register(legacy_reader.event_table, known.source, known.stream_columns,
-                                                     known.version_column);
-  end if;
-  last_version := known.last_version;
-  if present.types <> known.column_types then
-    last_version := domain_events._last_version(known.source, present.names[known.width + 1]);
-    -- A wider or a narrower integer is read as before. What names the stream has another equality now, and texts are
-    -- brought to other types: these queries are for its owner, as whom the table's trigger runs, until somebody
-    -- registers the table again.
-    if present.types[:known.width] <> known.column_types[:known.width] then
-      altered := format('Its columns were (%s) and are (%s).', array_to_string(known.column_types, ', '),
-                        array_to_string(present.types, ', '));
-      begin
-        select * into terms from domain_events._stream_terms(known.source, present.names[:known.width],
-          domain_events._key_of(known.source, present.names[:known.width], present.names[known.width + 1]));
-        owner := case when not known.is_filtered then pg_get_userbyid(known.relowner) end;
-        key_query := 'select ' || terms.hash;
-        version_query := format('select coalesce((select t.%2$I from %1$s t where %3$st.%2$I is not null '
-                                'order by t.%2$I desc limit 1), 0)',
-                                known.present_name, present.names[known.width + 1], terms.condition);
-      exception when datatype_mismatch then
-        null;  -- No stream is named by such a type: nobody gets a version.
-      end;
-    end if;
+                          else format('Its columns were (%s) and are (%s).', array_to_string(known.column_types, ', '),
+                                      array_to_string(present.types, ', ')) end,
+            hint = format('Let its owner register it again: select domain_events.register_event_table(%L, %L::name[], '
+                          '%L);', legacy_reader.event_table, known.stream_columns, known.version_column);
   end if;
   source := known.source;
   columns := known.width;
+  last_version := known.last_version;
   step := case when known.present_name = known.table_name
                     and present.names = known.stream_columns || known.version_column then 2 else 3 end;
 end
@@ -105,8 +76,7 @@ $$;
 comment on function domain_events.legacy_reader(regclass, int) is
   'The reader of a registered table whose streams are named by so many values (null: '
   'by type and id, or by the id alone), from the catalogue; raises 42P01 when it is not registered, '
-  '55000 when table or reader are others than before. Where its columns have other types: what was altered, '
-  'and the queries that take the reader''s place for the table''s owner';
+  '55000 when table or reader are others than before';
 
 create function domain_events.hold_legacy_stream(event_table regclass, key bigint) returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -140,25 +110,16 @@ begin
   if is_pair and found_reader.columns = 1 then
     stream := array[stream[2]];
   end if;
-  if found_reader.altered is not null and found_reader.owner is distinct from current_user then
-    raise exception 'event table % is not as it was when it was registered', event_table
-      using errcode = '55000', detail = found_reader.altered,
-            hint = 'Until it is registered again its owner alone, and so the trigger of a ported table, '
-                   'gets versions for it: see domain_events.check_infrastructure().';
-  end if;
-  execute coalesce(found_reader.key_query, format('select %s($1, $2, 1)', found_reader.reader))
-    into key using found_reader.source, stream;
+  execute format('select %s($1, $2, 1)', found_reader.reader) into key using found_reader.source, stream;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   perform domain_events.hold_legacy_stream(event_table, key);
   -- The stream may have been waited for, while another function took the reader's place: that would run with the
   -- caller's rights.
-  if found_reader.altered is not null
-     or not exists (select from pg_proc p
-                     where p.oid = found_reader.reader_oid and p.xmin = found_reader.reader_xmin) then
+  if not exists (select from pg_proc p where p.oid = found_reader.reader_oid and p.xmin = found_reader.reader_xmin) then
     select * into found_reader from domain_events.legacy_reader(event_table, cardinality(stream));
   end if;
   -- A statement of its own, so that it sees what the previous holder of the stream committed.
-  execute coalesce(found_reader.version_query, format('select %s($1, $2, $3)', found_reader.reader))
+  execute format('select %s($1, $2, $3)', found_reader.reader)
     into newest using found_reader.source, stream, found_reader.step;
   perform pg_catalog.set_config('search_path', 'pg_catalog, pg_temp', true);
   if newest >= found_reader.last_version then

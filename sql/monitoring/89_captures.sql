@@ -236,12 +236,6 @@ as $$
     select format('%s on %I.%I', t.tgname, n.nspname, c.relname) as object, t.tgenabled::text as enabled
       from pg_trigger t join pg_class c on c.oid = t.tgrelid join pg_namespace n on n.oid = c.relnamespace
      where not t.tgisinternal
-    union
-    -- The journal knows a registered table by the name that it had; unless that is another's by now.
-    select format('%s on %s', t.tgname, e.registered_as), t.tgenabled::text
-      from domain_events.event_tables e join pg_trigger t on t.tgrelid = e.event_table
-     where not t.tgisinternal and e.registered_as <> domain_events._qualified_name(e.event_table)
-       and domain_events._relation_named(e.registered_as) is null
   ), function as (
     select format('%I.%I(%s)', n.nspname, f.proname, pg_get_function_identity_arguments(f.oid)) as object, f.oid
       from pg_proc f join pg_namespace n on n.oid = f.pronamespace
@@ -267,15 +261,6 @@ as $$
     from left_as l left join function f on f.object = l.object
    where l.object_kind = 'function' and l.after_state is not null
      and (f.oid is null or md5(pg_get_functiondef(f.oid)) <> l.after_state ->> 'fingerprint')
-     -- One that went to another schema, or follows its table's columns, still does what it did.
-     and not exists (select from domain_events._event_table_states() as e
-                       join domain_events._shims() as s on s.relation = e.source and s.stream_columns = e.stream_columns
-                                                       and s.version_column = e.version_column
-                       join pg_proc p on p.oid = s.function
-                      where s.function = f.oid
-                         or f.oid is null
-                            and format('%I()', p.proname)
-                                = substring(l.object from '[.](("([^"]|"")+"|[^".]+)[(][)])$'))
 $$;
 
 comment on function domain_events._migration_findings() is
@@ -340,7 +325,6 @@ as $$
   union all select f.* from domain_events._capture_findings() as f
   union all select f.* from domain_events._migration_findings() as f
   union all select f.* from domain_events._adopted_table_findings() as f
-  union all select f.* from domain_events._event_table_findings() as f
 $$;
 
 comment on function domain_events.check_infrastructure() is

@@ -172,8 +172,8 @@ begin
     create event trigger domain_events_follow_ddl on ddl_command_end
       when tag in ('ALTER TABLE', 'ALTER TYPE', 'ALTER SCHEMA', 'CREATE TABLE',
                    'CREATE TABLE AS') execute function domain_events._follow_ddl();
-    comment on event trigger domain_events_follow_ddl is 'Lets captures and registered event tables follow changes of '
-                                                         'columns, partitions, names and owners';
+    comment on event trigger domain_events_follow_ddl is 'Lets captures follow changes of columns, partitions, '
+                                                         'names and owners';
     create event trigger domain_events_follow_drop on sql_drop
       when tag in ('DROP TABLE', 'DROP SCHEMA', 'DROP OWNED', 'DROP EXTENSION',
                    'DROP TYPE') execute function domain_events._follow_ddl();

@@ -5,7 +5,6 @@ use sqlx::PgConnection;
 use crate::as_owner;
 use crate::error::{Doing, Error};
 use crate::plan::{ObjectKind, Plan, State, Statement};
-use domain_events_sql::quote::quote_literal;
 
 /// Whether there is a journal here; without it nothing can be applied.
 pub async fn expect(conn: &mut PgConnection) -> Result<(), Error> {
@@ -75,18 +74,13 @@ pub(crate) fn trusted(writer: &str) -> String {
 }
 
 /// The refusal of what another role wrote.
-pub(crate) fn foreign(what: &str, writer: &str, plan_id: &str) -> Error {
+pub(crate) fn foreign(what: &str, writer: &str) -> Error {
     Error::refused(
         "42501",
         format!(
             "{what} was written into the store by {writer}, whose statements the connected role must not run as itself"
         ),
-        format!(
-            "Run it as {writer}; `verify` takes the plan's file too. If there is no such role, as after a restore without owners or where it \
-             was renamed, the owner of schema domain_events reads the plan and takes it over: \
-             update domain_events.migration_plans set applied_by = current_user where plan_id = {};",
-            quote_literal(plan_id)
-        ),
+        format!("Run it as {writer} or as the owner of schema domain_events; `verify` takes the plan's file too."),
     )
 }
 
@@ -139,7 +133,7 @@ pub async fn rolled_back(conn: &mut PgConnection) -> Result<Vec<Plan>, Error> {
 
 fn read(text: &str, id: &str, writer: &str, trusted: bool) -> Result<Plan, Error> {
     if !trusted {
-        return Err(foreign(&format!("plan {id}"), writer, id));
+        return Err(foreign(&format!("plan {id}"), writer));
     }
     let plan: Plan = serde_json::from_str(text).map_err(|e| Error::json("the plan in the journal", e))?;
     // its row is found by the one, its entries and its state by the other

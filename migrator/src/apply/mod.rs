@@ -6,7 +6,6 @@ mod drift;
 pub mod journal;
 mod locking;
 mod name;
-mod renamed;
 pub(crate) mod roles;
 mod rollback;
 pub(crate) mod state;

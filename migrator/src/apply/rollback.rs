@@ -2,13 +2,12 @@
 
 use sqlx::PgConnection;
 
-use super::renamed::Renamed;
 use super::{adoption, journal, prepare, run_statement, state, take_locks, wanted};
 use crate::blockers::Mode;
 use crate::context::Context;
 use crate::error::Error;
 use crate::locks;
-use crate::plan::{ObjectKind, ObjectName, Plan, State, Statement, shim};
+use crate::plan::{ObjectKind, Plan, Statement};
 
 /// Undoes an applied plan, newest statement first, and checks that every object is again what it was, byte for byte.
 pub async fn rollback(
@@ -43,13 +42,6 @@ pub async fn leave_whole(
 async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &Context) -> Result<usize, Error> {
     let exclusive: Vec<&str> = plan.steps.iter().flat_map(|s| s.exclusive.iter().map(String::as_str)).collect();
     let tables: Vec<&str> = plan.steps.iter().flat_map(|s| s.locks.iter().map(String::as_str)).collect();
-    let renamed = Renamed::read(conn).await?;
-    renamed.expect_tables(conn, plan, &exclusive).await?;
-    renamed.expect_tables(conn, plan, &tables).await?;
-    let now = |names: Vec<&str>| names.into_iter().map(|name| renamed.table(name).to_owned()).collect::<Vec<String>>();
-    let (exclusive, tables) = (now(exclusive), now(tables));
-    let exclusive: Vec<&str> = exclusive.iter().map(String::as_str).collect();
-    let tables: Vec<&str> = tables.iter().map(String::as_str).collect();
     locks::with_locks(conn, &wanted(&exclusive, &tables), lock_timeout_ms, ctx, async |conn| {
         prepare(conn).await?;
         let state = journal::state_of(conn, &plan.plan_id).await?;
@@ -89,17 +81,16 @@ async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &
         let done: Vec<&Statement> = steps.flat_map(|s| &s.statements).collect();
         let dropped: Vec<&Statement> = if finished { plan.finish.iter().collect() } else { vec![] };
         let touched: Vec<&Statement> = done.iter().chain(&dropped).copied().collect();
-        unchanged(conn, plan, &touched, &renamed).await?;
+        unchanged(conn, plan, &touched).await?;
         let mut count = 0;
         // what finish dropped must be there again before its steps are undone
         for statement in dropped.into_iter().chain(done.into_iter().rev()) {
-            let statement = renamed.statement(statement)?;
             if let Some(undo) = &statement.undo {
-                run_statement(conn, plan, "rollback", "take it back", &statement, undo).await?;
+                run_statement(conn, plan, "rollback", "take it back", statement, undo).await?;
                 count += 1;
             }
         }
-        restored(conn, plan, &renamed).await?;
+        restored(conn, plan).await?;
         journal::plan_state(conn, plan, "rolled_back").await?;
         Ok(count)
     })
@@ -107,13 +98,8 @@ async fn undo(conn: &mut PgConnection, plan: &Plan, lock_timeout_ms: u32, ctx: &
 }
 
 /// Whoever changed an object after the plan did would lose the change.
-async fn unchanged(
-    conn: &mut PgConnection,
-    plan: &Plan,
-    statements: &[&Statement],
-    renamed: &Renamed,
-) -> Result<(), Error> {
-    let changed = changed(conn, plan, statements, renamed, lost).await?;
+async fn unchanged(conn: &mut PgConnection, plan: &Plan, statements: &[&Statement]) -> Result<(), Error> {
+    let changed = changed(conn, plan, statements).await?;
     if changed.is_empty() {
         return Ok(());
     }
@@ -126,52 +112,16 @@ async fn unchanged(
 /// What is no longer as an applied plan left it. Wants an empty `search_path`.
 pub async fn changed_since(conn: &mut PgConnection, plan: &Plan) -> Result<Vec<String>, Error> {
     let statements: Vec<&Statement> = plan.steps.iter().flat_map(|s| &s.statements).collect();
-    let renamed = Renamed::read(conn).await?;
-    // the trigger is about the table of another name now, and what it runs is compared by itself
-    let all = |statement: &Statement, left: Option<&State>, now: Option<&State>| match (left, now) {
-        (Some(_), Some(_)) if renamed.object(&statement.object) != statement.object => lost(statement, left, now),
-        (Some(left), Some(now)) => state::difference(Some(&state::given_to(left, now)), Some(now)),
-        _ => state::difference(left, now),
-    };
-    changed(conn, plan, &statements, &renamed, all).await
+    changed(conn, plan, &statements).await
 }
 
-/// What of a change a rollback would lose. Objects keep the owner that they were given. The trigger that assigns versions is disabled and
-/// its function stays, whatever became of their text when the table's columns or its schema were renamed; and a table that was
-/// registered again is registered no more.
-fn lost(statement: &Statement, left: Option<&State>, now: Option<&State>) -> Option<String> {
-    let ObjectName { kind, name, .. } = &statement.object;
-    let keeps_text = match kind {
-        ObjectKind::Trigger => name == shim::TRIGGER,
-        ObjectKind::Function => statement.undo.is_none(),
-        ObjectKind::EventTable => true,
-        _ => false,
-    };
-    match (left, now) {
-        // another name of its schema is one of its own too
-        (Some(_), None) if *kind == ObjectKind::Function && keeps_text => None,
-        (Some(left), Some(now)) if keeps_text => {
-            let left = State { enabled: left.enabled.clone(), ..now.clone() };
-            state::difference(Some(&left), Some(now))
-        }
-        (Some(left), Some(now)) => state::difference(Some(&state::given_to(left, now)), Some(now)),
-        _ => state::difference(left, now),
-    }
-}
-
-async fn changed(
-    conn: &mut PgConnection,
-    plan: &Plan,
-    statements: &[&Statement],
-    renamed: &Renamed,
-    difference: impl Fn(&Statement, Option<&State>, Option<&State>) -> Option<String>,
-) -> Result<Vec<String>, Error> {
+async fn changed(conn: &mut PgConnection, plan: &Plan, statements: &[&Statement]) -> Result<Vec<String>, Error> {
     let mut changed = vec![];
     for statement in statements {
         let object = &statement.object;
         let left = journal::left_as(conn, plan, object.kind, &object.identity()).await?;
-        let now = state::read(conn, &renamed.object(object)).await?;
-        if let Some(difference) = difference(statement, left.as_ref(), now.as_ref()) {
+        let now = state::read(conn, object).await?;
+        if let Some(difference) = state::difference(left.as_ref(), now.as_ref()) {
             let line = format!("{} {} {difference}", object.kind.name(), object.identity());
             if !changed.contains(&line) {
                 changed.push(line);
@@ -182,7 +132,7 @@ async fn changed(
 }
 
 /// The promise of rollback, checked before it is committed.
-async fn restored(conn: &mut PgConnection, plan: &Plan, renamed: &Renamed) -> Result<(), Error> {
+async fn restored(conn: &mut PgConnection, plan: &Plan) -> Result<(), Error> {
     let touched = |kind: ObjectKind, name: &str, table: &Option<String>| {
         plan.steps
             .iter()
@@ -190,20 +140,14 @@ async fn restored(conn: &mut PgConnection, plan: &Plan, renamed: &Renamed) -> Re
             .any(|s| s.object.kind == kind && s.object.name == name && s.object.table == *table)
     };
     for object in plan.objects.iter().filter(|o| o.before.is_some() && touched(o.kind, &o.name, &o.table)) {
-        let now = state::read(conn, &renamed.object(&object.object_name())).await?;
-        let before = match (&object.before, &now) {
-            // left disabled by an earlier rollback: its text may have followed the table since
-            (Some(before), Some(now)) if object.name == shim::TRIGGER => {
-                Some(State { enabled: before.enabled.clone(), ..now.clone() })
-            }
-            (Some(before), Some(now)) => Some(state::given_to(before, now)),
-            (before, _) => before.clone(),
-        };
-        let definition =
-            (before.as_ref().and_then(|s| s.definition.as_ref()), now.as_ref().and_then(|s| s.definition.as_ref()));
+        let now = state::read(conn, &object.object_name()).await?;
+        let definition = (
+            object.before.as_ref().and_then(|s| s.definition.as_ref()),
+            now.as_ref().and_then(|s| s.definition.as_ref()),
+        );
         let same_text = definition.0 == definition.1;
         // the fingerprint of a trigger holds its function too, which is compared by itself
-        if let Some(difference) = state::difference(before.as_ref(), now.as_ref())
+        if let Some(difference) = state::difference(object.before.as_ref(), now.as_ref())
             .or_else(|| (!same_text).then(|| "has another text".to_owned()))
         {
             return Err(Error::refused(

@@ -76,16 +76,6 @@ pub async fn expect_before(conn: &mut PgConnection, plan: &Plan) -> Result<(), E
     ))
 }
 
-/// A state as it is once the object was given to the owner that it has now.
-pub fn given_to(state: &State, now: &State) -> State {
-    let mut given = State { owner: now.owner.clone(), ..state.clone() };
-    if let (Some(was), Some(is), Some(acl)) = (&state.owner, &now.owner, &state.acl) {
-        given.acl =
-            Some(acl.replace(&format!("/{was}"), &format!("/{is}")).replace(&format!("{was}="), &format!("{is}=")));
-    }
-    given
-}
-
 /// What differs between two states, in words; none if nothing does.
 pub fn difference(expected: Option<&State>, now: Option<&State>) -> Option<String> {
     let (expected, now) = match (expected, now) {

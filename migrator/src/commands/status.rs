@@ -13,7 +13,6 @@ use crate::db;
 use crate::engine_sql::{SCHEMA, VERSION};
 use crate::error::{Doing, Error, Exit};
 use crate::output::Output;
-use crate::plan::shim;
 use crate::store::{self, Found, ROLES};
 use domain_events_sql::quote::quote_ident;
 
@@ -166,11 +165,6 @@ async fn read(conn: &mut PgConnection) -> Result<Status, Error> {
                 );
                 status.find("error", "schema_renamed", name, detail);
             }
-            for table in without_store(conn).await? {
-                let detail = "its trigger asks the store for versions, as after a restore without schema domain_events: every insert fails; \
-                    run: domain-events install, and then what domain-events monitor tells";
-                status.find("error", "ported_without_store", table, detail);
-            }
         }
         Found::Foreign { owner, kept_events: true } => {
             status.owner = Some(owner);
@@ -321,20 +315,6 @@ async fn read_store(status: &mut Status, conn: &mut PgConnection) -> Result<(), 
         }
     }
     Ok(())
-}
-
-/// Ported tables of a database that has no store.
-async fn without_store(conn: &mut PgConnection) -> Result<Vec<String>, Error> {
-    sqlx::query_scalar(
-        "select pg_catalog.format('%I.%I', n.nspname, c.relname) from pg_catalog.pg_trigger t \
-           join pg_catalog.pg_class c on c.oid = t.tgrelid join pg_catalog.pg_namespace n on n.oid = c.relnamespace \
-           join pg_catalog.pg_proc p on p.oid = t.tgfoid \
-          where t.tgname = $1 and t.tgenabled <> 'D' and t.tgparentid = 0 and p.prosrc ~ 'domain_events[.]next_aggregate_version' order by 1",
-    )
-    .bind(shim::TRIGGER)
-    .fetch_all(conn)
-    .await
-    .doing("looking for ported tables")
 }
 
 fn print(status: &Status, out: &Output) -> Result<(), Error> {

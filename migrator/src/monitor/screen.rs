@@ -60,17 +60,6 @@ const INFRASTRUCTURE: &[(&str, &[&str])] = &[
             "adoption_unfinished",
         ],
     ),
-    (
-        "Registered event tables get their versions",
-        &[
-            "event_table_missing",
-            "event_table_altered",
-            "event_table_reader_missing",
-            "event_table_column_renamed",
-            "event_table_not_registered",
-            "event_table_without_rights",
-        ],
-    ),
 ];
 
 const INTEGRITY: &[(&str, &[&str])] = &[

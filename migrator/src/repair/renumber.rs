@@ -48,7 +48,7 @@ pub(super) async fn own_map(
     .await
     .doing(&doing)?;
     if let Some(writer) = foreign {
-        return Err(journal::foreign(&format!("a part of the map of repair {}", plan.plan_id), &writer, &plan.plan_id));
+        return Err(journal::foreign(&format!("a part of the map of repair {}", plan.plan_id), &writer));
     }
     db::execute(conn, &format!("analyze {MAP}; {}", owner.grant("select", MAP)), &doing).await
 }

@@ -2,7 +2,6 @@
 
 mod adopt;
 mod adopt_again;
-mod altered;
 mod as_owner;
 mod constructs;
 mod corpus;
