@@ -22,7 +22,7 @@ begin
     name := split_part(piece, '}}', 1);
     if parts ->> name is null then
       raise exception 'the template has no part "%"', left(name, 63)
-        using errcode = 'XX000', hint = 'Every {{name}} in a template is a key of the parts.';
+        using errcode = '22023', hint = 'Every {{name}} in a template is a key of the parts.';
     end if;
     filled := filled || (parts ->> name) || substr(piece, length(name) + 3);
   end loop;
@@ -31,7 +31,7 @@ end
 $$;
 
 comment on function domain_events._fill(text, jsonb) is
-  'A template with its parts in place of each {{name}}; XX000 when one is missing';
+  'A template with its parts in place of each {{name}}; 22023 when one is missing';
 
 -- Every expression that a session meets first is parsed and planned, 0.02 ms of its first row: so there are few of
 -- them, with operators of exactly these types, for which no others are looked at; what one operation needs is asked for

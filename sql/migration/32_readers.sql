@@ -2,10 +2,10 @@
 -- See the head of 31_legacy_tables.sql.
 
 -- The reader's text. Step 1 gives the stream's key, 2 its newest version, 3 the same for a table that was renamed
--- since, or whose columns were. Every writer may call it, with whatever they like, so it asks by itself whether the names
--- in it still mean what they meant, before it reads by them: a view, a domain or a table of somebody else's would run
--- code of theirs with the rights of the table's owner. A cast from text belongs to the type's owner: an enum's value is
--- found by its label instead.
+-- since, or whose columns were. Every writer may call it, with whatever they like, so it asks whether the names in it
+-- mean what they meant before it reads by them: a view, a domain or a table of somebody else's would run code of theirs
+-- with the rights of the table's owner. A cast from text belongs to the type's owner: an enum's value is found by its
+-- label instead.
 create function domain_events._reader_source(source regclass, stream_columns name[], version_column name, key oid)
   returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
@@ -42,9 +42,9 @@ begin
                   'where pg_catalog.textin(pg_catalog.enum_out(v.label)) operator(pg_catalog.=) $2[%s])',
                   one.base_type, one.n)
       else format('($2[%s]::%s)', one.n, one.base_type) || coalesce(' collate ' || one.collation_name, '') end;
-    others := others || coalesce(format(
+    others := others || case when one.made_kind is not null then format(
       ' or (select t.typtype from pg_catalog.pg_type t where t.oid operator(pg_catalog.=) pg_catalog.to_regtype(%L)) '
-      'is distinct from %L', one.base_type, one.made_kind), '');
+      'is distinct from %L', one.base_type, one.made_kind) else '' end;
     unknown := unknown || case when one.made_kind = 'e'
       then format(' or $2[%s] is not null and %s is null', one.n, value) else '' end;
     -- The hash that goes with the type's equality is to be had for arrays of it: for some types its function takes
