@@ -98,8 +98,9 @@ build: package ## Build for use: target/release/domain-events and the extension 
 cli: cli-deps
 	cargo build $(REST)
 
-release: build ## Make what is given out: Debian packages, a tarball, a distribution for PGXN, checksums: target/dist
-	.ci/release $(TARGET)/release/domain-events $(PACKAGE) $(PG_CONFIG) $(TARGET)/dist
+release: package ## Make what is given out: Debian packages, a tarball, a distribution for PGXN, checksums: target/dist
+	cargo build --profile slim --locked -p domain-events
+	.ci/release $(TARGET)/slim/domain-events $(PACKAGE) $(PG_CONFIG) $(TARGET)/dist
 
 test-release: release ## Install the packages in a Debian of their own, try them, remove them (root; PG_MAJOR=15 in bookworm, 17 in trixie)
 	PACKAGES="postgresql-$(PG_MAJOR) procps" .ci/debian $(if $(filter 17,$(PG_MAJOR)),trixie,bookworm) $(PG_MAJOR) $(TARGET)/debian-release-$(PG_MAJOR) $(TARGET) \

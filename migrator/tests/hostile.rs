@@ -434,6 +434,19 @@ fn no_password_is_told_whatever_the_form_of_the_url() {
 }
 
 #[test]
+fn without_a_name_the_user_is_the_systems() {
+    let own = Command::new("id").arg("-un").output().expect("id");
+    let own = String::from_utf8(own.stdout).expect("a name");
+    let run = Command::new(CLI)
+        .args(["status", "--database-url", "postgres:///d?host=/nowhere"])
+        .env_clear()
+        .output()
+        .expect("the command line");
+    let told = String::from_utf8_lossy(&run.stderr);
+    assert!(told.contains(&format!("as \"{}\"", own.trim())), "{told}");
+}
+
+#[test]
 fn a_long_line_takes_no_memory_and_a_pipe_no_patience() {
     let place = Place::new("long");
     let size = 100_000_000;
