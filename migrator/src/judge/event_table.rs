@@ -187,7 +187,10 @@ impl TableUse<'_> {
         // unique by itself: a place in the whole log, not in a stream
         let global = |c: &&Column| self.relation.keys.iter().any(|k| k.columns == [c.name.as_str()]);
         if roles.version_column.is_none() {
-            let may = self.relation.columns.iter().filter(|c| self.may_count(c) && !global(c));
+            // a log of versions that counts them over the whole table, in so many words
+            let log = words::tells_of_changes(&self.relation.name);
+            let counted = |c: &&Column| log && words::is_version(&c.name) && self.counts(c) >= 4;
+            let may = self.relation.columns.iter().filter(|c| self.may_count(c) && (!global(c) || counted(c)));
             let version = may.max_by_key(|c| self.counts(c));
             // without a key, a constant alone does not make a stream version: schema versions and action codes are constants too
             roles.version_column =

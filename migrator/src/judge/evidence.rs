@@ -128,6 +128,9 @@ fn numbered(table: &TableUse<'_>, roles: &Roles) -> Option<(i32, String)> {
         return Some((3, format!("unique key {key} ends a stream in column {column}")));
     }
     let number = roles.number()?;
+    if table.relation.keys.iter().any(|k| k.columns == [number.as_str()]) {
+        return Some((2, format!("column {number} counts the rows of the whole table")));
+    }
     // what is not in the source may have the key
     Some(if table.relation.assumed {
         (3, format!("column {number} is called as a stream's version is"))

@@ -111,7 +111,7 @@ fn may_be_whole(column: &Column, catalogue: &Catalogue) -> bool {
 }
 
 /// What a column is given where a trigger gives back a row of its own making: `return (new.id, n, ..)`, in the order of the columns.
-fn returned(body: &Body, relation: &Relation, column: &str) -> Option<(usize, Value)> {
+pub(super) fn returned(body: &Body, relation: &Relation, column: &str) -> Option<(usize, Value)> {
     let at = relation.columns.iter().position(|c| c.name == column)?;
     body.statements.iter().enumerate().rev().filter(|(_, s)| s.kind == StatementType::Return).find_map(|(n, s)| {
         let tree = ast::parse_expression(&s.sql).ok()?;

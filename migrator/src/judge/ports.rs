@@ -138,7 +138,8 @@ impl Analysis<'_> {
             _ if allowed.contains(&Strategy::Shim) => Strategy::Shim,
             _ => Strategy::Manual,
         });
-        if !keyed && version.is_some() {
+        let alone = version.is_some_and(|v| relation.keys.iter().any(|k| k.columns == [v]));
+        if !keyed && version.is_some() && !alone {
             let (lacks, declared) = lacks_key(relation, &target.roles, unkeyed);
             ports.reasons.push(lacks);
             ports.declared.extend(declared.into_iter().filter(|_| unkeyed));

@@ -6,6 +6,7 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::collected::{Collected, Write};
+use super::numbering;
 use super::origin::Origin;
 use super::reads::Read;
 use super::version::Tracer;
@@ -243,8 +244,13 @@ impl Evidence<'_> {
         let mut found = vec![];
         for trigger in before {
             let Some(body) = self.collected.bodies.get(&trigger.function) else { continue };
-            let Some(n) = body.statements.iter().rposition(|s| s.targets.contains(&target)) else { continue };
             let scope = self.collected.scope_of(trigger.function);
+            let Some(n) = body.statements.iter().rposition(|s| s.targets.contains(&target)) else {
+                let relation = self.catalogue.relation(trigger.relation);
+                let made = relation.and_then(|r| numbering::returned(body, r, self.version));
+                found.extend(made.and_then(|(n, value)| Some((scope?, n, value))));
+                continue;
+            };
             if let (Some(scope), Ok(expr)) = (scope, ast::parse_expression(&target)) {
                 found.push((scope, n + 1, expr));
             }

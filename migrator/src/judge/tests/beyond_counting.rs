@@ -248,6 +248,36 @@ fn a_trigger_may_give_back_a_row_of_its_own_making() {
     let body = "declare n int; begin select count(version) + 1 into n from stored where stream = new.stream;
         return (new.id, new.stream, n, new.kind, new.data, new.at); end";
     expect(&numbered(body), &["EV109 assigned_on_event_table manual"]);
+    // it is looked at as closely as any number: this one begins at 0, and is not ported
+    let table = "create table round_event (id serial primary key, round_id int not null, seq int not null default -1, at timestamptz not null,
+        event jsonb not null, unique (seq, round_id));";
+    let of = |last: &str| {
+        format!(
+            "{table} create function next_seq() returns trigger language plpgsql as $f$ declare n int; begin
+             select count(seq) into n from round_event where round_id = new.round_id; {last} end $f$;
+             create trigger next_seq before insert on round_event for each row execute function next_seq();"
+        )
+    };
+    for last in ["return (new.id, new.round_id, n, new.at, new.event);", "new.seq := n; return new;"] {
+        expect(&of(last), &["EV110 assigned_on_event_table manual"]);
+    }
+}
+
+#[test]
+fn versions_may_be_counted_over_the_whole_table() {
+    let found = expect(
+        "create table layout_versions (id uuid primary key default gen_random_uuid(), version_number int unique not null,
+           layout jsonb not null, created_by text, is_active boolean default false, created_at timestamptz default now());
+         create function save_layout(p jsonb, who text) returns int language plpgsql as $f$
+         declare v int;
+         begin
+           select coalesce(max(version_number), 0) + 1 into v from layout_versions;
+           insert into layout_versions (version_number, layout, created_by, is_active) values (v, p, who, true);
+           return v;
+         end $f$;",
+        &["EV102 max_plus_one manual"],
+    );
+    assert!(found[0].reasons.iter().any(|r| r.contains("counts the rows of the whole table")), "{found:#?}");
 }
 
 #[test]
