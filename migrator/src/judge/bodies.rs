@@ -6,7 +6,7 @@ use std::rc::Rc;
 
 use serde_json::Value;
 
-use crate::source::{Catalogue, Function};
+use crate::source::{Catalogue, Function, Relation};
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::{self, Body, Statement, StatementType};
 use domain_events_sql::limits;
@@ -114,4 +114,14 @@ fn parse(statement: &Statement) -> Result<Vec<Value>, String> {
             ast::parse_expression(sql).map(|e| vec![e])
         }
     }
+}
+
+/// What a column is given where a trigger gives back a row of its own making: `return (new.id, n, ..)`, in the order of the columns.
+pub fn returned(body: &Body, relation: &Relation, column: &str) -> Option<(usize, Value)> {
+    let at = relation.columns.iter().position(|c| c.name == column)?;
+    body.statements.iter().enumerate().rev().filter(|(_, s)| s.kind == StatementType::Return).find_map(|(n, s)| {
+        let tree = ast::parse_expression(&s.sql).ok()?;
+        let value = ast::list(ast::node(&tree, "RowExpr")?, "args").get(at)?.clone();
+        Some((n, value))
+    })
 }

@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use serde_json::Value;
 
 use super::analysis::Analysis;
-use super::bodies::trees;
+use super::bodies::{returned, trees};
 use super::collected::Collected;
 use super::origin::{Origin, VersionSource};
 use super::ports::{EXPECTS, lacks_key};
@@ -16,7 +16,6 @@ use super::version::{self, Tracer};
 use super::{Judged, Roles, Severity, Strategy, Target, codes, evidence, words};
 use crate::source::{Catalogue, Column, Function, Relation, Trigger};
 use crate::sql_tree::ast;
-use crate::sql_tree::plpgsql::{Body, StatementType};
 
 /// Something that numbers the rows of a table.
 #[derive(Debug)]
@@ -108,16 +107,6 @@ fn assigns(trigger: &Trigger) -> bool {
 /// An integer, or of a type that is not in what was read.
 fn may_be_whole(column: &Column, catalogue: &Catalogue) -> bool {
     column.is_integer() || catalogue.server_version == 0 && column.is_of_unknown_type()
-}
-
-/// What a column is given where a trigger gives back a row of its own making: `return (new.id, n, ..)`, in the order of the columns.
-pub(super) fn returned(body: &Body, relation: &Relation, column: &str) -> Option<(usize, Value)> {
-    let at = relation.columns.iter().position(|c| c.name == column)?;
-    body.statements.iter().enumerate().rev().filter(|(_, s)| s.kind == StatementType::Return).find_map(|(n, s)| {
-        let tree = ast::parse_expression(&s.sql).ok()?;
-        let value = ast::list(ast::node(&tree, "RowExpr")?, "args").get(at)?.clone();
-        Some((n, value))
-    })
 }
 
 fn field_of(column: &str) -> String {

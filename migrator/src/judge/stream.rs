@@ -5,8 +5,8 @@ use std::collections::BTreeSet;
 
 use serde_json::Value;
 
+use super::bodies;
 use super::collected::{Collected, Write};
-use super::numbering;
 use super::origin::Origin;
 use super::reads::Read;
 use super::version::Tracer;
@@ -247,7 +247,7 @@ impl Evidence<'_> {
             let scope = self.collected.scope_of(trigger.function);
             let Some(n) = body.statements.iter().rposition(|s| s.targets.contains(&target)) else {
                 let relation = self.catalogue.relation(trigger.relation);
-                let made = relation.and_then(|r| numbering::returned(body, r, self.version));
+                let made = relation.and_then(|r| bodies::returned(body, r, self.version));
                 found.extend(made.and_then(|(n, value)| Some((scope?, n, value))));
                 continue;
             };
