@@ -4,6 +4,7 @@ use serde_json::Value;
 
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::{Statement, StatementType};
+use crate::sql_tree::words::STATEMENTS;
 use domain_events_sql::limits;
 
 /// What EXECUTE runs, as far as can be told.
@@ -50,55 +51,6 @@ fn begins_in_sight(text: &str) -> bool {
             || STATEMENTS.contains(&word.as_str()) && !HIDING.contains(&word.as_str())
     })
 }
-
-/// The words with which a statement begins.
-const STATEMENTS: [&str; 45] = [
-    "alter",
-    "analyze",
-    "begin",
-    "call",
-    "checkpoint",
-    "close",
-    "cluster",
-    "comment",
-    "commit",
-    "copy",
-    "create",
-    "deallocate",
-    "declare",
-    "delete",
-    "discard",
-    "do",
-    "drop",
-    "end",
-    "execute",
-    "explain",
-    "fetch",
-    "grant",
-    "import",
-    "insert",
-    "listen",
-    "load",
-    "lock",
-    "merge",
-    "notify",
-    "prepare",
-    "reassign",
-    "refresh",
-    "reindex",
-    "reset",
-    "revoke",
-    "select",
-    "set",
-    "show",
-    "table",
-    "truncate",
-    "unlisten",
-    "update",
-    "vacuum",
-    "values",
-    "with",
-];
 
 /// The query that EXECUTE runs, as far as its constants tell; none where it cannot be read, or is no query.
 pub fn query_of(statement: &Statement) -> Vec<Value> {

@@ -121,12 +121,8 @@ fn is_counted(origin: &Origin) -> bool {
 fn afterwards(trigger: &Trigger, catalogue: &Catalogue, collected: &Collected, tracer: &Tracer<'_>) -> Vec<Numbered> {
     let mut found = vec![];
     let Some(relation) = catalogue.relation(trigger.relation) else { return found };
-    let scopes = collected.scopes.iter().enumerate();
-    let Some((scope, place)) =
-        scopes.into_iter().find(|(_, s)| s.function == Some(trigger.function) && s.caller.is_none())
-    else {
-        return found;
-    };
+    let Some(scope) = collected.scope_of(trigger.function) else { return found };
+    let place = &collected.scopes[scope];
     for (n, statement) in collected.body(scope).statements.iter().enumerate() {
         for update in trees(statement).iter().filter_map(|t| ast::node(t, "UpdateStmt")) {
             let range = update.get("relation").cloned().unwrap_or_default();

@@ -4,3 +4,4 @@ pub mod ast;
 mod mend;
 pub mod newer;
 pub mod plpgsql;
+pub mod words;

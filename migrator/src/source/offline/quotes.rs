@@ -2,61 +2,17 @@
 //! which none says anything. The first is told, with the cause.
 
 use super::fold::Problem;
+use crate::sql_tree::words::STATEMENTS;
 
-/// Words with which a statement begins.
-const VERBS: [&str; 58] = [
+/// Further words with which a statement begins, those of other servers and of their tools too.
+const FURTHER: [&str; 13] = [
     "abort",
-    "alter",
-    "analyze",
-    "begin",
-    "call",
-    "checkpoint",
-    "close",
-    "cluster",
-    "comment",
-    "commit",
-    "copy",
-    "create",
-    "deallocate",
-    "declare",
-    "delete",
-    "discard",
-    "do",
-    "drop",
-    "end",
-    "execute",
-    "explain",
-    "fetch",
-    "grant",
-    "import",
-    "insert",
-    "listen",
-    "load",
-    "lock",
-    "merge",
     "move",
-    "notify",
-    "prepare",
-    "reassign",
-    "refresh",
-    "reindex",
     "release",
-    "reset",
-    "revoke",
     "rollback",
     "savepoint",
     "security",
-    "select",
-    "set",
-    "show",
     "start",
-    "table",
-    "truncate",
-    "unlisten",
-    "update",
-    "vacuum",
-    "values",
-    "with",
     "use",
     "go",
     "if",
@@ -96,7 +52,7 @@ impl Quotes {
     /// A statement could not be read, and is the problem at this place.
     pub fn unread(&mut self, at: usize, text: &str) {
         let first = text.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default();
-        if !VERBS.iter().any(|verb| first.eq_ignore_ascii_case(verb)) {
+        if !STATEMENTS.iter().chain(&FURTHER).any(|verb| first.eq_ignore_ascii_case(verb)) {
             // the statement that the first scrap was torn from
             let torn = self.before.filter(|(seen, _)| self.scraps.is_empty() && seen + 1 == self.seen);
             self.scraps.extend(torn.map(|(_, place)| place));
