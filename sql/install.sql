@@ -46,10 +46,13 @@ set local client_min_messages = notice;
 \ir reading/71_check_rows.sql
 \ir reading/72_tell_rows.sql
 \ir reading/73_read.sql
+\ir reading/74_ticks.sql
 -- What the command line keeps here: adoptions, imports, plans, repairs; and what watches over the store
 \ir migration/75_adoptions.sql
 \ir migration/76_adopting.sql
 \ir migration/77_imports.sql
+\ir reading/78_take_tick.sql
+\ir reading/79_read_all.sql
 \ir monitoring/80_thresholds.sql
 \ir monitoring/81_integrity.sql
 \ir monitoring/82_integrity_incremental.sql

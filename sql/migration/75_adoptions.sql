@@ -33,6 +33,10 @@ create table domain_events.adoptions (
   began_by       text not null default domain_events._session_user(),
   began_at       timestamptz not null default pg_catalog.clock_timestamp(),
   ended_at       timestamptz,
+  readers        text not null default 'wait',
+  ended_in       xid8,
+  ended_era      int,
+  constraint adoptions_readers_check check (readers in ('wait', 'skip')),
   constraint adoptions_pkey primary key (adoption_id),
   constraint adoptions_state_check check (state in ('moving', 'moved', 'withdrawn')),
   constraint adoptions_positions_check check (first_position > 0 and last_position >= first_position - 1)
@@ -64,9 +68,14 @@ comment on column domain_events.adoptions.events is
 comment on column domain_events.adoptions.began_by is 'Who began it';
 comment on column domain_events.adoptions.began_at is 'When it began';
 comment on column domain_events.adoptions.ended_at is 'When the last old event was moved';
+comment on column domain_events.adoptions.readers is
+  'Whether readers of the whole store wait until it has ended, or skip its events: see skip_adoption()';
+comment on column domain_events.adoptions.ended_in is 'The transaction that ended it';
+comment on column domain_events.adoptions.ended_era is 'The era of that transaction; 0 before the first';
 comment on sequence domain_events.adoptions_adoption_id_seq is 'Numbers of adoptions';
 comment on constraint adoptions_pkey on domain_events.adoptions is 'An adoption has a number';
 comment on constraint adoptions_state_check on domain_events.adoptions is 'moving, moved or withdrawn';
+comment on constraint adoptions_readers_check on domain_events.adoptions is 'wait or skip';
 comment on constraint adoptions_positions_check on domain_events.adoptions is
   'A block of positions, which may be empty';
 

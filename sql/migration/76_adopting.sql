@@ -130,7 +130,8 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 begin
   update domain_events.adoptions a
-     set state = _end_adoption.state, ended_at = clock_timestamp(), events = _end_adoption.events
+     set state = _end_adoption.state, ended_at = clock_timestamp(), events = _end_adoption.events,
+         ended_in = pg_current_xact_id(), ended_era = coalesce((select max(e.era) from domain_events.eras e), 0)
    where a.adoption_id = _end_adoption.adoption_id;
   if not found then
     raise exception 'there is no adoption %', adoption_id

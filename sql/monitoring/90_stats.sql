@@ -133,13 +133,15 @@ as $$
              (f.total_time / 1000)::numeric, 'summary', 'Time in the store''s functions; needs track_functions'
         from pg_stat_user_functions f
        where f.schemaname = 'domain_events'
-         and f.funcname in ('append_event', 'append_events', 'next_aggregate_version', 'read_stream', 'fold_stream')
+         and f.funcname in ('append_event', 'append_events', 'next_aggregate_version', 'read_stream', 'read_all',
+                            'fold_stream')
       union all
       select 'aggregate_operation_duration_seconds_count', jsonb_build_object('operation', f.funcname), f.calls,
              'summary', 'Calls of the store''s functions; needs track_functions'
         from pg_stat_user_functions f
        where f.schemaname = 'domain_events'
-         and f.funcname in ('append_event', 'append_events', 'next_aggregate_version', 'read_stream', 'fold_stream')
+         and f.funcname in ('append_event', 'append_events', 'next_aggregate_version', 'read_stream', 'read_all',
+                            'fold_stream')
     ) as m
    where m.value is not null
 $$;

@@ -358,12 +358,10 @@ begin
      order by e.aggregate_version desc limit 1;
     recorded := greatest(clock_timestamp(), head_recorded_at + interval '1 microsecond');
     insert into domain_events.events
-      (global_position, event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data,
-       caused_by, schema_version, occurred_at, recorded_at, origin)
+      (event_id, aggregate_type, aggregate_id, aggregate_version, event_type, event_name, event_data, caused_by,
+       schema_version, occurred_at, recorded_at, origin)
     values
-      -- The transaction has its number before the position is drawn.
-      (case when pg_current_xact_id() is not null then nextval('domain_events.events_global_position_seq') end,
-       domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name,
+      (domain_events.uuid_v7(), aggregate_type, aggregate_id, coalesce(head_version, 0) + 1, event_type, event_name,
        event_data, session_user, schema_version, coalesce(occurred_at, recorded), recorded, domain_events._appended())
     on conflict do nothing
     returning * into stored;

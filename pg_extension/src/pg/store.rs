@@ -227,6 +227,9 @@ impl<'m> Store<'m> {
         // an INSERT locks them. `Info::plain` says that an INSERT would do no more. Nothing in here needs dropping.
         let inserted = unsafe {
             protect(|| {
+                // Assigns the transaction its number, as any write does. Before the position is drawn: what readers of the
+                // whole store are bounded by rests on it (sql/reading/74_ticks.sql).
+                let transaction = raw::GetTopFullTransactionId().value;
                 let position = raw::nextval_internal(info.sequence.oid, false);
                 let (last, interruptions) = DRAWN.get();
                 let is_interrupted = position != last + 1;
@@ -238,8 +241,7 @@ impl<'m> Store<'m> {
                     return Some((std::ptr::null_mut(), position, Some(info.positions)));
                 }
                 values[column::GLOBAL_POSITION - 1] = Datum::from(position);
-                // Assigns the transaction its id, as any write does.
-                values[column::TRANSACTION_ID - 1] = Datum::from(raw::GetTopFullTransactionId().value);
+                values[column::TRANSACTION_ID - 1] = Datum::from(transaction);
                 let command = raw::GetCurrentCommandId(true);
                 let tuple = raw::heap_form_tuple(descriptor, values.as_mut_ptr(), nulls.as_mut_ptr());
                 (*tuple).t_tableOid = info.events;

@@ -1,0 +1,264 @@
+-- Ticks: snapshots that readers of the whole store are bounded by.
+--
+-- Positions are drawn before commit, so who remembers the last position it saw loses what commits late. A reader
+-- remembers a snapshot S instead. What it gets next is vis(S') minus vis(S), in the order of positions, where S' is a
+-- later snapshot. Snapshots of one server only grow, so each event comes once; version n + 1 of a stream draws its
+-- position after version n is committed, or in the same transaction, so a stream comes in its order; and nothing waits
+-- for a transaction that is open.
+--
+-- The parts of a tick are read in this order: position_before, top, snapshot, position_after. A transaction has its
+-- number before it draws a position (store/10_events.sql), so whoever has a number above top, which was drawn after
+-- position_before was read, draws its positions above position_before; and all that the snapshot shows lies at or below
+-- position_after. Two traps: the xmax of a snapshot is not the next transaction, but the newest that has ended + 1, so
+-- transactions from there up to top may be running and are in no list; and a snapshot counts its own transaction as
+-- ended once a later one has, so top, which is the transaction that takes the tick, is never visible in it.
+--
+-- The tick is a row of the transaction that reads. Its commit is flushed, and with it every commit before it, so what
+-- was handed out survives a crash, also where writers commit asynchronously. Standbys read up to the newest tick that
+-- reached them. Reading needs no old tick: a cursor holds what it needs.
+--
+-- Numbers of transactions mean nothing in another cluster. An era is a time in which they can be compared. A dump that
+-- was restored begins an era: up to its boundary everything is committed, whatever the number says. A server that was
+-- promoted, or recovered to a point in time, begins one with the boundary of the last: the numbers go on, and what the
+-- old server did after that point is lost, with the cursors of it.
+
+create table domain_events.eras (
+  era      int not null,
+  tag      text collate "C" not null,
+  boundary bigint not null,
+  identity bigint not null,
+  timeline text,
+  began_at timestamptz not null default pg_catalog.clock_timestamp(),
+  constraint eras_pkey primary key (era),
+  constraint eras_tag_key unique (tag)
+);
+
+comment on table domain_events.eras is
+  'Times in which numbers of transactions can be compared: a restored dump, a promotion or a recovery begins another';
+comment on column domain_events.eras.era is 'Its number';
+comment on column domain_events.eras.tag is
+  'Random; cursors name the era by it, so that those of another store are told';
+comment on column domain_events.eras.boundary is
+  'Events up to this position were committed before it began, whatever their transaction_id says';
+comment on column domain_events.eras.identity is 'A hash of cluster, database and table: see _identity()';
+comment on column domain_events.eras.timeline is 'The timeline of the server''s write-ahead log';
+comment on column domain_events.eras.began_at is 'When somebody first read in it';
+comment on constraint eras_pkey on domain_events.eras is 'An era has a number';
+comment on constraint eras_tag_key on domain_events.eras is 'A cursor is of one era';
+
+create table domain_events.ticks (
+  tick            bigint generated always as identity,
+  era             int not null,
+  boundary        bigint not null,
+  position_before bigint not null,
+  top             xid8 not null,
+  snapshot        pg_snapshot not null,
+  position_after  bigint not null,
+  taken_at        timestamptz not null default pg_catalog.clock_timestamp(),
+  constraint ticks_pkey primary key (tick)
+);
+
+comment on table domain_events.ticks is
+  'The newest snapshots that readers of the whole store were bounded by; thinned at will';
+comment on sequence domain_events.ticks_tick_seq is 'Numbers of ticks';
+comment on column domain_events.ticks.tick is 'Its number';
+comment on column domain_events.ticks.era is 'The era it was taken in';
+comment on column domain_events.ticks.boundary is 'The boundary of that era';
+comment on column domain_events.ticks.position_before is 'The position drawn last, read before the snapshot was taken';
+comment on column domain_events.ticks.top is
+  'The transaction that took it, numbered after position_before was read; never visible in it';
+comment on column domain_events.ticks.snapshot is 'What was committed';
+comment on column domain_events.ticks.position_after is 'The position drawn last, read after the snapshot was taken';
+comment on column domain_events.ticks.taken_at is 'When';
+comment on constraint ticks_pkey on domain_events.ticks is 'A tick has a number';
+
+-- The cluster, the database and the table that the numbers of transactions belong to.
+create function domain_events._identity() returns bigint
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return hashtextextended(format('%s/%s/%s', (select c.system_identifier from pg_control_system() as c),
+                                 (select d.oid from pg_database d where d.datname = current_database()),
+                                 'domain_events.events'::regclass::oid), 0);
+end
+$$;
+
+comment on function domain_events._identity() is
+  'A hash of the cluster, the database and the table of events; another one after a restore';
+
+-- Where the store was installed. A sequence, as a dump restores its value also where it restores data alone, and the
+-- extension's script runs again then: a row would say that the store was installed where it was restored.
+create sequence domain_events.store_identity as bigint minvalue -9223372036854775808;
+
+comment on sequence domain_events.store_identity is
+  'Where the store was installed, see _identity(): whether the numbers of transactions of its oldest events are those '
+  'of this cluster';
+
+do $$ begin
+  perform pg_catalog.setval('domain_events.store_identity', domain_events._identity());
+exception when insufficient_privilege then
+  null;  -- who may not ask which cluster it is begins the first era under a lock
+end $$;
+
+create function domain_events._is_visible(transaction_id xid8, tick domain_events.ticks) returns boolean
+language sql immutable
+as $$ select pg_catalog.pg_visible_in_snapshot(transaction_id, tick.snapshot) and transaction_id <> tick.top $$;
+
+comment on function domain_events._is_visible(xid8, domain_events.ticks) is
+  'Whether a transaction had committed or rolled back when a tick of its era was taken';
+
+-- Snapshots of one server are in one order.
+create function domain_events._covers(newer domain_events.ticks, older domain_events.ticks) returns boolean
+language plpgsql immutable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return newer.era > older.era
+         or newer.era = older.era and pg_snapshot_xmax(newer.snapshot) >= pg_snapshot_xmax(older.snapshot)
+            and not exists (select from pg_snapshot_xip(newer.snapshot) as x(running)
+                             where domain_events._is_visible(x.running, older));
+end
+$$;
+
+comment on function domain_events._covers(domain_events.ticks, domain_events.ticks) is
+  'Whether all that was visible in the older tick is visible in the newer one';
+
+-- A cursor is what a reader has seen: everything of one tick, or of that and, of what the next tick adds, up to a
+-- position. It is a text that ends in digits of its own, so that a damaged one is told.
+--
+--   SEEN.CHECK                all that is visible in the tick SEEN
+--   SEEN:UPTO:POSITION.CHECK  and what UPTO adds up to POSITION; SEEN is empty from the beginning
+--   a tick: era's tag - tick - xmin - xmax - top - position before - position after - running, each but tag and
+--   tick as its distance from the number it is near to
+create function domain_events._tick_text(tick domain_events.ticks) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  xmin numeric := pg_snapshot_xmin(tick.snapshot)::text::numeric;
+begin
+  return (select e.tag from domain_events.eras e where e.era = tick.era)
+         || format('-%s-%s-%s-%s-%s-%s-', tick.tick, xmin, pg_snapshot_xmax(tick.snapshot)::text::numeric - xmin,
+                   tick.top::text::numeric - xmin, tick.position_before, tick.position_after - tick.position_before)
+         || coalesce((select string_agg((x.number - x.last)::text, ',' order by x.number)
+                        from (select r.number, coalesce(lag(r.number) over (order by r.number), xmin) as last
+                                from (select x::text::numeric as number from pg_snapshot_xip(tick.snapshot) as x)
+                                       as r) as x), '');
+end
+$$;
+
+comment on function domain_events._tick_text(domain_events.ticks) is 'A tick as a part of a cursor';
+
+create function domain_events._tick_of(part text) returns domain_events.ticks
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  parts text[] := string_to_array(part, '-');
+  xmin numeric := parts[3];
+  tick domain_events.ticks;
+begin
+  select e.era, e.boundary into tick.era, tick.boundary from domain_events.eras e where e.tag = parts[1];
+  tick.tick := parts[2];
+  tick.top := (xmin + parts[5]::numeric)::text::xid8;
+  tick.position_before := parts[6];
+  tick.position_after := tick.position_before + parts[7]::bigint;
+  tick.snapshot := format('%s:%s:%s', xmin, xmin + parts[4]::numeric,
+                          (select string_agg(r.number::text, ',' order by r.number)
+                             from (select xmin + sum(d.distance::numeric) over (order by d.ordinality) as number
+                                     from unnest(string_to_array(nullif(parts[8], ''), ',')) with ordinality
+                                            as d(distance, ordinality)) as r));
+  return tick;
+end
+$$;
+
+comment on function domain_events._tick_of(text) is
+  'The tick of a part of a cursor; its era is null where that is unknown';
+
+-- 9,797 is 97 times 101, both prime: a changed digit, and two that change places, are found.
+create function domain_events._check_digits(part text) returns int
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select ('x' || encode(substring(sha256(convert_to(part, 'UTF8')) from 1 for 3), 'hex'))::bit(24)::int % 9797
+$$;
+
+comment on function domain_events._check_digits(text) is 'What the digits at the end of a cursor begin with';
+
+create function domain_events._cursor_parts(cursor text, out seen domain_events.ticks, out upto domain_events.ticks,
+                                            out passed bigint, out prefix text)
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  tick constant text := '[0-9a-f]{8}-[0-9]{1,19}-[0-9]{1,20}-[0-9]{1,20}-[0-9]{1,20}-[0-9]{1,19}-[0-9]{1,19}-[0-9,]*';
+  parts text[] := regexp_match(cursor, format('^(?:(%1$s)|(%1$s)?:(%1$s):([0-9]{1,19}))[.]([0-9]{1,4})$', tick));
+begin
+  passed := parts[4];
+  prefix := case when parts[1] is not null then parts[1] else concat(parts[2], ':', parts[3], ':') end;
+  if parts is null or (domain_events._check_digits(prefix) + coalesce(passed, 0)) % 9797 <> parts[5]::int then
+    raise exception 'not a cursor: %', left(cursor, 300)
+      using errcode = '22023', detail = 'It is damaged, or was never handed out.',
+            hint = 'A cursor is a whole value of the column "cursor" of domain_events.read_all(), unchanged.';
+  end if;
+  seen := domain_events._tick_of(coalesce(parts[1], parts[2]));
+  upto := domain_events._tick_of(parts[3]);
+exception when numeric_value_out_of_range or invalid_text_representation then
+  raise exception 'not a cursor: %', left(cursor, 300)
+    using errcode = '22023', hint = 'A cursor is a whole value of the column "cursor" of domain_events.read_all().';
+end
+$$;
+
+comment on function domain_events._cursor_parts(text) is
+  'The ticks and the position of a cursor: null where it has none. Raises 22023 for what is no cursor';
+
+create function domain_events._check_known(tick domain_events.ticks) returns void
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  newest int := (select max(e.era) from domain_events.eras e);
+begin
+  if tick.tick is null then
+    return;
+  elsif tick.era is null then
+    raise exception 'the cursor is of another store'
+      using errcode = '55000',
+            detail = 'It was handed out by another database, or by a server whose events were lost in a recovery.',
+            hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have.';
+  elsif tick.era < newest and tick.tick > (select max(t.tick) from domain_events.ticks t where t.era = tick.era) then
+    raise exception 'the cursor is of a time that was lost'
+      using errcode = '55000',
+            detail = 'It was handed out after the backup, or the point of recovery, that this server was restored '
+                     'from: events that were read are not here.',
+            hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have.';
+  elsif tick.era = newest and not pg_is_in_recovery()
+        and (tick.tick > coalesce(pg_sequence_last_value('domain_events.ticks_tick_seq'), 0)
+             or pg_snapshot_xmax(tick.snapshot) > pg_snapshot_xmax(pg_current_snapshot())
+                and tick.top <> pg_current_xact_id_if_assigned()) then
+    raise exception 'the cursor is of the future'
+      using errcode = '55000', detail = format('It is of tick %s, which was not taken here.', tick.tick),
+            hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have.';
+  end if;
+end
+$$;
+
+comment on function domain_events._check_known(domain_events.ticks) is
+  'Raises 55000 unless this server took the tick of a cursor, or is a standby that may receive it';
+
+create function domain_events.cursor_before(a text, b text) returns boolean
+language plpgsql stable strict set search_path = pg_catalog, pg_temp
+as $$
+declare
+  first record := domain_events._cursor_parts(a);
+  second record := domain_events._cursor_parts(b);
+begin
+  if (coalesce((first.upto).era, (first.seen).era) is null) or (coalesce((second.upto).era, (second.seen).era) is null)
+  then
+    raise exception 'a cursor is of another store'
+      using errcode = '55000', hint = 'Only cursors of this store are in one order.';
+  end if;
+  return row(coalesce((first.upto).era, (first.seen).era), coalesce((first.upto).tick, (first.seen).tick),
+             coalesce(first.passed, 9223372036854775807))
+         < row(coalesce((second.upto).era, (second.seen).era), coalesce((second.upto).tick, (second.seen).tick),
+               coalesce(second.passed, 9223372036854775807));
+end
+$$;
+
+comment on function domain_events.cursor_before(text, text) is
+  'Whether the first cursor of a reader was handed out before the second. Raises 22023 for what is no cursor, '
+  '55000 for one of another store.';

@@ -1,0 +1,215 @@
+-- Taking ticks: see reading/74_ticks.sql for what a tick is.
+
+create function domain_events._newest_tick() returns domain_events.ticks
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  newest domain_events.ticks;
+begin
+  select t.* into newest from domain_events.ticks t order by t.tick desc limit 1;
+  return newest;
+end
+$$;
+
+comment on function domain_events._newest_tick() is 'The tick that was taken last, as far as it is committed; or null';
+
+-- Those that the snapshot does not show, although they may have drawn positions up to position_before.
+create function domain_events._late_transactions(tick domain_events.ticks) returns xid8[]
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+  return array(select pg_snapshot_xip(tick.snapshot)
+               union select tick.top
+               union select e.transaction_id from domain_events.events e
+                      where e.transaction_id between pg_snapshot_xmax(tick.snapshot) and tick.top);
+end
+$$;
+
+comment on function domain_events._late_transactions(domain_events.ticks) is
+  'Transactions that were running when a tick was taken: in its list, or above its xmax and in no list';
+
+-- No tick is taken while an adoption moves old events below the new ones, unless its readers pass it.
+create function domain_events._holds_readers(adoption domain_events.adoptions) returns boolean
+language sql immutable
+as $$
+  select adoption.state = 'moving' and adoption.readers = 'wait' and adoption.last_position >= adoption.first_position
+$$;
+
+comment on function domain_events._holds_readers(domain_events.adoptions) is
+  'Whether readers of the whole store wait until an adoption has ended';
+
+create function domain_events._has_ended(adoption domain_events.adoptions, tick domain_events.ticks) returns boolean
+language sql immutable
+as $$
+  select adoption.state <> 'moving'
+         and (adoption.ended_in is null or adoption.ended_era < tick.era
+              or adoption.ended_era = tick.era and domain_events._is_visible(adoption.ended_in, tick))
+$$;
+
+comment on function domain_events._has_ended(domain_events.adoptions, domain_events.ticks) is
+  'Whether an adoption had ended when a tick was taken';
+
+create function domain_events._has_news(tick domain_events.ticks) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+as $$
+begin
+  return domain_events._last_position() > tick.position_after
+         or exists (select from domain_events.events e
+                     where e.global_position > tick.position_before and e.global_position <= tick.position_after
+                       and not domain_events._is_visible(e.transaction_id, tick))
+         or exists (select from unnest(domain_events._late_transactions(tick)) as l(transaction_id)
+                      join domain_events.events e on e.transaction_id = l.transaction_id
+                     where e.global_position > tick.boundary and e.global_position <= tick.position_before)
+         or exists (select from domain_events.adoptions a
+                     where a.state <> 'moving' and a.readers = 'wait' and not domain_events._has_ended(a, tick));
+end
+$$;
+
+comment on function domain_events._has_news(domain_events.ticks) is
+  'Whether an event may have been committed since a tick was taken';
+
+-- Everything up to the position that is drawn last is committed as soon as nobody writes: the lock waits for that, and
+-- is given back at once, whatever the transaction goes on to do. Writers queue behind it for 20 ms at most; in vain,
+-- the next reader tries again.
+create function domain_events._settled_position() returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '20ms'
+as $$
+declare
+  settled bigint;
+  signal text;
+begin
+  lock table domain_events.events in share row exclusive mode;
+  settled := greatest(domain_events._newest_position(), (select max(t.position_after) from domain_events.ticks t));
+  -- Restored behind the events: what is drawn from now on lies above.
+  if settled > domain_events._last_position() then
+    perform setval('domain_events.events_global_position_seq', settled);
+  end if;
+  raise exception 'settled' using errcode = 'DE001', constraint = '_settled';  -- gives the lock back
+exception
+  when lock_not_available then
+    return null;
+  when sqlstate 'DE001' then
+    get stacked diagnostics signal = constraint_name;
+    if signal <> '_settled' then
+      raise;  -- the code of somebody else's error
+    end if;
+    return settled;
+end
+$$;
+
+comment on function domain_events._settled_position() is
+  'A position up to which everything is committed, or gone; null when writers could not be waited for';
+
+create function domain_events._current_era() returns domain_events.eras
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  era domain_events.eras;
+  newest domain_events.ticks := domain_events._newest_tick();
+  here bigint := domain_events._identity();
+  timeline text := left(pg_walfile_name(pg_current_wal_lsn()), 8);
+  boundary bigint;
+begin
+  select e.* into era from domain_events.eras e order by e.era desc limit 1;
+  if era.era is null then
+    if here = pg_sequence_last_value('domain_events.store_identity')
+       and not exists (select from domain_events.events e
+                        where e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
+                          and e.transaction_id <> pg_current_xact_id()) then
+      boundary := 0;
+    end if;
+  elsif era.identity = here
+        -- Neither was reset to an earlier number.
+        and (newest.tick is null
+             or pg_snapshot_xmax(pg_current_snapshot()) > newest.top
+                and domain_events._last_position() >= newest.position_after) then
+    if era.timeline = timeline then
+      return era;
+    end if;
+    boundary := era.boundary;
+  end if;
+  if boundary is null and not exists (select from domain_events.adoptions a where domain_events._holds_readers(a)) then
+    boundary := domain_events._settled_position();
+  end if;
+  if boundary is not null then
+    insert into domain_events.eras as e (era, tag, boundary, identity, timeline)
+    values (coalesce(era.era, 0) + 1, left(replace(gen_random_uuid()::text, '-', ''), 8), boundary, here, timeline)
+    on conflict do nothing
+    returning e.* into era;
+    return case when found then era end;
+  end if;
+  return null;
+end
+$$;
+
+comment on function domain_events._current_era() is
+  'The era of this server, begun where there is none yet; null when writers could not be waited for';
+
+create function domain_events._take_tick(is_forced boolean default false) returns domain_events.ticks
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  newest domain_events.ticks := domain_events._newest_tick();
+  taken domain_events.ticks;
+  era domain_events.eras;
+  is_held boolean;
+begin
+  if pg_is_in_recovery() or current_setting('transaction_read_only')::boolean
+     or not is_forced and newest.tick is not null
+        and (abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.01
+             or not domain_events._has_news(newest)) then
+    return newest;
+  end if;
+  -- One reader at a time takes a tick, and the others read up to it; unless its transaction goes on for long.
+  if not pg_try_advisory_xact_lock(hashtextextended('ticks', domain_events._lock_salt())) and not is_forced
+     and clock_timestamp() - newest.taken_at between interval '0' and interval '100 ms' then
+    return newest;
+  end if;
+  era := domain_events._current_era();
+  if era.era is null then
+    return newest;
+  end if;
+  taken.position_before := domain_events._last_position();
+  taken.top := pg_current_xact_id();
+  select pg_current_snapshot(), exists (select from domain_events.adoptions a where domain_events._holds_readers(a))
+    into taken.snapshot, is_held;
+  if is_held then
+    return newest;
+  end if;
+  taken.position_after := domain_events._last_position();
+  insert into domain_events.ticks as t (era, boundary, position_before, top, snapshot, position_after)
+  values (era.era, era.boundary, taken.position_before, taken.top, taken.snapshot, taken.position_after)
+  returning t.* into taken;
+  if current_setting('synchronous_commit') = 'off' then
+    perform set_config('synchronous_commit', 'on', true);
+  end if;
+  -- The newest 10,000 are kept, and of each era the newest, by which a cursor of a lost timeline is told.
+  if taken.tick % 256 = 0 then
+    delete from domain_events.ticks
+     where tick in (select t.tick from domain_events.ticks t
+                     where t.tick < taken.tick - 10000
+                       and t.tick <> (select max(n.tick) from domain_events.ticks n where n.era = t.era)
+                       for update skip locked);
+  end if;
+  return taken;
+end
+$$;
+
+comment on function domain_events._take_tick(boolean) is
+  'Takes a tick if there is something new and the last is older than 10 ms, or anyway; returns the newest one, '
+  'null when there is none. Takes none where nothing can be written, and while an adoption holds readers back';
+
+create function domain_events.take_tick() returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  last domain_events.ticks := domain_events._newest_tick();
+  newest domain_events.ticks := domain_events._take_tick();
+begin
+  return newest.tick is not null and newest.tick is distinct from last.tick;
+end
+$$;
+
+comment on function domain_events.take_tick() is
+  'Lets readers on standbys go on: takes a tick if there is something new, and returns whether it did. '
+  'Readers on the primary take their own.';

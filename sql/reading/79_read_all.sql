@@ -1,0 +1,273 @@
+-- Reading the whole store, in the order of reading/74_ticks.sql.
+
+-- Blocks of positions that are filled in another order: see migration/75_adoptions.sql. Those that a reader gets as a
+-- whole, and those that are not to be met otherwise.
+create function domain_events._blocks(
+  seen domain_events.ticks, upto domain_events.ticks,
+  out due_first bigint[], out due_last bigint[], out hidden_first bigint[], out hidden_last bigint[]
+)
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  select array_agg(b.first_position) filter (where b.is_due), array_agg(b.last_position) filter (where b.is_due),
+         array_agg(b.first_position) filter (where b.is_hidden), array_agg(b.last_position) filter (where b.is_hidden)
+    into due_first, due_last, hidden_first, hidden_last
+    from (select a.first_position, a.last_position,
+                 seen.tick is not null and a.readers = 'wait'
+                   and domain_events._has_ended(a, upto) and not domain_events._has_ended(a, seen) as is_due,
+                 not domain_events._has_ended(a, upto)
+                   or seen.tick is not null and not domain_events._has_ended(a, seen) as is_hidden
+            from domain_events.adoptions a where a.last_position >= a.first_position) as b;
+end
+$$;
+
+comment on function domain_events._blocks(domain_events.ticks, domain_events.ticks) is
+  'Blocks of adoptions between two ticks: due ones have ended meanwhile and come as a whole, hidden ones are met in no '
+  'other way; null where there is none';
+
+create function domain_events._cursor(prefix text, passed bigint) returns text
+language sql immutable
+as $$
+  select prefix || passed || '.' || (domain_events._check_digits(prefix) + passed) % 9797
+$$;
+
+comment on function domain_events._cursor(text, bigint) is
+  'A cursor: two ticks, and the position up to which they were read';
+
+create function domain_events._cursor(tick domain_events.ticks) returns text
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+declare
+  seen text := domain_events._tick_text(tick);
+begin
+  return seen || '.' || domain_events._check_digits(seen);
+end
+$$;
+
+comment on function domain_events._cursor(domain_events.ticks) is 'The cursor of a reader that has seen all of a tick';
+
+create function domain_events._looked_at_until(above bigint, last bigint, looked_at bigint) returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select e.global_position from domain_events.events e
+           where looked_at is not null and e.global_position > above and e.global_position <= last
+           order by e.global_position offset looked_at - 1 limit 1);
+end
+$$;
+
+comment on function domain_events._looked_at_until(bigint, bigint, bigint) is
+  'The position of the last of so many events above a position; null where there are less, or looked_at is null';
+
+-- What a page that is not full has come to: the end of what was looked at, or of the tick.
+create function domain_events._page_end(prefix text, upto domain_events.ticks, above bigint, looked_at bigint)
+  returns text
+language sql volatile
+as $$
+  select coalesce(domain_events._cursor(prefix, domain_events._looked_at_until(above, upto.position_after, looked_at)),
+                  domain_events._cursor(upto))
+$$;
+
+comment on function domain_events._page_end(text, domain_events.ticks, bigint, bigint) is
+  'The cursor behind a page that is not full: so many events above a position were looked at, or all where it is null';
+
+create function domain_events.read_all(
+  after text default null, max_count int default 1000, aggregate_types text[] default null,
+  event_types text[] default null, since timestamptz default null, correlation text default null
+) returns table (
+  global_position bigint, transaction_id xid8, event_id uuid, aggregate_type text, aggregate_id text,
+  aggregate_version bigint, event_type text, event_name text, event_data jsonb, metadata jsonb, correlation_id text,
+  causation_id text, caused_by text, schema_version int, occurred_at timestamptz, recorded_at timestamptz,
+  origin domain_events.event_origin, cursor text
+)
+language plpgsql volatile
+-- The indexes have the order that is wanted; nothing is worth being sorted, or compiled, for a page.
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+  newest domain_events.ticks;
+  place record;
+  seen domain_events.ticks;
+  upto domain_events.ticks;
+  passed bigint;
+  prefix text;
+  check_digits int;
+  blocks record;
+  late xid8[];
+  above bigint;
+  -- A filter that meets little looks at so many events in a call.
+  looked_at bigint := case when num_nonnulls(aggregate_types, event_types, since, correlation) > 0
+                           then 30000 + 20 * max_count end;
+  is_filtered constant boolean := num_nonnulls(aggregate_types, event_types, since, correlation) > 0;
+  is_first boolean;
+  has_blocks boolean;
+  last_due bigint;
+  page_end text;
+begin
+  if max_count is null then
+    raise exception 'max_count must not be null'
+      using errcode = '22004', hint = 'Leave it out to read 1,000 events at a time.';
+  elsif max_count not between 1 and 100000 then
+    raise exception 'max_count must be between 1 and 100,000, not %', max_count
+      using errcode = '22023', hint = 'Read page after page, each with the cursor of the last row.';
+  end if;
+  newest := domain_events._take_tick();
+  if after is not null then
+    place := domain_events._cursor_parts(after);
+    seen := place.seen;
+    upto := place.upto;
+    passed := place.passed;
+    prefix := place.prefix;
+    perform domain_events._check_known(seen), domain_events._check_known(upto);
+  end if;
+  loop
+    -- A standby may not have what the cursor is of; nor has a transaction with a snapshot of its own.
+    exit when newest.tick is null or not domain_events._covers(newest, coalesce(upto, seen, newest));
+    if upto.tick is null then
+      exit when newest.tick = seen.tick;
+      upto := newest;
+      passed := 0;
+      prefix := concat(domain_events._tick_text(seen), ':', domain_events._tick_text(upto), ':');
+    end if;
+    is_first := seen.tick is null;
+    check_digits := domain_events._check_digits(prefix);
+    select b.* into blocks from domain_events._blocks(seen, upto) as b;
+    has_blocks := blocks.hidden_first is not null;
+    if is_first or seen.boundary < upto.boundary then
+      late := '{}';
+      above := greatest(passed, seen.boundary);
+      -- Only once after a restore: every event is looked at.
+      looked_at := case when is_first then looked_at else coalesce(looked_at, 100000) end;
+    else
+      late := case when passed < seen.position_before then domain_events._late_transactions(seen) else '{}' end;
+      above := greatest(passed, seen.position_before);
+    end if;
+    last_due := upto.position_after;
+    if looked_at is not null and blocks.due_first is not null then
+      last_due := coalesce(domain_events._looked_at_until(above, upto.position_after, looked_at), last_due);
+    end if;
+    return query
+      with page as (
+        select u.*
+          from ((-- Running when "seen" was taken, and below what was drawn since.
+                 select l.*
+                   from unnest(late) as x(transaction_id)
+                  cross join lateral (
+                    select e.* from domain_events.events e
+                     where e.transaction_id = x.transaction_id
+                       and e.global_position > greatest(passed, seen.boundary)
+                       and e.global_position <= seen.position_before
+                       and pg_visible_in_snapshot(e.transaction_id, upto.snapshot) and e.transaction_id <> upto.top
+                       and not (has_blocks and exists (
+                         select from unnest(blocks.hidden_first, blocks.hidden_last) as b(first, last)
+                          where e.global_position between b.first and b.last))
+                       and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
+                       and (event_types is null or e.event_type = any (event_types))
+                       and (since is null or e.recorded_at >= since)
+                       and (correlation is null or e.correlation_id = correlation)
+                     order by e.global_position limit max_count) as l
+                  order by l.global_position limit max_count)
+                union all
+                (select e.*
+                   from (select r.* from domain_events.events r
+                          where r.global_position > above and r.global_position <= upto.position_after
+                          order by r.global_position limit looked_at) as e
+                  where (e.global_position <= upto.boundary
+                         or pg_visible_in_snapshot(e.transaction_id, upto.snapshot) and e.transaction_id <> upto.top)
+                    and (is_first
+                         or (e.global_position > seen.position_after
+                             or not (pg_visible_in_snapshot(e.transaction_id, seen.snapshot)
+                                     and e.transaction_id <> seen.top)))
+                    and not (has_blocks and exists (
+                      select from unnest(blocks.hidden_first, blocks.hidden_last) as b(first, last)
+                       where e.global_position between b.first and b.last))
+                    and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
+                    and (event_types is null or e.event_type = any (event_types))
+                    and (since is null or e.recorded_at >= since)
+                    and (correlation is null or e.correlation_id = correlation)
+                  order by e.global_position limit max_count)
+                union all
+                (select l.*
+                   from unnest(blocks.due_first, blocks.due_last) as b(first, last)
+                  cross join lateral (
+                    select e.* from domain_events.events e
+                     where e.global_position between greatest(b.first, passed + 1) and least(b.last, last_due)
+                       and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
+                       and (event_types is null or e.event_type = any (event_types))
+                       and (since is null or e.recorded_at >= since)
+                       and (correlation is null or e.correlation_id = correlation)
+                     order by e.global_position limit max_count) as l
+                  order by l.global_position limit max_count)) as u
+         order by u.global_position limit max_count
+      )
+      select p.global_position, p.transaction_id, p.event_id, p.aggregate_type, p.aggregate_id, p.aggregate_version,
+             p.event_type, p.event_name, p.event_data, p.metadata, p.correlation_id, p.causation_id, p.caused_by,
+             p.schema_version, p.occurred_at, p.recorded_at, p.origin,
+             case when lead(p.global_position) over w is null and row_number() over w < max_count
+                  then domain_events._page_end(prefix, upto, above, looked_at)
+                  else prefix || p.global_position || '.' || (check_digits + p.global_position) % 9797 end
+        from page as p
+      window w as (order by p.global_position);
+    if found then
+      return;
+    end if;
+    -- Nothing was met, and more is to be looked at: by the next call.
+    page_end := domain_events._page_end(prefix, upto, above, looked_at);
+    if starts_with(page_end, prefix) then
+      return query select (null::domain_events.events).*, page_end;
+      return;
+    end if;
+    seen := upto;
+    upto := null;
+  end loop;
+  if is_filtered and seen.tick is not null and after is distinct from domain_events._cursor(seen) then
+    return query select (null::domain_events.events).*, domain_events._cursor(seen);
+  end if;
+end
+$$;
+
+comment on function domain_events.read_all(text, int, text[], text[], timestamptz, text) is
+  'Events of all streams behind a cursor, null for the beginning, each with the cursor behind it: every committed '
+  'event once, each stream in the order of its versions. A filtered read that meets none returns a row with nothing but a '
+  'cursor. In a read-only transaction and on a standby, up to the newest tick. Raises 22004 and 22023 for bad '
+  'arguments, 55000 for a cursor that is not of this store or of a time that was lost.';
+
+create function domain_events.latest_cursor() returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  newest domain_events.ticks := domain_events._take_tick(true);
+begin
+  if newest.tick is null then
+    raise exception 'no tick was taken yet'
+      using errcode = '55000',
+            detail = 'In a read-only transaction and on a standby none is taken, nor while an adoption or import holds '
+                     'readers back, or writers could not be waited for after a restore.',
+            hint = 'Repeat it in a read-write transaction on the primary.';
+  end if;
+  return domain_events._cursor(newest);
+end
+$$;
+
+comment on function domain_events.latest_cursor() is
+  'The cursor behind all that is committed now; in a read-only transaction and on a standby, that of the newest tick. '
+  'Raises 55000 where there is none.';
+
+create function domain_events.skip_adoption(adoption_id bigint) returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+begin
+  update domain_events.adoptions a set readers = 'skip'
+   where a.adoption_id = skip_adoption.adoption_id and a.state = 'moving';
+  if not found then
+    raise exception 'adoption % is not being moved', coalesce(adoption_id::text, 'null')
+      using errcode = '55000', hint = 'See table domain_events.adoptions.';
+  end if;
+end
+$$;
+
+comment on function domain_events.skip_adoption(bigint) is
+  'Readers of the whole store go on while an adoption or an import moves its events, and pass over them; '
+  'who begins to read after its end gets them. Raises 55000 for one that has ended.';
