@@ -9,7 +9,8 @@
 -- The parts of a tick are read in this order: position_before, top, snapshot, position_after. A transaction has its
 -- number before it draws a position (store/10_events.sql), so whoever has a number above top, which was drawn after
 -- position_before was read, draws its positions above position_before; and all that the snapshot shows lies at or below
--- position_after. Two traps: the xmax of a snapshot is not the next transaction, but the newest that has ended + 1, so
+-- position_after. Where top was drawn before, by a transaction that had written, position_before is that of an older
+-- tick. Two traps: the xmax of a snapshot is not the next transaction, but the newest that has ended + 1, so
 -- transactions from there up to top may be running and are in no list; and a snapshot counts its own transaction as
 -- ended once a later one has, so top, which is the transaction that takes the tick, is never visible in it.
 --
@@ -155,6 +156,9 @@ declare
   xmin numeric := parts[3];
   tick domain_events.ticks;
 begin
+  if part is null then
+    return null;
+  end if;
   select e.era, e.boundary into tick.era, tick.boundary from domain_events.eras e where e.tag = parts[1];
   tick.tick := parts[2];
   tick.top := (xmin + parts[5]::numeric)::text::xid8;

@@ -13,15 +13,26 @@ $$;
 
 comment on function domain_events._newest_tick() is 'The tick that was taken last, as far as it is committed; or null';
 
--- Those that the snapshot does not show, although they may have drawn positions up to position_before.
+-- Those that the snapshot does not show, although they may have drawn positions up to position_before: whichever have
+-- written events. From one to the next in the index: each may have written a million.
 create function domain_events._late_transactions(tick domain_events.ticks) returns xid8[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+set enable_sort = off
 as $$
+declare
+  late xid8[] := array(select pg_snapshot_xip(tick.snapshot)) || tick.top;
+  unlisted xid8 := pg_snapshot_xmax(tick.snapshot);
 begin
-  return array(select pg_snapshot_xip(tick.snapshot)
-               union select tick.top
-               union select e.transaction_id from domain_events.events e
-                      where e.transaction_id between pg_snapshot_xmax(tick.snapshot) and tick.top);
+  select e.transaction_id into unlisted from domain_events.events e
+   where e.transaction_id >= unlisted and e.transaction_id < tick.top
+   order by e.transaction_id, e.global_position limit 1;
+  while found loop
+    late := late || unlisted;
+    select e.transaction_id into unlisted from domain_events.events e
+     where e.transaction_id > unlisted and e.transaction_id < tick.top
+     order by e.transaction_id, e.global_position limit 1;
+  end loop;
+  return late;
 end
 $$;
 
@@ -51,6 +62,7 @@ comment on function domain_events._has_ended(domain_events.adoptions, domain_eve
 
 create function domain_events._has_news(tick domain_events.ticks) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
+set enable_sort = off
 as $$
 begin
   return domain_events._last_position() > tick.position_after
@@ -58,8 +70,11 @@ begin
                      where e.global_position > tick.position_before and e.global_position <= tick.position_after
                        and not domain_events._is_visible(e.transaction_id, tick))
          or exists (select from unnest(domain_events._late_transactions(tick)) as l(transaction_id)
-                      join domain_events.events e on e.transaction_id = l.transaction_id
-                     where e.global_position > tick.boundary and e.global_position <= tick.position_before)
+                     cross join lateral (
+                       select from domain_events.events e
+                        where row(e.transaction_id, e.global_position) > row(l.transaction_id, tick.boundary)
+                          and row(e.transaction_id, e.global_position) <= row(l.transaction_id, tick.position_before)
+                        order by e.transaction_id, e.global_position limit 1) as late)
          or exists (select from domain_events.adoptions a
                      where a.state <> 'moving' and a.readers = 'wait' and not domain_events._has_ended(a, tick));
 end
@@ -115,13 +130,14 @@ begin
     if here = pg_sequence_last_value('domain_events.store_identity')
        and not exists (select from domain_events.events e
                         where e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
-                          and e.transaction_id <> pg_current_xact_id()) then
+                          and e.transaction_id is distinct from pg_current_xact_id_if_assigned()) then
       boundary := 0;
     end if;
   elsif era.identity = here
         -- Neither was reset to an earlier number.
         and (newest.tick is null
-             or pg_snapshot_xmax(pg_current_snapshot()) > newest.top
+             or (newest.top = pg_current_xact_id_if_assigned()
+                 or pg_snapshot_xmax(pg_current_snapshot()) > newest.top)
                 and domain_events._last_position() >= newest.position_after) then
     if era.timeline = timeline then
       return era;
@@ -169,7 +185,12 @@ begin
   if era.era is null then
     return newest;
   end if;
-  taken.position_before := domain_events._last_position();
+  -- A transaction that had its number already: whoever came after it draws its positions above those that were drawn
+  -- when the tick before that number was taken.
+  taken.position_before := case when pg_current_xact_id_if_assigned() is null then domain_events._last_position()
+                                else coalesce((select t.position_before from domain_events.ticks t
+                                                where t.era = era.era and t.top <= pg_current_xact_id_if_assigned()
+                                                order by t.tick desc limit 1), era.boundary) end;
   taken.top := pg_current_xact_id();
   select pg_current_snapshot(), exists (select from domain_events.adoptions a where domain_events._holds_readers(a))
     into taken.snapshot, is_held;
@@ -184,7 +205,7 @@ begin
     perform set_config('synchronous_commit', 'on', true);
   end if;
   -- The newest 10,000 are kept, and of each era the newest, by which a cursor of a lost timeline is told.
-  if taken.tick % 256 = 0 then
+  if taken.tick % 256 = 0 and current_setting('transaction_isolation') = 'read committed' then
     delete from domain_events.ticks
      where tick in (select t.tick from domain_events.ticks t
                      where t.tick < taken.tick - 10000

@@ -57,7 +57,7 @@ end
 $$;
 
 comment on function domain_events._looked_at_until(bigint, bigint, bigint) is
-  'The position of the last of so many events above a position; null where there are less, or looked_at is null';
+  'Position of the last of so many events above a position; null where there are less, or looked_at is null';
 
 -- What a page that is not full has come to: the end of what was looked at, or of the tick.
 create function domain_events._page_end(prefix text, upto domain_events.ticks, above bigint, looked_at bigint)
@@ -69,7 +69,117 @@ as $$
 $$;
 
 comment on function domain_events._page_end(text, domain_events.ticks, bigint, bigint) is
-  'The cursor behind a page that is not full: so many events above a position were looked at, or all where it is null';
+  'The cursor behind a page that is not full: so many events above a position were looked at, or all (null)';
+
+create function domain_events._page_start(seen domain_events.ticks, upto domain_events.ticks, passed bigint)
+  returns bigint
+language sql immutable
+as $$
+  -- Once after a restore every event is looked at: the numbers of the transactions before do not help to find them.
+  select greatest(passed, case when seen.boundary < upto.boundary then seen.boundary else seen.position_before end)
+$$;
+
+comment on function domain_events._page_start(domain_events.ticks, domain_events.ticks, bigint) is
+  'The position above which all events between two ticks are met in the order of positions';
+
+-- A page of what is visible in "upto" and not in "seen", above a position. One plan for all pages: the indexes have the
+-- order that is wanted, and nothing is worth being sorted, or compiled, for a page.
+create function domain_events._read_page(
+  seen domain_events.ticks, upto domain_events.ticks, passed bigint, prefix text, max_count int, looked_at bigint,
+  aggregate_types text[], event_types text[], since timestamptz, correlation text
+) returns table (
+  global_position bigint, transaction_id xid8, event_id uuid, aggregate_type text, aggregate_id text,
+  aggregate_version bigint, event_type text, event_name text, event_data jsonb, metadata jsonb, correlation_id text,
+  causation_id text, caused_by text, schema_version int, occurred_at timestamptz, recorded_at timestamptz,
+  origin domain_events.event_origin, cursor text
+)
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off set jit = off
+as $$
+#variable_conflict use_column
+declare
+  check_digits constant int := domain_events._check_digits(prefix);
+  is_first constant boolean := seen.tick is null;
+  seen_after constant bigint := seen.position_after;
+  seen_snapshot constant pg_snapshot := seen.snapshot;
+  seen_top constant xid8 := seen.top;
+  upto_boundary constant bigint := upto.boundary;
+  upto_after constant bigint := upto.position_after;
+  upto_snapshot constant pg_snapshot := upto.snapshot;
+  upto_top constant xid8 := upto.top;
+  above constant bigint := domain_events._page_start(seen, upto, passed);
+  late_above constant bigint := greatest(passed, seen.boundary);
+  late_until constant bigint := seen.position_before;
+  late xid8[] := '{}';
+  blocks record := domain_events._blocks(seen, upto);
+  has_blocks constant boolean := blocks.hidden_first is not null;
+  last_due bigint := upto_after;
+begin
+  if seen.boundary = upto.boundary and passed < seen.position_before then
+    late := domain_events._late_transactions(seen);
+  end if;
+  if looked_at is not null and blocks.due_first is not null then
+    last_due := coalesce(domain_events._looked_at_until(above, upto_after, looked_at), last_due);
+  end if;
+  return query
+    select u.global_position, u.transaction_id, u.event_id, u.aggregate_type, u.aggregate_id, u.aggregate_version,
+           u.event_type, u.event_name, u.event_data, u.metadata, u.correlation_id, u.causation_id, u.caused_by,
+           u.schema_version, u.occurred_at, u.recorded_at, u.origin,
+           prefix || u.global_position || '.' || (check_digits + u.global_position) % 9797
+      from ((-- Running when "seen" was taken, and below what was drawn since. So written that no other index will do.
+             select l.*
+               from unnest(late) as x(transaction_id)
+              cross join lateral (
+                select e.* from domain_events.events e
+                 where row(e.transaction_id, e.global_position) > row(x.transaction_id, late_above)
+                   and row(e.transaction_id, e.global_position) <= row(x.transaction_id, late_until)
+                   and pg_visible_in_snapshot(e.transaction_id, upto_snapshot) and e.transaction_id <> upto_top
+                   and not (has_blocks and exists (
+                     select from unnest(blocks.hidden_first, blocks.hidden_last) as b(first, last)
+                      where e.global_position between b.first and b.last))
+                   and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
+                   and (event_types is null or e.event_type = any (event_types))
+                   and (since is null or e.recorded_at >= since)
+                   and (correlation is null or e.correlation_id = correlation)
+                 order by e.transaction_id, e.global_position limit max_count) as l
+              order by l.global_position limit max_count)
+            union all
+            (select e.*
+               from (select r.* from domain_events.events r
+                      where r.global_position > above and r.global_position <= upto_after
+                      order by r.global_position limit looked_at) as e
+              where (e.global_position <= upto_boundary
+                     or pg_visible_in_snapshot(e.transaction_id, upto_snapshot) and e.transaction_id <> upto_top)
+                and (is_first or e.global_position > seen_after
+                     or not pg_visible_in_snapshot(e.transaction_id, seen_snapshot) or e.transaction_id = seen_top)
+                and not (has_blocks and exists (
+                  select from unnest(blocks.hidden_first, blocks.hidden_last) as b(first, last)
+                   where e.global_position between b.first and b.last))
+                and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
+                and (event_types is null or e.event_type = any (event_types))
+                and (since is null or e.recorded_at >= since)
+                and (correlation is null or e.correlation_id = correlation)
+              order by e.global_position limit max_count)
+            union all
+            (select l.*
+               from unnest(blocks.due_first, blocks.due_last) as b(first, last)
+              cross join lateral (
+                select e.* from domain_events.events e
+                 where e.global_position between greatest(b.first, passed + 1) and least(b.last, last_due)
+                   and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
+                   and (event_types is null or e.event_type = any (event_types))
+                   and (since is null or e.recorded_at >= since)
+                   and (correlation is null or e.correlation_id = correlation)
+                 order by e.global_position limit max_count) as l
+              order by l.global_position limit max_count)) as u
+     order by u.global_position limit max_count;
+end
+$$;
+
+comment on function domain_events._read_page(domain_events.ticks, domain_events.ticks, bigint, text, int, bigint,
+                                             text[], text[], timestamptz, text) is
+  'A page of events between two ticks, each with the cursor behind it; "seen" is null from the beginning';
 
 create function domain_events.read_all(
   after text default null, max_count int default 1000, aggregate_types text[] default null,
@@ -80,30 +190,18 @@ create function domain_events.read_all(
   causation_id text, caused_by text, schema_version int, occurred_at timestamptz, recorded_at timestamptz,
   origin domain_events.event_origin, cursor text
 )
-language plpgsql volatile
--- The indexes have the order that is wanted; nothing is worth being sorted, or compiled, for a page.
-set search_path = pg_catalog, pg_temp set plan_cache_mode = force_custom_plan set enable_seqscan = off
-set enable_bitmapscan = off set enable_sort = off set jit = off
+language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 #variable_conflict use_column
 declare
-  newest domain_events.ticks;
+  is_filtered constant boolean := num_nonnulls(aggregate_types, event_types, since, correlation) > 0;
+  newest domain_events.ticks := domain_events._newest_tick();
   place record;
   seen domain_events.ticks;
   upto domain_events.ticks;
   passed bigint;
   prefix text;
-  check_digits int;
-  blocks record;
-  late xid8[];
-  above bigint;
-  -- A filter that meets little looks at so many events in a call.
-  looked_at bigint := case when num_nonnulls(aggregate_types, event_types, since, correlation) > 0
-                           then 30000 + 20 * max_count end;
-  is_filtered constant boolean := num_nonnulls(aggregate_types, event_types, since, correlation) > 0;
-  is_first boolean;
-  has_blocks boolean;
-  last_due bigint;
+  looked_at bigint;
   page_end text;
 begin
   if max_count is null then
@@ -113,16 +211,18 @@ begin
     raise exception 'max_count must be between 1 and 100,000, not %', max_count
       using errcode = '22023', hint = 'Read page after page, each with the cursor of the last row.';
   end if;
-  newest := domain_events._take_tick();
   if after is not null then
     place := domain_events._cursor_parts(after);
     seen := place.seen;
     upto := place.upto;
     passed := place.passed;
     prefix := place.prefix;
-    perform domain_events._check_known(seen), domain_events._check_known(upto);
   end if;
   loop
+    if upto.tick is null or newest.tick is null or newest.era > upto.era then
+      newest := domain_events._take_tick();
+    end if;
+    perform domain_events._check_known(seen), domain_events._check_known(upto);
     -- A standby may not have what the cursor is of; nor has a transaction with a snapshot of its own.
     exit when newest.tick is null or not domain_events._covers(newest, coalesce(upto, seen, newest));
     if upto.tick is null then
@@ -131,93 +231,33 @@ begin
       passed := 0;
       prefix := concat(domain_events._tick_text(seen), ':', domain_events._tick_text(upto), ':');
     end if;
-    is_first := seen.tick is null;
-    check_digits := domain_events._check_digits(prefix);
-    select b.* into blocks from domain_events._blocks(seen, upto) as b;
-    has_blocks := blocks.hidden_first is not null;
-    if is_first or seen.boundary < upto.boundary then
-      late := '{}';
-      above := greatest(passed, seen.boundary);
-      -- Only once after a restore: every event is looked at.
-      looked_at := case when is_first then looked_at else coalesce(looked_at, 100000) end;
+    -- What is looked at in a call that may meet little: a filter, or, once after a restore, every event that is old.
+    looked_at := case when is_filtered or seen.boundary < upto.boundary then 30000 + 20 * max_count end;
+    if looked_at is null then
+      return query select * from domain_events._read_page(seen, upto, passed, prefix, max_count, null, null, null, null,
+                                                          null);
+      if found then
+        return;
+      end if;
+      page_end := domain_events._cursor(upto);
     else
-      late := case when passed < seen.position_before then domain_events._late_transactions(seen) else '{}' end;
-      above := greatest(passed, seen.position_before);
-    end if;
-    last_due := upto.position_after;
-    if looked_at is not null and blocks.due_first is not null then
-      last_due := coalesce(domain_events._looked_at_until(above, upto.position_after, looked_at), last_due);
-    end if;
-    return query
-      with page as (
-        select u.*
-          from ((-- Running when "seen" was taken, and below what was drawn since.
-                 select l.*
-                   from unnest(late) as x(transaction_id)
-                  cross join lateral (
-                    select e.* from domain_events.events e
-                     where e.transaction_id = x.transaction_id
-                       and e.global_position > greatest(passed, seen.boundary)
-                       and e.global_position <= seen.position_before
-                       and pg_visible_in_snapshot(e.transaction_id, upto.snapshot) and e.transaction_id <> upto.top
-                       and not (has_blocks and exists (
-                         select from unnest(blocks.hidden_first, blocks.hidden_last) as b(first, last)
-                          where e.global_position between b.first and b.last))
-                       and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
-                       and (event_types is null or e.event_type = any (event_types))
-                       and (since is null or e.recorded_at >= since)
-                       and (correlation is null or e.correlation_id = correlation)
-                     order by e.global_position limit max_count) as l
-                  order by l.global_position limit max_count)
-                union all
-                (select e.*
-                   from (select r.* from domain_events.events r
-                          where r.global_position > above and r.global_position <= upto.position_after
-                          order by r.global_position limit looked_at) as e
-                  where (e.global_position <= upto.boundary
-                         or pg_visible_in_snapshot(e.transaction_id, upto.snapshot) and e.transaction_id <> upto.top)
-                    and (is_first
-                         or (e.global_position > seen.position_after
-                             or not (pg_visible_in_snapshot(e.transaction_id, seen.snapshot)
-                                     and e.transaction_id <> seen.top)))
-                    and not (has_blocks and exists (
-                      select from unnest(blocks.hidden_first, blocks.hidden_last) as b(first, last)
-                       where e.global_position between b.first and b.last))
-                    and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
-                    and (event_types is null or e.event_type = any (event_types))
-                    and (since is null or e.recorded_at >= since)
-                    and (correlation is null or e.correlation_id = correlation)
-                  order by e.global_position limit max_count)
-                union all
-                (select l.*
-                   from unnest(blocks.due_first, blocks.due_last) as b(first, last)
-                  cross join lateral (
-                    select e.* from domain_events.events e
-                     where e.global_position between greatest(b.first, passed + 1) and least(b.last, last_due)
-                       and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
-                       and (event_types is null or e.event_type = any (event_types))
-                       and (since is null or e.recorded_at >= since)
-                       and (correlation is null or e.correlation_id = correlation)
-                     order by e.global_position limit max_count) as l
-                  order by l.global_position limit max_count)) as u
-         order by u.global_position limit max_count
-      )
-      select p.global_position, p.transaction_id, p.event_id, p.aggregate_type, p.aggregate_id, p.aggregate_version,
-             p.event_type, p.event_name, p.event_data, p.metadata, p.correlation_id, p.causation_id, p.caused_by,
-             p.schema_version, p.occurred_at, p.recorded_at, p.origin,
-             case when lead(p.global_position) over w is null and row_number() over w < max_count
-                  then domain_events._page_end(prefix, upto, above, looked_at)
-                  else prefix || p.global_position || '.' || (check_digits + p.global_position) % 9797 end
-        from page as p
-      window w as (order by p.global_position);
-    if found then
-      return;
-    end if;
-    -- Nothing was met, and more is to be looked at: by the next call.
-    page_end := domain_events._page_end(prefix, upto, above, looked_at);
-    if starts_with(page_end, prefix) then
-      return query select (null::domain_events.events).*, page_end;
-      return;
+      page_end := domain_events._page_end(prefix, upto, domain_events._page_start(seen, upto, passed), looked_at);
+      return query
+        select p.global_position, p.transaction_id, p.event_id, p.aggregate_type, p.aggregate_id, p.aggregate_version,
+               p.event_type, p.event_name, p.event_data, p.metadata, p.correlation_id, p.causation_id, p.caused_by,
+               p.schema_version, p.occurred_at, p.recorded_at, p.origin,
+               case when lead(p.global_position) over w is null and row_number() over w < max_count
+                    then page_end else p.cursor end
+          from domain_events._read_page(seen, upto, passed, prefix, max_count, looked_at, aggregate_types, event_types,
+                                        since, correlation) as p
+        window w as (order by p.global_position);
+      if found then
+        return;
+      elsif starts_with(page_end, prefix) then
+        -- Nothing was met, and more is to be looked at: by the next call.
+        return query select (null::domain_events.events).*, page_end;
+        return;
+      end if;
     end if;
     seen := upto;
     upto := null;
@@ -230,8 +270,9 @@ $$;
 
 comment on function domain_events.read_all(text, int, text[], text[], timestamptz, text) is
   'Events of all streams behind a cursor, null for the beginning, each with the cursor behind it: every committed '
-  'event once, each stream in the order of its versions. A filtered read that meets none returns a row with nothing but a '
-  'cursor. In a read-only transaction and on a standby, up to the newest tick. Raises 22004 and 22023 for bad '
+  'event once, each stream in the order of its versions. A filtered read that meets none returns a row '
+  'with a cursor and nothing else. In a read-only transaction and on a standby, up to the newest tick. '
+  'Raises 22004 and 22023 for bad '
   'arguments, 55000 for a cursor that is not of this store or of a time that was lost.';
 
 create function domain_events.latest_cursor() returns text

@@ -46,8 +46,8 @@ as $$ select 'appended'::domain_events.event_origin $$;
 
 comment on function domain_events._appended() is 'The origin of appended events: see _captured()';
 
+-- A transaction has its number before it draws a position: reading/74_ticks.sql rests on it.
 create table domain_events.events (
-  -- A transaction has its number before it draws a position: reading/74_ticks.sql rests on it.
   global_position   bigint not null default nextval(case when pg_catalog.pg_current_xact_id() is not null
                                                          then 'domain_events.events_global_position_seq'::regclass end),
   transaction_id    xid8 not null default pg_catalog.pg_current_xact_id(),

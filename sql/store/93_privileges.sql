@@ -86,6 +86,7 @@ begin
         ' domain_events.imports,'
         ' domain_events.eras,'
         ' domain_events.ticks,'
+        ' domain_events.ticks_tick_seq,'
         ' domain_events.events_global_position_seq'
         ' to %I',
         'grant execute on function'
@@ -135,7 +136,10 @@ begin
         ' domain_events._cursor_parts(text),'
         ' domain_events._check_known(domain_events.ticks),'
         ' domain_events._looked_at_until(bigint, bigint, bigint),'
-        ' domain_events._page_end(text, domain_events.ticks, bigint, bigint)'
+        ' domain_events._page_start(domain_events.ticks, domain_events.ticks, bigint),'
+        ' domain_events._page_end(text, domain_events.ticks, bigint, bigint),'
+        ' domain_events._read_page(domain_events.ticks, domain_events.ticks, bigint, text, int, bigint, text[], '
+        'text[], timestamptz, text)'
         ' to %I',
         -- What these call as their caller; none of them writes.
         'grant execute on function'
