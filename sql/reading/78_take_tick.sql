@@ -17,7 +17,7 @@ comment on function domain_events._newest_tick() is 'The tick that was taken las
 -- written events. From one to the next in the index: each may have written a million.
 create function domain_events._late_transactions(tick domain_events.ticks) returns xid8[]
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
-set enable_sort = off
+set enable_sort = off set jit = off
 as $$
 declare
   late xid8[] := array(select pg_snapshot_xip(tick.snapshot)) || tick.top;
@@ -62,7 +62,7 @@ comment on function domain_events._has_ended(domain_events.adoptions, domain_eve
 
 create function domain_events._has_news(tick domain_events.ticks) returns boolean
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
-set enable_sort = off
+set enable_sort = off set jit = off
 as $$
 begin
   return domain_events._last_position() > tick.position_after
