@@ -181,16 +181,19 @@ begin
      and clock_timestamp() - newest.taken_at between interval '0' and interval '100 ms' then
     return newest;
   end if;
+  if pg_current_xact_id_if_assigned() is null then
+    taken.position_before := domain_events._last_position();
+  end if;
   era := domain_events._current_era();
   if era.era is null then
     return newest;
+  elsif taken.position_before is null then
+    -- The transaction had its number already: whoever came after it draws its positions above those that were drawn
+    -- when a tick before that was taken.
+    taken.position_before := coalesce((select t.position_before from domain_events.ticks t
+                                        where t.era = era.era and t.top <= pg_current_xact_id()
+                                        order by t.tick desc limit 1), era.boundary);
   end if;
-  -- A transaction that had its number already: whoever came after it draws its positions above those that were drawn
-  -- when the tick before that number was taken.
-  taken.position_before := case when pg_current_xact_id_if_assigned() is null then domain_events._last_position()
-                                else coalesce((select t.position_before from domain_events.ticks t
-                                                where t.era = era.era and t.top <= pg_current_xact_id_if_assigned()
-                                                order by t.tick desc limit 1), era.boundary) end;
   taken.top := pg_current_xact_id();
   select pg_current_snapshot(), exists (select from domain_events.adoptions a where domain_events._holds_readers(a))
     into taken.snapshot, is_held;
