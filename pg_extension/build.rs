@@ -93,7 +93,9 @@ fn events_columns(sql: &str) -> Result<Vec<EventColumn>, Box<dyn std::error::Err
         .ok_or("store/10_events.sql creates no table of events")?
         .1;
     let mut columns = Vec::new();
-    for line in table.lines().map(str::trim).take_while(|line| !line.starts_with("constraint ")) {
+    // A line that is indented further goes on with a column's default.
+    let columns_of = table.lines().filter(|line| !line.starts_with("   ")).map(str::trim);
+    for line in columns_of.take_while(|line| !line.starts_with("constraint ")) {
         let mut words = line.trim_end_matches(',').split_whitespace();
         let (name, kind) = (words.next().ok_or("an empty line among the columns")?, words.next().unwrap_or_default());
         let oid = match kind {

@@ -155,6 +155,8 @@ begin
     return case when found then era end;
   end if;
   return null;
+exception when serialization_failure then
+  return null;  -- under a fixed snapshot: somebody has begun it meanwhile
 end
 $$;
 

@@ -46,8 +46,10 @@ as $$ select 'appended'::domain_events.event_origin $$;
 
 comment on function domain_events._appended() is 'The origin of appended events: see _captured()';
 
+-- A transaction has its number before it draws a position: reading/74_ticks.sql rests on it.
 create table domain_events.events (
-  global_position   bigint not null,
+  global_position   bigint not null default nextval(case when pg_catalog.pg_current_xact_id() is not null
+                                                         then 'domain_events.events_global_position_seq'::regclass end),
   transaction_id    xid8 not null default pg_catalog.pg_current_xact_id(),
   event_id          uuid not null default domain_events.uuid_v7(),
   aggregate_type    text collate "C" not null,
@@ -69,11 +71,6 @@ create table domain_events.events (
   constraint events_event_id_key unique (event_id),
   constraint events_aggregate_version_check check (aggregate_version > 0)
 );
-
--- A transaction has its number before it draws a position: reading/74_ticks.sql rests on it.
-alter table domain_events.events alter column global_position
-  set default nextval(case when pg_catalog.pg_current_xact_id() is not null
-                           then 'domain_events.events_global_position_seq'::regclass end);
 
 -- For readers that come back to a transaction that was running before. With the position, as one transaction may have
 -- written a million events, of which a reader takes a page at a time.
