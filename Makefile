@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx-$(PG_MAJOR)
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build release test-release cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-legacy bench-import bench-scan corpus soak fuzz sqlsmith
+.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build release test-release cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-legacy bench-read bench-import bench-scan corpus soak fuzz sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -132,6 +132,9 @@ bench-connect: install ## Measure the first captured change of a new connection 
 
 bench-legacy: install ## Measure the next version of a ported table beside a plain insert, in streams of 10 and of 100,000 events
 	cargo bench -p domain_events_tests --profile release --locked --bench legacy
+
+bench-read: install ## Measure reading the whole store beside a scan by position, and a reader's lag behind 16 writers
+	cargo bench -p domain_events_tests --profile release --locked --bench read
 
 bench-import: cli-deps ## Measure an import of events beside psql's \copy of the same rows, and its memory (BENCH_EVENTS=1000000, BENCH_ROUNDS=3)
 	cargo build --release --locked -p domain-events

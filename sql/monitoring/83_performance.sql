@@ -169,7 +169,7 @@ as $$
       -- What keys enforce is use enough; a standby counts its own reads only.
       select 'index_unused', 'warning', 'domain_events.' || i.relname,
              format('%s that no query has read since the statistics began', pg_size_pretty(i.bytes)), 1, 0
-        from index i where i.idx_scan = 0 and not i.indisunique
+        from index i where i.idx_scan = 0 and not i.indisunique and i.relname <> 'events_transaction_id_idx'
              and i.bytes > domain_events._threshold('min_index_bytes') and not pg_is_in_recovery()
       union all
       select 'autovacuum_off', 'warning', 'domain_events.events',

@@ -107,6 +107,29 @@ as $$
    where s.seqrelid = to_regclass('domain_events.events_global_position_seq')
      and (s.seqincrement, s.seqcache, s.seqcycle) <> (1, 1, false)
   union all
+  -- What readers of the whole store are bounded by: see reading/74_ticks.sql.
+  select 'position_before_transaction', 'error', 'domain_events.events',
+         'a position is drawn before the transaction has its number, so readers lose events; the store''s owner runs: '
+         'alter table domain_events.events alter column global_position set default nextval(case when '
+         'pg_catalog.pg_current_xact_id() is not null then ''domain_events.events_global_position_seq''::regclass end)'
+   where not exists (
+     select from pg_attribute c join pg_attrdef d on d.adrelid = c.attrelid and d.adnum = c.attnum
+      where c.attrelid = 'domain_events.events'::regclass and c.attname = 'global_position'
+        and pg_get_expr(d.adbin, d.adrelid)
+            ~ '^nextval\(\s*CASE\s+WHEN \((pg_catalog\.)?pg_current_xact_id\(\) IS NOT NULL\)'
+              '\s+THEN ''domain_events\.events_global_position_seq''::regclass\s+ELSE NULL::regclass\s+END\)$')
+  union all
+  select 'reader_index_missing', 'error', 'domain_events.events',
+         'readers look through the whole table for what is committed late; the store''s owner runs: create index '
+         'concurrently events_transaction_id_idx on domain_events.events (transaction_id, global_position)'
+   where not exists (
+     select from pg_index i
+      where i.indrelid = 'domain_events.events'::regclass and i.indisvalid and i.indpred is null
+        and (select array_agg(a.attname order by k.place)
+               from unnest(i.indkey::int2[]) with ordinality as k(number, place)
+               join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number)
+            = '{transaction_id,global_position}'::name[])
+  union all
   select 'event_trigger_missing', 'warning', e.object,
          'the event trigger is missing or disabled: what it refuses or records passes in silence'
          || coalesce((select format('; a superuser runs: alter event trigger %I enable', t.evtname)
@@ -123,7 +146,7 @@ as $$
 $$;
 
 comment on function domain_events._object_findings() is
-  'Functions, triggers, keys and the sequence of the store that are not as they were installed';
+  'Functions, triggers, keys, indexes and the sequence of the store that are not as they were installed';
 
 create function domain_events._engine_findings(
   out code text, out severity text, out object text, out detail text

@@ -15,8 +15,8 @@
 -- ended once a later one has, so top, which is the transaction that takes the tick, is never visible in it.
 --
 -- The tick is a row of the transaction that reads. Its commit is flushed, and with it every commit before it, so what
--- was handed out survives a crash, also where writers commit asynchronously. Standbys read up to the newest tick that
--- reached them. Reading needs no old tick: a cursor holds what it needs.
+-- was handed out survives a crash, also where writers commit asynchronously; nobody goes by the tick of another before.
+-- Standbys read up to the newest tick that reached them. Reading needs no old tick: a cursor holds what it needs.
 --
 -- Numbers of transactions mean nothing in another cluster. An era is a time in which they can be compared. A dump that
 -- was restored begins an era: up to its boundary everything is committed, whatever the number says. A server that was
@@ -55,6 +55,7 @@ create table domain_events.ticks (
   top             xid8 not null,
   snapshot        pg_snapshot not null,
   position_after  bigint not null,
+  written_up_to   pg_lsn not null default pg_catalog.pg_current_wal_insert_lsn(),
   taken_at        timestamptz not null default pg_catalog.clock_timestamp(),
   constraint ticks_pkey primary key (tick)
 );
@@ -70,6 +71,8 @@ comment on column domain_events.ticks.top is
   'The transaction that took it, numbered after position_before was read; never visible in it';
 comment on column domain_events.ticks.snapshot is 'What was committed';
 comment on column domain_events.ticks.position_after is 'The position drawn last, read after the snapshot was taken';
+comment on column domain_events.ticks.written_up_to is
+  'The end of the write-ahead log when it was taken: all that is visible in it was written before';
 comment on column domain_events.ticks.taken_at is 'When';
 comment on constraint ticks_pkey on domain_events.ticks is 'A tick has a number';
 

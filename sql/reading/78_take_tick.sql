@@ -163,6 +163,17 @@ $$;
 comment on function domain_events._current_era() is
   'The era of this server, begun where there is none yet; null when writers could not be waited for';
 
+-- Another reader's transaction may have been committed asynchronously after all.
+create function domain_events._is_flushed(tick domain_events.ticks) returns boolean
+language sql volatile
+as $$
+  select case when pg_catalog.pg_is_in_recovery() or tick.top = pg_catalog.pg_current_xact_id_if_assigned() then true
+              else tick.written_up_to <= pg_catalog.pg_current_wal_flush_lsn() end
+$$;
+
+comment on function domain_events._is_flushed(domain_events.ticks) is
+  'Whether all that is visible in a tick survives a crash of this server, or it is this transaction''s own';
+
 create function domain_events._take_tick(is_forced boolean default false) returns domain_events.ticks
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
@@ -172,15 +183,18 @@ declare
   era domain_events.eras;
   is_held boolean;
 begin
+  if newest.tick is not null and not domain_events._is_flushed(newest) then
+    newest := null;
+  end if;
   if pg_is_in_recovery() or current_setting('transaction_read_only')::boolean
-     or not is_forced and newest.tick is not null
-        and (abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.01
+     or newest.tick is not null
+        and (not is_forced and abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.01
              or not domain_events._has_news(newest)) then
     return newest;
   end if;
   -- One reader at a time takes a tick, and the others read up to it; unless its transaction goes on for long.
   if not pg_try_advisory_xact_lock(hashtextextended('ticks', domain_events._lock_salt())) and not is_forced
-     and clock_timestamp() - newest.taken_at between interval '0' and interval '100 ms' then
+     and abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.1 then
     return newest;
   end if;
   if pg_current_xact_id_if_assigned() is null then
@@ -222,7 +236,7 @@ end
 $$;
 
 comment on function domain_events._take_tick(boolean) is
-  'Takes a tick if there is something new and the last is older than 10 ms, or anyway; returns the newest one, '
+  'Takes a tick if there is something new and the last is older than 10 ms, or does not matter; returns the newest, '
   'null when there is none. Takes none where nothing can be written, and while an adoption holds readers back';
 
 create function domain_events.take_tick() returns boolean

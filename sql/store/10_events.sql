@@ -49,7 +49,8 @@ comment on function domain_events._appended() is 'The origin of appended events:
 -- A transaction has its number before it draws a position: reading/74_ticks.sql rests on it.
 create table domain_events.events (
   global_position   bigint not null default nextval(case when pg_catalog.pg_current_xact_id() is not null
-                                                         then 'domain_events.events_global_position_seq'::regclass end),
+                                                         then 'domain_events.events_global_position_seq'::regclass
+                                                         else null end),
   transaction_id    xid8 not null default pg_catalog.pg_current_xact_id(),
   event_id          uuid not null default domain_events.uuid_v7(),
   aggregate_type    text collate "C" not null,

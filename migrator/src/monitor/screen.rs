@@ -24,6 +24,8 @@ const INFRASTRUCTURE: &[(&str, &[&str])] = &[
             "trigger_unknown",
             "unique_key_missing",
             "sequence_altered",
+            "position_before_transaction",
+            "reader_index_missing",
             "event_trigger_missing",
         ],
     ),

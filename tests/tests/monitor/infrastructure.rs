@@ -18,7 +18,7 @@ fn mend(db: &Db, expected: &str) {
 
 engines! {
     a_healthy_store_gives_none, a_swapped_function, a_missing_function, a_function_of_another_owner, append_only_switched_off,
-    an_append_only_trigger_swapped, a_foreign_trigger, a_missing_key, a_sequence_with_a_cache, engines_that_disagree, rights_too_many, rights_missing,
+    an_append_only_trigger_swapped, a_foreign_trigger, a_missing_key, a_sequence_with_a_cache, what_readers_rest_on, engines_that_disagree, rights_too_many, rights_missing,
     what_is_told_mends_it, what_is_told_mends_a_restore_of_data,
 }
 
@@ -211,6 +211,23 @@ fn a_sequence_with_a_cache(db: &Db) {
         let back = format!("{sequence} increment 1 cache 1 no maxvalue no cycle");
         provoke(db, infrastructure, &format!("{sequence} {altered}"), "sequence_altered", &back);
     }
+}
+
+/// What the order of reading rests on.
+fn what_readers_rest_on(db: &Db) {
+    let default = |text: &str| format!("alter table domain_events.events alter column global_position set default {text}");
+    let sequence = "'domain_events.events_global_position_seq'::regclass";
+    let back = default(&format!("nextval(case when pg_catalog.pg_current_xact_id() is not null then {sequence} end)"));
+    let altered = default(&format!("nextval({sequence})"));
+    provoke(db, infrastructure, &altered, "position_before_transaction", &back);
+    let columns = "domain_events.events (transaction_id, global_position)";
+    provoke(
+        db,
+        infrastructure,
+        "drop index domain_events.events_transaction_id_idx",
+        "reader_index_missing",
+        &format!("create index events_transaction_id_idx on {columns}"),
+    );
 }
 
 fn engines_that_disagree(db: &Db) {

@@ -1,0 +1,87 @@
+//! Adoptions and imports fill a block of positions below the new events, the newest first.
+
+use domain_events_tests::{Db, Session, engines};
+
+use super::{Reader, append, versions};
+
+engines! { readers_wait_for_an_adoption, readers_skip_an_adoption_on_request, a_block_is_filtered_and_paged, what_cannot_be_skipped }
+
+/// Three old events of a stream, of which none is moved yet; one new event of another stream was there before.
+fn begun(db: &Db) -> Session {
+    let mut admin = db.admin();
+    admin.run(&append("N"));
+    admin.run("select domain_events._begin_adoption('a test', null, 1, 3, null)");
+    admin
+}
+
+fn moved(version: i64) -> String {
+    format!(
+        "select domain_events._adopt_events(1, array[row({version}, pg_current_xact_id(), domain_events.uuid_v7(), 'T', 'old', {version}, 'E',
+           null, '{{}}', '{{}}', null, null, null, 1, now(), now(), 'adopted')::domain_events.events], {version})"
+    )
+}
+
+const END: &str = "select domain_events._end_adoption(1, 'moved', 3)";
+
+fn readers_wait_for_an_adoption(db: &Db) {
+    let mut before = Reader::new(db);
+    let mut admin = db.admin();
+    admin.run(&append("N"));
+    assert_eq!(before.rest(), versions("N", 1..=1));
+    // A mover that is open when a tick is taken.
+    admin.run("select domain_events._begin_adoption('a test', null, 1, 3, null)");
+    db.owner().run(&append("N"));
+    admin.run(&format!("begin; {}", moved(3)));
+    assert!(before.page().is_empty(), "what is new waits for what is older");
+    admin.run("commit");
+    assert!(before.page().is_empty());
+    admin.run(&moved(2));
+    admin.run(&moved(1));
+    assert!(before.page().is_empty());
+    admin.run(END);
+    let mut expected = versions("old", 1..=3);
+    expected.extend(versions("N", 2..=2));
+    assert_eq!(before.rest(), expected);
+    let mut fresh = Reader::new(db);
+    assert_eq!(fresh.rest(), ["N 1", "old 1", "old 2", "old 3", "N 2"]);
+}
+
+fn readers_skip_an_adoption_on_request(db: &Db) {
+    let mut before = Reader::new(db);
+    let mut admin = begun(db);
+    db.owner().run(&append("N"));
+    assert!(before.page().is_empty());
+    admin.run(&moved(3));
+    admin.run("select domain_events.skip_adoption(1)");
+    assert_eq!(before.rest(), versions("N", 1..=2));
+    admin.run(&moved(2));
+    admin.run(&moved(1));
+    admin.run(END);
+    db.owner().run(&append("N"));
+    assert_eq!(before.rest(), versions("N", 3..=3), "the block was passed");
+    let mut fresh = Reader::new(db);
+    assert_eq!(fresh.rest(), ["N 1", "old 1", "old 2", "old 3", "N 2", "N 3"]);
+}
+
+fn a_block_is_filtered_and_paged(db: &Db) {
+    let mut reader = Reader::new(db).with("max_count => 2, aggregate_types => '{T}'");
+    let mut admin = db.admin();
+    admin.run(&append("N"));
+    assert_eq!(reader.rest(), versions("N", 1..=1));
+    admin.run("select domain_events._begin_adoption('a test', null, 1, 3, null)");
+    db.owner().run(&append("N"));
+    for version in [3, 2, 1] {
+        admin.run(&moved(version));
+    }
+    admin.run(END);
+    assert_eq!(reader.page(), versions("old", 1..=2));
+    assert_eq!(reader.rest(), ["old 3", "N 2"]);
+}
+
+fn what_cannot_be_skipped(db: &Db) {
+    let mut admin = begun(db);
+    admin.error("select domain_events.skip_adoption(7)").expect("55000");
+    admin.error("select domain_events.skip_adoption(null)").expect("55000");
+    admin.run(END);
+    admin.error("select domain_events.skip_adoption(1)").expect("55000");
+}
