@@ -20,15 +20,15 @@
 --
 -- Numbers of transactions mean nothing in another cluster. An era is a time in which they can be compared. A dump that
 -- was restored begins an era: up to its boundary everything is committed, whatever the number says. A server that was
--- promoted, or recovered to a point in time, begins one with the boundary of the last: the numbers go on, and what the
--- old server did after that point is lost, with the cursors of it.
+-- promoted, or recovered to a point in time, and a copy of the database in the same cluster begin one with the boundary
+-- of the last: the numbers go on, and what the original did after that point is lost, with the cursors of it.
 
 create table domain_events.eras (
   era      int not null,
   tag      text collate "C" not null,
   boundary bigint not null,
-  identity bigint not null,
-  timeline text,
+  cluster  bigint not null,
+  place    text not null,
   began_at timestamptz not null default pg_catalog.clock_timestamp(),
   constraint eras_pkey primary key (era),
   constraint eras_tag_key unique (tag)
@@ -41,8 +41,8 @@ comment on column domain_events.eras.tag is
   'Random; cursors name the era by it, so that those of another store are told';
 comment on column domain_events.eras.boundary is
   'Events up to this position were committed before it began, whatever their transaction_id says';
-comment on column domain_events.eras.identity is 'A hash of cluster, database and table: see _identity()';
-comment on column domain_events.eras.timeline is 'The timeline of the server''s write-ahead log';
+comment on column domain_events.eras.cluster is 'The system identifier of the server, which the numbers belong to';
+comment on column domain_events.eras.place is 'Timeline of the server''s log, database and table of events';
 comment on column domain_events.eras.began_at is 'When somebody first read in it';
 comment on constraint eras_pkey on domain_events.eras is 'An era has a number';
 comment on constraint eras_tag_key on domain_events.eras is 'A cursor is of one era';
@@ -76,30 +76,22 @@ comment on column domain_events.ticks.written_up_to is
 comment on column domain_events.ticks.taken_at is 'When';
 comment on constraint ticks_pkey on domain_events.ticks is 'A tick has a number';
 
--- The cluster, the database and the table that the numbers of transactions belong to.
-create function domain_events._identity() returns bigint
-language plpgsql stable set search_path = pg_catalog, pg_temp
-as $$
-begin
-  return hashtextextended(format('%s/%s/%s', (select c.system_identifier from pg_control_system() as c),
-                                 (select d.oid from pg_database d where d.datname = current_database()),
-                                 'domain_events.events'::regclass::oid), 0);
-end
-$$;
+create function domain_events._cluster() returns bigint
+language sql stable
+as $$ select c.system_identifier from pg_catalog.pg_control_system() as c $$;
 
-comment on function domain_events._identity() is
-  'A hash of the cluster, the database and the table of events; another one after a restore';
+comment on function domain_events._cluster() is
+  'The system identifier of this server: numbers of transactions of another one mean nothing here';
 
 -- Where the store was installed. A sequence, as a dump restores its value also where it restores data alone, and the
 -- extension's script runs again then: a row would say that the store was installed where it was restored.
-create sequence domain_events.store_identity as bigint minvalue -9223372036854775808;
+create sequence domain_events.installed_in as bigint minvalue -9223372036854775808;
 
-comment on sequence domain_events.store_identity is
-  'Where the store was installed, see _identity(): whether the numbers of transactions of its oldest events are those '
-  'of this cluster';
+comment on sequence domain_events.installed_in is
+  'The cluster that the store was installed in: whether its oldest transactions'' numbers are of this one';
 
 do $$ begin
-  perform pg_catalog.setval('domain_events.store_identity', domain_events._identity());
+  perform pg_catalog.setval('domain_events.installed_in', domain_events._cluster());
 exception when insufficient_privilege then
   null;  -- who may not ask which cluster it is begins the first era under a lock
 end $$;

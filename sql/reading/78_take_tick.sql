@@ -65,7 +65,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqsc
 set enable_sort = off set jit = off
 as $$
 begin
-  return domain_events._last_position() > tick.position_after
+  return domain_events._last_position() <> tick.position_after
          or exists (select from domain_events.events e
                      where e.global_position > tick.position_before and e.global_position <= tick.position_after
                        and not domain_events._is_visible(e.transaction_id, tick))
@@ -121,25 +121,27 @@ as $$
 declare
   era domain_events.eras;
   newest domain_events.ticks := domain_events._newest_tick();
-  here bigint := domain_events._identity();
-  timeline text := left(pg_walfile_name(pg_current_wal_lsn()), 8);
+  here bigint := domain_events._cluster();
+  place text := format('%s/%s/%s', left(pg_walfile_name(pg_current_wal_lsn()), 8),
+                       (select d.oid from pg_database d where d.datname = current_database()),
+                       'domain_events.events'::regclass::oid);
   boundary bigint;
 begin
   select e.* into era from domain_events.eras e order by e.era desc limit 1;
   if era.era is null then
-    if here = pg_sequence_last_value('domain_events.store_identity')
+    if here = pg_sequence_last_value('domain_events.installed_in')
        and not exists (select from domain_events.events e
                         where e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
                           and e.transaction_id is distinct from pg_current_xact_id_if_assigned()) then
       boundary := 0;
     end if;
-  elsif era.identity = here
+  elsif era.cluster = here
         -- Neither was reset to an earlier number.
         and (newest.tick is null
              or (newest.top = pg_current_xact_id_if_assigned()
                  or pg_snapshot_xmax(pg_current_snapshot()) > newest.top)
                 and domain_events._last_position() >= newest.position_after) then
-    if era.timeline = timeline then
+    if era.place = place then
       return era;
     end if;
     boundary := era.boundary;
@@ -148,8 +150,8 @@ begin
     boundary := domain_events._settled_position();
   end if;
   if boundary is not null then
-    insert into domain_events.eras as e (era, tag, boundary, identity, timeline)
-    values (coalesce(era.era, 0) + 1, left(replace(gen_random_uuid()::text, '-', ''), 8), boundary, here, timeline)
+    insert into domain_events.eras as e (era, tag, boundary, cluster, place)
+    values (coalesce(era.era, 0) + 1, left(replace(gen_random_uuid()::text, '-', ''), 8), boundary, here, place)
     on conflict do nothing
     returning e.* into era;
     return case when found then era end;

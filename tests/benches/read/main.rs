@@ -35,7 +35,8 @@ fn loop_over(page: &str, next: &str, declared: &str) -> String {
 
 fn main() {
     let (rounds, events) = (setting("BENCH_ROUNDS", 5), setting("BENCH_EVENTS", 200_000));
-    let cluster = server(&std::env::temp_dir(), &[common::QUIET.as_slice(), &[("track_commit_timestamp", "on")]].concat());
+    let cluster =
+        server(&std::env::temp_dir(), &[common::QUIET.as_slice(), &[("track_commit_timestamp", "on")]].concat());
     let (mut rows, mut lines) = (Vec::new(), Vec::new());
     for db in &databases(cluster) {
         fill(db, events);
@@ -75,11 +76,8 @@ fn fill(db: &Db, events: usize) {
 }
 
 fn in_the_server(db: &Db, rounds: usize, events: usize) -> (&'static str, f64, f64, Goal) {
-    let bare = loop_over(
-        &format!("public.by_position(coalesce(last, 0), {PAGE}) as e"),
-        "max(e.global_position)",
-        "bigint",
-    );
+    let bare =
+        loop_over(&format!("public.by_position(coalesce(last, 0), {PAGE}) as e"), "max(e.global_position)", "bigint");
     let ours = loop_over(
         &format!("(select e.cursor, row_number() over () as n from domain_events.read_all(last, {PAGE}) as e) as e"),
         &format!("coalesce(max(e.cursor) filter (where e.n = {PAGE}), last)"),
@@ -106,7 +104,8 @@ fn through_a_client(db: &Db, rounds: usize, events: usize) -> (&'static str, f64
         let bare = client.cpu_of(|c| {
             for page in 0..events / PAGE {
                 let after = (page * PAGE) as i64;
-                let sql = "select * from domain_events.events where global_position > $1 order by global_position limit $2";
+                let sql =
+                    "select * from domain_events.events where global_position > $1 order by global_position limit $2";
                 assert_eq!(c.call(sql, |q| q.bind(after).bind(PAGE as i32)), PAGE);
             }
         });
@@ -114,10 +113,9 @@ fn through_a_client(db: &Db, rounds: usize, events: usize) -> (&'static str, f64
         for _ in 1..events / PAGE {
             let last = cursors.last().cloned().flatten();
             let after = last.map_or("null".into(), |cursor| format!("'{cursor}'"));
-            cursors.push(Some(client.text(&format!(
-                "select cursor from domain_events.read_all({after}, {PAGE}) offset {}",
-                PAGE - 1
-            ))));
+            cursors.push(Some(
+                client.text(&format!("select cursor from domain_events.read_all({after}, {PAGE}) offset {}", PAGE - 1)),
+            ));
         }
         let ours = client.cpu_of(|c| {
             for cursor in &cursors {

@@ -17,7 +17,8 @@ fn a_cursor_is_short(db: &Db) {
     let mut reader = Reader::from_now(db).with("max_count => 1");
     for writer in &mut writers {
         writer.run("commit");
-        writer.run(&format!("begin; {}", append("late")).replace("late", &format!("late {}", writer.pid())));
+        let stream = format!("late {}", writer.pid());
+        writer.run(&format!("begin; {}", append(&stream)));
         db.owner().run(&append("X"));
     }
     reader.page();
@@ -48,7 +49,7 @@ fn a_damaged_cursor_is_told(db: &Db) {
         a.error(&format!("select * from domain_events.read_all('{}')", &cursor[..cursor.len() - 1])).expect("22023");
         a.error(&format!("select * from domain_events.read_all('{cursor}x')")).expect("22023");
     }
-    assert!(refused > 60);
+    assert!(refused > 50, "{refused}");
 }
 
 fn a_cursor_of_another_store(db: &Db) {
@@ -63,8 +64,11 @@ fn a_cursor_of_another_store(db: &Db) {
 
 fn a_cursor_of_the_future(db: &Db) {
     let mut a = db.owner();
-    a.run(&append("A"));
-    let cursor = a.one("select domain_events.latest_cursor()");
+    let mut cursor = String::new();
+    for _ in 0..4 {
+        a.run(&append("A"));
+        cursor = a.one("select domain_events.latest_cursor()");
+    }
     // As if the tick had never been taken here.
     db.admin().run("delete from domain_events.ticks; alter sequence domain_events.ticks_tick_seq restart with 1");
     a.error(&format!("select * from domain_events.read_all('{cursor}')")).expect("55000").naming("future");

@@ -1,14 +1,17 @@
-//! Numbers of transactions that mean nothing any more: a restore in this database is a store whose identity is another's.
+//! Numbers of transactions that mean nothing any more: a restore in this database is a store of another cluster.
 
 use domain_events_tests::{Db, engines};
 
 use super::{Reader, append, versions};
 
-engines! { an_era_waits_for_writers, an_era_is_begun_once, events_before_an_era_is_noticed, a_position_below_the_newest }
+engines! {
+    an_era_waits_for_writers, an_era_is_begun_once, events_before_an_era_is_noticed, a_sequence_that_was_set_back,
+    a_copy_of_the_database,
+}
 
 /// As a restored dump: the events and ticks are those of another cluster.
 fn restored(db: &Db) {
-    db.admin().run("update domain_events.eras set identity = identity + 1");
+    db.admin().run("update domain_events.eras set cluster = cluster + 1");
 }
 
 fn an_era_waits_for_writers(db: &Db) {
@@ -70,14 +73,46 @@ fn events_before_an_era_is_noticed(db: &Db) {
     assert_eq!(fresh.rest().len(), 10);
 }
 
-/// A restore of data alone: the sequence stands below the events.
-fn a_position_below_the_newest(db: &Db) {
+/// Set back, and then to the newest event, where positions had been drawn that were rolled back.
+fn a_sequence_that_was_set_back(db: &Db) {
     let (mut a, mut reader) = (db.owner(), Reader::new(db));
     a.run("select count(domain_events.append_event('T', 'A', 'E')) from generate_series(1, 5)");
+    a.run("begin; select count(domain_events.append_event('T', 'A', 'E')) from generate_series(1, 5); rollback");
     assert_eq!(reader.rest(), versions("A", 1..=5));
-    db.admin().run("select setval('domain_events.events_global_position_seq', 2)");
-    let _ = reader.page();
+    db.admin().run("select setval('domain_events.events_global_position_seq', (select max(global_position) from domain_events.events))");
     a.run(&append("A"));
     assert_eq!(reader.rest(), versions("A", 6..=6));
-    assert_eq!(a.one("select max(global_position) > 5 from domain_events.events"), "t");
+    assert_eq!(db.owner().number("select count(*) from domain_events.eras"), 2);
+    a.run(&append("A"));
+    assert_eq!(reader.rest(), versions("A", 7..=7));
+}
+
+/// A copy in the same cluster: the numbers go on, and a cursor that was handed out after the copy was made is not of this store.
+fn a_copy_of_the_database(db: &Db) {
+    let (mut a, mut reader) = (db.owner(), Reader::new(db).with("max_count => 2"));
+    a.run("select count(domain_events.append_event('T', 'A', 'E')) from generate_series(1, 3)");
+    assert_eq!(reader.page(), versions("A", 1..=2));
+    drop(a);
+    let cursor = reader.cursor.clone().expect("a cursor");
+    drop(reader);
+    let name = format!("{}_copy", db.name);
+    let mut server = db.cluster().connect("postgres", "postgres");
+    server.run(&format!("create database {name} template {} owner app_owner", db.name));
+    let mut original = db.owner();
+    original.run(&append("A"));
+    std::thread::sleep(std::time::Duration::from_millis(12));
+    let after_the_copy = original.one("select domain_events.latest_cursor()");
+    let mut copy = db.cluster().connect(&name, "app_owner");
+    // Somebody writes in it all the time.
+    let mut writer = db.cluster().connect(&name, "app_owner");
+    writer.run(&format!("begin; {}", append("W")));
+    let rest = |copy: &mut domain_events_tests::Session, cursor: &str| {
+        copy.one(&format!(
+            "select string_agg(aggregate_id || ' ' || aggregate_version, ',') from domain_events.read_all('{cursor}')"
+        ))
+    };
+    assert_eq!(rest(&mut copy, &cursor), "A 3");
+    copy.error(&format!("select * from domain_events.read_all('{after_the_copy}')")).expect("55000");
+    drop((copy, writer));
+    server.run(&format!("drop database {name} with (force)"));
 }

@@ -44,7 +44,8 @@ fn r3_a_stream_comes_in_its_order(db: &Db) {
 /// A transaction that writes something else, one that only reads, and one of another database.
 fn r10_nobody_waits_for_other_work(db: &Db) {
     let (mut other, mut locks, mut elsewhere) = (db.owner(), db.owner(), db.cluster().connect("postgres", "postgres"));
-    other.run("create table t (i int); insert into t values (1); begin; insert into t values (2)");
+    other.run("create table t (i int); insert into t values (1)");
+    other.run("begin; insert into t values (2)");
     locks.run("begin; select * from t for update");
     elsewhere.run("begin; select pg_current_xact_id()");
     let mut reader = Reader::new(db);

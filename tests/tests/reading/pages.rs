@@ -46,7 +46,10 @@ fn filters_run_in_the_server(db: &Db) {
         ("correlation => 'c1'", vec!["u 1", "o 1"]),
         ("correlation => 'c1', aggregate_types => '{Order}'", vec!["o 1"]),
         ("since => '2000-01-01'", vec!["u 1", "o 1", "o 2", "i 1"]),
-        ("aggregate_types => (select array_agg('t' || i) || '{Item}' from generate_series(1, 10000) as i)", vec!["i 1"]),
+        (
+            "aggregate_types => (select array_agg('t' || i) || '{Item}' from generate_series(1, 10000) as i)",
+            vec!["i 1"],
+        ),
         ("since => 'infinity'", vec!["-"]),
         ("aggregate_types => '{}'", vec!["-"]),
     ] {
@@ -73,14 +76,16 @@ fn a_filter_looks_at_nothing_twice(db: &Db) {
 fn bad_arguments(db: &Db) {
     let mut a = db.owner();
     for count in ["0", "-1", "10000000"] {
-        a.error(&format!("select * from domain_events.read_all(max_count => {count})")).expect("22023").naming("max_count");
+        a.error(&format!("select * from domain_events.read_all(max_count => {count})"))
+            .expect("22023")
+            .naming("max_count");
     }
     a.error("select * from domain_events.read_all(max_count => null)").expect("22004");
     for cursor in ["", "nonsense", "1:2:3.4", "'; drop table x"] {
         a.error(&format!("select * from domain_events.read_all($x${cursor}$x$)")).expect("22023");
         a.error(&format!("select domain_events.cursor_before($x${cursor}$x$, $x${cursor}$x$)")).expect("22023");
     }
-    assert_eq!(a.number("select count(*) from domain_events.read_all(event_types => '{unknown}')"), 0);
+    assert_eq!(a.number("select count(global_position) from domain_events.read_all(event_types => '{unknown}')"), 0);
 }
 
 fn what_a_reader_may(db: &Db) {
@@ -93,7 +98,7 @@ fn what_a_reader_may(db: &Db) {
     assert_eq!(reader.number(&format!("select count(*) from domain_events.read_all('{cursor}')")), 1);
     let latest = reader.one("select domain_events.latest_cursor()");
     assert_eq!(reader.one(&format!("select domain_events.cursor_before('{cursor}', '{latest}')")), "t");
-    reader.error("insert into domain_events.ticks select * from domain_events.ticks").expect_code("42501");
+    reader.error("delete from domain_events.ticks").expect_code("42501");
     reader.error("select domain_events.skip_adoption(1)").expect_code("42501");
     let stranger = db.role("stranger");
     db.session(&stranger).error("select * from domain_events.read_all()").expect_code("42501");
