@@ -24,7 +24,7 @@ export PGRX_HOME := $(TARGET)/pgrx-$(PG_MAJOR)
 unexport RUST_BACKTRACE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build release test-release cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-legacy bench-read bench-import bench-scan corpus soak fuzz sqlsmith
+.PHONY: help demo demo-mysql test test-16 test-17 test-18 test-portable-versions lint build release test-release cli package install cli-deps deps test-deps clean bench-append bench-capture bench-connect bench-legacy bench-read bench-import bench-scan corpus soak histories fuzz sqlsmith
 
 help: ## Show this
 	@echo "pg_domain_events: targets (PG_MAJOR=$(PG_MAJOR), PG_CONFIG=$(PG_CONFIG), PROFILE=$(PROFILE))"
@@ -149,6 +149,10 @@ corpus: deps ## The table over the legacy schemas of tests/corpus: found, right 
 
 soak: install ## Random sessions, kills and crashes on both engines, every event accounted for (SOAK_SECONDS=600, SOAK_SEED=n)
 	SOAK_SECONDS=$(or $(SOAK_SECONDS),600) cargo test $(REST) --test soak -- --nocapture --test-threads=1
+
+histories: install ## Random histories on both engines, what each reader saw of them beside what is stored, crashes under them (HISTORY_SECONDS=20, HISTORY_ROUNDS=30, HISTORY_CRASHES=10, HISTORY_SEED=n)
+	HISTORY_SECONDS=$(or $(HISTORY_SECONDS),20) HISTORY_ROUNDS=$(or $(HISTORY_ROUNDS),30) HISTORY_CRASHES=$(or $(HISTORY_CRASHES),10) \
+	  cargo test $(REST) --test histories -- --nocapture --test-threads=1
 
 fuzz: cli-deps ## Random texts through everything that reads files, URLs and plans, an hour for each reader (FUZZ_SECONDS=3600, FUZZ_SEED=n)
 	FUZZ_SECONDS=$(or $(FUZZ_SECONDS),3600) cargo test $(REST) --test fuzz -- --nocapture --test-threads=2

@@ -219,7 +219,9 @@ begin
     prefix := place.prefix;
   end if;
   loop
-    if upto.tick is null or newest.tick is null or newest.era > upto.era then
+    if upto.tick is null or newest.tick is null or newest.era > upto.era
+       -- Taken by a transaction with an older snapshot.
+       or not domain_events._covers(newest, upto) then
       newest := domain_events._take_tick();
     end if;
     perform domain_events._check_known(seen), domain_events._check_known(upto);
@@ -262,7 +264,9 @@ begin
     seen := upto;
     upto := null;
   end loop;
-  if is_filtered and seen.tick is not null and after is distinct from domain_events._cursor(seen) then
+  -- Not from inside a page: "seen" is what was seen before it.
+  if is_filtered and upto.tick is null and seen.tick is not null
+     and after is distinct from domain_events._cursor(seen) then
     return query select (null::domain_events.events).*, domain_events._cursor(seen);
   end if;
 end

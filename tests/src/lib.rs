@@ -60,3 +60,16 @@ macro_rules! superuser_engines {
         }
     };
 }
+
+/// Makes each named function `fn(Engine)` a test of both engines: it starts servers of its own.
+#[macro_export]
+macro_rules! engines_alone {
+    ($($name:ident),+ $(,)?) => {
+        mod portable_alone {
+            $(#[test] fn $name() { super::$name($crate::Engine::Portable) })+
+        }
+        mod native_alone {
+            $(#[test] fn $name() { super::$name($crate::Engine::Native) })+
+        }
+    };
+}

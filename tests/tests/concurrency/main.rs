@@ -15,20 +15,8 @@ mod writing;
 
 use std::thread::{self, JoinHandle};
 
+pub(crate) use domain_events_tests::engines_alone;
 use domain_events_tests::{Db, Failure, Rows, Session, Trouble};
-
-/// Makes each named function `fn(Engine)` a test of both engines: it starts servers of its own.
-macro_rules! engines_alone {
-    ($($name:ident),+ $(,)?) => {
-        mod portable_alone {
-            $(#[test] fn $name() { super::$name(domain_events_tests::Engine::Portable) })+
-        }
-        mod native_alone {
-            $(#[test] fn $name() { super::$name(domain_events_tests::Engine::Native) })+
-        }
-    };
-}
-pub(crate) use engines_alone;
 
 /// Appends one event and says its version.
 pub fn append(stream: &str) -> String {
