@@ -37,7 +37,7 @@ pub async fn check(conn: &mut PgConnection) -> Result<(), Error> {
     // The database's owner may have set another path.
     db::execute(
         conn,
-        "set local search_path = pg_catalog; set local quote_all_identifiers = off",
+        "set local search_path = pg_catalog; set local quote_all_identifiers = off; set local statement_timeout = 0",
         "pinning the settings",
     )
     .await?;
@@ -65,9 +65,11 @@ pub async fn hold(conn: &mut PgConnection) -> Result<(), Error> {
 
 async fn check_in_transaction(conn: &mut PgConnection) -> Result<(), Error> {
     let doing = "proving that the store is what was installed";
-    let owners: Option<(bool, bool, bool)> = sqlx::query_as(OWNERS).fetch_optional(&mut *conn).await.doing(doing)?;
+    let owners: Option<(bool, bool, bool)> =
+        sqlx::query_as(OWNERS).persistent(false).fetch_optional(&mut *conn).await.doing(doing)?;
     let Some((true, is_store, is_kept)) = owners else { return Ok(()) };
-    let mut strange: Vec<(String, String)> = sqlx::query_as(PROOF).fetch_all(conn).await.doing(doing)?;
+    let mut strange: Vec<(String, String)> =
+        sqlx::query_as(PROOF).persistent(false).fetch_all(conn).await.doing(doing)?;
     if !is_store {
         strange.retain(|(object, problem)| problem != "is missing" && is_read(object, is_kept));
     }
