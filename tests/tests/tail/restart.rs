@@ -93,6 +93,28 @@ fn it_begins_where_it_was(db: &Db) {
     assert_eq!(events(db, &["--from", kept.trim()]).len(), 1);
 }
 
+/// The cursor is kept after what it is behind has been printed: where it cannot be kept, that comes again.
+#[test]
+fn what_was_printed_is_kept_afterwards() {
+    let db = Db::new(Engine::Portable);
+    let place = Place::new(&db);
+    let file = place.path("cursor");
+    tail(&db, &["--cursor-file", &file]).expect(0);
+    append(&mut db.owner(), "1", 3);
+    fs::create_dir(place.path("cursor.part")).expect("a directory in the way");
+    let first = tail(&db, &["--cursor-file", &file]).expect(1).saying(&file);
+    assert_eq!(first.stdout.lines().count(), 3);
+    fs::remove_dir(place.path("cursor.part")).expect("out of the way");
+    assert_eq!(tail(&db, &["--cursor-file", &file]).expect(0).stdout, first.stdout);
+    // nor is it kept where nothing could be printed
+    append(&mut db.owner(), "1", 1);
+    let full = fs::OpenOptions::new().write(true).open("/dev/full").expect("/dev/full");
+    let out =
+        db.cli_command("app_owner", &["tail", "--cursor-file", &file]).stdout(full).output().expect("domain-events");
+    assert_eq!(out.status.code(), Some(1));
+    assert_eq!(events(&db, &["--cursor-file", &file]).len(), 1);
+}
+
 #[test]
 fn a_second_run_with_the_same_file_is_refused() {
     let db = Db::new(Engine::Portable);
