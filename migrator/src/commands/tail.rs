@@ -28,9 +28,7 @@ pub async fn run(args: &TailArgs, ctx: &Context) -> Result<Exit, Error> {
     let asked = if args.follow { Some(stop::when_asked()?) } else { None };
     let work = async {
         let source = Source::open(ctx, args.follow).await?;
-        let width = width(ctx);
-        let shape = if ctx.out.is_json() { Shape::Json } else { Shape::Human(width) };
-        let mut tail = Tail { args, ctx, source, file, shape, width, count: FIRST_PAGE };
+        let mut tail = Tail { args, ctx, source, file, count: FIRST_PAGE };
         match &args.stream {
             Some(stream) if args.backwards => tail.backwards(stream).await,
             Some(stream) => tail.stream(stream).await,
@@ -48,21 +46,11 @@ pub async fn run(args: &TailArgs, ctx: &Context) -> Result<Exit, Error> {
     Ok(Exit::Clean)
 }
 
-/// How wide the terminal is that the lines go to.
-fn width(ctx: &Context) -> Option<usize> {
-    if ctx.out.is_json() || !std::io::stdout().is_terminal() {
-        return None;
-    }
-    terminal_size::terminal_size_of(std::io::stdout()).map(|(width, _)| width.0.into())
-}
-
 struct Tail<'c> {
     args: &'c TailArgs,
     ctx: &'c Context,
     source: Source<'c>,
     file: Option<CursorFile>,
-    shape: Shape,
-    width: Option<usize>,
     // events in the next page
     count: u32,
 }
@@ -74,6 +62,16 @@ enum Begin {
 }
 
 impl Tail<'_> {
+    /// How events are shown: on a terminal as wide as that is now.
+    fn shape(&self) -> Shape {
+        if self.ctx.out.is_json() {
+            return Shape::Json;
+        }
+        let stdout = std::io::stdout();
+        let width = terminal_size::terminal_size_of(&stdout).filter(|_| stdout.is_terminal());
+        Shape::Human(width.map(|(width, _)| width.0.into()))
+    }
+
     /// The events of the whole store.
     async fn all(&mut self, kept: Option<String>) -> Result<(), Error> {
         let since = match &self.args.since {
@@ -107,10 +105,11 @@ impl Tail<'_> {
             }
         };
         loop {
-            let message = query::page(after.as_deref(), self.count, &filter, self.shape);
+            let shape = self.shape();
+            let message = query::page(after.as_deref(), self.count, &filter, shape);
             let rows = self.source.rows(&message, &doing).await?;
             let cursor = rows.last().map(|row| row.try_get::<String, _>(0)).transpose().doing(&*doing)?;
-            self.print(&rows)?;
+            self.print(&rows, shape)?;
             self.keep(cursor.as_deref())?;
             "reading events".clone_into(&mut doing);
             let has_read_all = cursor.as_deref().is_none_or(query::is_whole);
@@ -139,15 +138,18 @@ impl Tail<'_> {
     /// Prints the newest events; the cursor behind them.
     async fn newest(&mut self, count: u32, filter: &Filter) -> Result<Option<String>, Error> {
         let doing = "reading the newest events";
-        let rows = self.source.rows(&query::newest(count, filter, self.shape), doing).await?;
+        let shape = self.shape();
+        let rows = self.source.rows_of_tick(&query::newest(count, filter, shape), doing).await?;
         let Some((first, events)) = rows.split_first() else { return Ok(None) };
         let cursor: Option<String> = first.try_get(0).doing(doing)?;
         let mut text = String::new();
         for (left, row) in events.iter().enumerate().rev() {
             // whoever goes on from a line has seen those before it, and not those behind it
-            self.add(row, Some(cursor.as_deref().filter(|_| left == 0)), &mut text)?;
+            add(row, shape, Some(cursor.as_deref().filter(|_| left == 0)), &mut text)?;
         }
-        self.ctx.out.lines(&text)?;
+        if !text.is_empty() {
+            self.ctx.out.lines(&text)?;
+        }
         self.keep(cursor.as_deref())?;
         Ok(cursor)
     }
@@ -164,14 +166,15 @@ impl Tail<'_> {
         let doing = "reading a stream";
         let mut next = 1;
         if let Some(Lines::Newest(count)) = self.args.lines {
-            let rows = self.source.rows(&query::stream(stream, Versions::Down(None), 1, self.shape), doing).await?;
+            let message = query::stream(stream, Versions::Down(None), 1, Shape::Human(Some(0)));
+            let rows = self.source.rows(&message, doing).await?;
             let newest = rows.first().map_or(Ok(0), version)?;
             next = (newest - i64::from(count)).max(0) + 1;
         }
         loop {
-            let count = self.count;
-            let rows = self.source.rows(&query::stream(stream, Versions::Up(next), count, self.shape), doing).await?;
-            self.print(&rows)?;
+            let (count, shape) = (self.count, self.shape());
+            let rows = self.source.rows(&query::stream(stream, Versions::Up(next), count, shape), doing).await?;
+            self.print(&rows, shape)?;
             if let Some(last) = rows.last() {
                 next = version(last)? + 1;
             }
@@ -191,10 +194,10 @@ impl Tail<'_> {
         };
         let mut from = None;
         loop {
-            let count = self.count.min(left);
-            let message = query::stream(stream, Versions::Down(from), count, self.shape);
+            let (count, shape) = (self.count.min(left), self.shape());
+            let message = query::stream(stream, Versions::Down(from), count, shape);
             let rows = self.source.rows(&message, "reading a stream").await?;
-            self.print(&rows)?;
+            self.print(&rows, shape)?;
             left -= count;
             from = rows.last().map(version).transpose()?.map(|last| last - 1);
             if rows.len() < count as usize || left == 0 || from == Some(0) {
@@ -204,13 +207,13 @@ impl Tail<'_> {
     }
 
     /// Prints a page.
-    fn print(&mut self, rows: &[PgRow]) -> Result<(), Error> {
+    fn print(&mut self, rows: &[PgRow], shape: Shape) -> Result<(), Error> {
         let cursor = if self.args.stream.is_some() { Some(None) } else { None };
         let (mut text, mut events) = (String::new(), 0);
         for row in rows {
             // a page without any event is a cursor alone
             if row.try_get::<Option<&str>, _>(1).doing("reading events")?.is_some() {
-                self.add(row, cursor, &mut text)?;
+                add(row, shape, cursor, &mut text)?;
                 events += 1;
             }
         }
@@ -222,18 +225,6 @@ impl Tail<'_> {
         self.ctx.out.lines(&text)
     }
 
-    /// Adds an event to a text, with a cursor where its row has none of its own.
-    fn add(&self, row: &PgRow, cursor: Option<Option<&str>>, text: &mut String) -> Result<(), Error> {
-        let line = match (self.shape, cursor) {
-            (Shape::Human(_), _) => line::human(row, self.width)?,
-            (Shape::Json, None) => line::json(row)?,
-            (Shape::Json, Some(cursor)) => line::with_cursor(&line::json(row)?, cursor)?,
-        };
-        text.push_str(&line);
-        text.push('\n');
-        Ok(())
-    }
-
     /// Keeps the cursor behind what has been printed.
     fn keep(&self, cursor: Option<&str>) -> Result<(), Error> {
         match (&self.file, cursor) {
@@ -241,6 +232,18 @@ impl Tail<'_> {
             _ => Ok(()),
         }
     }
+}
+
+/// Adds an event to a text, with a cursor where its row has none of its own.
+fn add(row: &PgRow, shape: Shape, cursor: Option<Option<&str>>, text: &mut String) -> Result<(), Error> {
+    let line = match (shape, cursor) {
+        (Shape::Human(width), _) => line::human(row, width)?,
+        (Shape::Json, None) => line::json(row)?,
+        (Shape::Json, Some(cursor)) => line::with_cursor(&line::json(row)?, cursor)?,
+    };
+    text.push_str(&line);
+    text.push('\n');
+    Ok(())
 }
 
 fn version(row: &PgRow) -> Result<i64, Error> {

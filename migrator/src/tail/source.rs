@@ -59,6 +59,22 @@ impl<'c> Source<'c> {
         }
     }
 
+    /// The same of a message that needs a tick, which a standby may not have got yet: whoever is patient waits for the first.
+    pub async fn rows_of_tick(&mut self, message: &str, doing: &str) -> Result<Vec<PgRow>, Error> {
+        let mut is_told = false;
+        loop {
+            let error = match self.rows(message, doing).await {
+                Err(error) if self.is_patient && is_without_tick(&error) => error,
+                done => return done,
+            };
+            if !is_told {
+                self.ctx.out.note(format!("{error}; waiting for one"));
+                is_told = true;
+            }
+            tokio::time::sleep(db::jitter(FIRST_PAUSE * 5)).await;
+        }
+    }
+
     async fn attempt(&mut self, message: &str, doing: &str) -> Result<Vec<PgRow>, Error> {
         let mut connection = match self.connection.take() {
             Some(connection) => connection,
@@ -81,6 +97,11 @@ impl<'c> Source<'c> {
         let rows = self.rows(message, doing).await?;
         rows.first().map_or(Ok(None), |row| row.try_get(0)).doing(doing)
     }
+}
+
+/// The store has no other reason for this code where no cursor was given.
+fn is_without_tick(error: &Error) -> bool {
+    matches!(error, Error::Database { .. }) && error.sqlstate().as_deref() == Some("55000")
 }
 
 /// Refuses what is no store of this version, or may not be read.

@@ -111,8 +111,12 @@ fn where_nothing_can_be_written() {
         &["--follow", "--from", "beginning", "--format", "json", "--interval", "20"],
     ));
     on_standby.wait_until("a note", |f| f.messages().contains("take_tick"));
+    let mut newest = Following::spawn(&mut tail_at(&url, &["--follow", "--format", "json"]));
+    newest.wait_until("a note", |f| f.messages().contains("no tick was taken yet"));
     assert_eq!(events(&db, &[]).len(), 3); // takes a tick
     on_standby.wait_for(3);
+    newest.wait_for(3);
+    assert_eq!(newest.signal("-TERM"), Some(0));
     append(&mut s, "1", 2);
     s.run("select pg_sleep(0.02); select domain_events.take_tick()");
     on_standby.wait_for(5);
