@@ -83,9 +83,7 @@ async fn first_of(servers: &Candidates, kept: Kept, tries: u32, ctx: &Context) -
         let target = describe(options);
         let opened = match kept {
             Kept::Session => session(options, &target, ctx).await,
-            Kept::Transaction => {
-                open(options, &target, tries, ctx).await.map_err(|error| connect_error(target.clone(), &error))
-            }
+            Kept::Transaction => transaction(options, &target, tries, ctx).await,
         };
         match opened {
             Ok(mut connection) => {
@@ -127,6 +125,21 @@ async fn fits(connection: &mut PgConnection, wanted: Session) -> Result<bool, Er
         Session::Primary => !standby,
         Session::Standby => standby,
     })
+}
+
+/// A connection that may change its server process with each transaction.
+async fn transaction(
+    options: &PgConnectOptions,
+    target: &str,
+    tries: u32,
+    ctx: &Context,
+) -> Result<PgConnection, Error> {
+    let with_options = options.clone().options(UNLIMITED.map(|name| (name, "0")));
+    match open(&with_options, target, tries, ctx).await {
+        Err(error) if pooler::refuses_options(&error) => open(options, target, tries, ctx).await,
+        opened => opened,
+    }
+    .map_err(|error| connect_error(target.to_owned(), &error))
 }
 
 /// A connection that keeps its server process.

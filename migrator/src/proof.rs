@@ -33,14 +33,12 @@ select coalesce(pg_catalog.bool_or(o.owner <> r.oid and not u.rolsuper), false),
 
 /// Refuses a store that is not what was installed, before anything of it is run or planned.
 pub async fn check(conn: &mut PgConnection) -> Result<(), Error> {
-    db::begin_read_only(conn).await?;
     // The database's owner may have set another path.
-    db::execute(
-        conn,
-        "set local search_path = pg_catalog; set local quote_all_identifiers = off; set local statement_timeout = 0",
-        "pinning the settings",
-    )
-    .await?;
+    let begin = format!(
+        "begin isolation level repeatable read, read only; {}; set local search_path = pg_catalog; set local quote_all_identifiers = off",
+        db::UNLIMITED
+    );
+    db::execute(conn, &begin, "beginning a read-only transaction").await?;
     let checked = check_in_transaction(conn).await;
     db::rollback(conn).await?;
     checked

@@ -4,14 +4,16 @@ use domain_events_sql::quote::quote_literal;
 
 use super::{Since, Stream};
 use crate::as_owner;
+use crate::db;
 
 /// The beginning of a message, which the server runs as one transaction: what follows depends on no setting of the role, the
 /// database or the server, and nothing of it is left afterwards.
 fn pin(isolation: &str) -> String {
     format!(
-        "set transaction isolation level {isolation}; set local search_path = pg_catalog, pg_temp; \
-         set local statement_timeout = 0; set local lock_timeout = 0; set local jit = off; \
-         set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'"
+        "set transaction isolation level {isolation}; {}; set local search_path = {}; set local jit = off; \
+         set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'",
+        db::UNLIMITED,
+        db::PATH
     )
 }
 
@@ -187,10 +189,10 @@ mod tests {
         let own = Stream { kind: hostile.into(), id: hostile.into() };
         for shape in [Shape::Json, Shape::Human(None), Shape::Human(Some(80))] {
             for (sql, statements) in [
-                (page(Some(hostile), 1, &filter, shape), 8),
-                (newest(1, &filter, shape), 9),
-                (stream(&own, Versions::Down(Some(7)), 1, shape), 8),
-                (stream(&own, Versions::Up(1), 1, shape), 8),
+                (page(Some(hostile), 1, &filter, shape), 9),
+                (newest(1, &filter, shape), 10),
+                (stream(&own, Versions::Down(Some(7)), 1, shape), 9),
+                (stream(&own, Versions::Up(1), 1, shape), 9),
             ] {
                 let read = pg_query::parse(&sql).expect(&sql);
                 assert_eq!(read.protobuf.stmts.len(), statements, "{sql}");

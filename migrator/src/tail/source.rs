@@ -107,10 +107,14 @@ fn is_without_tick(error: &Error) -> bool {
 /// Refuses what is no store of this version, or may not be read.
 async fn look(conn: &mut PgConnection, ctx: &Context, is_first: bool) -> Result<(), Error> {
     let doing = "looking at the store";
-    // a superuser would run what the owner of the store has put there, with every look at what is new
-    let begin = "begin isolation level repeatable read, read only; set local statement_timeout = 0; set local search_path = pg_catalog, pg_temp";
-    db::execute(conn, begin, doing).await?;
+    let begin = format!(
+        "begin isolation level repeatable read, read only; {}; set local search_path = {}",
+        db::UNLIMITED,
+        db::PATH
+    );
+    db::execute(conn, &begin, doing).await?;
     let looked = async {
+        // a superuser would run what the owner of the store has put there, with every look at what is new
         as_owner::expect_own_store(conn, "show its events").await?;
         store::inspect(conn).await?.check_usable()?;
         let rows = sqlx::raw_sql(query::SITUATION).fetch_all(&mut *conn).await.doing(doing)?;

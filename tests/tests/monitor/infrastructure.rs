@@ -215,7 +215,8 @@ fn a_sequence_with_a_cache(db: &Db) {
 
 /// What the order of reading rests on.
 fn what_readers_rest_on(db: &Db) {
-    let default = |text: &str| format!("alter table domain_events.events alter column global_position set default {text}");
+    let default =
+        |text: &str| format!("alter table domain_events.events alter column global_position set default {text}");
     let sequence = "'domain_events.events_global_position_seq'::regclass";
     let back = default(&format!("nextval(case when pg_catalog.pg_current_xact_id() is not null then {sequence} end)"));
     let altered = default(&format!("nextval({sequence})"));

@@ -46,7 +46,10 @@ fn filters_run_in_the_server(db: &Db) {
         ("correlation => 'c1'", vec!["u 1", "o 1"]),
         ("correlation => 'c1', aggregate_types => '{Order}'", vec!["o 1"]),
         ("since => '2000-01-01'", vec!["u 1", "o 1", "o 2", "i 1"]),
-        ("aggregate_types => (select array_agg('t' || i) || '{Item}' from generate_series(1, 10000) as i)", vec!["i 1"]),
+        (
+            "aggregate_types => (select array_agg('t' || i) || '{Item}' from generate_series(1, 10000) as i)",
+            vec!["i 1"],
+        ),
         ("since => 'infinity'", vec!["-"]),
         ("aggregate_types => '{}'", vec!["-"]),
     ] {
@@ -73,7 +76,9 @@ fn a_filter_looks_at_nothing_twice(db: &Db) {
 fn bad_arguments(db: &Db) {
     let mut a = db.owner();
     for count in ["0", "-1", "10000000"] {
-        a.error(&format!("select * from domain_events.read_all(max_count => {count})")).expect("22023").naming("max_count");
+        a.error(&format!("select * from domain_events.read_all(max_count => {count})"))
+            .expect("22023")
+            .naming("max_count");
     }
     a.error("select * from domain_events.read_all(max_count => null)").expect("22004");
     for cursor in ["", "nonsense", "1:2:3.4", "'; drop table x"] {

@@ -15,7 +15,11 @@ fn two_streams(db: &Db) -> domain_events_tests::Session {
 
 fn a_stream_backwards(db: &Db) {
     let mut a = two_streams(db);
-    let read = |arguments: &str| format!("select string_agg(aggregate_version::text, ' ') from domain_events.read_stream('User', '1', {arguments})");
+    let read = |arguments: &str| {
+        format!(
+            "select string_agg(aggregate_version::text, ' ') from domain_events.read_stream('User', '1', {arguments})"
+        )
+    };
     assert_eq!(a.one(&read("backwards => true")), "5 4 3 2 1");
     assert_eq!(a.one(&read("backwards => true, max_count => 2")), "5 4");
     assert_eq!(a.one(&read("backwards => true, from_version => 2, to_version => 3")), "3 2");
@@ -26,16 +30,23 @@ fn a_stream_backwards(db: &Db) {
 fn several_streams_in_one_query(db: &Db) {
     let mut a = two_streams(db);
     let read = |streams: &str| {
-        format!("select string_agg(aggregate_id || ':' || aggregate_version, ' ') from domain_events.read_streams('{streams}')")
+        format!(
+            "select string_agg(aggregate_id || ':' || aggregate_version, ' ') from domain_events.read_streams('{streams}')"
+        )
     };
     assert_eq!(
         a.one(&read(r#"[{"aggregate_type":"User","aggregate_id":"2"},{"aggregate_type":"User","aggregate_id":"nobody"},{"aggregate_type":"User","aggregate_id":"1","from_version":4}]"#)),
         "2:1 2:2 2:3 1:4 1:5"
     );
-    assert_eq!(a.one(&read(r#"[{"aggregate_type":"User","aggregate_id":"1","from_version":2,"to_version":3}]"#)), "1:2 1:3");
+    assert_eq!(
+        a.one(&read(r#"[{"aggregate_type":"User","aggregate_id":"1","from_version":2,"to_version":3}]"#)),
+        "1:2 1:3"
+    );
     assert_eq!(a.number("select count(*) from domain_events.read_streams('[]')"), 0);
     assert_eq!(
-        a.number(r#"select count(*) from domain_events.read_streams('[{"aggregate_type":"User","aggregate_id":"1"}]', 2)"#),
+        a.number(
+            r#"select count(*) from domain_events.read_streams('[{"aggregate_type":"User","aggregate_id":"1"}]', 2)"#
+        ),
         2
     );
 }
