@@ -5,12 +5,12 @@ use std::str::FromStr;
 use std::time::Duration;
 
 use sqlx::postgres::PgConnectOptions;
-use sqlx::{ConnectOptions, PgConnection};
+use sqlx::{ConnectOptions, Executor as _, PgConnection, Row as _};
 
 use crate::conninfo::{self, Session, Surroundings};
 use crate::context::Context;
 use crate::db;
-use crate::error::{Doing, Error, server_error};
+use crate::error::{Doing, Error, is_passing, server_error};
 use crate::pooler::{self, Between};
 use crate::proof;
 
@@ -19,10 +19,14 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(200);
 
 /// Connects to the database of `--database-url` or `DATABASE_URL`.
 pub async fn connect(ctx: &Context) -> Result<PgConnection, Error> {
+    connect_to(given(ctx)?, ctx).await
+}
+
+fn given(ctx: &Context) -> Result<&str, Error> {
     match ctx.database_url.as_deref().filter(|url| !url.is_empty()) {
-        Some(url) => connect_to(url, ctx).await,
+        Some(url) => Ok(url),
         // as psql without an argument
-        None if conninfo::in_environment(&surroundings()) => connect_to("postgres://", ctx).await,
+        None if conninfo::in_environment(&surroundings()) => Ok("postgres://"),
         None => Err(Error::usage(
             "no database given",
             "Set DATABASE_URL or pass --database-url postgres://USER@HOST:PORT/DATABASE; or set PGHOST, PGDATABASE and so on, or PGSERVICE, as for psql.",
@@ -42,18 +46,46 @@ const PIN_SESSION: &str = "set search_path = pg_catalog, pg_temp; set jit = off;
 /// installed.
 pub async fn connect_to(url: &str, ctx: &Context) -> Result<PgConnection, Error> {
     let servers = parse_url(url)?;
-    let mut connection = first_of(&servers, ctx).await?;
+    let mut connection = first_of(&servers, Kept::Session, CONNECT_TRIES, ctx).await?;
     db::execute(&mut connection, PIN_SESSION, "pinning the settings of the session").await?;
     proof::check(&mut connection).await?;
     Ok(connection)
 }
 
+/// A connection for single transactions that depend on no setting: a pooler may give each of them another server process.
+pub async fn reader(ctx: &Context) -> Result<PgConnection, Error> {
+    read_from(ctx, CONNECT_TRIES).await
+}
+
+/// The same for somebody who asks again by himself, and says so.
+pub async fn reader_again(ctx: &Context) -> Result<PgConnection, Error> {
+    read_from(ctx, 1).await
+}
+
+async fn read_from(ctx: &Context, tries: u32) -> Result<PgConnection, Error> {
+    let servers = parse_url(given(ctx)?)?;
+    let mut connection = first_of(&servers, Kept::Transaction, tries, ctx).await?;
+    proof::check(&mut connection).await?;
+    Ok(connection)
+}
+
+/// For how long a connection has to keep its server process.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Kept {
+    Session,
+    Transaction,
+}
+
 /// The first server that answers and will do.
-async fn first_of(servers: &Candidates, ctx: &Context) -> Result<PgConnection, Error> {
+async fn first_of(servers: &Candidates, kept: Kept, tries: u32, ctx: &Context) -> Result<PgConnection, Error> {
     let mut failed = None;
     for options in &servers.options {
         let target = describe(options);
-        match session(options, &target, ctx).await {
+        let opened = match kept {
+            Kept::Session => session(options, &target, ctx).await,
+            Kept::Transaction => transaction(options, &target, tries, ctx).await,
+        };
+        match opened {
             Ok(mut connection) => {
                 if fits(&mut connection, servers.session).await? {
                     return Ok(connection);
@@ -62,10 +94,12 @@ async fn first_of(servers: &Candidates, ctx: &Context) -> Result<PgConnection, E
                     target,
                     reason: "it is not what target_session_attrs asks for".into(),
                     hint: "Name another server, or leave target_session_attrs out.".into(),
+                    // a switch-over takes its time
+                    is_passing: true,
                 });
             }
             Err(error) => {
-                if servers.options.len() > 1 {
+                if servers.options.len() > 1 && tries > 1 {
                     ctx.out.note(error.to_string());
                 }
                 failed = Some(error);
@@ -79,13 +113,11 @@ async fn fits(connection: &mut PgConnection, wanted: Session) -> Result<bool, Er
     if wanted == Session::Any {
         return Ok(true);
     }
-    let (standby, read_only): (bool, bool) = sqlx::query_as(
-        "select pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on'",
-    )
-    .persistent(false)
-    .fetch_one(connection)
-    .await
-    .doing("asking the server whether it is the primary")?;
+    // by the simple protocol: behind a pooler, what is prepared may be another process's
+    let doing = "asking the server whether it is the primary";
+    let ask = "select pg_catalog.pg_is_in_recovery(), pg_catalog.current_setting('transaction_read_only') = 'on'";
+    let row = connection.fetch_one(sqlx::raw_sql(ask)).await.doing(doing)?;
+    let (standby, read_only): (bool, bool) = (row.try_get(0).doing(doing)?, row.try_get(1).doing(doing)?);
     Ok(match wanted {
         Session::Any => true,
         Session::Writable => !standby && !read_only,
@@ -95,6 +127,21 @@ async fn fits(connection: &mut PgConnection, wanted: Session) -> Result<bool, Er
     })
 }
 
+/// A connection that may change its server process with each transaction.
+async fn transaction(
+    options: &PgConnectOptions,
+    target: &str,
+    tries: u32,
+    ctx: &Context,
+) -> Result<PgConnection, Error> {
+    let with_options = options.clone().options(UNLIMITED.map(|name| (name, "0")));
+    match open(&with_options, target, tries, ctx).await {
+        Err(error) if pooler::refuses_options(&error) => open(options, target, tries, ctx).await,
+        opened => opened,
+    }
+    .map_err(|error| connect_error(target.to_owned(), &error))
+}
+
 /// A connection that keeps its server process.
 async fn session(options: &PgConnectOptions, target: &str, ctx: &Context) -> Result<PgConnection, Error> {
     let mark = format!("{:016x}", rand::random::<u64>());
@@ -102,14 +149,16 @@ async fn session(options: &PgConnectOptions, target: &str, ctx: &Context) -> Res
     // not the search path: what the role's own would be, scan asks the session
     let with_options = options.clone().options(unlimited.into_iter().chain([(pooler::MARK, mark.clone())]));
     let failed = |error| connect_error(target.to_owned(), &error);
-    let mut connection = match open(&with_options, target, ctx).await {
+    let mut connection = match open(&with_options, target, CONNECT_TRIES, ctx).await {
         Ok(mut connection) => {
             if pooler::is_marked(&mut connection, &mark).await.map_err(failed)? {
                 return Ok(connection);
             }
             connection
         }
-        Err(error) if pooler::refuses_options(&error) => open(options, target, ctx).await.map_err(failed)?,
+        Err(error) if pooler::refuses_options(&error) => {
+            open(options, target, CONNECT_TRIES, ctx).await.map_err(failed)?
+        }
         Err(error) => return Err(failed(error)),
     };
     match pooler::between(&mut connection, options).await.map_err(failed)? {
@@ -125,12 +174,17 @@ async fn session(options: &PgConnectOptions, target: &str, ctx: &Context) -> Res
 }
 
 /// Connects, and tries again while the server does not answer.
-async fn open(options: &PgConnectOptions, target: &str, ctx: &Context) -> Result<PgConnection, sqlx::Error> {
+async fn open(
+    options: &PgConnectOptions,
+    target: &str,
+    tries: u32,
+    ctx: &Context,
+) -> Result<PgConnection, sqlx::Error> {
     let mut pause = CONNECT_PAUSE;
     let mut attempt = 1;
     loop {
         match options.connect().await {
-            Err(error) if attempt < CONNECT_TRIES && is_transient(&error) => {
+            Err(error) if attempt < tries && is_transient(&error) => {
                 ctx.out.note(format!("{target} does not answer ({}); trying again", plain(&error)));
                 tokio::time::sleep(db::jitter(pause)).await;
                 pause *= 2;
@@ -159,6 +213,7 @@ fn parse_url(url: &str) -> Result<Candidates, Error> {
         hint: "A database URL looks like postgres://USER:PASSWORD@HOST:PORT/DATABASE; write special characters of the \
                password as %XX. What psql takes is taken too: postgres://USER@/DATABASE?host=/SOCKET, host=.. dbname=.., service=.."
             .into(),
+        is_passing: false,
     }
     };
     if url.contains("://") && !url.starts_with("postgres://") && !url.starts_with("postgresql://") {
@@ -219,7 +274,7 @@ fn connect_error(target: String, error: &sqlx::Error) -> Error {
         Some(e) => format!("{} (SQLSTATE {})", e.message(), e.code()),
         None => plain(error),
     };
-    Error::Connect { target, reason, hint: hint.into() }
+    Error::Connect { target, reason, hint: hint.into(), is_passing: is_passing(error) }
 }
 
 // "error communicating with database: " adds nothing to what follows it.

@@ -14,6 +14,10 @@ const RENDERING: &str = "set local timezone = 'UTC'; set local datestyle = 'ISO,
 /// Where names are looked for: only in the catalogue. An empty path would find types and tables of `pg_temp` first.
 pub const PATH: &str = "pg_catalog, pg_temp";
 
+/// No timeout of a role, a database or the server ends the rest of the transaction. In one message with its beginning.
+pub const UNLIMITED: &str =
+    "set local statement_timeout = 0; set local lock_timeout = 0; set local idle_in_transaction_session_timeout = 0";
+
 /// Runs one or more statements that carry no parameters.
 pub async fn execute(conn: &mut PgConnection, sql: &str, doing: &str) -> Result<(), Error> {
     sqlx::raw_sql(sqlx::AssertSqlSafe(sql)).execute(conn).await.doing(doing)?;

@@ -73,6 +73,8 @@ pub enum Error {
         reason: String,
         /// What to do; empty where nothing helps.
         hint: String,
+        /// Whether it may be over in a moment: a server that starts, a pooler without a free connection.
+        is_passing: bool,
     },
     /// The server refused a statement, or the connection broke.
     #[error("{doing}: {}", server_message(.source))]
@@ -145,6 +147,23 @@ impl Error {
         }
     }
 
+    /// Whether the same may succeed in a moment: the server went away or comes up, or a standby had to give way to recovery.
+    pub fn is_passing(&self) -> bool {
+        match self {
+            Self::Connect { is_passing, .. } => *is_passing,
+            Self::Database { source, .. } => is_passing(source),
+            _ => false,
+        }
+    }
+
+    /// Whether the connection cannot be used any more.
+    pub fn is_of_connection(&self) -> bool {
+        match self {
+            Self::Database { source, .. } => server_error(source).is_none_or(|e| is_end(e.code())),
+            _ => false,
+        }
+    }
+
     /// The SQLSTATE, ours or the server's.
     pub fn sqlstate(&self) -> Option<String> {
         match self {
@@ -194,6 +213,23 @@ pub fn server_error(error: &sqlx::Error) -> Option<&PgDatabaseError> {
     error.as_database_error()?.try_downcast_ref()
 }
 
+/// The server, or a pooler before it, ends the session with this error.
+fn is_end(code: &str) -> bool {
+    // of class 57, a statement that was cancelled ends nothing, and a database that was dropped does not come back
+    code.starts_with("08") || matches!(code, "57P01" | "57P02" | "57P03" | "57P04" | "57P05" | "25P03" | "25P04")
+}
+
+/// Whether the same may succeed in a moment.
+pub fn is_passing(error: &sqlx::Error) -> bool {
+    match server_error(error) {
+        // 53300: all connections are taken; 40001: also of a standby whose recovery could not wait
+        Some(server) => {
+            server.code() != "57P04" && is_end(server.code()) || matches!(server.code(), "53300" | "40001" | "40P01")
+        }
+        None => matches!(error, sqlx::Error::Io(_) | sqlx::Error::Protocol(_) | sqlx::Error::Tls(_)),
+    }
+}
+
 fn server_message(error: &sqlx::Error) -> String {
     error.as_database_error().map_or_else(|| error.to_string(), |e| e.message().to_owned())
 }
@@ -236,7 +272,13 @@ fn database_hint(error: &sqlx::Error) -> Option<String> {
 
 #[cfg(test)]
 mod tests {
-    use super::is_of_library;
+    use super::{is_end, is_of_library};
+
+    #[test]
+    fn what_ends_a_session_is_known() {
+        assert!(["08006", "08P01", "57P01", "57P03"].iter().all(|code| is_end(code)));
+        assert!(!["57014", "22023", "55000", "40001"].iter().any(|code| is_end(code)));
+    }
 
     #[test]
     fn a_library_that_does_not_fit_is_known_by_its_name() {

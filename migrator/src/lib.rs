@@ -30,6 +30,7 @@ pub mod script;
 pub mod source;
 pub mod sql_tree;
 pub mod store;
+pub mod tail;
 pub mod text;
 pub mod url;
 pub mod verify;
@@ -110,6 +111,7 @@ async fn dispatch(verb: &Verb, ctx: &Context) -> Result<Exit, Error> {
         Verb::Repair(args) => commands::repair::run(args, ctx).await,
         Verb::Rollback(args) => commands::rollback::run(args, ctx).await,
         Verb::Monitor(args) => commands::monitor::run(args, ctx).await,
+        Verb::Tail(args) => commands::tail::run(args, ctx).await,
         Verb::Completions(args) => commands::completions::run(args, ctx),
         Verb::Man(args) => commands::man::run(args, ctx),
     }

@@ -89,6 +89,14 @@ impl Output {
         writeln!(std::io::stdout().lock(), "{}", text.as_ref()).map_err(Error::Output)
     }
 
+    /// Lines of data on stdout, each with its line feed, at once; they have left the process when this returns. What of them is not
+    /// ours has passed through `text::in_line` or `text::json_text`.
+    pub fn lines(&self, text: &str) -> Result<(), Error> {
+        self.document_written.set(true);
+        let mut stdout = std::io::stdout().lock();
+        stdout.write_all(text.as_bytes()).and_then(|()| stdout.flush()).map_err(Error::Output)
+    }
+
     /// A table of data on stdout; as wide as its content when stdout is no terminal.
     pub fn table(&self, header: &[&str], rows: impl IntoIterator<Item = Vec<String>>) -> Result<(), Error> {
         let mut table = Table::new();

@@ -33,14 +33,12 @@ select coalesce(pg_catalog.bool_or(o.owner <> r.oid and not u.rolsuper), false),
 
 /// Refuses a store that is not what was installed, before anything of it is run or planned.
 pub async fn check(conn: &mut PgConnection) -> Result<(), Error> {
-    db::begin_read_only(conn).await?;
     // The database's owner may have set another path.
-    db::execute(
-        conn,
-        "set local search_path = pg_catalog; set local quote_all_identifiers = off",
-        "pinning the settings",
-    )
-    .await?;
+    let begin = format!(
+        "begin isolation level repeatable read, read only; {}; set local search_path = pg_catalog; set local quote_all_identifiers = off",
+        db::UNLIMITED
+    );
+    db::execute(conn, &begin, "beginning a read-only transaction").await?;
     let checked = check_in_transaction(conn).await;
     db::rollback(conn).await?;
     checked
@@ -65,9 +63,11 @@ pub async fn hold(conn: &mut PgConnection) -> Result<(), Error> {
 
 async fn check_in_transaction(conn: &mut PgConnection) -> Result<(), Error> {
     let doing = "proving that the store is what was installed";
-    let owners: Option<(bool, bool, bool)> = sqlx::query_as(OWNERS).fetch_optional(&mut *conn).await.doing(doing)?;
+    let owners: Option<(bool, bool, bool)> =
+        sqlx::query_as(OWNERS).persistent(false).fetch_optional(&mut *conn).await.doing(doing)?;
     let Some((true, is_store, is_kept)) = owners else { return Ok(()) };
-    let mut strange: Vec<(String, String)> = sqlx::query_as(PROOF).fetch_all(conn).await.doing(doing)?;
+    let mut strange: Vec<(String, String)> =
+        sqlx::query_as(PROOF).persistent(false).fetch_all(conn).await.doing(doing)?;
     if !is_store {
         strange.retain(|(object, problem)| problem != "is missing" && is_read(object, is_kept));
     }

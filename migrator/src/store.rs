@@ -168,6 +168,7 @@ pub async fn inspect(conn: &mut PgConnection) -> Result<Found, Error> {
     )
     .bind(EXTENSION)
     .bind(SCHEMA)
+    .persistent(false)
     .fetch_optional(&mut *conn)
     .await
     .doing(doing)?;

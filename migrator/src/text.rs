@@ -75,6 +75,26 @@ pub fn json_line<T: Serialize + ?Sized>(value: &T) -> serde_json::Result<String>
     written(value, CompactFormatter)
 }
 
+/// JSON that somebody else has written, compact or not: all that is unsafe stands in its strings, and becomes an escape of JSON.
+pub fn json_text(json: &str) -> Cow<'_, str> {
+    if !json.contains(is_unsafe) {
+        return Cow::Borrowed(json);
+    }
+    let mut out = String::with_capacity(json.len() + 16);
+    let mut units = [0; 2];
+    for c in json.chars() {
+        if is_unsafe(c) {
+            for unit in c.encode_utf16(&mut units) {
+                // writing to a string cannot fail
+                let _ = write!(out, "\\u{unit:04x}");
+            }
+        } else {
+            out.push(c);
+        }
+    }
+    Cow::Owned(out)
+}
+
 fn written<T: Serialize + ?Sized>(value: &T, formatter: impl Formatter) -> serde_json::Result<String> {
     let mut out = vec![];
     value.serialize(&mut serde_json::Serializer::with_formatter(&mut out, Safe(formatter)))?;
@@ -145,6 +165,9 @@ mod tests {
                 assert!(!json.contains(is_unsafe), "{c:?}");
                 assert_eq!(serde_json::from_str::<String>(&json).expect("JSON"), text);
                 assert_eq!(json_line(&text).expect("JSON"), json);
+                let raw = serde_json::to_string(&text).expect("JSON");
+                assert!(!json_text(&raw).contains(is_unsafe), "{c:?}");
+                assert_eq!(serde_json::from_str::<String>(&json_text(&raw)).expect("JSON"), text);
             }
         }
     }

@@ -2,7 +2,7 @@
 
 use std::process::{Command, Output};
 
-const VERBS: [&str; 14] = [
+const VERBS: [&str; 15] = [
     "install",
     "uninstall",
     "status",
@@ -15,6 +15,7 @@ const VERBS: [&str; 14] = [
     "repair",
     "import",
     "monitor",
+    "tail",
     "completions",
     "man",
 ];

@@ -5,6 +5,7 @@ mod data;
 mod monitor;
 mod port;
 mod store;
+mod tail;
 
 use std::path::PathBuf;
 
@@ -18,6 +19,7 @@ pub use data::{ImportArgs, RepairArgs};
 pub use monitor::{FailOn, MonitorArgs};
 pub use port::{ApplyArgs, Dialect, PlanArgs, RollbackArgs, ScanArgs, Strategy, Treat, VerifyArgs};
 pub use store::{Index, InstallArgs, StatusArgs, UninstallArgs};
+pub use tail::TailArgs;
 
 const LONG_ABOUT: &str = "\
 Finds the triggers of a legacy PostgreSQL database that write domain events with a wrong version (hardcoded, or max()+1 \
@@ -25,7 +27,7 @@ under no lock), and ports them to pg_domain_events with a plan that can be rolle
 
 The usual order: scan, install, plan, apply, verify; rollback undoes a plan, apply --finish completes it.
 
-Data goes to stdout; progress, messages and errors go to stderr. With --format json, stdout carries exactly one JSON document.";
+Data goes to stdout; progress, messages and errors go to stderr. With --format json, stdout carries exactly one JSON document (tail: one a line).";
 
 const AFTER_HELP: &str = "\
 Exit codes:
@@ -159,6 +161,13 @@ pub enum Verb {
     /// last run ended; --full reads every event. Needs role domain_events_reader and works on a standby, where it remembers
     /// nothing. With --format prometheus the metrics are printed in the text format of Prometheus. Exits 3 with findings.
     Monitor(MonitorArgs),
+    /// Print events, one a line, and go on with new ones
+    ///
+    /// The newest ten, or those that --from, --lines or --since say, in an order in which no event is missed and each stream comes by
+    /// its versions; --follow goes on from there. With --format json each line is an object with all columns of the event and the
+    /// cursor behind it, for --from. Needs role domain_events_reader; works through a pooler in transaction mode too, and on a
+    /// standby, which shows events up to where somebody has last read on the primary, or called domain_events.take_tick().
+    Tail(TailArgs),
     /// Print a shell completion script
     ///
     /// For example: domain-events completions bash > /etc/bash_completion.d/domain-events

@@ -17,6 +17,7 @@ pub mod rollback;
 pub mod scan;
 mod sequence;
 pub mod status;
+pub mod tail;
 mod treats;
 pub mod uninstall;
 pub mod verify;

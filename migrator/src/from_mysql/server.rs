@@ -26,7 +26,12 @@ pub fn is_url(source: &str) -> bool {
 pub async fn connect(url: &str) -> Result<MySqlConnection, Error> {
     let options = parse_url(url)?;
     let target = describe(&options);
-    let fail = |reason: String, hint: &str| Error::Connect { target: target.clone(), reason, hint: hint.into() };
+    let fail = |reason: String, hint: &str| Error::Connect {
+        target: target.clone(),
+        reason,
+        hint: hint.into(),
+        is_passing: false,
+    };
     let connected = tokio::time::timeout(CONNECT_TIMEOUT, options.connect()).await;
     let mut conn = match connected {
         Ok(Ok(conn)) => conn,
@@ -228,6 +233,7 @@ fn parse_url(url: &str) -> Result<MySqlConnectOptions, Error> {
         hint: "Its URL looks like mysql://USER:PASSWORD@HOST:PORT/DATABASE, or mysql://USER@localhost/DATABASE?socket=PATH; \
                write special characters of the password as %XX."
             .into(),
+        is_passing: false,
     }
     };
     let rest = url.strip_prefix("mysql://").or_else(|| url.strip_prefix("mariadb://"));

@@ -172,8 +172,12 @@ impl Source {
 }
 
 async fn live(url: &str) -> Result<Source, Error> {
-    let connect =
-        |reason: String, hint: &str| Error::Connect { target: "the MySQL server".into(), reason, hint: hint.into() };
+    let connect = |reason: String, hint: &str| Error::Connect {
+        target: "the MySQL server".into(),
+        reason,
+        hint: hint.into(),
+        is_passing: false,
+    };
     url::check(url).map_err(|why| {
         connect(
             format!("the URL is not valid: {why}"),

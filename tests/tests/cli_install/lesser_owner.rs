@@ -27,6 +27,8 @@ const CHANGES: &[&str] = &[
 const VERBS: &[&[&str]] = &[
     &["status"],
     &["monitor"],
+    &["tail"],
+    &["tail", "--follow", "--from", "beginning"],
     &["scan"],
     &["install"],
     &["install", "--engine", "native"],

@@ -88,6 +88,7 @@ fn what_is_swapped_after_the_proof_runs_as_the_stores_owner() {
             "--check-integrity",
             "--alert",
         ],
+        &["tail"],
         &["scan"],
         &["plan", "--out", "/nonexistent/plan.toml"],
         &["verify"],
