@@ -6,7 +6,7 @@ use domain_events_tests::{Cluster, Db, Engine, Pooler, engines, run};
 
 use crate::{Event, Following, PATIENCE, Place, append, events, tail_at};
 
-engines! { behind_a_pooler, settings_of_roles_change_nothing }
+engines! { behind_a_pooler, settings_of_roles_change_nothing, a_restored_store_is_gone_on_with }
 
 /// In transaction mode, where each transaction may get another server process, and none finds anything of ours.
 fn behind_a_pooler(db: &Db) {
@@ -88,6 +88,25 @@ fn settings_of_roles_change_nothing(db: &Db) {
         assert_eq!(events(db, &["--stream", "Order/1", "--backwards"]).len(), 300, "{settings:?}");
         admin.run(&format!("alter role app_owner in database {} reset all", db.name));
     }
+}
+
+/// The newest, the rest behind a kept cursor, and all, in a restored dump; behind a cursor of a time that is not in it, nothing.
+fn a_restored_store_is_gone_on_with(db: &Db) {
+    let place = Place::new(db);
+    let file = place.path("cursor");
+    append(&mut db.owner(), "1", 5);
+    assert_eq!(events(db, &["--cursor-file", &file, "--from", "beginning"]).len(), 5);
+    append(&mut db.owner(), "1", 2);
+    let restored = db.restored();
+    append(&mut db.owner(), "1", 1);
+    let lost = events(db, &["-n", "1"])[0].cursor.clone().expect("a cursor");
+    append(&mut restored.owner(), "1", 6);
+    let versions = |args: &[&str]| events(&restored, args).iter().map(|e| e.version).collect::<Vec<_>>();
+    assert_eq!(versions(&[]), (4..=13).collect::<Vec<_>>());
+    assert_eq!(versions(&["--cursor-file", &file]), (6..=13).collect::<Vec<_>>());
+    assert_eq!(versions(&["--cursor-file", &file]), [0; 0]);
+    assert_eq!(versions(&["--from", "beginning"]), (1..=13).collect::<Vec<_>>());
+    run(restored.cli_command("app_owner", &["tail", "--from", &lost]).arg("--follow")).expect_error(1, "55000");
 }
 
 /// Cursors name ticks, which are others each time.
