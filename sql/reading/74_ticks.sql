@@ -24,7 +24,7 @@
 -- of the last: the numbers go on, and what the original did after that point is lost, with the cursors of it.
 
 create table domain_events.eras (
-  era      int not null,
+  era      int generated always as identity,
   tag      text collate "C" not null,
   boundary bigint not null,
   cluster  bigint not null,
@@ -36,6 +36,7 @@ create table domain_events.eras (
 
 comment on table domain_events.eras is
   'Times in which numbers of transactions can be compared: a restored dump, a promotion or a recovery begins another';
+comment on sequence domain_events.eras_era_seq is 'Numbers of eras';
 comment on column domain_events.eras.era is 'Its number';
 comment on column domain_events.eras.tag is
   'Random; cursors name the era by it, so that those of another store are told';
@@ -103,13 +104,15 @@ as $$ select pg_catalog.pg_visible_in_snapshot(transaction_id, tick.snapshot) an
 comment on function domain_events._is_visible(xid8, domain_events.ticks) is
   'Whether a transaction had committed or rolled back when a tick of its era was taken';
 
--- Snapshots of one server are in one order.
+-- Snapshots of one server are in one order, also where the era is another: the boundary is the same as long as numbers
+-- can be compared.
 create function domain_events._covers(newer domain_events.ticks, older domain_events.ticks) returns boolean
 language plpgsql immutable set search_path = pg_catalog, pg_temp
 as $$
 begin
-  return newer.era > older.era
-         or newer.era = older.era and pg_snapshot_xmax(newer.snapshot) >= pg_snapshot_xmax(older.snapshot)
+  return newer.boundary > older.boundary
+         or newer.boundary = older.boundary
+            and pg_snapshot_xmax(newer.snapshot) >= pg_snapshot_xmax(older.snapshot)
             and not exists (select from pg_snapshot_xip(newer.snapshot) as x(running)
                              where domain_events._is_visible(x.running, older));
 end

@@ -94,7 +94,8 @@ declare
   signal text;
 begin
   lock table domain_events.events in share row exclusive mode;
-  settled := greatest(domain_events._newest_position(), (select max(t.position_after) from domain_events.ticks t));
+  settled := greatest(domain_events._newest_position(), (select max(t.position_after) from domain_events.ticks t),
+                      (select max(e.boundary) + 1 from domain_events.eras e));
   -- Restored behind the events: what is drawn from now on lies above.
   if settled > domain_events._last_position() then
     perform setval('domain_events.events_global_position_seq', settled);
@@ -115,7 +116,7 @@ $$;
 comment on function domain_events._settled_position() is
   'A position up to which everything is committed, or gone; null when writers could not be waited for';
 
-create function domain_events._current_era() returns domain_events.eras
+create function domain_events._current_era(is_alone boolean) returns domain_events.eras
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -146,24 +147,24 @@ begin
     end if;
     boundary := era.boundary;
   end if;
-  if boundary is null and not exists (select from domain_events.adoptions a where domain_events._holds_readers(a)) then
+  if boundary is null and is_alone
+     and not exists (select from domain_events.adoptions a where domain_events._holds_readers(a)) then
     boundary := domain_events._settled_position();
   end if;
   if boundary is not null then
-    insert into domain_events.eras as e (era, tag, boundary, cluster, place)
-    values (coalesce(era.era, 0) + 1, left(replace(gen_random_uuid()::text, '-', ''), 8), boundary, here, place)
-    on conflict do nothing
+    -- Two readers may begin one each: the numbers are the same, and so is the boundary.
+    insert into domain_events.eras as e (tag, boundary, cluster, place)
+    values (left(replace(gen_random_uuid()::text, '-', ''), 8), boundary, here, place)
     returning e.* into era;
-    return case when found then era end;
+    return era;
   end if;
   return null;
-exception when serialization_failure then
-  return null;  -- under a fixed snapshot: somebody has begun it meanwhile
 end
 $$;
 
-comment on function domain_events._current_era() is
-  'The era of this server, begun where there is none yet; null when writers could not be waited for';
+comment on function domain_events._current_era(boolean) is
+  'The era of this server, begun where there is none yet; null when writers could not be waited for, '
+  'or somebody else is waiting for them';
 
 -- Another reader's transaction may have been committed asynchronously after all.
 create function domain_events._is_flushed(tick domain_events.ticks) returns boolean
@@ -183,6 +184,7 @@ declare
   newest domain_events.ticks := domain_events._newest_tick();
   taken domain_events.ticks;
   era domain_events.eras;
+  is_alone boolean;
   is_held boolean;
 begin
   if newest.tick is not null and not domain_events._is_flushed(newest) then
@@ -195,14 +197,15 @@ begin
     return newest;
   end if;
   -- One reader at a time takes a tick, and the others read up to it; unless its transaction goes on for long.
-  if not pg_try_advisory_xact_lock(hashtextextended('ticks', domain_events._lock_salt())) and not is_forced
+  is_alone := pg_try_advisory_xact_lock(hashtextextended('ticks', domain_events._lock_salt()));
+  if not is_alone and not is_forced
      and abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.1 then
     return newest;
   end if;
   if pg_current_xact_id_if_assigned() is null then
     taken.position_before := domain_events._last_position();
   end if;
-  era := domain_events._current_era();
+  era := domain_events._current_era(is_alone);
   if era.era is null then
     return newest;
   elsif taken.position_before is null then

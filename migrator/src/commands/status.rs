@@ -283,6 +283,18 @@ async fn read_store(status: &mut Status, conn: &mut PgConnection) -> Result<(), 
           order by 1";
     let tables: Vec<(String,)> = as_owner::store_rows(conn, sql, "name text", &[], doing).await?;
     status.event_tables = tables.into_iter().map(|(name,)| name).collect();
+    let sql = "select a.adoption_id, a.source, a.moved, a.last_position - a.first_position + 1 as places \
+           from domain_events.adoptions a \
+          where a.state = 'moving' and a.readers = 'wait' and a.last_position >= a.first_position order by 1";
+    let columns = "adoption_id bigint, source text, moved bigint, places bigint";
+    let moving: Vec<(i64, String, i64, i64)> = as_owner::store_rows(conn, sql, columns, &[], doing).await?;
+    for (id, source, moved, places) in moving {
+        let detail = format!(
+            "readers of all events wait until adoption {id} ({source}) has moved its events, {moved} for {places} places so far; \
+             select domain_events.skip_adoption({id}) lets them pass over it"
+        );
+        status.find("info", "readers_wait", "domain_events.events", detail);
+    }
     for (name, is_complete) in indexes::present(conn).await? {
         if !is_complete {
             let detail = "its build was interrupted: no query uses it; run install --index again";
