@@ -220,8 +220,10 @@ begin
   elsif tick.era is null then
     raise exception 'the cursor is of another store'
       using errcode = '55000',
-            detail = 'It was handed out by another database, or by a server whose events were lost in a recovery.',
-            hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have.';
+            detail = 'It was handed out by another database, by a server whose events were lost in a recovery, or by the '
+                     'first read of a store or after a restore, in a transaction that was rolled back.',
+            hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have. '
+                   'Commit the transaction that reads.';
   elsif tick.era < newest and tick.tick > (select max(t.tick) from domain_events.ticks t where t.era = tick.era) then
     raise exception 'the cursor is of a time that was lost'
       using errcode = '55000',

@@ -6,12 +6,18 @@ as $$
 declare
   newest domain_events.ticks;
 begin
-  select t.* into newest from domain_events.ticks t order by t.tick desc limit 1;
+  -- Not just the last: a transaction with a fixed snapshot may have taken that.
+  select n.* into newest
+    from (select t.* from domain_events.ticks t order by t.tick desc limit 20) as n
+   order by n.boundary desc, pg_snapshot_xmax(n.snapshot) desc,
+            (select count(*) from pg_snapshot_xip(n.snapshot)), n.tick desc
+   limit 1;
   return newest;
 end
 $$;
 
-comment on function domain_events._newest_tick() is 'The tick that was taken last, as far as it is committed; or null';
+comment on function domain_events._newest_tick() is
+  'The tick that shows most, as far as it is committed and among the newest; or null';
 
 -- Those that the snapshot does not show, although they may have drawn positions up to position_before: whichever have
 -- written events. From one to the next in the index: each may have written a million.
@@ -215,6 +221,8 @@ begin
                                         where t.era = era.era and t.top <= pg_current_xact_id()
                                         order by t.tick desc limit 1), era.boundary);
   end if;
+  -- Up to the boundary of its era everything is visible; the sequence may have stood below.
+  taken.position_before := greatest(taken.position_before, era.boundary);
   taken.top := pg_current_xact_id();
   select pg_current_snapshot(), exists (select from domain_events.adoptions a where domain_events._holds_readers(a))
     into taken.snapshot, is_held;

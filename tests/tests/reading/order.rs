@@ -9,7 +9,7 @@ engines! {
     r10_nobody_waits_for_other_work, r11_a_reader_holds_up_no_writer, r12_what_was_rolled_back_is_no_gap,
     xmax_is_not_the_next_number, a_consumer_that_appends_gets_its_own_events, a_position_is_drawn_after_the_number,
     a_tick_in_repeatable_read, a_number_of_before,
-    a_tick_that_was_rolled_back, two_readers_take_ticks, late_by_many,
+    a_tick_that_was_rolled_back, a_tick_of_an_old_snapshot, two_readers_take_ticks, late_by_many,
 }
 
 fn r1_a_late_commit_is_not_skipped(db: &Db) {
@@ -150,6 +150,19 @@ fn a_number_of_before(db: &Db) {
     let mut reader = Reader::new(db);
     reader.cursor = Some(cursor);
     assert_eq!(reader.rest(), versions("B", 1..=1));
+}
+
+/// The last tick is not the newest snapshot.
+fn a_tick_of_an_old_snapshot(db: &Db) {
+    let (mut fixed, mut writer) = (db.owner(), db.owner());
+    writer.run(&append("A"));
+    fixed.run("begin isolation level repeatable read; select 1");
+    writer.run("select count(domain_events.append_event('T', 'A', 'E')) from generate_series(1, 4)");
+    let mut reader = Reader::new(db).with("max_count => 2");
+    assert_eq!(reader.page(), versions("A", 1..=2));
+    fixed.run("select count(*) from domain_events.read_all()");
+    fixed.run("commit");
+    assert_eq!(reader.rest(), versions("A", 3..=5), "and nothing is written meanwhile");
 }
 
 fn a_tick_that_was_rolled_back(db: &Db) {
