@@ -78,11 +78,17 @@ comment on column domain_events.ticks.taken_at is 'When';
 comment on constraint ticks_pkey on domain_events.ticks is 'A tick has a number';
 
 create function domain_events._cluster() returns bigint
-language sql stable
-as $$ select c.system_identifier from pg_catalog.pg_control_system() as c $$;
+language plpgsql stable set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (select c.system_identifier from pg_control_system() as c);
+exception when insufficient_privilege then
+  return 0;  -- taken from everybody
+end
+$$;
 
 comment on function domain_events._cluster() is
-  'The system identifier of this server: numbers of transactions of another one mean nothing here';
+  'The system identifier of this server, 0 where one may not ask: numbers of transactions of another mean nothing here';
 
 -- Where the store was installed. A sequence, as a dump restores its value also where it restores data alone, and the
 -- extension's script runs again then: a row would say that the store was installed where it was restored.
@@ -93,8 +99,6 @@ comment on sequence domain_events.installed_in is
 
 do $$ begin
   perform pg_catalog.setval('domain_events.installed_in', domain_events._cluster());
-exception when insufficient_privilege then
-  null;  -- who may not ask which cluster it is begins the first era under a lock
 end $$;
 
 create function domain_events._is_visible(transaction_id xid8, tick domain_events.ticks) returns boolean
@@ -220,8 +224,8 @@ begin
   elsif tick.era is null then
     raise exception 'the cursor is of another store'
       using errcode = '55000',
-            detail = 'It was handed out by another database, by a server whose events were lost in a recovery, or by the '
-                     'first read of a store or after a restore, in a transaction that was rolled back.',
+            detail = 'It was handed out by another database, by a server whose events were lost in a recovery, or by '
+                     'the first read of a store or after a restore, in a transaction that was rolled back.',
             hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have. '
                    'Commit the transaction that reads.';
   elsif tick.era < newest and tick.tick > (select max(t.tick) from domain_events.ticks t where t.era = tick.era) then
@@ -232,8 +236,10 @@ begin
             hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have.';
   elsif tick.era = newest and not pg_is_in_recovery()
         and (tick.tick > coalesce(pg_sequence_last_value('domain_events.ticks_tick_seq'), 0)
-             or pg_snapshot_xmax(tick.snapshot) > pg_snapshot_xmax(pg_current_snapshot())
-                and tick.top <> pg_current_xact_id_if_assigned()) then
+             -- A fixed snapshot may be older than what another transaction was given.
+             or current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
+                and pg_snapshot_xmax(tick.snapshot) > pg_snapshot_xmax(pg_current_snapshot())
+                and tick.top is distinct from pg_current_xact_id_if_assigned()) then
     raise exception 'the cursor is of the future'
       using errcode = '55000', detail = format('It is of tick %s, which was not taken here.', tick.tick),
             hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have.';

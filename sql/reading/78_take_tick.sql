@@ -72,15 +72,18 @@ set enable_sort = off set jit = off
 as $$
 begin
   return domain_events._last_position() <> tick.position_after
-         or exists (select from domain_events.events e
-                     where e.global_position > tick.position_before and e.global_position <= tick.position_after
-                       and not domain_events._is_visible(e.transaction_id, tick))
          or exists (select from unnest(domain_events._late_transactions(tick)) as l(transaction_id)
                      cross join lateral (
                        select from domain_events.events e
                         where row(e.transaction_id, e.global_position) > row(l.transaction_id, tick.boundary)
-                          and row(e.transaction_id, e.global_position) <= row(l.transaction_id, tick.position_before)
+                          and row(e.transaction_id, e.global_position) <= row(l.transaction_id, tick.position_after)
                         order by e.transaction_id, e.global_position limit 1) as late)
+         -- Those above top, by their numbers; but by the positions where older events may have any number.
+         or case tick.boundary
+              when 0 then exists (select from domain_events.events e where e.transaction_id > tick.top)
+              else exists (select from domain_events.events e
+                            where e.global_position > tick.position_before and e.global_position <= tick.position_after
+                              and not domain_events._is_visible(e.transaction_id, tick)) end
          or exists (select from domain_events.adoptions a
                      where a.state <> 'moving' and a.readers = 'wait' and not domain_events._has_ended(a, tick));
 end
@@ -136,7 +139,7 @@ declare
 begin
   select e.* into era from domain_events.eras e order by e.era desc limit 1;
   if era.era is null then
-    if here = pg_sequence_last_value('domain_events.installed_in')
+    if here <> 0 and here = pg_sequence_last_value('domain_events.installed_in')
        and not exists (select from domain_events.events e
                         where e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
                           and e.transaction_id is distinct from pg_current_xact_id_if_assigned()) then
@@ -217,9 +220,11 @@ begin
   elsif taken.position_before is null then
     -- The transaction had its number already: whoever came after it draws its positions above those that were drawn
     -- when a tick before that was taken.
-    taken.position_before := coalesce((select t.position_before from domain_events.ticks t
-                                        where t.era = era.era and t.top <= pg_current_xact_id()
-                                        order by t.tick desc limit 1), era.boundary);
+    taken.position_before := (select t.position_before from domain_events.ticks t
+                               where t.era = era.era and t.top <= pg_current_xact_id() order by t.tick desc limit 1);
+    if taken.position_before is null and newest.tick is not null then
+      return newest;  -- too old to bound what came since
+    end if;
   end if;
   -- Up to the boundary of its era everything is visible; the sequence may have stood below.
   taken.position_before := greatest(taken.position_before, era.boundary);
