@@ -20,8 +20,9 @@
 --
 -- Numbers of transactions mean nothing in another cluster. An era is a time in which they can be compared. A dump that
 -- was restored begins an era: up to its boundary everything is committed, whatever the number says. A server that was
--- promoted, or recovered to a point in time, and a copy of the database in the same cluster begin one with the boundary
--- of the last: the numbers go on, and what the original did after that point is lost, with the cursors of it.
+-- started anew, promoted, or recovered to a point in time, and a copy of the database in the same cluster, begin one
+-- with the boundary of the last: the numbers go on, and what the original did after that point is lost, with its
+-- cursors.
 
 create table domain_events.eras (
   era      int generated always as identity,
@@ -35,7 +36,7 @@ create table domain_events.eras (
 );
 
 comment on table domain_events.eras is
-  'Times in which numbers of transactions can be compared: a restored dump, a promotion or a recovery begins another';
+  'Times of a server: a start, a restored dump, a promotion or a recovery begins another, at the next read';
 comment on sequence domain_events.eras_era_seq is 'Numbers of eras';
 comment on column domain_events.eras.era is 'Its number';
 comment on column domain_events.eras.tag is
@@ -43,7 +44,8 @@ comment on column domain_events.eras.tag is
 comment on column domain_events.eras.boundary is
   'Events up to this position were committed before it began, whatever their transaction_id says';
 comment on column domain_events.eras.cluster is 'The system identifier of the server, which the numbers belong to';
-comment on column domain_events.eras.place is 'Timeline of the server''s log, database and table of events';
+comment on column domain_events.eras.place is
+  'Timeline of the server''s log, database, table of events, and when the server was started';
 comment on column domain_events.eras.began_at is 'When somebody first read in it';
 comment on constraint eras_pkey on domain_events.eras is 'An era has a number';
 comment on constraint eras_tag_key on domain_events.eras is 'A cursor is of one era';

@@ -132,9 +132,10 @@ declare
   era domain_events.eras;
   newest domain_events.ticks := domain_events._newest_tick();
   here bigint := domain_events._cluster();
-  place text := format('%s/%s/%s', left(pg_walfile_name(pg_current_wal_lsn()), 8),
+  -- A server that was set back, to a copy of its files or by a crash, has been started anew.
+  place text := format('%s/%s/%s/%s', left(pg_walfile_name(pg_current_wal_lsn()), 8),
                        (select d.oid from pg_database d where d.datname = current_database()),
-                       'domain_events.events'::regclass::oid);
+                       'domain_events.events'::regclass::oid, extract(epoch from pg_postmaster_start_time()));
   boundary bigint;
 begin
   select e.* into era from domain_events.eras e order by e.era desc limit 1;

@@ -159,7 +159,7 @@ pub fn judge(title: &str, db: &Db, readers: &[Reader<'_>]) -> Vec<Verdict> {
     verdicts
 }
 
-/// Whatever readers and crashes do, a server that is the same goes on in its era.
+/// Whatever readers and crashes do, the numbers of a server go on: no era needs a moment in which nobody writes.
 pub fn one_era(db: &Db) {
-    assert_eq!(db.admin().table("select era, boundary from domain_events.eras"), "1|0");
+    assert_eq!(db.admin().table("select distinct boundary from domain_events.eras"), "0");
 }

@@ -99,7 +99,7 @@ fn a_consumer_that_appends_gets_its_own_events(db: &Db) {
 
 /// A tick between the two would be taken below the event's number, and above its position.
 fn a_position_is_drawn_after_the_number(db: &Db) {
-    let mut writer = db.owner();
+    let mut writer = db.admin();
     // A default that is evaluated after that of the position: who draws it first has no number yet.
     db.admin().run(
         "create function public.pause() returns text language plpgsql as $$ begin perform pg_sleep(0.6); return null; end $$;
@@ -114,7 +114,7 @@ fn a_position_is_drawn_after_the_number(db: &Db) {
         writer.run("commit");
     });
     std::thread::sleep(std::time::Duration::from_millis(300));
-    let mut other = db.owner();
+    let mut other = db.admin();
     other.run("insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type, correlation_id) values ('T', 'X', 1, 'E', 'c')");
     let mut reader = Reader::from_now(db);
     slow.join().expect("a writer");

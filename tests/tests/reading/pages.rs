@@ -59,7 +59,7 @@ fn filters_run_in_the_server(db: &Db) {
 
 /// The last row of a page that is not full has the cursor behind all that was looked at.
 fn a_filter_looks_at_nothing_twice(db: &Db) {
-    let (mut a, mut reader) = (db.owner(), Reader::new(db).with("aggregate_types => '{Rare}', max_count => 1000"));
+    let (mut a, mut reader) = (db.admin(), Reader::new(db).with("aggregate_types => '{Rare}', max_count => 1000"));
     a.run(
         "select domain_events.append_event('Rare', 'r', 'E');
          insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type)
