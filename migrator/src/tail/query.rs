@@ -109,7 +109,7 @@ pub fn newest(most: u32, filter: &Filter, shape: Shape) -> String {
     format!(
         "{}; select domain_events.latest_cursor(); \
          select null::text, e.global_position::text, {columns} \
-           from domain_events.events as e, (select t.* from domain_events.ticks as t order by t.tick desc limit 1) as t \
+           from domain_events.events as e, domain_events._newest_tick() as t \
           where (e.global_position <= t.boundary \
                  or e.global_position <= t.position_after and e.transaction_id <> t.top \
                     and pg_catalog.pg_visible_in_snapshot(e.transaction_id, t.snapshot)) \
