@@ -104,6 +104,7 @@ select 'index ' || i.indexrelid::pg_catalog.regclass::pg_catalog.text,
   from pg_catalog.pg_index i join events e on e.oid = i.indrelid
   left join pg_catalog.pg_description o on o.classoid = 'pg_catalog.pg_class'::pg_catalog.regclass and o.objoid = i.indexrelid and o.objsubid = 0
  where not exists (select from pg_catalog.pg_constraint k where k.conindid = i.indexrelid and k.conrelid = e.oid)
+   and i.indexrelid is distinct from pg_catalog.to_regclass('domain_events.events_transaction_id_idx')
 union all
 select 'the right of ' || g.grantee || ' to read the events',
        pg_catalog.format('grant select on domain_events.events to %s%s;', g.grantee, case when g.is_grantable then ' with grant option' else '' end)
@@ -171,6 +172,8 @@ begin
     from (select greatest((select max(e.global_position) from {SCHEMA}.events e),
                           pg_catalog.pg_sequence_last_value(pg_catalog.to_regclass('{ASIDE}.events_global_position_seq'))) as position) as drawn
    where drawn.position is not null;
+  -- Their transactions may be those of another cluster.
+  perform pg_catalog.setval('{SCHEMA}.installed_in', 0);
   insert into {SCHEMA}.adoptions (source, state, first_position, last_position, first_place, moved, events, ended_at)
   select 'kept events that had been ' || b.origin, 'moved', min(b.global_position), max(b.global_position), 1, count(*), count(*), pg_catalog.clock_timestamp()
     from (select e.global_position, e.origin::text as origin,
