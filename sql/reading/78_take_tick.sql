@@ -92,9 +92,9 @@ $$;
 comment on function domain_events._has_news(domain_events.ticks) is
   'Whether an event may have been committed since a tick was taken';
 
--- Everything up to the position that is drawn last is committed as soon as nobody writes: the lock waits for that, and
--- is given back at once, whatever the transaction goes on to do. Writers queue behind it for 20 ms at most; in vain,
--- the next reader tries again.
+-- Everything up to the position that is drawn last is committed as soon as nobody writes: the lock says so, and is given
+-- back at once, whatever the transaction goes on to do. Who waits for it lets writers queue: for 20 ms at most, and only
+-- in the first tenth of a second, by the clock that all readers have. At other times it is only tried.
 create function domain_events._settled_position() returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '20ms'
 as $$
@@ -102,7 +102,11 @@ declare
   settled bigint;
   signal text;
 begin
-  lock table domain_events.events in share row exclusive mode;
+  if date_part('milliseconds', clock_timestamp())::int % 1000 < 100 then
+    lock table domain_events.events in share row exclusive mode;
+  else
+    lock table domain_events.events in share row exclusive mode nowait;
+  end if;
   settled := greatest(domain_events._newest_position(), (select max(t.position_after) from domain_events.ticks t),
                       (select max(e.boundary) + 1 from domain_events.eras e));
   -- Restored behind the events: what is drawn from now on lies above.

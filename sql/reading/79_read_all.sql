@@ -233,8 +233,8 @@ begin
       passed := 0;
       prefix := concat(domain_events._tick_text(seen), ':', domain_events._tick_text(upto), ':');
     end if;
-    -- What is looked at in a call that may meet little: a filter, or, once after a restore, every event that is old.
-    looked_at := case when is_filtered or seen.boundary < upto.boundary then 30000 + 20 * max_count end;
+    -- What is looked at in a call that may meet little.
+    looked_at := case when is_filtered then 30000 + 20 * max_count end;
     if looked_at is null then
       return query select * from domain_events._read_page(seen, upto, passed, prefix, max_count, null, null, null, null,
                                                           null);
