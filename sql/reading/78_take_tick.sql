@@ -93,8 +93,8 @@ comment on function domain_events._has_news(domain_events.ticks) is
   'Whether an event may have been committed since a tick was taken';
 
 -- Everything up to the position that is drawn last is committed as soon as nobody writes: the lock says so, and is
--- given back at once, whatever the transaction goes on to do. Who waits for it lets writers queue: for 20 ms at most, and
--- only in the first tenth of a second, by the clock that all readers have. At other times it is only tried.
+-- given back at once, whatever the transaction goes on to do. Who waits for it lets writers queue: for 20 ms at most,
+-- and only in the first tenth of a second, by the clock that all readers have. At other times it is only tried.
 create function domain_events._settled_position() returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '20ms'
 as $$
