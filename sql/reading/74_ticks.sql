@@ -240,6 +240,8 @@ begin
         and (tick.tick > coalesce(pg_sequence_last_value('domain_events.ticks_tick_seq'), 0)
              -- A fixed snapshot may be older than what another transaction was given.
              or current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
+                -- A restored store has the era of where it was until somebody could begin another.
+                and (select e.cluster from domain_events.eras e where e.era = newest) = domain_events._cluster()
                 and pg_snapshot_xmax(tick.snapshot) > pg_snapshot_xmax(pg_current_snapshot())
                 and tick.top is distinct from pg_current_xact_id_if_assigned()) then
     raise exception 'the cursor is of the future'

@@ -1,5 +1,16 @@
 -- Taking ticks: see reading/74_ticks.sql for what a tick is.
 
+-- Another reader's transaction may have been committed asynchronously after all.
+create function domain_events._is_flushed(tick domain_events.ticks) returns boolean
+language sql volatile
+as $$
+  select case when pg_catalog.pg_is_in_recovery() or tick.top = pg_catalog.pg_current_xact_id_if_assigned() then true
+              else tick.written_up_to <= pg_catalog.pg_current_wal_flush_lsn() end
+$$;
+
+comment on function domain_events._is_flushed(domain_events.ticks) is
+  'Whether all that is visible in a tick survives a crash of this server, or it is this transaction''s own';
+
 create function domain_events._newest_tick() returns domain_events.ticks
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -9,6 +20,7 @@ begin
   -- Not just the last: a transaction with a fixed snapshot may have taken that.
   select n.* into newest
     from (select t.* from domain_events.ticks t order by t.tick desc limit 20) as n
+   where domain_events._is_flushed(n)
    order by n.boundary desc, pg_snapshot_xmax(n.snapshot) desc,
             (select count(*) from pg_snapshot_xip(n.snapshot)), n.tick desc
    limit 1;
@@ -17,7 +29,7 @@ end
 $$;
 
 comment on function domain_events._newest_tick() is
-  'The tick that shows most, as far as it is committed and among the newest; or null';
+  'The tick that shows most, among the newest and as far as it survives a crash; or null';
 
 -- Those that the snapshot does not show, although they may have drawn positions up to position_before: whichever have
 -- written events. From one to the next in the index: each may have written a million.
@@ -134,6 +146,7 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
   era domain_events.eras;
+  other domain_events.eras;
   newest domain_events.ticks := domain_events._newest_tick();
   here bigint := domain_events._cluster();
   -- A server that was set back, to a copy of its files or by a crash, has been started anew.
@@ -166,7 +179,17 @@ begin
     boundary := domain_events._settled_position();
   end if;
   if boundary is not null then
-    -- Two readers may begin one each: the numbers are the same, and so is the boundary.
+    -- Two readers may begin one each, as the numbers are the same, and so is the boundary; but the first is mostly done
+    -- in a moment.
+    if not is_alone then
+      perform pg_sleep(0.05);
+      select e.* into other from domain_events.eras e
+       where e.cluster = here and e.place = _current_era.place and e.boundary = _current_era.boundary
+       order by e.era desc limit 1;
+      if found then
+        return other;
+      end if;
+    end if;
     insert into domain_events.eras as e (tag, boundary, cluster, place)
     values (left(replace(gen_random_uuid()::text, '-', ''), 8), boundary, here, place)
     returning e.* into era;
@@ -180,18 +203,7 @@ comment on function domain_events._current_era(boolean) is
   'The era of this server, begun where there is none yet; null when writers could not be waited for, '
   'or somebody else is waiting for them';
 
--- Another reader's transaction may have been committed asynchronously after all.
-create function domain_events._is_flushed(tick domain_events.ticks) returns boolean
-language sql volatile
-as $$
-  select case when pg_catalog.pg_is_in_recovery() or tick.top = pg_catalog.pg_current_xact_id_if_assigned() then true
-              else tick.written_up_to <= pg_catalog.pg_current_wal_flush_lsn() end
-$$;
-
-comment on function domain_events._is_flushed(domain_events.ticks) is
-  'Whether all that is visible in a tick survives a crash of this server, or it is this transaction''s own';
-
-create function domain_events._take_tick(is_forced boolean default false) returns domain_events.ticks
+create function domain_events.take_tick(at_once boolean default false) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
 declare
@@ -201,34 +213,32 @@ declare
   is_alone boolean;
   is_held boolean;
 begin
-  if newest.tick is not null and not domain_events._is_flushed(newest) then
-    newest := null;
-  end if;
   if pg_is_in_recovery() or current_setting('transaction_read_only')::boolean
      or newest.tick is not null
-        and (not is_forced and abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.01
+        and (not coalesce(at_once, false) and abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.01
              or not domain_events._has_news(newest)) then
-    return newest;
+    return false;
   end if;
   -- One reader at a time takes a tick, and the others read up to it; unless its transaction goes on for long.
   is_alone := pg_try_advisory_xact_lock(hashtextextended('ticks', domain_events._lock_salt()));
-  if not is_alone and not is_forced
+  if not is_alone and not coalesce(at_once, false)
      and abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.1 then
-    return newest;
+    return false;
   end if;
   if pg_current_xact_id_if_assigned() is null then
     taken.position_before := domain_events._last_position();
   end if;
   era := domain_events._current_era(is_alone);
   if era.era is null then
-    return newest;
+    return false;
   elsif taken.position_before is null then
     -- The transaction had its number already: whoever came after it draws its positions above those that were drawn
     -- when a tick before that was taken.
     taken.position_before := (select t.position_before from domain_events.ticks t
-                               where t.era = era.era and t.top <= pg_current_xact_id() order by t.tick desc limit 1);
+                               where t.boundary = era.boundary and t.top <= pg_current_xact_id()
+                               order by t.tick desc limit 1);
     if taken.position_before is null and newest.tick is not null then
-      return newest;  -- too old to bound what came since
+      return false;  -- too old to bound what came since
     end if;
   end if;
   -- Up to the boundary of its era everything is visible; the sequence may have stood below.
@@ -237,7 +247,7 @@ begin
   select pg_current_snapshot(), exists (select from domain_events.adoptions a where domain_events._holds_readers(a))
     into taken.snapshot, is_held;
   if is_held then
-    return newest;
+    return false;
   end if;
   taken.position_after := domain_events._last_position();
   insert into domain_events.ticks as t (era, boundary, position_before, top, snapshot, position_after)
@@ -254,25 +264,11 @@ begin
                        and t.tick <> (select max(n.tick) from domain_events.ticks n where n.era = t.era)
                        for update skip locked);
   end if;
-  return taken;
+  return true;
 end
 $$;
 
-comment on function domain_events._take_tick(boolean) is
-  'Takes a tick if there is something new and the last is older than 10 ms, or does not matter; returns the newest, '
-  'null when there is none. Takes none where nothing can be written, and while an adoption holds readers back';
-
-create function domain_events.take_tick() returns boolean
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-declare
-  last domain_events.ticks := domain_events._newest_tick();
-  newest domain_events.ticks := domain_events._take_tick();
-begin
-  return newest.tick is not null and newest.tick is distinct from last.tick;
-end
-$$;
-
-comment on function domain_events.take_tick() is
-  'Lets readers on standbys go on: takes a tick if there is something new, and returns whether it did. '
-  'Readers on the primary take their own.';
+comment on function domain_events.take_tick(boolean) is
+  'Takes a tick if there is something new and the last is older than 10 ms (at_once: whatever its age), and returns '
+  'whether it did. Readers on the primary do so by themselves; called there for readers on standbys. '
+  'Takes none where nothing can be written, and while an adoption holds readers back.';

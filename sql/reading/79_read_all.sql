@@ -222,7 +222,8 @@ begin
     if upto.tick is null or newest.tick is null or newest.era > upto.era
        -- Taken by a transaction with an older snapshot.
        or not domain_events._covers(newest, upto) then
-      newest := domain_events._take_tick();
+      perform domain_events.take_tick();
+      newest := domain_events._newest_tick();
     end if;
     perform domain_events._check_known(seen), domain_events._check_known(upto);
     -- A standby may not have what the cursor is of; nor has a transaction with a snapshot of its own.
@@ -283,8 +284,10 @@ create function domain_events.latest_cursor() returns text
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-  newest domain_events.ticks := domain_events._take_tick(true);
+  newest domain_events.ticks;
 begin
+  perform domain_events.take_tick(true);
+  newest := domain_events._newest_tick();
   if newest.tick is null then
     raise exception 'no tick was taken yet'
       using errcode = '55000',

@@ -96,7 +96,7 @@ begin
         ' domain_events.read_all(text, int, text[], text[], timestamptz, text),'
         ' domain_events.latest_cursor(),'
         ' domain_events.cursor_before(text, text),'
-        ' domain_events.take_tick(),'
+        ' domain_events.take_tick(boolean),'
         ' domain_events.check_integrity(text),'
         ' domain_events.check_infrastructure(),'
         ' domain_events._qualified_name(oid),'
@@ -119,10 +119,11 @@ begin
         ' domain_events.stats(),'
         ' domain_events.raise_alerts()'
         ' to %I',
-        -- What reading calls as its caller. The first writes ticks.
+        -- What reading calls as its caller.
         'grant execute on function'
-        ' domain_events._take_tick(boolean),'
+        ' domain_events._is_flushed(domain_events.ticks),'
         ' domain_events._newest_tick(),'
+        ' domain_events._cluster(),'
         ' domain_events._late_transactions(domain_events.ticks),'
         ' domain_events._is_visible(xid8, domain_events.ticks),'
         ' domain_events._covers(domain_events.ticks, domain_events.ticks),'

@@ -132,6 +132,7 @@ fn promotion_loses_what_was_not_replicated(engine: Engine) {
         line(&after)
     );
     judge(&title, &new, &readers);
-    assert_eq!(new.admin().table("select era, boundary from domain_events.eras order by 1"), "1|0\n2|0");
+    one_era(&new);
+    assert!(new.admin().number("select count(*) from domain_events.eras") > 1);
     new.check_table("Doc", "doc");
 }

@@ -32,7 +32,7 @@ fn a_swapped_function(db: &Db) {
     let mut admin = db.admin();
     for function in [
         "domain_events.append_event(text,text,text,jsonb,text,jsonb,bigint,uuid,text,text,text,timestamp with time zone,integer)",
-        "domain_events.read_stream(text,text,bigint,bigint,bigint)",
+        "domain_events.read_stream(text,text,bigint,bigint,bigint,boolean)",
         "domain_events._refuse_change()",
         "domain_events.check_infrastructure()",
     ] {
