@@ -101,6 +101,7 @@ fn indexes(db: &Db) {
         ),
         "index_bloated|domain_events.events_event_id_key\n\
          index_bloated|domain_events.events_pkey\n\
+         index_bloated|domain_events.events_transaction_id_idx\n\
          index_bloated|domain_events.uk_aggregate_version"
     );
     admin.run("reindex table domain_events.events");
