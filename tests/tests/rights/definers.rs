@@ -37,8 +37,15 @@ const KNOWN: &[(&str, &str, Expect)] = &[
     // of whoever watches: they write how far they came, and nothing that is given to them
     ("check_integrity_incremental", "select count(*) from domain_events.check_integrity_incremental()", Right),
     ("raise_alerts", "select count(*) from domain_events.raise_alerts()", Right),
+    // of whoever reads: where the events stand, which nobody can say to it
+    (
+        "take_tick",
+        "select domain_events.take_tick(), domain_events.take_tick(true), domain_events.take_tick(null)",
+        Right,
+    ),
     // of administrators: the store's own affairs
     ("set_threshold", "select domain_events.set_threshold('max_stream_events', 1000)", Right),
+    ("skip_adoption", "select domain_events.skip_adoption(1)", Refused("55000")),
     ("acknowledge_losses", "select domain_events.acknowledge_losses()", Right),
     ("retry_capture_failures", "select domain_events.retry_capture_failures()", Right),
     ("_forget_lost_event_tables", "select domain_events._forget_lost_event_tables()", Right),
