@@ -234,8 +234,10 @@ begin
     raise exception 'the cursor is of a time that was lost'
       using errcode = '55000',
             detail = 'It was handed out after the backup, or the point of recovery, that this server was restored '
-                     'from: events that were read are not here.',
-            hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have.';
+                     'from, so that events that were read are not here; or in a transaction that was rolled back, '
+                     'before this server was started.',
+            hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have. '
+                   'Commit the transaction that reads.';
   elsif tick.era = newest and not pg_is_in_recovery()
         and (tick.tick > coalesce(pg_sequence_last_value('domain_events.ticks_tick_seq'), 0)
              -- A fixed snapshot may be older than what another transaction was given.

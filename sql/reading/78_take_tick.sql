@@ -92,7 +92,9 @@ begin
                         order by e.transaction_id, e.global_position limit 1) as late)
          -- Those above top, by their numbers; but by the positions where older events may have any number.
          or case tick.boundary
-              when 0 then exists (select from domain_events.events e where e.transaction_id > tick.top)
+              when 0 then exists (select from domain_events.events e
+                                   where e.transaction_id > tick.top
+                                     and e.transaction_id < pg_snapshot_xmax(pg_current_snapshot()))
               else exists (select from domain_events.events e
                             where e.global_position > tick.position_before and e.global_position <= tick.position_after
                               and not domain_events._is_visible(e.transaction_id, tick)) end
@@ -216,7 +218,8 @@ begin
   if pg_is_in_recovery() or current_setting('transaction_read_only')::boolean
      or newest.tick is not null
         and (not coalesce(at_once, false) and abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.01
-             or not domain_events._has_news(newest)) then
+             or not domain_events._has_news(newest))
+     or exists (select from domain_events.adoptions a where domain_events._holds_readers(a)) then
     return false;
   end if;
   -- One reader at a time takes a tick, and the others read up to it; unless its transaction goes on for long.
@@ -237,7 +240,8 @@ begin
     taken.position_before := (select t.position_before from domain_events.ticks t
                                where t.boundary = era.boundary and t.top <= pg_current_xact_id()
                                order by t.tick desc limit 1);
-    if taken.position_before is null and newest.tick is not null then
+    if taken.position_before is null
+       and exists (select from domain_events.ticks t where t.boundary = era.boundary) then
       return false;  -- too old to bound what came since
     end if;
   end if;

@@ -167,6 +167,8 @@ begin
               cross join lateral (
                 select e.* from domain_events.events e
                  where e.global_position between greatest(b.first, passed + 1) and least(b.last, last_due)
+                   and (e.global_position <= upto_boundary
+                        or pg_visible_in_snapshot(e.transaction_id, upto_snapshot) and e.transaction_id <> upto_top)
                    and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
                    and (event_types is null or e.event_type = any (event_types))
                    and (since is null or e.recorded_at >= since)
@@ -180,6 +182,24 @@ $$;
 comment on function domain_events._read_page(domain_events.ticks, domain_events.ticks, bigint, text, int, bigint,
                                              text[], text[], timestamptz, text) is
   'A page of events between two ticks, each with the cursor behind it; "seen" is null from the beginning';
+
+-- Where ticks of older snapshots are the newest.
+create function domain_events._is_shown(tick domain_events.ticks) returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  now_taken domain_events.ticks := tick;
+begin
+  if pg_is_in_recovery() then
+    return false;  -- snapshots there list no transaction as running
+  end if;
+  now_taken.snapshot := pg_current_snapshot();
+  return domain_events._covers(now_taken, tick);
+end
+$$;
+
+comment on function domain_events._is_shown(domain_events.ticks) is
+  'Whether the snapshot of this statement shows all that is visible in a tick; on a standby that is not known';
 
 create function domain_events.read_all(
   after text default null, max_count int default 1000, aggregate_types text[] default null,
@@ -227,7 +247,9 @@ begin
     end if;
     perform domain_events._check_known(seen), domain_events._check_known(upto);
     -- A standby may not have what the cursor is of; nor has a transaction with a snapshot of its own.
-    exit when newest.tick is null or not domain_events._covers(newest, coalesce(upto, seen, newest));
+    exit when newest.tick is null
+              or not domain_events._covers(newest, coalesce(upto, seen, newest))
+                 and (upto.tick is null or not domain_events._is_shown(upto));
     if upto.tick is null then
       exit when newest.tick = seen.tick;
       upto := newest;

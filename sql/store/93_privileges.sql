@@ -124,6 +124,7 @@ begin
         ' domain_events._is_flushed(domain_events.ticks),'
         ' domain_events._newest_tick(),'
         ' domain_events._cluster(),'
+        ' domain_events._is_shown(domain_events.ticks),'
         ' domain_events._late_transactions(domain_events.ticks),'
         ' domain_events._is_visible(xid8, domain_events.ticks),'
         ' domain_events._covers(domain_events.ticks, domain_events.ticks),'
