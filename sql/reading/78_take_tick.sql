@@ -150,50 +150,51 @@ declare
   era domain_events.eras;
   other domain_events.eras;
   newest domain_events.ticks := domain_events._newest_tick();
-  here bigint := domain_events._cluster();
+  this_cluster constant bigint := domain_events._cluster();
   -- A server that was set back, to a copy of its files or by a crash, has been started anew.
-  place text := format('%s/%s/%s/%s', left(pg_walfile_name(pg_current_wal_lsn()), 8),
-                       (select d.oid from pg_database d where d.datname = current_database()),
-                       'domain_events.events'::regclass::oid, extract(epoch from pg_postmaster_start_time()));
-  boundary bigint;
+  this_place constant text := format('%s/%s/%s/%s', left(pg_walfile_name(pg_current_wal_lsn()), 8),
+                                     (select d.oid from pg_database d where d.datname = current_database()),
+                                     'domain_events.events'::regclass::oid,
+                                     extract(epoch from pg_postmaster_start_time()));
+  settled bigint;
 begin
   select e.* into era from domain_events.eras e order by e.era desc limit 1;
   if era.era is null then
-    if here <> 0 and here = pg_sequence_last_value('domain_events.installed_in')
+    if this_cluster <> 0 and this_cluster = pg_sequence_last_value('domain_events.installed_in')
        and not exists (select from domain_events.events e
                         where e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
                           and e.transaction_id is distinct from pg_current_xact_id_if_assigned()) then
-      boundary := 0;
+      settled := 0;
     end if;
-  elsif era.cluster = here
+  elsif era.cluster = this_cluster
         -- Neither was reset to an earlier number.
         and (newest.tick is null
              or (newest.top = pg_current_xact_id_if_assigned()
                  or pg_snapshot_xmax(pg_current_snapshot()) > newest.top)
                 and domain_events._last_position() >= newest.position_after) then
-    if era.place = place then
+    if era.place = this_place then
       return era;
     end if;
-    boundary := era.boundary;
+    settled := era.boundary;
   end if;
-  if boundary is null and is_alone
+  if settled is null and is_alone
      and not exists (select from domain_events.adoptions a where domain_events._holds_readers(a)) then
-    boundary := domain_events._settled_position();
+    settled := domain_events._settled_position();
   end if;
-  if boundary is not null then
+  if settled is not null then
     -- Two readers may begin one each, as the numbers are the same, and so is the boundary; but the first is mostly done
     -- in a moment.
     if not is_alone then
       perform pg_sleep(0.05);
       select e.* into other from domain_events.eras e
-       where e.cluster = here and e.place = _current_era.place and e.boundary = _current_era.boundary
+       where e.cluster = this_cluster and e.place = this_place and e.boundary = settled
        order by e.era desc limit 1;
       if found then
         return other;
       end if;
     end if;
     insert into domain_events.eras as e (tag, boundary, cluster, place)
-    values (left(replace(gen_random_uuid()::text, '-', ''), 8), boundary, here, place)
+    values (left(replace(gen_random_uuid()::text, '-', ''), 8), settled, this_cluster, this_place)
     returning e.* into era;
     return era;
   end if;
