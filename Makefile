@@ -49,7 +49,7 @@ endif
 WHEEL       := 0.6.0
 DEBIAN_ROOT  = $(TARGET)/debian-17
 IN_DEBIAN    = .ci/debian trixie 17 $(DEBIAN_ROOT) $(TARGET)
-TESTS       ?= behaviour traps golden lifecycle cli_install isolation differential
+TESTS       ?= behaviour reading traps golden lifecycle cli_install isolation differential
 # The server of the wheel was built without libxml, and has no contrib.
 NOT_THERE   := --skip who_decodes_the_store_sees_each_event_once --skip t15_values_that_are_large_as_text --skip t20_types_of_every_kind --skip t20_types_without_equality
 # A dump of this system's server is restored into the other.
@@ -76,7 +76,7 @@ EMBEDDED := 13.23.0-beta.16 14.23.0-beta.17 16.14.0-beta.17 18.4.0-beta.17
 test-portable-versions: test-embedded-13 test-embedded-14 test-embedded-16 test-embedded-18 ## The portable engine's behaviour on PostgreSQL 13, 14, 16 and 18
 
 test-embedded-%: cli
-	.ci/tests $(REST) -- behaviour > $(TARGET)/tests-embedded
+	.ci/tests $(REST) -- behaviour reading > $(TARGET)/tests-embedded
 	server=$$(.ci/embedded $(filter $*.%,$(EMBEDDED)) $(TARGET)/embedded-$* $(PG_CONFIG)) && \
 	  .ci/run-tests "$$server" portable:: $(FILTER) < $(TARGET)/tests-embedded
 
