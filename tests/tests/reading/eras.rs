@@ -6,7 +6,7 @@ use super::{Reader, append, versions};
 
 engines! {
     an_era_waits_for_writers, readers_that_begin_an_era_at_once, events_before_an_era_is_noticed, a_sequence_that_was_set_back,
-    a_copy_of_the_database,
+    a_copy_of_the_database, who_writes_before_it_reads_goes_on, a_server_that_was_set_back,
 }
 
 /// As a restored dump: the events and ticks are those of another cluster.
@@ -115,4 +115,50 @@ fn a_copy_of_the_database(db: &Db) {
     copy.error(&format!("select * from domain_events.read_all('{after_the_copy}')")).expect("55000");
     drop((copy, writer));
     server.run(&format!("drop database {name} with (force)"));
+}
+
+/// A server that was started anew.
+const STARTED: &str = "update domain_events.eras set place = place || '+'";
+
+/// A consumer that locks its own row first: its transaction has its number before it reads.
+fn who_writes_before_it_reads_goes_on(db: &Db) {
+    let (mut a, mut consumer) = (db.owner(), db.owner());
+    let mut cursor = "null".to_owned();
+    let mut next = |expected: i64| {
+        consumer.run("begin; select pg_current_xact_id()");
+        let rows = consumer.rows(&format!("select aggregate_version, cursor from domain_events.read_all({cursor})"));
+        consumer.run("commit");
+        assert_eq!(rows.len() as i64, expected, "{rows:?}");
+        cursor = format!("'{}'", rows.last().and_then(|row| row[1].clone()).expect("a cursor"));
+    };
+    a.run(&append("A"));
+    next(1);
+    for change in [STARTED, "update domain_events.eras set cluster = cluster + 1"] {
+        db.admin().run(change);
+        a.run(&append("A"));
+        std::thread::sleep(std::time::Duration::from_millis(12));
+        next(1);
+    }
+}
+
+/// A copy of the files of before: ticks that were handed out are gone, and their numbers are given again.
+fn a_server_that_was_set_back(db: &Db) {
+    let (mut a, mut reader) = (db.owner(), Reader::new(db));
+    a.run(&append("A"));
+    assert_eq!(reader.rest().len(), 1);
+    for _ in 0..3 {
+        a.run(&append("A"));
+        assert_eq!(reader.rest().len(), 1);
+    }
+    let mut admin = db.admin();
+    admin.run(
+        "delete from domain_events.ticks where tick > 1; alter sequence domain_events.ticks_tick_seq restart with 2",
+    );
+    admin.run(STARTED);
+    for _ in 0..6 {
+        a.run(&append("A"));
+        a.run("select domain_events.latest_cursor()");
+    }
+    let cursor = reader.cursor.expect("a cursor");
+    a.error(&format!("select * from domain_events.read_all('{cursor}')")).expect("55000").naming("lost");
 }
