@@ -143,6 +143,22 @@ $$;
 comment on function domain_events._settled_position() is
   'A position up to which everything is committed, or gone; null when writers could not be waited for';
 
+-- A lock that only the store's owner may take, so that nobody else keeps an era from beginning; an advisory key is
+-- anybody's who sees it in pg_locks.
+create function domain_events._is_alone() returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  lock table domain_events.eras in share update exclusive mode nowait;
+  return true;
+exception when lock_not_available then
+  return false;
+end
+$$;
+
+comment on function domain_events._is_alone() is
+  'Whether no other transaction takes ticks; holds that until the transaction ends';
+
 create function domain_events._current_era(is_alone boolean) returns domain_events.eras
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -224,7 +240,7 @@ begin
     return false;
   end if;
   -- One reader at a time takes a tick, and the others read up to it; unless its transaction goes on for long.
-  is_alone := pg_try_advisory_xact_lock(hashtextextended('ticks', domain_events._lock_salt()));
+  is_alone := domain_events._is_alone();
   if not is_alone and not coalesce(at_once, false)
      and abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.1 then
     return false;
