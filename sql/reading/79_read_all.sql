@@ -46,30 +46,21 @@ $$;
 
 comment on function domain_events._cursor(domain_events.ticks) is 'The cursor of a reader that has seen all of a tick';
 
+-- Counted in positions, each of which has one event at most, from the first event on. Counted in events it would be
+-- another position for whoever looks a moment later, when a transaction in between has been committed.
 create function domain_events._looked_at_until(above bigint, last bigint, looked_at bigint) returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
+declare
+  first bigint := (select min(e.global_position) from domain_events.events e
+                    where e.global_position > above and e.global_position <= last);
 begin
-  return (select e.global_position from domain_events.events e
-           where looked_at is not null and e.global_position > above and e.global_position <= last
-           order by e.global_position offset looked_at - 1 limit 1);
+  return case when first <= last - looked_at then first + looked_at - 1 end;
 end
 $$;
 
 comment on function domain_events._looked_at_until(bigint, bigint, bigint) is
-  'Position of the last of so many events above a position; null where there are less, or looked_at is null';
-
--- What a page that is not full has come to: the end of what was looked at, or of the tick.
-create function domain_events._page_end(prefix text, upto domain_events.ticks, above bigint, looked_at bigint)
-  returns text
-language sql volatile
-as $$
-  select coalesce(domain_events._cursor(prefix, domain_events._looked_at_until(above, upto.position_after, looked_at)),
-                  domain_events._cursor(upto))
-$$;
-
-comment on function domain_events._page_end(text, domain_events.ticks, bigint, bigint) is
-  'The cursor behind a page that is not full: so many events above a position were looked at, or all (null)';
+  'The position up to which a call looks that may meet little; null where that is all';
 
 create function domain_events._page_start(seen domain_events.ticks, upto domain_events.ticks, passed bigint)
   returns bigint
@@ -85,7 +76,7 @@ comment on function domain_events._page_start(domain_events.ticks, domain_events
 -- A page of what is visible in "upto" and not in "seen", above a position. One plan for all pages: the indexes have the
 -- order that is wanted, and nothing is worth being sorted, or compiled, for a page.
 create function domain_events._read_page(
-  seen domain_events.ticks, upto domain_events.ticks, passed bigint, prefix text, max_count int, looked_at bigint,
+  seen domain_events.ticks, upto domain_events.ticks, passed bigint, prefix text, max_count int, until bigint,
   aggregate_types text[], event_types text[], since timestamptz, correlation text
 ) returns table (
   global_position bigint, transaction_id xid8, event_id uuid, aggregate_type text, aggregate_id text,
@@ -105,7 +96,6 @@ declare
   seen_snapshot constant pg_snapshot := seen.snapshot;
   seen_top constant xid8 := seen.top;
   upto_boundary constant bigint := upto.boundary;
-  upto_after constant bigint := upto.position_after;
   upto_snapshot constant pg_snapshot := upto.snapshot;
   upto_top constant xid8 := upto.top;
   above constant bigint := domain_events._page_start(seen, upto, passed);
@@ -114,13 +104,9 @@ declare
   late xid8[] := '{}';
   blocks record := domain_events._blocks(seen, upto);
   has_blocks constant boolean := blocks.hidden_first is not null;
-  last_due bigint := upto_after;
 begin
   if seen.boundary = upto.boundary and passed < seen.position_before then
     late := domain_events._late_transactions(seen);
-  end if;
-  if looked_at is not null and blocks.due_first is not null then
-    last_due := coalesce(domain_events._looked_at_until(above, upto_after, looked_at), last_due);
   end if;
   return query
     select u.global_position, u.transaction_id, u.event_id, u.aggregate_type, u.aggregate_id, u.aggregate_version,
@@ -145,11 +131,9 @@ begin
                  order by e.transaction_id, e.global_position limit max_count) as l
               order by l.global_position limit max_count)
             union all
-            (select e.*
-               from (select r.* from domain_events.events r
-                      where r.global_position > above and r.global_position <= upto_after
-                      order by r.global_position limit looked_at) as e
-              where (e.global_position <= upto_boundary
+            (select e.* from domain_events.events e
+              where e.global_position > above and e.global_position <= until
+                and (e.global_position <= upto_boundary
                      or pg_visible_in_snapshot(e.transaction_id, upto_snapshot) and e.transaction_id <> upto_top)
                 and (is_first or e.global_position > seen_after
                      or not pg_visible_in_snapshot(e.transaction_id, seen_snapshot) or e.transaction_id = seen_top)
@@ -166,7 +150,7 @@ begin
                from unnest(blocks.due_first, blocks.due_last) as b(first, last)
               cross join lateral (
                 select e.* from domain_events.events e
-                 where e.global_position between greatest(b.first, passed + 1) and least(b.last, last_due)
+                 where e.global_position between greatest(b.first, passed + 1) and least(b.last, until)
                    and (e.global_position <= upto_boundary
                         or pg_visible_in_snapshot(e.transaction_id, upto_snapshot) and e.transaction_id <> upto_top)
                    and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
@@ -221,7 +205,7 @@ declare
   upto domain_events.ticks;
   passed bigint;
   prefix text;
-  looked_at bigint;
+  until bigint;
   page_end text;
 begin
   if max_count is null then
@@ -256,29 +240,29 @@ begin
       passed := 0;
       prefix := concat(domain_events._tick_text(seen), ':', domain_events._tick_text(upto), ':');
     end if;
-    -- What is looked at in a call that may meet little.
-    looked_at := case when is_filtered then 30000 + 20 * max_count end;
-    if looked_at is null then
-      return query select * from domain_events._read_page(seen, upto, passed, prefix, max_count, null, null, null, null,
-                                                          null);
+    if not is_filtered then
+      return query select * from domain_events._read_page(seen, upto, passed, prefix, max_count, upto.position_after,
+                                                          null, null, null, null);
       if found then
         return;
       end if;
-      page_end := domain_events._cursor(upto);
     else
-      page_end := domain_events._page_end(prefix, upto, domain_events._page_start(seen, upto, passed), looked_at);
+      until := domain_events._looked_at_until(domain_events._page_start(seen, upto, passed), upto.position_after,
+                                              30000 + 20 * max_count);
+      page_end := coalesce(domain_events._cursor(prefix, until), domain_events._cursor(upto));
+      -- The last row of a page that is not full is behind all that was looked at.
       return query
         select p.global_position, p.transaction_id, p.event_id, p.aggregate_type, p.aggregate_id, p.aggregate_version,
                p.event_type, p.event_name, p.event_data, p.metadata, p.correlation_id, p.causation_id, p.caused_by,
                p.schema_version, p.occurred_at, p.recorded_at, p.origin,
                case when lead(p.global_position) over w is null and row_number() over w < max_count
                     then page_end else p.cursor end
-          from domain_events._read_page(seen, upto, passed, prefix, max_count, looked_at, aggregate_types, event_types,
-                                        since, correlation) as p
+          from domain_events._read_page(seen, upto, passed, prefix, max_count, coalesce(until, upto.position_after),
+                                        aggregate_types, event_types, since, correlation) as p
         window w as (order by p.global_position);
       if found then
         return;
-      elsif starts_with(page_end, prefix) then
+      elsif until is not null then
         -- Nothing was met, and more is to be looked at: by the next call.
         return query select (null::domain_events.events).*, page_end;
         return;
@@ -299,8 +283,7 @@ comment on function domain_events.read_all(text, int, text[], text[], timestampt
   'Events of all streams behind a cursor, null for the beginning, each with the cursor behind it: every committed '
   'event once, each stream in the order of its versions. A filtered read that meets none returns a row '
   'with a cursor and nothing else. In a read-only transaction and on a standby, up to the newest tick. '
-  'Raises 22004 and 22023 for bad '
-  'arguments, 55000 for a cursor that is not of this store or of a time that was lost.';
+  'Raises 22004 and 22023 for bad arguments, 55000 for a cursor that is not of this store or of a time that was lost.';
 
 create function domain_events.latest_cursor() returns text
 language plpgsql volatile set search_path = pg_catalog, pg_temp

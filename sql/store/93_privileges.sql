@@ -139,7 +139,6 @@ begin
         ' domain_events._check_known(domain_events.ticks),'
         ' domain_events._looked_at_until(bigint, bigint, bigint),'
         ' domain_events._page_start(domain_events.ticks, domain_events.ticks, bigint),'
-        ' domain_events._page_end(text, domain_events.ticks, bigint, bigint),'
         ' domain_events._read_page(domain_events.ticks, domain_events.ticks, bigint, text, int, bigint, text[], '
         'text[], timestamptz, text)'
         ' to %I',

@@ -5,7 +5,7 @@ use domain_events_tests::{Db, engines};
 use super::{Reader, append, versions};
 
 engines! {
-    a_page_ends_inside_a_tick, a_filter_that_meets_nothing_goes_on, filters_run_in_the_server, a_filter_looks_at_nothing_twice,
+    a_page_ends_inside_a_tick, a_filter_that_meets_nothing_goes_on, filters_run_in_the_server, a_filter_looks_at_nothing_twice, what_is_committed_meanwhile_moves_no_end,
     bad_arguments, what_a_reader_may, in_a_read_only_transaction, at_most_one_tick_in_ten_milliseconds, ticks_are_thinned,
 }
 
@@ -71,6 +71,23 @@ fn a_filter_looks_at_nothing_twice(db: &Db) {
     assert_eq!(reader.page(), ["-"]);
     assert_eq!(reader.page(), versions("r", 2..=2));
     assert!(reader.page().is_empty());
+}
+
+/// Between two statements of one call: a page that ended elsewhere than its cursor says would lose events, or give them twice.
+fn what_is_committed_meanwhile_moves_no_end(db: &Db) {
+    let (mut admin, mut late) = (db.admin(), db.owner());
+    admin.run(&append("A"));
+    late.run("begin; select count(domain_events.append_event('T', 'late', 'E')) from generate_series(1, 500)");
+    admin.run(
+        "insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type)
+         select 'T', 'B', i, 'E' from generate_series(1, 2000) as i",
+    );
+    let end = "select domain_events._looked_at_until(0, 2501, 1000)";
+    assert_eq!(admin.number(end), 1000);
+    late.run("commit");
+    assert_eq!(admin.number(end), 1000);
+    assert_eq!(admin.one("select domain_events._looked_at_until(0, 2501, 2501) is null"), "t", "that is all");
+    assert_eq!(admin.one("select domain_events._looked_at_until(2501, 2501, 1) is null"), "t");
 }
 
 fn bad_arguments(db: &Db) {
