@@ -331,32 +331,36 @@ impl Read for Pipe {
     }
 }
 
+/// A directory of a test's own, gone with the value.
+#[cfg(test)]
+pub(crate) struct Place(pub(crate) PathBuf);
+
+#[cfg(test)]
+impl Place {
+    pub(crate) fn new(name: &str) -> Self {
+        let path = std::env::temp_dir().join(format!("domain-events-{name}-{}", std::process::id()));
+        fs::create_dir_all(&path).expect("a directory");
+        Self(path)
+    }
+
+    pub(crate) fn at(&self, name: &str) -> PathBuf {
+        self.0.join(name)
+    }
+}
+
+#[cfg(test)]
+impl Drop for Place {
+    fn drop(&mut self) {
+        fs::remove_dir_all(&self.0).ok();
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use std::os::unix::fs::{PermissionsExt, symlink};
 
     use super::*;
     use crate::output::Format;
-
-    struct Place(PathBuf);
-
-    impl Place {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("domain-events-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).expect("a directory");
-            Self(path)
-        }
-
-        fn at(&self, name: &str) -> PathBuf {
-            self.0.join(name)
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).ok();
-        }
-    }
 
     fn write(path: &Path, text: &str) -> Result<bool, Error> {
         let mut fresh = Fresh::begin(path, "a plan", Readers::Owner, |head| head.starts_with("ours"))?;

@@ -91,27 +91,12 @@ fn with_ending(path: &Path, ending: &str) -> PathBuf {
 mod tests {
     use super::*;
     use crate::error::Exit;
-
-    struct Place(PathBuf);
-
-    impl Place {
-        fn new(name: &str) -> Self {
-            let path = std::env::temp_dir().join(format!("domain-events-{name}-{}", std::process::id()));
-            fs::create_dir_all(&path).expect("a directory");
-            Self(path)
-        }
-    }
-
-    impl Drop for Place {
-        fn drop(&mut self) {
-            fs::remove_dir_all(&self.0).ok();
-        }
-    }
+    use crate::files::Place;
 
     #[test]
     fn a_cursor_is_kept_for_one_run_at_a_time() {
         let place = Place::new("cursor");
-        let path = place.0.join("cursor");
+        let path = place.at("cursor");
         let first = CursorFile::open(&path).expect("a file");
         assert_eq!(first.read().expect("none yet"), None);
         fs::write(with_ending(&path, ".part"), "left behind").expect("a file");
@@ -130,7 +115,7 @@ mod tests {
     #[test]
     fn a_damaged_file_is_told_and_left() {
         let place = Place::new("damaged");
-        let path = place.0.join("cursor");
+        let path = place.at("cursor");
         for bytes in [&b""[..], b"\n", b"a\nb\n", b"a b", b"\x1b[31m", "é".as_bytes(), &[0xff, 0xfe], &[0; 64]] {
             fs::write(&path, bytes).expect("a file");
             let error = CursorFile::open(&path).expect("a file").read().expect_err("no cursor");
@@ -139,8 +124,8 @@ mod tests {
             assert_eq!(fs::read(&path).expect("a file"), bytes);
         }
         assert!(CursorFile::open(&place.0).is_err(), "a directory");
-        assert!(CursorFile::open(&place.0.join("no/such")).is_err());
-        std::os::unix::fs::symlink("/dev/null", place.0.join("link")).expect("a link");
-        assert!(CursorFile::open(&place.0.join("link")).is_err(), "a link");
+        assert!(CursorFile::open(&place.at("no/such")).is_err());
+        std::os::unix::fs::symlink("/dev/null", place.at("link")).expect("a link");
+        assert!(CursorFile::open(&place.at("link")).is_err(), "a link");
     }
 }

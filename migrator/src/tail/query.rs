@@ -111,8 +111,7 @@ pub fn newest(most: u32, filter: &Filter, shape: Shape) -> String {
          select null::text, e.global_position::text, {columns} \
            from domain_events.events as e, domain_events._newest_tick() as t \
           where (e.global_position <= t.boundary \
-                 or e.global_position <= t.position_after and e.transaction_id <> t.top \
-                    and pg_catalog.pg_visible_in_snapshot(e.transaction_id, t.snapshot)) \
+                 or e.global_position <= t.position_after and domain_events._is_visible(e.transaction_id, t)) \
             and ({types} is null or e.aggregate_type = any ({types})) \
             and ({event_types} is null or e.event_type = any ({event_types})) \
             and ({since} is null or e.recorded_at >= {since}) \
