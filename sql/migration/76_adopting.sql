@@ -123,7 +123,8 @@ $$;
 
 comment on function domain_events._adopt_events(bigint, domain_events.events[], bigint) is
   'Stores old events, with their places for positions, and notes how far the mover came; returns how many were new. '
-  'An event of the same stream, version and content that is there already is passed over, another one raises 23505.';
+  'An event of the same stream, version and content that is there already is passed over, another one raises 23505. '
+  'Waits for writers that have moved the newest event of a stream: set lock_timeout far below deadlock_timeout.';
 
 create function domain_events._end_adoption(adoption_id bigint, state text, events bigint) returns void
 language plpgsql volatile set search_path = pg_catalog, pg_temp

@@ -51,16 +51,25 @@ impl Adoption {
         Adoption { id: number(0), first: number(1), last: number(2), down_to: 500, session }
     }
 
-    /// True while there is more to move.
+    /// True while there is more to move. As the command line does it: who moves gives up before a deadlock is looked for, or
+    /// writers of several streams would be ended for its sake.
     fn move_on(&mut self) -> bool {
         let from = self.down_to - 25;
-        self.session.run(&format!(
-            "select domain_events._adopt_events({}, array_agg(public.old_event(l) order by l.place), {from})
-               from public.log l where l.place >= {from} and l.place < {}",
+        let moved = self.session.attempt(&format!(
+            "begin; set local lock_timeout = '200ms';
+             select domain_events._adopt_events({}, array_agg(public.old_event(l) order by l.place), {from})
+               from public.log l where l.place >= {from} and l.place < {};
+             commit",
             self.id, self.down_to
         ));
-        self.down_to = from;
-        from > 0
+        match moved {
+            Ok(_) => self.down_to = from,
+            Err(failure) => {
+                failure.expect_code("55P03");
+                self.session.run("rollback");
+            }
+        }
+        self.down_to > 0
     }
 
     fn end(&mut self) {
