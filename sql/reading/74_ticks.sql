@@ -9,10 +9,10 @@
 -- The parts of a tick are read in this order: position_before, top, snapshot, position_after. A transaction has its
 -- number before it draws a position (store/10_events.sql), so whoever has a number above top, which was drawn after
 -- position_before was read, draws its positions above position_before; and all that the snapshot shows lies at or below
--- position_after. Where top was drawn before, by a transaction that had written, position_before is that of an older
--- tick. Two traps: the xmax of a snapshot is not the next transaction, but the newest that has ended + 1, so
+-- position_after. top is the number of the transaction that takes the tick or, where that had written before, of a
+-- subtransaction. Two traps: the xmax of a snapshot is not the next transaction, but the newest that has ended + 1, so
 -- transactions from there up to top may be running and are in no list; and a snapshot counts its own transaction as
--- ended once a later one has, so top, which is the transaction that takes the tick, is never visible in it.
+-- ended once a later one has, so the transaction that takes the tick is added to those that run.
 --
 -- The tick is a row of the transaction that reads. Its commit is flushed, and with it every commit before it, so what
 -- was handed out survives a crash, also where writers commit asynchronously; nobody goes by the tick of another before.
@@ -56,6 +56,7 @@ create table domain_events.ticks (
   boundary        bigint not null,
   position_before bigint not null,
   top             xid8 not null,
+  taken_by        xid8 not null,
   snapshot        pg_snapshot not null,
   position_after  bigint not null,
   written_up_to   pg_lsn not null default pg_catalog.pg_current_wal_insert_lsn(),
@@ -71,7 +72,8 @@ comment on column domain_events.ticks.era is 'The era it was taken in';
 comment on column domain_events.ticks.boundary is 'The boundary of that era';
 comment on column domain_events.ticks.position_before is 'The position drawn last, read before the snapshot was taken';
 comment on column domain_events.ticks.top is
-  'The transaction that took it, numbered after position_before was read; never visible in it';
+  'A number of a transaction, drawn after position_before was read: those above draw positions above that';
+comment on column domain_events.ticks.taken_by is 'The transaction that took it; never visible in it';
 comment on column domain_events.ticks.snapshot is 'What was committed';
 comment on column domain_events.ticks.position_after is 'The position drawn last, read after the snapshot was taken';
 comment on column domain_events.ticks.written_up_to is
@@ -105,7 +107,7 @@ end $$;
 
 create function domain_events._is_visible(transaction_id xid8, tick domain_events.ticks) returns boolean
 language sql immutable
-as $$ select pg_catalog.pg_visible_in_snapshot(transaction_id, tick.snapshot) and transaction_id <> tick.top $$;
+as $$ select pg_catalog.pg_visible_in_snapshot(transaction_id, tick.snapshot) $$;
 
 comment on function domain_events._is_visible(xid8, domain_events.ticks) is
   'Whether a transaction had committed or rolled back when a tick of its era was taken';
@@ -128,10 +130,10 @@ comment on function domain_events._covers(domain_events.ticks, domain_events.tic
   'Whether all that was visible in the older tick is visible in the newer one';
 
 -- A cursor is what a reader has seen: everything of one tick, or of that and, of what the next tick adds, up to a
--- position. It is a text that ends in digits of its own, so that a damaged one is told.
+-- position. The number at its end is such that a damaged one is told.
 --
---   SEEN.CHECK                all that is visible in the tick SEEN
---   SEEN:UPTO:POSITION.CHECK  and what UPTO adds up to POSITION; SEEN is empty from the beginning
+--   SEEN.NUMBER       all that is visible in the tick SEEN; NUMBER is made of the text before it
+--   SEEN:UPTO:NUMBER  and what UPTO adds up to a position, 9797 times which is added; SEEN is empty from the beginning
 --   a tick: era's tag - tick - xmin - xmax - top - position before - position after - running, each but tag and
 --   tick as its distance from the number it is near to
 create function domain_events._tick_text(tick domain_events.ticks) returns text
@@ -157,7 +159,8 @@ language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
   parts text[] := string_to_array(part, '-');
-  xmin numeric := parts[3];
+  xmin bigint := parts[3];
+  running text := '';
   tick domain_events.ticks;
 begin
   if part is null then
@@ -165,14 +168,15 @@ begin
   end if;
   select e.era, e.boundary into tick.era, tick.boundary from domain_events.eras e where e.tag = parts[1];
   tick.tick := parts[2];
-  tick.top := (xmin + parts[5]::numeric)::text::xid8;
+  tick.top := (xmin + parts[5]::bigint)::text;
   tick.position_before := parts[6];
   tick.position_after := tick.position_before + parts[7]::bigint;
-  tick.snapshot := format('%s:%s:%s', xmin, xmin + parts[4]::numeric,
-                          (select string_agg(r.number::text, ',' order by r.number)
-                             from (select xmin + sum(d.distance::numeric) over (order by d.ordinality) as number
-                                     from unnest(string_to_array(nullif(parts[8], ''), ',')) with ordinality
-                                            as d(distance, ordinality)) as r));
+  if parts[8] <> '' then
+    running := (select string_agg(r.number::text, ',' order by r.number)
+                  from (select xmin + sum(d.distance::bigint) over (order by d.ordinality) as number
+                          from unnest(string_to_array(parts[8], ',')) with ordinality as d(distance, ordinality)) as r);
+  end if;
+  tick.snapshot := format('%s:%s:%s', xmin, xmin + parts[4]::bigint, running);
   return tick;
 end
 $$;
@@ -180,32 +184,43 @@ $$;
 comment on function domain_events._tick_of(text) is
   'The tick of a part of a cursor; its era is null where that is unknown';
 
--- 9,797 is 97 times 101, both prime: a changed digit, and two that change places, are found.
+-- 9,797 is 97 times 101, both prime: a changed digit, and two that change places, are found. No path of its own: it is
+-- inlined.
 create function domain_events._check_digits(part text) returns int
-language sql immutable set search_path = pg_catalog, pg_temp
+language sql immutable
 as $$
-  select ('x' || encode(substring(sha256(convert_to(part, 'UTF8')) from 1 for 3), 'hex'))::bit(24)::int % 9797
+  select ('x' || pg_catalog.encode(substring(pg_catalog.sha256(pg_catalog.decode(part, 'escape')) from 1 for 3),
+                                   'hex'))::bit(24)::int % 9797
 $$;
 
-comment on function domain_events._check_digits(text) is 'What the digits at the end of a cursor begin with';
+comment on function domain_events._check_digits(text) is
+  'What the number at the end of a cursor leaves when divided by 9,797';
 
 create function domain_events._cursor_parts(cursor text, out seen domain_events.ticks, out upto domain_events.ticks,
                                             out passed bigint, out prefix text)
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  tick constant text := '[0-9a-f]{8}-[0-9]{1,19}-[0-9]{1,20}-[0-9]{1,20}-[0-9]{1,20}-[0-9]{1,19}-[0-9]{1,19}-[0-9,]*';
-  parts text[] := regexp_match(cursor, format('^(?:(%1$s)|(%1$s)?:(%1$s):([0-9]{1,19}))[.]([0-9]{1,4})$', tick));
+  is_tick constant text := '^[0-9a-f]{8}(-[0-9]+){6}-[0-9,]*$';
+  parts text[] := string_to_array(cursor, ':');
+  number bigint;
 begin
-  passed := parts[4];
-  prefix := case when parts[1] is not null then parts[1] else concat(parts[2], ':', parts[3], ':') end;
-  if parts is null or (domain_events._check_digits(prefix) + coalesce(passed, 0)) % 9797 <> parts[5]::int then
+  if cardinality(parts) = 3 and (parts[1] = '' or parts[1] ~ is_tick) and parts[2] ~ is_tick then
+    prefix := concat(parts[1], ':', parts[2], ':');
+    number := parts[3];
+    passed := number / 9797;
+  elsif cardinality(parts) = 1 and split_part(cursor, '.', 1) ~ is_tick then
+    parts := array[split_part(cursor, '.', 1), null];
+    prefix := parts[1] || '.';
+    number := substr(cursor, length(prefix) + 1);
+  end if;
+  if (number % 9797 = domain_events._check_digits(prefix)) is not true then
     raise exception 'not a cursor: %', left(cursor, 300)
       using errcode = '22023', detail = 'It is damaged, or was never handed out.',
             hint = 'A cursor is a whole value of the column "cursor" of domain_events.read_all(), unchanged.';
   end if;
-  seen := domain_events._tick_of(coalesce(parts[1], parts[2]));
-  upto := domain_events._tick_of(parts[3]);
+  seen := domain_events._tick_of(nullif(parts[1], ''));
+  upto := domain_events._tick_of(parts[2]);
 exception when numeric_value_out_of_range or invalid_text_representation then
   raise exception 'not a cursor: %', left(cursor, 300)
     using errcode = '22023', hint = 'A cursor is a whole value of the column "cursor" of domain_events.read_all().';
@@ -243,9 +258,8 @@ begin
              -- A fixed snapshot may be older than what another transaction was given.
              or current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
                 -- A restored store has the era of where it was until somebody could begin another.
-                and (select e.cluster from domain_events.eras e where e.era = newest) = domain_events._cluster()
                 and pg_snapshot_xmax(tick.snapshot) > pg_snapshot_xmax(pg_current_snapshot())
-                and tick.top is distinct from pg_current_xact_id_if_assigned()) then
+                and (select e.cluster from domain_events.eras e where e.era = newest) = domain_events._cluster()) then
     raise exception 'the cursor is of the future'
       using errcode = '55000', detail = format('It is of tick %s, which was not taken here.', tick.tick),
             hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have.';

@@ -4,7 +4,8 @@
 create function domain_events._is_flushed(tick domain_events.ticks) returns boolean
 language sql volatile
 as $$
-  select case when pg_catalog.pg_is_in_recovery() or tick.top = pg_catalog.pg_current_xact_id_if_assigned() then true
+  select case when pg_catalog.pg_is_in_recovery() or tick.taken_by = pg_catalog.pg_current_xact_id_if_assigned()
+              then true
               else tick.written_up_to <= pg_catalog.pg_current_wal_flush_lsn() end
 $$;
 
@@ -38,16 +39,16 @@ language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqsc
 set enable_sort = off set jit = off
 as $$
 declare
-  late xid8[] := array(select pg_snapshot_xip(tick.snapshot)) || tick.top;
+  late xid8[] := array(select pg_snapshot_xip(tick.snapshot));
   unlisted xid8 := pg_snapshot_xmax(tick.snapshot);
 begin
   select e.transaction_id into unlisted from domain_events.events e
-   where e.transaction_id >= unlisted and e.transaction_id < tick.top
+   where e.transaction_id >= unlisted and e.transaction_id <= tick.top
    order by e.transaction_id, e.global_position limit 1;
   while found loop
     late := late || unlisted;
     select e.transaction_id into unlisted from domain_events.events e
-     where e.transaction_id > unlisted and e.transaction_id < tick.top
+     where e.transaction_id > unlisted and e.transaction_id <= tick.top
      order by e.transaction_id, e.global_position limit 1;
   end loop;
   return late;
@@ -109,11 +110,11 @@ comment on function domain_events._has_news(domain_events.ticks) is
 -- Everything up to the position that is drawn last is committed as soon as nobody writes: the lock says so, and is
 -- given back at once, whatever the transaction goes on to do. Who waits for it lets writers queue: for 20 ms at most,
 -- and only in the first tenth of a second, by the clock that all readers have. At other times it is only tried.
-create function domain_events._settled_position() returns bigint
+create function domain_events._settled_era() returns domain_events.eras
 language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '20ms'
 as $$
 declare
-  settled bigint;
+  settled domain_events.eras;
   signal text;
 begin
   if date_part('milliseconds', clock_timestamp())::int % 1000 < 100 then
@@ -121,11 +122,14 @@ begin
   else
     lock table domain_events.events in share row exclusive mode nowait;
   end if;
-  settled := greatest(domain_events._newest_position(), (select max(t.position_after) from domain_events.ticks t),
-                      (select max(e.boundary) + 1 from domain_events.eras e));
+  settled.boundary := greatest(domain_events._newest_position(),
+                               (select max(t.position_after) from domain_events.ticks t),
+                               (select max(e.boundary) + 1 from domain_events.eras e));
+  -- Of two that are begun side by side, the one with the higher number has the higher boundary.
+  settled.era := nextval('domain_events.eras_era_seq');
   -- Restored behind the events: what is drawn from now on lies above.
-  if settled > domain_events._last_position() then
-    perform setval('domain_events.events_global_position_seq', settled);
+  if settled.boundary > domain_events._last_position() then
+    perform setval('domain_events.events_global_position_seq', settled.boundary);
   end if;
   raise exception 'settled' using errcode = 'DE001', constraint = '_settled';  -- gives the lock back
 exception
@@ -140,8 +144,9 @@ exception
 end
 $$;
 
-comment on function domain_events._settled_position() is
-  'A position up to which everything is committed, or gone; null when writers could not be waited for';
+comment on function domain_events._settled_era() is
+  'Number and boundary of an era that begins now: up to there everything is committed, or gone; '
+  'null when writers could not be waited for';
 
 -- A lock that only the store's owner may take, so that nobody else keeps an era from beginning; an advisory key is
 -- anybody's who sees it in pg_locks.
@@ -159,10 +164,52 @@ $$;
 comment on function domain_events._is_alone() is
   'Whether no other transaction takes ticks; holds that until the transaction ends';
 
+-- The number of a subtransaction, which is undone: whoever comes later has a higher one, although this transaction has
+-- had its own for long. What is undone takes no room among the 64 subtransactions that others find without a search.
+create function domain_events._draw_number(own xid8) returns xid8
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  drawn bigint;
+  signal text;
+begin
+  if own is null then
+    return null;
+  end if;
+  insert into domain_events.stream_locks as s (event_table, aggregate_type, aggregate_id)
+  values (0, 'number', gen_random_uuid()) returning s.xmin::text into drawn;
+  raise exception 'drawn' using errcode = 'DE001', constraint = '_drawn';
+exception when sqlstate 'DE001' then
+  get stacked diagnostics signal = constraint_name;
+  if signal <> '_drawn' then
+    raise;  -- the code of somebody else's error
+  end if;
+  -- The row has the lower 32 bits of 64.
+  return (own::text::bigint + ((drawn - own::text::bigint) & 4294967295))::text::xid8;
+end
+$$;
+
+comment on function domain_events._draw_number(xid8) is
+  'For a transaction that has a number, a new one that all later ones are above; else null';
+
+create function domain_events._running_too(snapshot pg_snapshot, transaction_id xid8) returns pg_snapshot
+language sql immutable set search_path = pg_catalog, pg_temp
+as $$
+  select case when transaction_id >= pg_snapshot_xmax(snapshot) then snapshot
+              else format('%s:%s:%s', least(pg_snapshot_xmin(snapshot), transaction_id), pg_snapshot_xmax(snapshot),
+                          (select string_agg(r.running::text, ',' order by r.running)
+                             from (select x.running from pg_snapshot_xip(snapshot) as x(running)
+                                   union select transaction_id) as r))::pg_snapshot end
+$$;
+
+comment on function domain_events._running_too(pg_snapshot, xid8) is
+  'A snapshot in which a transaction is not visible, whatever it was before';
+
 create function domain_events._current_era(is_alone boolean) returns domain_events.eras
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
+  last domain_events.eras;
   era domain_events.eras;
   other domain_events.eras;
   newest domain_events.ticks := domain_events._newest_tick();
@@ -172,55 +219,55 @@ declare
                                      (select d.oid from pg_database d where d.datname = current_database()),
                                      'domain_events.events'::regclass::oid,
                                      extract(epoch from pg_postmaster_start_time()));
-  settled bigint;
 begin
-  select e.* into era from domain_events.eras e order by e.era desc limit 1;
-  if era.era is null then
+  select e.* into last from domain_events.eras e order by e.era desc limit 1;
+  if last.era is null then
     if this_cluster <> 0 and this_cluster = pg_sequence_last_value('domain_events.installed_in')
        and not exists (select from domain_events.events e
                         where e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
                           and e.transaction_id is distinct from pg_current_xact_id_if_assigned()) then
-      settled := 0;
+      era.boundary := 0;
     end if;
-  elsif era.cluster = this_cluster
+  elsif last.cluster = this_cluster
         -- Neither was reset to an earlier number.
         and (newest.tick is null
-             or (newest.top = pg_current_xact_id_if_assigned()
+             or (newest.taken_by = pg_current_xact_id_if_assigned()
                  or pg_snapshot_xmax(pg_current_snapshot()) > newest.top)
                 and domain_events._last_position() >= newest.position_after) then
-    if era.place = this_place then
-      return era;
+    if last.place = this_place then
+      return last;
     end if;
-    settled := era.boundary;
+    era.boundary := last.boundary;
   end if;
-  if settled is null and is_alone
+  -- Two readers may begin one each, as the numbers are the same; but the first has mostly done it in a moment, unless
+  -- its transaction goes on for long.
+  if not is_alone then
+    perform pg_sleep(0.05);
+    select e.* into other from domain_events.eras e
+     where e.era > coalesce(last.era, 0) and e.cluster = this_cluster and e.place = this_place
+     order by e.era desc limit 1;
+    if found then
+      return other;
+    end if;
+  end if;
+  if era.boundary is null
      and not exists (select from domain_events.adoptions a where domain_events._holds_readers(a)) then
-    settled := domain_events._settled_position();
+    era := domain_events._settled_era();
   end if;
-  if settled is not null then
-    -- Two readers may begin one each, as the numbers are the same, and so is the boundary; but the first is mostly done
-    -- in a moment.
-    if not is_alone then
-      perform pg_sleep(0.05);
-      select e.* into other from domain_events.eras e
-       where e.cluster = this_cluster and e.place = this_place and e.boundary = settled
-       order by e.era desc limit 1;
-      if found then
-        return other;
-      end if;
-    end if;
-    insert into domain_events.eras as e (tag, boundary, cluster, place)
-    values (left(replace(gen_random_uuid()::text, '-', ''), 8), settled, this_cluster, this_place)
-    returning e.* into era;
-    return era;
+  if era.boundary is null then
+    return null;
   end if;
-  return null;
+  insert into domain_events.eras as e (era, tag, boundary, cluster, place)
+  overriding system value
+  values (coalesce(era.era, nextval('domain_events.eras_era_seq')), left(replace(gen_random_uuid()::text, '-', ''), 8),
+          era.boundary, this_cluster, this_place)
+  returning e.* into era;
+  return era;
 end
 $$;
 
 comment on function domain_events._current_era(boolean) is
-  'The era of this server, begun where there is none yet; null when writers could not be waited for, '
-  'or somebody else is waiting for them';
+  'The era of this server, begun where there is none yet; null when writers could not be waited for';
 
 create function domain_events.take_tick(at_once boolean default false) returns boolean
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
@@ -245,45 +292,38 @@ begin
      and abs(extract(epoch from clock_timestamp() - newest.taken_at)) < 0.1 then
     return false;
   end if;
-  if pg_current_xact_id_if_assigned() is null then
-    taken.position_before := domain_events._last_position();
-  end if;
   era := domain_events._current_era(is_alone);
   if era.era is null then
     return false;
-  elsif taken.position_before is null then
-    -- The transaction had its number already: whoever came after it draws its positions above those that were drawn
-    -- when a tick before that was taken.
-    taken.position_before := (select t.position_before from domain_events.ticks t
-                               where t.boundary = era.boundary and t.top <= pg_current_xact_id()
-                               order by t.tick desc limit 1);
-    if taken.position_before is null
-       and exists (select from domain_events.ticks t where t.boundary = era.boundary) then
-      return false;  -- too old to bound what came since
-    end if;
   end if;
   -- Up to the boundary of its era everything is visible; the sequence may have stood below.
-  taken.position_before := greatest(taken.position_before, era.boundary);
-  taken.top := pg_current_xact_id();
-  select pg_current_snapshot(), exists (select from domain_events.adoptions a where domain_events._holds_readers(a))
+  taken.position_before := greatest(domain_events._last_position(), era.boundary);
+  taken.top := coalesce(domain_events._draw_number(pg_current_xact_id_if_assigned()), pg_current_xact_id());
+  taken.taken_by := pg_current_xact_id();
+  select domain_events._running_too(pg_current_snapshot(), taken.taken_by),
+         exists (select from domain_events.adoptions a where domain_events._holds_readers(a))
     into taken.snapshot, is_held;
   if is_held then
     return false;
   end if;
   taken.position_after := domain_events._last_position();
-  insert into domain_events.ticks as t (era, boundary, position_before, top, snapshot, position_after)
-  values (era.era, era.boundary, taken.position_before, taken.top, taken.snapshot, taken.position_after)
+  insert into domain_events.ticks as t (era, boundary, position_before, top, taken_by, snapshot, position_after)
+  values (era.era, era.boundary, taken.position_before, taken.top, taken.taken_by, taken.snapshot, taken.position_after)
   returning t.* into taken;
   if current_setting('synchronous_commit') = 'off' then
     perform set_config('synchronous_commit', 'on', true);
   end if;
   -- The newest 10,000 are kept, and of each era the newest, by which a cursor of a lost timeline is told.
-  if taken.tick % 256 = 0 and current_setting('transaction_isolation') = 'read committed' then
-    delete from domain_events.ticks
-     where tick in (select t.tick from domain_events.ticks t
-                     where t.tick < taken.tick - 10000
-                       and t.tick <> (select max(n.tick) from domain_events.ticks n where n.era = t.era)
-                       for update skip locked);
+  if taken.tick % 256 = 0 then
+    begin
+      delete from domain_events.ticks
+       where tick in (select t.tick from domain_events.ticks t
+                       where t.tick < taken.tick - 10000
+                         and t.tick <> (select max(n.tick) from domain_events.ticks n where n.era = t.era)
+                         for update skip locked);
+    exception when serialization_failure then
+      null;  -- somebody else has done it since this transaction's snapshot
+    end;
   end if;
   return true;
 end

@@ -6,7 +6,7 @@ create function domain_events._blocks(
   seen domain_events.ticks, upto domain_events.ticks,
   out due_first bigint[], out due_last bigint[], out hidden_first bigint[], out hidden_last bigint[]
 )
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan
 as $$
 begin
   select array_agg(b.first_position) filter (where b.is_due), array_agg(b.last_position) filter (where b.is_due),
@@ -25,22 +25,24 @@ comment on function domain_events._blocks(domain_events.ticks, domain_events.tic
   'Blocks of adoptions between two ticks: due ones have ended meanwhile and come as a whole, hidden ones are met in no '
   'other way; null where there is none';
 
-create function domain_events._cursor(prefix text, passed bigint) returns text
+-- Inlined for each row: one number instead of two that are joined saves 0.3 us of 1.4.
+create function domain_events._cursor(prefix text, check_digits int, passed bigint) returns text
 language sql immutable
 as $$
-  select prefix || passed || '.' || (domain_events._check_digits(prefix) + passed) % 9797
+  select prefix || case when passed < 900000000000000 then (passed * 9797 + check_digits)::text
+                        else (passed * 9797::numeric + check_digits)::text end
 $$;
 
-comment on function domain_events._cursor(text, bigint) is
-  'A cursor: two ticks, and the position up to which they were read';
+comment on function domain_events._cursor(text, int, bigint) is
+  'A cursor: two ticks with their digits, and the position up to which they were read';
 
 create function domain_events._cursor(tick domain_events.ticks) returns text
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  seen text := domain_events._tick_text(tick);
+  seen text := domain_events._tick_text(tick) || '.';
 begin
-  return seen || '.' || domain_events._check_digits(seen);
+  return seen || domain_events._check_digits(seen);
 end
 $$;
 
@@ -73,6 +75,20 @@ $$;
 comment on function domain_events._page_start(domain_events.ticks, domain_events.ticks, bigint) is
   'The position above which all events between two ticks are met in the order of positions';
 
+create function domain_events._is_plain(seen domain_events.ticks, upto domain_events.ticks, passed bigint)
+  returns boolean
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return (seen.tick is null or seen.boundary < upto.boundary or passed >= seen.position_before)
+         and (not exists (select from domain_events.adoptions a where a.last_position >= a.first_position)
+              or domain_events._blocks(seen, upto) is null);
+end
+$$;
+
+comment on function domain_events._is_plain(domain_events.ticks, domain_events.ticks, bigint) is
+  'Whether what is left between two ticks lies above one position, and in no block of an adoption';
+
 -- A page of what is visible in "upto" and not in "seen", above a position. One plan for all pages: the indexes have the
 -- order that is wanted, and nothing is worth being sorted, or compiled, for a page.
 create function domain_events._read_page(
@@ -94,10 +110,8 @@ declare
   is_first constant boolean := seen.tick is null;
   seen_after constant bigint := seen.position_after;
   seen_snapshot constant pg_snapshot := seen.snapshot;
-  seen_top constant xid8 := seen.top;
   upto_boundary constant bigint := upto.boundary;
   upto_snapshot constant pg_snapshot := upto.snapshot;
-  upto_top constant xid8 := upto.top;
   above constant bigint := domain_events._page_start(seen, upto, passed);
   late_above constant bigint := greatest(passed, seen.boundary);
   late_until constant bigint := seen.position_before;
@@ -112,7 +126,7 @@ begin
     select u.global_position, u.transaction_id, u.event_id, u.aggregate_type, u.aggregate_id, u.aggregate_version,
            u.event_type, u.event_name, u.event_data, u.metadata, u.correlation_id, u.causation_id, u.caused_by,
            u.schema_version, u.occurred_at, u.recorded_at, u.origin,
-           prefix || u.global_position || '.' || (check_digits + u.global_position) % 9797
+           domain_events._cursor(prefix, check_digits, u.global_position)
       from ((-- Running when "seen" was taken, and below what was drawn since. So written that no other index will do.
              select l.*
                from unnest(late) as x(transaction_id)
@@ -120,7 +134,7 @@ begin
                 select e.* from domain_events.events e
                  where row(e.transaction_id, e.global_position) > row(x.transaction_id, late_above)
                    and row(e.transaction_id, e.global_position) <= row(x.transaction_id, late_until)
-                   and pg_visible_in_snapshot(e.transaction_id, upto_snapshot) and e.transaction_id <> upto_top
+                   and pg_visible_in_snapshot(e.transaction_id, upto_snapshot)
                    and not (has_blocks and exists (
                      select from unnest(blocks.hidden_first, blocks.hidden_last) as b(first, last)
                       where e.global_position between b.first and b.last))
@@ -134,9 +148,9 @@ begin
             (select e.* from domain_events.events e
               where e.global_position > above and e.global_position <= until
                 and (e.global_position <= upto_boundary
-                     or pg_visible_in_snapshot(e.transaction_id, upto_snapshot) and e.transaction_id <> upto_top)
+                     or pg_visible_in_snapshot(e.transaction_id, upto_snapshot))
                 and (is_first or e.global_position > seen_after
-                     or not pg_visible_in_snapshot(e.transaction_id, seen_snapshot) or e.transaction_id = seen_top)
+                     or not pg_visible_in_snapshot(e.transaction_id, seen_snapshot))
                 and not (has_blocks and exists (
                   select from unnest(blocks.hidden_first, blocks.hidden_last) as b(first, last)
                    where e.global_position between b.first and b.last))
@@ -152,7 +166,7 @@ begin
                 select e.* from domain_events.events e
                  where e.global_position between greatest(b.first, passed + 1) and least(b.last, until)
                    and (e.global_position <= upto_boundary
-                        or pg_visible_in_snapshot(e.transaction_id, upto_snapshot) and e.transaction_id <> upto_top)
+                        or pg_visible_in_snapshot(e.transaction_id, upto_snapshot))
                    and (aggregate_types is null or e.aggregate_type = any (aggregate_types))
                    and (event_types is null or e.event_type = any (event_types))
                    and (since is null or e.recorded_at >= since)
@@ -194,7 +208,9 @@ create function domain_events.read_all(
   causation_id text, caused_by text, schema_version int, occurred_at timestamptz, recorded_at timestamptz,
   origin domain_events.event_origin, cursor text
 )
-language plpgsql volatile set search_path = pg_catalog, pg_temp
+language plpgsql volatile
+set search_path = pg_catalog, pg_temp set plan_cache_mode = force_generic_plan set enable_seqscan = off
+set enable_bitmapscan = off set enable_sort = off set jit = off
 as $$
 #variable_conflict use_column
 declare
@@ -205,7 +221,9 @@ declare
   upto domain_events.ticks;
   passed bigint;
   prefix text;
+  above bigint;
   until bigint;
+  check_digits int;
   page_end text;
 begin
   if max_count is null then
@@ -240,16 +258,11 @@ begin
       passed := 0;
       prefix := concat(domain_events._tick_text(seen), ':', domain_events._tick_text(upto), ':');
     end if;
-    if not is_filtered then
-      return query select * from domain_events._read_page(seen, upto, passed, prefix, max_count, upto.position_after,
-                                                          null, null, null, null);
-      if found then
-        return;
-      end if;
-    else
+    if is_filtered then
       until := domain_events._looked_at_until(domain_events._page_start(seen, upto, passed), upto.position_after,
                                               30000 + 20 * max_count);
-      page_end := coalesce(domain_events._cursor(prefix, until), domain_events._cursor(upto));
+      page_end := coalesce(domain_events._cursor(prefix, domain_events._check_digits(prefix), until),
+                           domain_events._cursor(upto));
       -- The last row of a page that is not full is behind all that was looked at.
       return query
         select p.global_position, p.transaction_id, p.event_id, p.aggregate_type, p.aggregate_id, p.aggregate_version,
@@ -265,6 +278,30 @@ begin
       elsif until is not null then
         -- Nothing was met, and more is to be looked at: by the next call.
         return query select (null::domain_events.events).*, page_end;
+        return;
+      end if;
+    elsif domain_events._is_plain(seen, upto, passed) then
+      -- Most pages of who is far behind. Written here, as _read_page() would have each row stored twice.
+      above := domain_events._page_start(seen, upto, passed);
+      check_digits := domain_events._check_digits(prefix);
+      return query
+        select e.global_position, e.transaction_id, e.event_id, e.aggregate_type, e.aggregate_id, e.aggregate_version,
+               e.event_type, e.event_name, e.event_data, e.metadata, e.correlation_id, e.causation_id, e.caused_by,
+               e.schema_version, e.occurred_at, e.recorded_at, e.origin,
+               domain_events._cursor(prefix, check_digits, e.global_position)
+          from domain_events.events e
+         where e.global_position > above and e.global_position <= upto.position_after
+           and (e.global_position <= upto.boundary or pg_visible_in_snapshot(e.transaction_id, upto.snapshot))
+           and (seen.tick is null or e.global_position > seen.position_after
+                or not pg_visible_in_snapshot(e.transaction_id, seen.snapshot))
+         order by e.global_position limit max_count;
+      if found then
+        return;
+      end if;
+    else
+      return query select * from domain_events._read_page(seen, upto, passed, prefix, max_count, upto.position_after,
+                                                          null, null, null, null);
+      if found then
         return;
       end if;
     end if;

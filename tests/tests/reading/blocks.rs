@@ -4,7 +4,8 @@ use domain_events_tests::{Db, Session, engines};
 
 use super::{Reader, append, versions};
 
-engines! { readers_wait_for_an_adoption, readers_skip_an_adoption_on_request, a_block_is_filtered_and_paged, what_cannot_be_skipped }
+engines! { readers_wait_for_an_adoption, readers_skip_an_adoption_on_request, a_block_is_filtered_and_paged, what_cannot_be_skipped,
+a_block_that_ended_under_a_writer, an_adoption_that_is_restored, who_waits_for_an_adoption_takes_no_numbers }
 
 /// Three old events of a stream, of which none is moved yet; one new event of another stream was there before.
 fn begun(db: &Db) -> Session {
@@ -80,6 +81,68 @@ fn a_block_is_filtered_and_paged(db: &Db) {
     // The page is full: what is behind it is looked at by another call.
     assert_eq!(reader.page(), ["old 3", "N 2"]);
     assert_eq!(reader.rest(), ["-"]);
+}
+
+/// What a tick shows stays as it is, also of a block that has ended while a writer holds one of its events.
+fn a_block_that_ended_under_a_writer(db: &Db) {
+    let mut reader = Reader::new(db).with("max_count => 1");
+    let (mut admin, mut writer) = (db.admin(), db.admin());
+    admin.run(&append("N"));
+    assert_eq!(reader.rest(), versions("N", 1..=1));
+    admin.run("select domain_events._begin_adoption('a test', null, 1, 3, null)");
+    admin.run("select domain_events._begin_adoption('another', null, 1, 3, null)");
+    admin.run("select domain_events.skip_adoption(2)");
+    writer.run(
+        "begin;
+         insert into domain_events.events (global_position, aggregate_type, aggregate_id, aggregate_version, event_type, origin)
+         select first_position + 1, 'T', 'old', 2, 'E', 'adopted' from domain_events.adoptions where adoption_id = 1",
+    );
+    admin.run(&moved(3));
+    admin.run(&moved(1));
+    admin.run(END);
+    assert_eq!(reader.page(), versions("old", 1..=1));
+    writer.run("commit");
+    assert_eq!(reader.rest(), ["old 3", "old 2"], "each once");
+}
+
+/// A dump was taken meanwhile, and restored where the numbers are lower; nobody has read there before the end.
+fn an_adoption_that_is_restored(db: &Db) {
+    let mut before = Reader::new(db);
+    let mut admin = db.admin();
+    admin.run(&append("N"));
+    assert_eq!(before.rest(), versions("N", 1..=1));
+    // The positions of the block are drawn, and the adoption is not there yet.
+    let mut mover = db.admin();
+    mover.run("begin; select domain_events._begin_adoption('a test', null, 1, 3, null)");
+    before.cursor = Some(db.owner().one("select domain_events.latest_cursor()"));
+    mover.run("commit");
+    for version in [3, 2, 1] {
+        admin.run(&moved(version));
+    }
+    admin.run(
+        "update domain_events.eras set cluster = cluster + 1;
+         alter table domain_events.events disable trigger user;
+         update domain_events.events set transaction_id = '3' where origin = 'adopted';
+         alter table domain_events.events enable trigger user",
+    );
+    admin.run(END);
+    admin.run(&append("N"));
+    let mut expected = versions("old", 1..=3);
+    expected.extend(versions("N", 2..=2));
+    assert_eq!(before.rest(), expected);
+}
+
+/// It may take hours.
+fn who_waits_for_an_adoption_takes_no_numbers(db: &Db) {
+    let _admin = begun(db);
+    db.owner().run(&append("N"));
+    let mut reader = db.owner();
+    for _ in 0..3 {
+        reader.run("begin");
+        assert_eq!(reader.number("select count(*) from domain_events.read_all()"), 0);
+        assert_eq!(reader.one("select pg_current_xact_id_if_assigned() is null"), "t");
+        reader.run("commit");
+    }
 }
 
 fn what_cannot_be_skipped(db: &Db) {

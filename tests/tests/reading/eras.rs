@@ -6,7 +6,7 @@ use super::{Reader, append, versions};
 
 engines! {
     an_era_waits_for_writers, readers_that_begin_an_era_at_once, events_before_an_era_is_noticed, a_sequence_that_was_set_back,
-    a_copy_of_the_database, who_writes_before_it_reads_goes_on, a_server_that_was_set_back,
+    who_begins_an_era_keeps_its_transaction_open, a_copy_of_the_database, who_writes_before_it_reads_goes_on, a_server_that_was_set_back,
 }
 
 /// As a restored dump: the events and ticks are those of another cluster.
@@ -55,6 +55,36 @@ fn readers_that_begin_an_era_at_once(db: &Db) {
         assert_eq!(thread.join().expect("a reader"), versions("A", 2..=2));
     }
     assert_eq!(db.owner().number("select count(distinct boundary) from domain_events.eras"), 2);
+}
+
+/// Its era is not there for the others, who begin one of their own.
+fn who_begins_an_era_keeps_its_transaction_open(db: &Db) {
+    let (mut first, mut writer, mut other) = (db.owner(), db.owner(), Reader::new(db));
+    writer.run(&append("A"));
+    assert_eq!(other.rest(), versions("A", 1..=1));
+    let cursor = other.cursor.clone().expect("a cursor");
+    restored(db);
+    writer.run(&append("A"));
+    std::thread::sleep(std::time::Duration::from_millis(12));
+    let read = |cursor: &str| format!("select max(cursor) from domain_events.read_all('{cursor}')");
+    first.run("begin");
+    let kept = first.one(&read(&cursor));
+    assert_eq!(other.rest(), versions("A", 2..=2));
+    writer.run(&append("A"));
+    // Who takes ticks is left alone for a tenth of a second.
+    std::thread::sleep(std::time::Duration::from_millis(120));
+    assert_eq!(other.rest(), versions("A", 3..=3));
+    let kept = first.one(&read(&kept));
+    first.run("commit");
+    writer.run(&append("A"));
+    assert_eq!(other.rest(), versions("A", 4..=4));
+    let mut reader = Reader::new(db);
+    reader.cursor = Some(kept);
+    assert_eq!(reader.rest(), versions("A", 4..=4));
+    assert_eq!(
+        db.owner().one("select string_agg(boundary::text, ',' order by era) = string_agg(boundary::text, ',' order by boundary, era) from domain_events.eras"),
+        "t"
+    );
 }
 
 /// Their numbers may be lower than those that a cursor calls committed.

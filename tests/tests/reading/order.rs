@@ -9,7 +9,7 @@ engines! {
     r10_nobody_waits_for_other_work, r11_a_reader_holds_up_no_writer, r12_what_was_rolled_back_is_no_gap,
     xmax_is_not_the_next_number, a_consumer_that_appends_gets_its_own_events, a_position_is_drawn_after_the_number,
     a_tick_in_repeatable_read, a_number_of_before,
-    a_tick_that_was_rolled_back, a_tick_of_an_old_snapshot, two_readers_take_ticks, late_by_many,
+    a_tick_that_was_rolled_back, a_tick_of_an_old_snapshot, a_transaction_that_reads_for_long, a_number_from_long_ago, two_readers_take_ticks, late_by_many,
 }
 
 fn r1_a_late_commit_is_not_skipped(db: &Db) {
@@ -150,6 +150,50 @@ fn a_number_of_before(db: &Db) {
     let mut reader = Reader::new(db);
     reader.cursor = Some(cursor);
     assert_eq!(reader.rest(), versions("B", 1..=1));
+}
+
+/// Each of its ticks is bounded by a number of its own: it need not look through what came since its first.
+fn a_transaction_that_reads_for_long(db: &Db) {
+    let (mut a, mut b) = (db.owner(), db.owner());
+    b.run(&append("X"));
+    a.run("begin; select pg_current_xact_id()");
+    let mut cursor = a.one("select max(cursor) from domain_events.read_all()");
+    for version in 1..=5 {
+        let before = b.number("select last_value from domain_events.events_global_position_seq");
+        b.run(&format!("begin; {}", append("B")));
+        a.run(&append("own"));
+        std::thread::sleep(std::time::Duration::from_millis(12));
+        let read = format!("select count(*) from domain_events.read_all('{cursor}')");
+        assert_eq!(a.number(&read), 0, "what is open is not there");
+        b.run("commit");
+        std::thread::sleep(std::time::Duration::from_millis(12));
+        let rows = a.rows(&format!("select aggregate_version, cursor from domain_events.read_all('{cursor}')"));
+        assert_eq!(rows.len(), 1, "neither the own events nor those of before: {rows:?}");
+        assert_eq!(rows[0][0], Some(version.to_string()));
+        cursor = rows[0][1].clone().expect("a cursor");
+        let bound = a.number("select position_before from domain_events.ticks order by tick desc limit 1");
+        assert!(bound > before, "{bound} is not above {before}, of the round before");
+    }
+    a.run("commit");
+    let mut reader = Reader::new(db);
+    reader.cursor = Some(cursor);
+    assert_eq!(reader.rest(), versions("own", 1..=5));
+}
+
+/// Ticks from before it had its number are not kept any more.
+fn a_number_from_long_ago(db: &Db) {
+    let (mut a, mut b) = (db.owner(), db.owner());
+    b.run(&append("X"));
+    a.run("begin; select pg_current_xact_id()");
+    let cursor = b.one("select domain_events.latest_cursor()");
+    b.run(&append("B"));
+    let number = a.one("select pg_current_xact_id()");
+    db.admin().run(&format!("delete from domain_events.ticks where top <= '{number}'"));
+    std::thread::sleep(std::time::Duration::from_millis(12));
+    let read = format!("select string_agg(aggregate_id, '') from domain_events.read_all('{cursor}')");
+    assert_eq!(a.one(&read), "B");
+    a.run("commit");
+    assert_eq!(b.one(&read), "B");
 }
 
 /// The last tick is not the newest snapshot.

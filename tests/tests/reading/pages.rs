@@ -7,6 +7,7 @@ use super::{Reader, append, versions};
 engines! {
     a_page_ends_inside_a_tick, a_filter_that_meets_nothing_goes_on, filters_run_in_the_server, a_filter_looks_at_nothing_twice, what_is_committed_meanwhile_moves_no_end,
     bad_arguments, what_a_reader_may, in_a_read_only_transaction, at_most_one_tick_in_ten_milliseconds, ticks_are_thinned,
+    ticks_are_thinned_in_repeatable_read, a_foreign_number_takes_no_ticks,
 }
 
 fn a_page_ends_inside_a_tick(db: &Db) {
@@ -166,8 +167,9 @@ fn ticks_are_thinned(db: &Db) {
     assert_eq!(reader.rest(), versions("A", 2..=4));
     // As the store thins them: the newest 10,000 stay.
     db.admin().run(
-        "insert into domain_events.ticks (era, boundary, position_before, top, snapshot, position_after, taken_at)
-         select era, boundary, position_before, top, snapshot, position_after, taken_at - interval '1 s' from domain_events.ticks, generate_series(1, 12000)",
+        "insert into domain_events.ticks (era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at)
+         select era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at - interval '1 s'
+           from domain_events.ticks, generate_series(1, 12000)",
     );
     for _ in 0..300 {
         a.run(&append("A"));
@@ -175,4 +177,40 @@ fn ticks_are_thinned(db: &Db) {
     }
     assert!((10000..10600).contains(&a.number("select count(*) from domain_events.ticks")));
     assert_eq!(reader.rest(), versions("A", 5..=304));
+}
+
+/// Where all who read have fixed snapshots, too.
+fn ticks_are_thinned_in_repeatable_read(db: &Db) {
+    let mut a = db.owner();
+    a.run("set default_transaction_isolation = 'repeatable read'");
+    a.run(&append("A"));
+    a.run("select domain_events.latest_cursor()");
+    db.admin().run(
+        "insert into domain_events.ticks (era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at)
+         select era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at - interval '1 s'
+           from domain_events.ticks, generate_series(1, 12000)",
+    );
+    for _ in 0..300 {
+        a.run(&append("A"));
+        a.run("select domain_events.latest_cursor()");
+    }
+    assert!((10000..10600).contains(&a.number("select count(*) from domain_events.ticks")));
+}
+
+/// Replicated from another cluster, or inserted so: it is no news for ever.
+fn a_foreign_number_takes_no_ticks(db: &Db) {
+    let (mut a, mut reader) = (db.owner(), Reader::new(db));
+    a.run(&append("A"));
+    assert_eq!(reader.rest(), versions("A", 1..=1));
+    db.admin().run(
+        "insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type, transaction_id)
+         values ('T', 'foreign', 1, 'E', '900000000000')",
+    );
+    assert!(reader.page().is_empty(), "not visible here");
+    let ticks = "select count(*) from domain_events.ticks";
+    let before = a.number(ticks);
+    for _ in 0..5 {
+        assert!(reader.page().is_empty());
+    }
+    assert_eq!(a.number(ticks), before);
 }
