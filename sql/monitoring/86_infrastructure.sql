@@ -107,7 +107,30 @@ as $$
    where s.seqrelid = to_regclass('domain_events.events_global_position_seq')
      and (s.seqincrement, s.seqcache, s.seqcycle) <> (1, 1, false)
   union all
-  -- What readers of the whole store are bounded by: see reading/74_ticks.sql.
+  select 'event_trigger_missing', 'warning', e.object,
+         'the event trigger is missing or disabled: what it refuses or records passes in silence'
+         || coalesce((select format('; a superuser runs: alter event trigger %I enable', t.evtname)
+                        from pg_event_trigger t where t.evtname = e.object), '')
+    from domain_events._expected_objects() as e
+   where e.kind = 'event trigger'
+     -- The owner of a managed database, who is no superuser, can make none: a dump of a store that had them is as one
+     -- of their own.
+     and (exists (select from pg_class store join pg_roles r on r.oid = store.relowner
+                   where store.oid = 'domain_events.events'::regclass and r.rolsuper)
+          or exists (select from pg_event_trigger t join pg_proc f on f.oid = t.evtfoid
+                      where f.pronamespace = 'domain_events'::regnamespace))
+     and not exists (select from pg_event_trigger t where t.evtname = e.object and t.evtenabled in ('O', 'A'))
+$$;
+
+comment on function domain_events._object_findings() is
+  'Functions, triggers, keys, indexes and the sequence of the store that are not as they were installed';
+
+-- What readers of the whole store go by: see reading/74_ticks.sql.
+create function domain_events._reader_findings(
+  out code text, out severity text, out object text, out detail text
+) returns setof record
+language sql stable set search_path = pg_catalog, pg_temp
+as $$
   select 'position_before_transaction', 'error', 'domain_events.events',
          'a position is drawn before the transaction has its number, so readers lose events; the store''s owner runs: '
          'alter table domain_events.events alter column global_position set default nextval(case when '
@@ -130,23 +153,33 @@ as $$
                join pg_attribute a on a.attrelid = i.indrelid and a.attnum = k.number)
             = '{transaction_id,global_position}'::name[])
   union all
-  select 'event_trigger_missing', 'warning', e.object,
-         'the event trigger is missing or disabled: what it refuses or records passes in silence'
-         || coalesce((select format('; a superuser runs: alter event trigger %I enable', t.evtname)
-                        from pg_event_trigger t where t.evtname = e.object), '')
-    from domain_events._expected_objects() as e
-   where e.kind = 'event trigger'
-     -- The owner of a managed database, who is no superuser, can make none: a dump of a store that had them is as one
-     -- of their own.
-     and (exists (select from pg_class store join pg_roles r on r.oid = store.relowner
-                   where store.oid = 'domain_events.events'::regclass and r.rolsuper)
-          or exists (select from pg_event_trigger t join pg_proc f on f.oid = t.evtfoid
-                      where f.pronamespace = 'domain_events'::regnamespace))
-     and not exists (select from pg_event_trigger t where t.evtname = e.object and t.evtenabled in ('O', 'A'))
+  -- Numbers of another cluster: of events that were replicated, or restored into a store in use.
+  select 'foreign_transactions', 'warning', 'domain_events.events',
+         format('event %s is of transaction %s, which this server has not come to: it was replicated or restored into '
+                'a store in use, and readers of all events do not see it; when no more of them come, an admin of the '
+                'store runs: select domain_events.begin_era()', f.global_position, f.transaction_id)
+    from (select e.* from domain_events.events e order by e.transaction_id desc, e.global_position desc limit 1) as f
+   where f.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
+     and f.transaction_id is distinct from pg_current_xact_id_if_assigned()
+     and f.global_position > (select e.boundary from domain_events.eras e order by e.era desc limit 1)
+  union all
+  -- After a restore: until an era has begun nothing is read.
+  select 'readers_wait', 'warning', 'domain_events.events',
+         format('after the restore readers of all events wait for a moment in which nobody writes, and process %s has '
+                'written in a transaction that is open%s: end it, or commit it', l.pid,
+                coalesce(' since ' || to_char(a.xact_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', ''))
+    from (select e.cluster from domain_events.eras e order by e.era desc limit 1) as era
+   cross join pg_locks l
+    left join pg_stat_activity a on a.pid = l.pid
+   where era.cluster <> domain_events._cluster() and domain_events._cluster() <> 0
+     and l.relation = 'domain_events.events'::regclass and l.mode = 'RowExclusiveLock' and l.granted
+     and l.database = (select d.oid from pg_database d where d.datname = current_database())
+     and l.pid is distinct from pg_backend_pid()
+     and clock_timestamp() - coalesce(a.xact_start, '-infinity') > '2 s'
 $$;
 
-comment on function domain_events._object_findings() is
-  'Functions, triggers, keys, indexes and the sequence of the store that are not as they were installed';
+comment on function domain_events._reader_findings() is
+  'What keeps readers of the whole store from an event, or makes them search for long';
 
 create function domain_events._engine_findings(
   out code text, out severity text, out object text, out detail text

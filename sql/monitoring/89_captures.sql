@@ -319,6 +319,7 @@ create function domain_events.check_infrastructure(
 language sql stable set search_path = pg_catalog, pg_temp
 as $$
   select f.* from domain_events._object_findings() as f
+  union all select f.* from domain_events._reader_findings() as f
   union all select f.* from domain_events._engine_findings() as f
   union all select f.* from domain_events._counter_findings() as f
   union all select f.* from domain_events._privilege_findings() as f

@@ -85,6 +85,7 @@ set enable_sort = off set jit = off
 as $$
 begin
   return domain_events._last_position() <> tick.position_after
+         or tick.boundary < (select e.boundary from domain_events.eras e order by e.era desc limit 1)
          or exists (select from unnest(domain_events._late_transactions(tick)) as l(transaction_id)
                      cross join lateral (
                        select from domain_events.events e
@@ -205,6 +206,35 @@ $$;
 comment on function domain_events._running_too(pg_snapshot, xid8) is
   'A snapshot in which a transaction is not visible, whatever it was before';
 
+-- A server that was set back, to a copy of its files or by a crash, has been started anew.
+create function domain_events._place() returns text
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  return format('%s/%s/%s/%s', left(pg_walfile_name(pg_current_wal_lsn()), 8),
+                (select d.oid from pg_database d where d.datname = current_database()),
+                'domain_events.events'::regclass::oid, extract(epoch from pg_postmaster_start_time()));
+end
+$$;
+
+comment on function domain_events._place() is
+  'Timeline of this server''s log, database, table of events, and when the server was started';
+
+create function domain_events._insert_era(era domain_events.eras) returns domain_events.eras
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+begin
+  insert into domain_events.eras as e (era, tag, boundary, cluster, place) overriding system value
+  values (coalesce(era.era, nextval('domain_events.eras_era_seq')), left(replace(gen_random_uuid()::text, '-', ''), 8),
+          era.boundary, domain_events._cluster(), domain_events._place())
+  returning e.* into era;
+  return era;
+end
+$$;
+
+comment on function domain_events._insert_era(domain_events.eras) is
+  'An era of this server with a boundary, and a number if it has none';
+
 create function domain_events._current_era(is_alone boolean) returns domain_events.eras
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
@@ -214,11 +244,7 @@ declare
   other domain_events.eras;
   newest domain_events.ticks := domain_events._newest_tick();
   this_cluster constant bigint := domain_events._cluster();
-  -- A server that was set back, to a copy of its files or by a crash, has been started anew.
-  this_place constant text := format('%s/%s/%s/%s', left(pg_walfile_name(pg_current_wal_lsn()), 8),
-                                     (select d.oid from pg_database d where d.datname = current_database()),
-                                     'domain_events.events'::regclass::oid,
-                                     extract(epoch from pg_postmaster_start_time()));
+  this_place constant text := domain_events._place();
 begin
   select e.* into last from domain_events.eras e order by e.era desc limit 1;
   if last.era is null then
@@ -257,12 +283,7 @@ begin
   if era.boundary is null then
     return null;
   end if;
-  insert into domain_events.eras as e (era, tag, boundary, cluster, place)
-  overriding system value
-  values (coalesce(era.era, nextval('domain_events.eras_era_seq')), left(replace(gen_random_uuid()::text, '-', ''), 8),
-          era.boundary, this_cluster, this_place)
-  returning e.* into era;
-  return era;
+  return domain_events._insert_era(era);
 end
 $$;
 
@@ -333,3 +354,32 @@ comment on function domain_events.take_tick(boolean) is
   'Takes a tick if there is something new and the last is older than 10 ms (at_once: whatever its age), and returns '
   'whether it did. Readers on the primary do so by themselves; called there for readers on standbys. '
   'Takes none where nothing can be written, and while an adoption holds readers back.';
+
+create function domain_events.begin_era() returns void
+language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
+as $$
+declare
+  era domain_events.eras;
+  until constant timestamptz := clock_timestamp() + interval '5 s';
+begin
+  if exists (select from domain_events.adoptions a where domain_events._holds_readers(a)) then
+    raise exception 'an adoption or import is moving events'
+      using errcode = '55000', hint = 'Call it when that has ended: select * from domain_events.adoptions.';
+  end if;
+  loop
+    era := domain_events._settled_era();
+    exit when era.era is not null;
+    if clock_timestamp() > until then
+      raise exception 'there was always a transaction open that had written events'
+        using errcode = '55P03', hint = 'Repeat it in a moment in which nobody writes; see pg_stat_activity.';
+    end if;
+    perform pg_sleep(0.02);
+  end loop;
+  perform domain_events._insert_era(era);
+end
+$$;
+
+comment on function domain_events.begin_era() is
+  'Readers of the whole store see all that is committed now, whatever the numbers of its transactions: for events that '
+  'were replicated or restored into a store in use. Raises 55000 while an adoption moves events, 55P03 where '
+  'somebody writes all the time.';

@@ -1,4 +1,4 @@
--- read_all, latest_cursor, cursor_before, take_tick, skip_adoption, read_stream backwards, read_streams
+-- read_all, latest_cursor, cursor_before, take_tick, skip_adoption, begin_era, read_stream backwards, read_streams
 select count(domain_events.append_event('User', i::text, 'UserRegistered', correlation_id => 'c-' || i)) from generate_series(1, 3) as i;
 select count(domain_events.append_event('Order', '7', 'OrderPlaced', correlation_id => 'c-2'));
 
@@ -19,6 +19,10 @@ select pg_sleep(0.02), domain_events.take_tick() as with_nothing_new;
 select count(domain_events.append_event('Order', '7', 'OrderPaid'));
 select domain_events.take_tick() as with_something_new;
 select aggregate_id, aggregate_version as v, event_type from domain_events.read_all(:'latest');
+
+-- events of another cluster's transactions
+select domain_events.begin_era();
+select count(*) as nothing_twice from domain_events.read_all(:'latest') where event_type <> 'OrderPaid';
 
 -- streams
 select aggregate_version as v, event_type from domain_events.read_stream('Order', '7', backwards => true, max_count => 1);

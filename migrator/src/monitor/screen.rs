@@ -30,6 +30,7 @@ const INFRASTRUCTURE: &[(&str, &[&str])] = &[
         ],
     ),
     ("Engine, extension and functions agree", &["engine_disagrees"]),
+    ("Readers of all events see every event", &["foreign_transactions", "readers_wait"]),
     ("The store's own sequences are ahead of its rows", &["counter_behind"]),
     ("Privileges are as granted", &["privilege_excessive", "privilege_missing"]),
     (

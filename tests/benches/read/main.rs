@@ -1,5 +1,5 @@
-//! What reading the whole store costs beside a plain scan in the order of positions, and how far a reader is behind the commits of
-//! 16 writers of whom one stays open.
+//! What reading the whole store costs beside a plain scan in the order of positions, how far a reader is behind the commits of
+//! 16 writers of whom one stays open, and what reading costs those who write: the index, and the number before the position.
 //!
 //! `BENCH_ROUNDS` (5), `BENCH_EVENTS` (200_000), `BENCH_SECONDS` (10): of writing.
 
@@ -13,7 +13,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use common::{Client, Goal, databases, figure, median, print_json, print_table, server, setting};
+use common::{Client, Cost, Goal, databases, figure, median, print_json, print_table, server, setting};
 use domain_events_tests::Db;
 use serde_json::{Value, json};
 
@@ -24,11 +24,12 @@ const BY_POSITION: &str = "create function public.by_position(after bigint, max_
      language plpgsql volatile as $$ begin return query select * from domain_events.events e where e.global_position > after
      order by e.global_position limit max_count; end $$";
 
-/// All pages within the server, each handed to a query that counts it.
+/// All pages within the server, each handed to a query that counts it and finds what the next one begins with.
 fn loop_over(page: &str, next: &str, declared: &str) -> String {
     format!(
         "do $$ declare last {declared}; n bigint; found_last {declared}; begin loop
-           select count(*), {next} into n, found_last from {page};
+           select count(*), max(e.next) filter (where e.n = {PAGE}) into n, found_last
+             from (select e.{next} as next, row_number() over () as n from {page} as e) as e;
            exit when n = 0; last := found_last; end loop; end $$"
     )
 }
@@ -57,6 +58,7 @@ fn main() {
             }));
         }
         lines.push(lag(db));
+        lines.extend(for_writers(db, rounds));
     }
     println!("\nCPU us an event, {events} events in pages of {PAGE}; median of {rounds}.\n");
     let header = ["work", "engine", "by position", "read_all", "throughput", "goal", "met?"];
@@ -76,13 +78,8 @@ fn fill(db: &Db, events: usize) {
 }
 
 fn in_the_server(db: &Db, rounds: usize, events: usize) -> (&'static str, f64, f64, Goal) {
-    let bare =
-        loop_over(&format!("public.by_position(coalesce(last, 0), {PAGE}) as e"), "max(e.global_position)", "bigint");
-    let ours = loop_over(
-        &format!("(select e.cursor, row_number() over () as n from domain_events.read_all(last, {PAGE}) as e) as e"),
-        &format!("coalesce(max(e.cursor) filter (where e.n = {PAGE}), last)"),
-        "text",
-    );
+    let bare = loop_over(&format!("public.by_position(coalesce(last, 0), {PAGE})"), "global_position", "bigint");
+    let ours = loop_over(&format!("domain_events.read_all(last, {PAGE})"), "cursor", "text");
     // The last page is full too, so that the loop ends after it.
     assert_eq!(events % PAGE, 0);
     let mut client = Client::new(db, "postgres");
@@ -129,6 +126,73 @@ fn through_a_client(db: &Db, rounds: usize, events: usize) -> (&'static str, f64
         }
     }
     ("catch-up through a client", median(&bare_us), median(&ours_us), Goal::None)
+}
+
+/// What the index and the number before the position cost an append and a captured change: with neither, with the one and with
+/// both, in turn.
+fn for_writers(db: &Db, rounds: usize) -> Vec<Value> {
+    const EVENTS: usize = 5000;
+    let mut client = Client::new(db, "postgres");
+    client.run("create table public.written (id int primary key, n int not null); insert into public.written select i, 0 from generate_series(1, 5000) as i;
+                select domain_events.enable_capture('public.written')");
+    let default =
+        |text: &str| format!("alter table domain_events.events alter column global_position set default {text}");
+    let sequence = "'domain_events.events_global_position_seq'::regclass";
+    let works = [
+        (
+            "append",
+            format!(
+                "do $$ begin for i in 1..{EVENTS} loop perform domain_events.append_event('Cost', (i % 100)::text, 'E', '{{\"a\": 1}}'); end loop; end $$"
+            ),
+        ),
+        ("capture", "update public.written set n = n + 1".to_owned()),
+    ];
+    let stores = [
+        (
+            "neither",
+            "drop index domain_events.events_transaction_id_idx".to_owned(),
+            default(&format!("nextval({sequence})")),
+        ),
+        (
+            "index",
+            "create index events_transaction_id_idx on domain_events.events (transaction_id, global_position)"
+                .to_owned(),
+            String::new(),
+        ),
+        (
+            "both",
+            String::new(),
+            default(&format!("nextval(case when pg_catalog.pg_current_xact_id() is not null then {sequence} end)")),
+        ),
+    ];
+    let mut costs = vec![vec![Vec::new(); stores.len()]; works.len()];
+    for round in 0..=rounds {
+        for (store, (_, index, default)) in stores.iter().enumerate() {
+            client.run(index);
+            client.run(default);
+            for (work, (_, sql)) in works.iter().enumerate() {
+                // The first change after the store was altered makes plans anew.
+                client.run(sql);
+                let cost = client.cost_of(|c| c.run(sql));
+                if round > 0 {
+                    costs[work][store].push(cost);
+                }
+            }
+        }
+    }
+    let middle = |costs: &[Cost], of: fn(&Cost) -> f64| {
+        median(&costs.iter().map(|cost| of(cost) / EVENTS as f64).collect::<Vec<_>>())
+    };
+    let mut lines = Vec::new();
+    for (work, (name, _)) in works.iter().enumerate() {
+        for (store, (parts, ..)) in stores.iter().enumerate() {
+            let (cpu, wal) = (middle(&costs[work][store], |c| c.cpu), middle(&costs[work][store], |c| c.wal));
+            println!("{}: {name} with {parts}: {cpu:.2} us, {wal:.0} bytes of WAL an event", db.engine.name());
+            lines.push(json!({"bench": "read", "work": format!("{name} with {parts}"), "engine": db.engine.name(),
+                              "cpu_us": figure(cpu), "wal_bytes": figure(wal)}));
+        }
+    }
+    lines
 }
 
 /// Milliseconds between a commit and the read that has its event, while 16 writers append and one more stays open for a second at

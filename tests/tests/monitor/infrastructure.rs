@@ -18,7 +18,8 @@ fn mend(db: &Db, expected: &str) {
 
 engines! {
     a_healthy_store_gives_none, a_swapped_function, a_missing_function, a_function_of_another_owner, append_only_switched_off,
-    an_append_only_trigger_swapped, a_foreign_trigger, a_missing_key, a_sequence_with_a_cache, what_readers_rest_on, engines_that_disagree, rights_too_many, rights_missing,
+    an_append_only_trigger_swapped, a_foreign_trigger, a_missing_key, a_sequence_with_a_cache, what_readers_rest_on,
+    readers_that_wait_for_a_writer, foreign_transactions, engines_that_disagree, rights_too_many, rights_missing,
     what_is_told_mends_it, what_is_told_mends_a_restore_of_data,
 }
 
@@ -229,6 +230,39 @@ fn what_readers_rest_on(db: &Db) {
         "reader_index_missing",
         &format!("create index events_transaction_id_idx on {columns}"),
     );
+}
+
+/// After a restore, until a moment in which nobody writes.
+fn readers_that_wait_for_a_writer(db: &Db) {
+    let (mut admin, mut writer) = (db.admin(), db.owner());
+    writer.run("select domain_events.append_event('T', 'A', 'E')");
+    admin.run("select count(*) from domain_events.read_all()");
+    writer.run("begin; select domain_events.append_event('T', 'A', 'E')");
+    std::thread::sleep(std::time::Duration::from_millis(2100));
+    assert_eq!(infrastructure(&mut admin), "");
+    admin.run("update domain_events.eras set cluster = cluster + 1");
+    let pid = writer.one("select pg_backend_pid()");
+    let found = infrastructure(&mut admin);
+    assert!(found.contains("readers_wait") && found.contains(&format!("process {pid} ")), "{found}");
+    writer.run("commit");
+    assert_eq!(infrastructure(&mut admin), "");
+}
+
+/// Of another cluster: replicated into a store that is read already.
+fn foreign_transactions(db: &Db) {
+    let mut admin = db.admin();
+    admin.run("select domain_events.append_event('T', 'A', 'E')");
+    let cursor = admin.one("select domain_events.latest_cursor()");
+    let foreign =
+        "insert into domain_events.events (aggregate_type, aggregate_id, aggregate_version, event_type, transaction_id)
+         values ('T', 'foreign', 1, 'E', '900000000000')";
+    provoke(db, infrastructure, foreign, "foreign_transactions", "select domain_events.begin_era()");
+    let read = format!("select string_agg(aggregate_id, ',') from domain_events.read_all('{cursor}')");
+    assert_eq!(admin.one(&read), "foreign");
+    let mut writer = db.owner();
+    writer.run("begin; select domain_events.append_event('T', 'A', 'E')");
+    admin.error("select domain_events.begin_era()").expect("55P03");
+    writer.run("commit");
 }
 
 fn engines_that_disagree(db: &Db) {

@@ -118,6 +118,7 @@ fn what_a_reader_may(db: &Db) {
     assert_eq!(reader.one(&format!("select domain_events.cursor_before('{cursor}', '{latest}')")), "t");
     reader.error("delete from domain_events.ticks").expect_code("42501");
     reader.error("select domain_events.skip_adoption(1)").expect_code("42501");
+    reader.error("select domain_events.begin_era()").expect_code("42501");
     let stranger = db.role("stranger");
     db.session(&stranger).error("select * from domain_events.read_all()").expect_code("42501");
 }

@@ -46,6 +46,7 @@ const KNOWN: &[(&str, &str, Expect)] = &[
     // of administrators: the store's own affairs
     ("set_threshold", "select domain_events.set_threshold('max_stream_events', 1000)", Right),
     ("skip_adoption", "select domain_events.skip_adoption(1)", Refused("55000")),
+    ("begin_era", "select domain_events.begin_era()", Right),
     ("acknowledge_losses", "select domain_events.acknowledge_losses()", Right),
     ("retry_capture_failures", "select domain_events.retry_capture_failures()", Right),
     ("_forget_lost_event_tables", "select domain_events._forget_lost_event_tables()", Right),

@@ -6,7 +6,7 @@ use domain_events_tests::{Cluster, Db, Engine, Pooler, engines, run};
 
 use crate::{Event, Following, PATIENCE, Place, append, events, tail_at};
 
-engines! { behind_a_pooler, settings_of_roles_change_nothing, a_restored_store_is_gone_on_with }
+engines! { behind_a_pooler, settings_of_roles_change_nothing, a_restored_store_is_gone_on_with, an_adoption_is_waited_for }
 
 /// In transaction mode, where each transaction may get another server process, and none finds anything of ours.
 fn behind_a_pooler(db: &Db) {
@@ -88,6 +88,30 @@ fn settings_of_roles_change_nothing(db: &Db) {
         assert_eq!(events(db, &["--stream", "Order/1", "--backwards"]).len(), 300, "{settings:?}");
         admin.run(&format!("alter role app_owner in database {} reset all", db.name));
     }
+}
+
+/// The block of old events as a whole, then what was appended meanwhile.
+fn an_adoption_is_waited_for(db: &Db) {
+    append(&mut db.owner(), "1", 2);
+    let mut following = Following::start(db, &["--from", "beginning"]);
+    following.wait_for(2);
+    let mut admin = db.admin();
+    admin.run("select domain_events._begin_adoption('a test', null, 1, 2, null)");
+    append(&mut db.owner(), "1", 1);
+    for version in [2, 1] {
+        admin.run(&format!(
+            "select domain_events._adopt_events(1, array[row({version}, pg_current_xact_id(), domain_events.uuid_v7(), 'Order', 'old', {version}, 'E',
+               null, '{{}}', '{{}}', null, null, null, 1, now(), now(), 'adopted')::domain_events.events], {version})"
+        ));
+        std::thread::sleep(std::time::Duration::from_millis(150));
+        assert_eq!(following.lines().len(), 2);
+    }
+    admin.run("select domain_events._end_adoption(1, 'moved', 2)");
+    following.wait_for(5);
+    let shown: Vec<(String, i64)> = following.events().into_iter().map(|e| (e.stream, e.version)).skip(2).collect();
+    assert_eq!(shown, [("Order/old".into(), 1), ("Order/old".into(), 2), ("Order/1".into(), 3)]);
+    assert_eq!(following.messages(), "");
+    assert_eq!(following.signal("-TERM"), Some(0));
 }
 
 /// The newest, the rest behind a kept cursor, and all, in a restored dump; behind a cursor of a time that is not in it, nothing.
