@@ -35,7 +35,7 @@ create table domain_events.adoptions (
   ended_at       timestamptz,
   readers        text not null default 'wait',
   ended_in       xid8,
-  ended_era      int,
+  ended_cluster  bigint,
   constraint adoptions_readers_check check (readers in ('wait', 'skip')),
   constraint adoptions_pkey primary key (adoption_id),
   constraint adoptions_state_check check (state in ('moving', 'moved', 'withdrawn')),
@@ -71,7 +71,8 @@ comment on column domain_events.adoptions.ended_at is 'When the last old event w
 comment on column domain_events.adoptions.readers is
   'Whether readers of the whole store wait until it has ended, or skip its events: see skip_adoption()';
 comment on column domain_events.adoptions.ended_in is 'The transaction that ended it';
-comment on column domain_events.adoptions.ended_era is 'The era of that transaction; 0 before the first';
+comment on column domain_events.adoptions.ended_cluster is
+  'The system identifier of the server that this transaction''s number is of';
 comment on sequence domain_events.adoptions_adoption_id_seq is 'Numbers of adoptions';
 comment on constraint adoptions_pkey on domain_events.adoptions is 'An adoption has a number';
 comment on constraint adoptions_state_check on domain_events.adoptions is 'moving, moved or withdrawn';

@@ -132,10 +132,7 @@ as $$
 begin
   update domain_events.adoptions a
      set state = _end_adoption.state, ended_at = clock_timestamp(), events = _end_adoption.events,
-         ended_in = pg_current_xact_id(),
-         -- After a restore that nobody has read since, the number is one of the era to come.
-         ended_era = coalesce((select e.era + case when e.cluster = domain_events._cluster() then 0 else 1 end
-                                 from domain_events.eras e order by e.era desc limit 1), 0)
+         ended_in = pg_current_xact_id(), ended_cluster = domain_events._cluster()
    where a.adoption_id = _end_adoption.adoption_id;
   if not found then
     raise exception 'there is no adoption %', adoption_id

@@ -158,24 +158,33 @@ as $$
          format('event %s is of transaction %s, which this server has not come to: it was replicated or restored into '
                 'a store in use, and readers of all events do not see it; when no more of them come, an admin of the '
                 'store runs: select domain_events.begin_era()', f.global_position, f.transaction_id)
-    from (select e.* from domain_events.events e order by e.transaction_id desc, e.global_position desc limit 1) as f
-   where f.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
-     and f.transaction_id is distinct from pg_current_xact_id_if_assigned()
-     and f.global_position > (select e.boundary from domain_events.eras e order by e.era desc limit 1)
+    from domain_events._newest_era() as era
+   -- Among the newest: below the boundary there may be any number of them.
+   cross join lateral (
+     select n.* from (select e.* from domain_events.events e where e.global_position > era.boundary
+                       order by e.global_position desc limit 10000) as n
+      where n.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
+        and n.transaction_id is distinct from pg_current_xact_id_if_assigned()
+      order by n.global_position desc limit 1) as f
+   where era.cluster = domain_events._cluster()
   union all
   -- After a restore: until an era has begun nothing is read.
   select 'readers_wait', 'warning', 'domain_events.events',
-         format('after the restore readers of all events wait for a moment in which nobody writes, and process %s has '
-                'written in a transaction that is open%s: end it, or commit it', l.pid,
-                coalesce(' since ' || to_char(a.xact_start at time zone 'UTC', 'YYYY-MM-DD HH24:MI:SS') || ' UTC', ''))
-    from (select e.cluster from domain_events.eras e order by e.era desc limit 1) as era
+         format('after the restore readers of all events wait for a moment in which nobody writes, and %s has written '
+                'in a transaction that is open%s: end it, or commit it',
+                coalesce('process ' || l.pid, 'the prepared transaction ' || quote_literal(p.gid),
+                         'a prepared transaction'),
+                coalesce(' since ' || to_char(coalesce(a.xact_start, p.prepared) at time zone 'UTC',
+                                              'YYYY-MM-DD HH24:MI:SS') || ' UTC', ''))
+    from domain_events._newest_era() as era
    cross join pg_locks l
     left join pg_stat_activity a on a.pid = l.pid
+    left join pg_prepared_xacts p on l.virtualtransaction = '-1/' || p.transaction
    where era.cluster <> domain_events._cluster() and domain_events._cluster() <> 0
      and l.relation = 'domain_events.events'::regclass and l.mode = 'RowExclusiveLock' and l.granted
      and l.database = (select d.oid from pg_database d where d.datname = current_database())
      and l.pid is distinct from pg_backend_pid()
-     and clock_timestamp() - coalesce(a.xact_start, '-infinity') > '2 s'
+     and (coalesce(a.xact_start, p.prepared) < clock_timestamp() - interval '2 s') is not false
 $$;
 
 comment on function domain_events._reader_findings() is

@@ -30,6 +30,7 @@ create table domain_events.eras (
   boundary bigint not null,
   cluster  bigint not null,
   place    text not null,
+  top      xid8,
   began_at timestamptz not null default pg_catalog.clock_timestamp(),
   constraint eras_pkey primary key (era),
   constraint eras_tag_key unique (tag)
@@ -46,6 +47,8 @@ comment on column domain_events.eras.boundary is
 comment on column domain_events.eras.cluster is 'The system identifier of the server, which the numbers belong to';
 comment on column domain_events.eras.place is
   'Timeline of the server''s log, database, table of events, and when the server was started';
+comment on column domain_events.eras.top is
+  'It serves when all transactions up to this one have ended; null where they had when it was begun';
 comment on column domain_events.eras.began_at is 'When somebody first read in it';
 comment on constraint eras_pkey on domain_events.eras is 'An era has a number';
 comment on constraint eras_tag_key on domain_events.eras is 'A cursor is of one era';
@@ -203,12 +206,12 @@ as $$
 declare
   is_tick constant text := '^[0-9a-f]{8}(-[0-9]+){6}-[0-9,]*$';
   parts text[] := string_to_array(cursor, ':');
-  number bigint;
+  number numeric;
 begin
   if cardinality(parts) = 3 and (parts[1] = '' or parts[1] ~ is_tick) and parts[2] ~ is_tick then
     prefix := concat(parts[1], ':', parts[2], ':');
     number := parts[3];
-    passed := number / 9797;
+    passed := div(number, 9797);
   elsif cardinality(parts) = 1 and split_part(cursor, '.', 1) ~ is_tick then
     parts := array[split_part(cursor, '.', 1), null];
     prefix := parts[1] || '.';
@@ -230,14 +233,42 @@ $$;
 comment on function domain_events._cursor_parts(text) is
   'The ticks and the position of a cursor: null where it has none. Raises 22023 for what is no cursor';
 
+-- Of two that were begun side by side the one that shows more, whoever was first. Where writers could not be waited
+-- for, an era waits for those that were open when it was noted: whoever comes later draws above its boundary. A number
+-- of another cluster says nothing here.
+create function domain_events._newest_era() returns domain_events.eras
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  era domain_events.eras;
+begin
+  select e.* into era from domain_events.eras e
+   where e.top is null
+         or e.top < pg_snapshot_xmin(pg_current_snapshot()) and e.cluster = domain_events._cluster()
+   order by e.boundary desc, e.era desc limit 1;
+  return era;
+end
+$$;
+
+comment on function domain_events._newest_era() is 'The era that ticks are taken in, unless another is to begin';
+
 create function domain_events._check_known(tick domain_events.ticks) returns void
 language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
 declare
-  newest int := (select max(e.era) from domain_events.eras e);
+  newest domain_events.eras := domain_events._newest_era();
 begin
   if tick.tick is null then
     return;
+  elsif tick.era is null
+        and (pg_is_in_recovery()
+             or current_setting('transaction_isolation') not in ('read committed', 'read uncommitted')) then
+    raise exception 'the cursor is newer than what can be seen here'
+      using errcode = '40001',
+            detail = format('Its era %s, or it is of another store.',
+                            case when pg_is_in_recovery() then 'has not been received yet'
+                                 else 'has begun since this transaction''s snapshot' end),
+            hint = 'Repeat the transaction.';
   elsif tick.era is null then
     raise exception 'the cursor is of another store'
       using errcode = '55000',
@@ -245,7 +276,8 @@ begin
                      'the first read of a store or after a restore, in a transaction that was rolled back.',
             hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have. '
                    'Commit the transaction that reads.';
-  elsif tick.era < newest and tick.tick > (select max(t.tick) from domain_events.ticks t where t.era = tick.era) then
+  elsif tick.era <> newest.era
+        and tick.tick > (select max(t.tick) from domain_events.ticks t where t.era = tick.era) then
     raise exception 'the cursor is of a time that was lost'
       using errcode = '55000',
             detail = 'It was handed out after the backup, or the point of recovery, that this server was restored '
@@ -253,13 +285,13 @@ begin
                      'before this server was started.',
             hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have. '
                    'Commit the transaction that reads.';
-  elsif tick.era = newest and not pg_is_in_recovery()
+  elsif tick.era = newest.era and not pg_is_in_recovery()
         and (tick.tick > coalesce(pg_sequence_last_value('domain_events.ticks_tick_seq'), 0)
              -- A fixed snapshot may be older than what another transaction was given.
              or current_setting('transaction_isolation') in ('read committed', 'read uncommitted')
                 -- A restored store has the era of where it was until somebody could begin another.
                 and pg_snapshot_xmax(tick.snapshot) > pg_snapshot_xmax(pg_current_snapshot())
-                and (select e.cluster from domain_events.eras e where e.era = newest) = domain_events._cluster()) then
+                and newest.cluster = domain_events._cluster()) then
     raise exception 'the cursor is of the future'
       using errcode = '55000', detail = format('It is of tick %s, which was not taken here.', tick.tick),
             hint = 'Read from the beginning, or from domain_events.latest_cursor(), and compare what you have.';
@@ -276,16 +308,21 @@ as $$
 declare
   first record := domain_events._cursor_parts(a);
   second record := domain_events._cursor_parts(b);
+  a_tick domain_events.ticks;
+  b_tick domain_events.ticks;
 begin
   if (coalesce((first.upto).era, (first.seen).era) is null) or (coalesce((second.upto).era, (second.seen).era) is null)
   then
     raise exception 'a cursor is of another store'
       using errcode = '55000', hint = 'Only cursors of this store are in one order.';
   end if;
-  return row(coalesce((first.upto).era, (first.seen).era), coalesce((first.upto).tick, (first.seen).tick),
-             coalesce(first.passed, 9223372036854775807))
-         < row(coalesce((second.upto).era, (second.seen).era), coalesce((second.upto).tick, (second.seen).tick),
-               coalesce(second.passed, 9223372036854775807));
+  a_tick := case when (first.upto).tick is null then first.seen else first.upto end;
+  b_tick := case when (second.upto).tick is null then second.seen else second.upto end;
+  -- By what they show: a transaction with a fixed snapshot may have taken the later tick, and the older one.
+  return row(a_tick.boundary, pg_snapshot_xmax(a_tick.snapshot),
+             - (select count(*) from pg_snapshot_xip(a_tick.snapshot)), coalesce(first.passed, 9223372036854775807))
+         < row(b_tick.boundary, pg_snapshot_xmax(b_tick.snapshot),
+               - (select count(*) from pg_snapshot_xip(b_tick.snapshot)), coalesce(second.passed, 9223372036854775807));
 end
 $$;
 

@@ -69,11 +69,18 @@ comment on function domain_events._holds_readers(domain_events.adoptions) is
   'Whether readers of the whole store wait until an adoption has ended';
 
 create function domain_events._has_ended(adoption domain_events.adoptions, tick domain_events.ticks) returns boolean
-language sql immutable
+language plpgsql stable set search_path = pg_catalog, pg_temp
 as $$
-  select adoption.state <> 'moving'
-         and (adoption.ended_in is null or adoption.ended_era < tick.era
-              or adoption.ended_era = tick.era and domain_events._is_visible(adoption.ended_in, tick))
+begin
+  if adoption.state = 'moving' or adoption.ended_in is null then
+    return adoption.state <> 'moving';
+  elsif adoption.ended_cluster = (select e.cluster from domain_events.eras e where e.era = tick.era) then
+    return domain_events._is_visible(adoption.ended_in, tick);
+  end if;
+  -- In another cluster: before a restore if that has eras, all older than the tick's; else after one.
+  return coalesce(tick.era > (select max(e.era) from domain_events.eras e where e.cluster = adoption.ended_cluster),
+                  false);
+end
 $$;
 
 comment on function domain_events._has_ended(domain_events.adoptions, domain_events.ticks) is
@@ -85,7 +92,7 @@ set enable_sort = off set jit = off
 as $$
 begin
   return domain_events._last_position() <> tick.position_after
-         or tick.boundary < (select e.boundary from domain_events.eras e order by e.era desc limit 1)
+         or tick.boundary < (domain_events._newest_era()).boundary
          or exists (select from unnest(domain_events._late_transactions(tick)) as l(transaction_id)
                      cross join lateral (
                        select from domain_events.events e
@@ -96,7 +103,9 @@ begin
          or case tick.boundary
               when 0 then exists (select from domain_events.events e
                                    where e.transaction_id > tick.top
-                                     and e.transaction_id < pg_snapshot_xmax(pg_current_snapshot()))
+                                     and e.transaction_id >= pg_snapshot_xmin(tick.snapshot)
+                                     and e.transaction_id < pg_snapshot_xmax(pg_current_snapshot())
+                                     and not domain_events._is_visible(e.transaction_id, tick))
               else exists (select from domain_events.events e
                             where e.global_position > tick.position_before and e.global_position <= tick.position_after
                               and not domain_events._is_visible(e.transaction_id, tick)) end
@@ -108,30 +117,43 @@ $$;
 comment on function domain_events._has_news(domain_events.ticks) is
   'Whether an event may have been committed since a tick was taken';
 
+create function domain_events._next_boundary() returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  boundary constant bigint := greatest(domain_events._newest_position(),
+                                       (select max(t.position_after) from domain_events.ticks t),
+                                       (select max(e.boundary) + 1 from domain_events.eras e));
+begin
+  -- Restored behind the events: what is drawn from now on lies above.
+  if boundary > domain_events._last_position() then
+    perform setval('domain_events.events_global_position_seq', boundary);
+  end if;
+  return boundary;
+end
+$$;
+
+comment on function domain_events._next_boundary() is
+  'The position that was drawn last, above those of all events, ticks and eras';
+
 -- Everything up to the position that is drawn last is committed as soon as nobody writes: the lock says so, and is
 -- given back at once, whatever the transaction goes on to do. Who waits for it lets writers queue: for 20 ms at most,
 -- and only in the first tenth of a second, by the clock that all readers have. At other times it is only tried.
-create function domain_events._settled_era() returns domain_events.eras
+create function domain_events._settled_position() returns bigint
 language plpgsql volatile set search_path = pg_catalog, pg_temp set lock_timeout = '20ms'
 as $$
 declare
-  settled domain_events.eras;
+  settled bigint;
   signal text;
 begin
-  if date_part('milliseconds', clock_timestamp())::int % 1000 < 100 then
+  if current_setting('transaction_isolation') not in ('read committed', 'read uncommitted') then
+    return null;  -- a snapshot of before would not show what is committed
+  elsif date_part('milliseconds', clock_timestamp())::int % 1000 < 100 then
     lock table domain_events.events in share row exclusive mode;
   else
     lock table domain_events.events in share row exclusive mode nowait;
   end if;
-  settled.boundary := greatest(domain_events._newest_position(),
-                               (select max(t.position_after) from domain_events.ticks t),
-                               (select max(e.boundary) + 1 from domain_events.eras e));
-  -- Of two that are begun side by side, the one with the higher number has the higher boundary.
-  settled.era := nextval('domain_events.eras_era_seq');
-  -- Restored behind the events: what is drawn from now on lies above.
-  if settled.boundary > domain_events._last_position() then
-    perform setval('domain_events.events_global_position_seq', settled.boundary);
-  end if;
+  settled := domain_events._next_boundary();
   raise exception 'settled' using errcode = 'DE001', constraint = '_settled';  -- gives the lock back
 exception
   when lock_not_available then
@@ -145,9 +167,9 @@ exception
 end
 $$;
 
-comment on function domain_events._settled_era() is
-  'Number and boundary of an era that begins now: up to there everything is committed, or gone; '
-  'null when writers could not be waited for';
+comment on function domain_events._settled_position() is
+  'A position up to which everything is committed, or gone; null when writers could not be waited for, and to a '
+  'transaction with a fixed snapshot';
 
 -- A lock that only the store's owner may take, so that nobody else keeps an era from beginning; an advisory key is
 -- anybody's who sees it in pg_locks.
@@ -220,39 +242,56 @@ $$;
 comment on function domain_events._place() is
   'Timeline of this server''s log, database, table of events, and when the server was started';
 
-create function domain_events._insert_era(era domain_events.eras) returns domain_events.eras
+create function domain_events._insert_era(boundary bigint, top xid8 default null) returns domain_events.eras
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
+#variable_conflict use_variable
+declare
+  era domain_events.eras;
 begin
-  insert into domain_events.eras as e (era, tag, boundary, cluster, place) overriding system value
-  values (coalesce(era.era, nextval('domain_events.eras_era_seq')), left(replace(gen_random_uuid()::text, '-', ''), 8),
-          era.boundary, domain_events._cluster(), domain_events._place())
+  insert into domain_events.eras as e (tag, boundary, cluster, place, top)
+  values (left(replace(gen_random_uuid()::text, '-', ''), 8), boundary, domain_events._cluster(),
+          domain_events._place(), top)
   returning e.* into era;
   return era;
 end
 $$;
 
-comment on function domain_events._insert_era(domain_events.eras) is
-  'An era of this server with a boundary, and a number if it has none';
+comment on function domain_events._insert_era(bigint, xid8) is 'Begins an era of this server with a boundary';
+
+-- A vacuum or a long transaction may hold the table for hours. An era that waits for those that are open now is noted
+-- once; the next reader finds that they have ended.
+create function domain_events._note_era() returns void
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  boundary constant bigint := domain_events._next_boundary();
+begin
+  perform domain_events._insert_era(boundary, coalesce(
+            domain_events._draw_number(pg_current_xact_id_if_assigned()), pg_current_xact_id()));
+end
+$$;
+
+comment on function domain_events._note_era() is
+  'Notes an era that serves when all transactions that are open now have ended';
 
 create function domain_events._current_era(is_alone boolean) returns domain_events.eras
 language plpgsql volatile set search_path = pg_catalog, pg_temp
 as $$
 declare
-  last domain_events.eras;
-  era domain_events.eras;
+  last constant domain_events.eras := domain_events._newest_era();
+  boundary bigint;
   other domain_events.eras;
   newest domain_events.ticks := domain_events._newest_tick();
   this_cluster constant bigint := domain_events._cluster();
   this_place constant text := domain_events._place();
 begin
-  select e.* into last from domain_events.eras e order by e.era desc limit 1;
   if last.era is null then
     if this_cluster <> 0 and this_cluster = pg_sequence_last_value('domain_events.installed_in')
        and not exists (select from domain_events.events e
                         where e.transaction_id >= pg_snapshot_xmax(pg_current_snapshot())
                           and e.transaction_id is distinct from pg_current_xact_id_if_assigned()) then
-      era.boundary := 0;
+      boundary := 0;
     end if;
   elsif last.cluster = this_cluster
         -- Neither was reset to an earlier number.
@@ -263,27 +302,27 @@ begin
     if last.place = this_place then
       return last;
     end if;
-    era.boundary := last.boundary;
+    boundary := last.boundary;
   end if;
   -- Two readers may begin one each, as the numbers are the same; but the first has mostly done it in a moment, unless
   -- its transaction goes on for long.
   if not is_alone then
     perform pg_sleep(0.05);
-    select e.* into other from domain_events.eras e
-     where e.era > coalesce(last.era, 0) and e.cluster = this_cluster and e.place = this_place
-     order by e.era desc limit 1;
-    if found then
+    other := domain_events._newest_era();
+    if other.era <> coalesce(last.era, 0) and other.cluster = this_cluster and other.place = this_place then
       return other;
     end if;
   end if;
-  if era.boundary is null
+  if boundary is null
      and not exists (select from domain_events.adoptions a where domain_events._holds_readers(a)) then
-    era := domain_events._settled_era();
+    boundary := domain_events._settled_position();
+    if boundary is null and not exists (select from domain_events.eras e
+                                         where e.top >= pg_snapshot_xmin(pg_current_snapshot())
+                                           and e.cluster = this_cluster and e.place = this_place) then
+      perform domain_events._note_era();
+    end if;
   end if;
-  if era.boundary is null then
-    return null;
-  end if;
-  return domain_events._insert_era(era);
+  return case when boundary is not null then domain_events._insert_era(boundary) end;
 end
 $$;
 
@@ -297,6 +336,7 @@ declare
   newest domain_events.ticks := domain_events._newest_tick();
   taken domain_events.ticks;
   era domain_events.eras;
+  older record;
   is_alone boolean;
   is_held boolean;
 begin
@@ -321,6 +361,16 @@ begin
   taken.position_before := greatest(domain_events._last_position(), era.boundary);
   taken.top := coalesce(domain_events._draw_number(pg_current_xact_id_if_assigned()), pg_current_xact_id());
   taken.taken_by := pg_current_xact_id();
+  if taken.top::text::bigint - pg_snapshot_xmax(pg_current_snapshot())::text::bigint > 1000 then
+    -- Of a fixed snapshot: whoever has come since would have to be looked for, one transaction after the other.
+    select t.position_before, t.top into older from domain_events.ticks t
+     where t.boundary = era.boundary and t.top < pg_snapshot_xmax(pg_current_snapshot())
+     order by t.tick desc limit 1;
+    if found then
+      taken.position_before := older.position_before;
+      taken.top := older.top;
+    end if;
+  end if;
   select domain_events._running_too(pg_current_snapshot(), taken.taken_by),
          exists (select from domain_events.adoptions a where domain_events._holds_readers(a))
     into taken.snapshot, is_held;
@@ -358,28 +408,16 @@ comment on function domain_events.take_tick(boolean) is
 create function domain_events.begin_era() returns void
 language plpgsql volatile security definer set search_path = pg_catalog, pg_temp
 as $$
-declare
-  era domain_events.eras;
-  until constant timestamptz := clock_timestamp() + interval '5 s';
 begin
   if exists (select from domain_events.adoptions a where domain_events._holds_readers(a)) then
     raise exception 'an adoption or import is moving events'
       using errcode = '55000', hint = 'Call it when that has ended: select * from domain_events.adoptions.';
   end if;
-  loop
-    era := domain_events._settled_era();
-    exit when era.era is not null;
-    if clock_timestamp() > until then
-      raise exception 'there was always a transaction open that had written events'
-        using errcode = '55P03', hint = 'Repeat it in a moment in which nobody writes; see pg_stat_activity.';
-    end if;
-    perform pg_sleep(0.02);
-  end loop;
-  perform domain_events._insert_era(era);
+  perform domain_events._note_era();
 end
 $$;
 
 comment on function domain_events.begin_era() is
-  'Readers of the whole store see all that is committed now, whatever the numbers of its transactions: for events that '
-  'were replicated or restored into a store in use. Raises 55000 while an adoption moves events, 55P03 where '
-  'somebody writes all the time.';
+  'Readers of the whole store see all that is committed by now, whatever the numbers of its transactions, as soon as '
+  'those that are open now have ended: for events that were replicated or restored into a store in use. '
+  'Raises 55000 while an adoption moves events.';

@@ -241,7 +241,7 @@ begin
     prefix := place.prefix;
   end if;
   loop
-    if upto.tick is null or newest.tick is null or newest.era > upto.era
+    if upto.tick is null or newest.tick is null or newest.era <> upto.era
        -- Taken by a transaction with an older snapshot.
        or not domain_events._covers(newest, upto) then
       perform domain_events.take_tick();

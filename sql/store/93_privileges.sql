@@ -137,6 +137,7 @@ begin
         ' domain_events._cursor(domain_events.ticks),'
         ' domain_events._cursor_parts(text),'
         ' domain_events._check_known(domain_events.ticks),'
+        ' domain_events._newest_era(),'
         ' domain_events._looked_at_until(bigint, bigint, bigint),'
         ' domain_events._page_start(domain_events.ticks, domain_events.ticks, bigint),'
         ' domain_events._is_plain(domain_events.ticks, domain_events.ticks, bigint),'

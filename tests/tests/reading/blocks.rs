@@ -5,7 +5,7 @@ use domain_events_tests::{Db, Session, engines};
 use super::{Reader, append, versions};
 
 engines! { readers_wait_for_an_adoption, readers_skip_an_adoption_on_request, a_block_is_filtered_and_paged, what_cannot_be_skipped,
-a_block_that_ended_under_a_writer, an_adoption_that_is_restored, who_waits_for_an_adoption_takes_no_numbers }
+a_block_that_ended_under_a_writer, an_adoption_that_is_restored, an_adoption_while_an_era_begins, who_waits_for_an_adoption_takes_no_numbers }
 
 /// Three old events of a stream, of which none is moved yet; one new event of another stream was there before.
 fn begun(db: &Db) -> Session {
@@ -129,6 +129,23 @@ fn an_adoption_that_is_restored(db: &Db) {
     admin.run(&append("N"));
     let mut expected = versions("old", 1..=3);
     expected.extend(versions("N", 2..=2));
+    assert_eq!(before.rest(), expected);
+}
+
+/// It is not ended in ticks of before because another era is under way.
+fn an_adoption_while_an_era_begins(db: &Db) {
+    let (mut before, mut admin, mut era) = (Reader::new(db).with("max_count => 1"), db.admin(), db.admin());
+    db.owner().run("select count(domain_events.append_event('T', 'N', 'E')) from generate_series(1, 3)");
+    era.run("begin; select domain_events.begin_era(); select count(*) from domain_events.read_all()");
+    assert_eq!(before.page(), versions("N", 1..=1));
+    admin.run("select domain_events._begin_adoption('a test', null, 1, 3, null)");
+    for version in [3, 2, 1] {
+        admin.run(&moved(version));
+    }
+    admin.run(END);
+    era.run("commit");
+    let mut expected = versions("N", 2..=3);
+    expected.extend(versions("old", 1..=3));
     assert_eq!(before.rest(), expected);
 }
 

@@ -4,7 +4,8 @@ use domain_events_tests::{Db, engines};
 
 use super::{Reader, append};
 
-engines! { a_cursor_is_short, a_damaged_cursor_is_told, a_cursor_of_another_store, a_cursor_of_the_future, cursors_are_in_order }
+engines! {
+cursors_of_fixed_snapshots_are_in_order, far_positions, a_cursor_is_short, a_damaged_cursor_is_told, a_cursor_of_another_store, a_cursor_of_the_future, cursors_are_in_order }
 
 fn a_cursor_is_short(db: &Db) {
     let mut writers: Vec<_> = (0..16).map(|_| db.owner()).collect();
@@ -93,4 +94,35 @@ fn cursors_are_in_order(db: &Db) {
         }
     }
     assert_eq!(a.one("select domain_events.cursor_before(null, 'x') is null"), "t");
+}
+
+/// A transaction with a fixed snapshot takes the later tick, and the older one.
+fn cursors_of_fixed_snapshots_are_in_order(db: &Db) {
+    let (mut fixed, mut a) = (db.owner(), db.owner());
+    a.run(&append("A"));
+    fixed.run("begin isolation level repeatable read; select 1");
+    a.run(&append("A"));
+    let newer = a.one("select domain_events.latest_cursor()");
+    let older = fixed.one("select max(cursor) from domain_events.read_all()");
+    fixed.run("commit");
+    assert_eq!(a.one(&format!("select domain_events.cursor_before('{older}', '{newer}')")), "t");
+    assert_eq!(a.one(&format!("select domain_events.cursor_before('{newer}', '{older}')")), "f");
+}
+
+/// As far as a sequence goes.
+fn far_positions(db: &Db) {
+    let mut a = db.owner();
+    for position in [899_999_999_999_999_i64, 941_457_586_800_000, 9_223_372_036_854_775_000] {
+        db.admin().run(&format!("select setval('domain_events.events_global_position_seq', {position})"));
+        a.run("select count(domain_events.append_event('T', 'A', 'E')) from generate_series(1, 3)");
+        let mut cursor = a.one("select cursor from domain_events.read_all(max_count => 100000) where global_position > 0 order by global_position desc limit 1");
+        a.run("select count(domain_events.append_event('T', 'A', 'E')) from generate_series(1, 3)");
+        for _ in 0..3 {
+            let page = a.rows(&format!("select cursor, global_position from domain_events.read_all('{cursor}', 1)"));
+            assert_eq!(page.len(), 1, "behind {position}");
+            cursor = page[0][0].clone().expect("a cursor");
+        }
+        std::thread::sleep(std::time::Duration::from_millis(12));
+        assert_eq!(a.number(&format!("select count(*) from domain_events.read_all('{cursor}')")), 0);
+    }
 }

@@ -9,7 +9,8 @@ engines! {
     r10_nobody_waits_for_other_work, r11_a_reader_holds_up_no_writer, r12_what_was_rolled_back_is_no_gap,
     xmax_is_not_the_next_number, a_consumer_that_appends_gets_its_own_events, a_position_is_drawn_after_the_number,
     a_tick_in_repeatable_read, a_number_of_before,
-    a_tick_that_was_rolled_back, a_tick_of_an_old_snapshot, a_transaction_that_reads_for_long, a_number_from_long_ago, two_readers_take_ticks, late_by_many,
+    a_tick_that_was_rolled_back, a_tick_of_an_old_snapshot, a_transaction_that_reads_for_long, a_number_from_long_ago,
+    a_tick_of_a_snapshot_of_long_ago, two_readers_take_ticks, late_by_many,
 }
 
 fn r1_a_late_commit_is_not_skipped(db: &Db) {
@@ -178,6 +179,27 @@ fn a_transaction_that_reads_for_long(db: &Db) {
     let mut reader = Reader::new(db);
     reader.cursor = Some(cursor);
     assert_eq!(reader.rest(), versions("own", 1..=5));
+}
+
+/// What has come since its snapshot is not looked for, one transaction after the other.
+fn a_tick_of_a_snapshot_of_long_ago(db: &Db) {
+    let (mut fixed, mut other) = (db.owner(), db.owner());
+    other.run(&append("A"));
+    other.run("select domain_events.latest_cursor()");
+    other.run(&append("A"));
+    fixed.run("begin isolation level repeatable read; select 1");
+    other.run(
+        "do $$ begin for i in 1..2000 loop perform domain_events.append_event('T', 'B', 'E'); commit; end loop; end $$",
+    );
+    let rows = fixed.rows("select aggregate_version, cursor from domain_events.read_all()");
+    fixed.run("commit");
+    assert_eq!(rows.len(), 2);
+    let late =
+        "select cardinality(domain_events._late_transactions(t)) from domain_events.ticks t order by tick desc limit 1";
+    assert!(db.admin().number(late) < 10);
+    let mut reader = Reader::new(db);
+    reader.cursor = rows[1][1].clone();
+    assert_eq!(reader.rest(), versions("B", 1..=2000));
 }
 
 /// Ticks from before it had its number are not kept any more.
