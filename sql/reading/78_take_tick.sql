@@ -90,13 +90,19 @@ create function domain_events._has_news(tick domain_events.ticks) returns boolea
 language plpgsql volatile set search_path = pg_catalog, pg_temp set enable_seqscan = off set enable_bitmapscan = off
 set enable_sort = off set jit = off
 as $$
+declare
+  own constant xid8 := pg_current_xact_id_if_assigned();
 begin
   return domain_events._last_position() <> tick.position_after
+         -- The server was set back.
+         or tick.top >= pg_snapshot_xmax(pg_current_snapshot()) and tick.taken_by is distinct from own
          or tick.boundary < (domain_events._newest_era()).boundary
+         -- Its own events are not for this transaction.
          or exists (select from unnest(domain_events._late_transactions(tick)) as l(transaction_id)
                      cross join lateral (
                        select from domain_events.events e
-                        where row(e.transaction_id, e.global_position) > row(l.transaction_id, tick.boundary)
+                        where l.transaction_id is distinct from own
+                          and row(e.transaction_id, e.global_position) > row(l.transaction_id, tick.boundary)
                           and row(e.transaction_id, e.global_position) <= row(l.transaction_id, tick.position_after)
                         order by e.transaction_id, e.global_position limit 1) as late)
          -- Those above top, by their numbers; but by the positions where older events may have any number.
@@ -105,9 +111,11 @@ begin
                                    where e.transaction_id > tick.top
                                      and e.transaction_id >= pg_snapshot_xmin(tick.snapshot)
                                      and e.transaction_id < pg_snapshot_xmax(pg_current_snapshot())
+                                     and e.transaction_id is distinct from own
                                      and not domain_events._is_visible(e.transaction_id, tick))
               else exists (select from domain_events.events e
                             where e.global_position > tick.position_before and e.global_position <= tick.position_after
+                              and e.transaction_id is distinct from own
                               and not domain_events._is_visible(e.transaction_id, tick)) end
          or exists (select from domain_events.adoptions a
                      where a.state <> 'moving' and a.readers = 'wait' and not domain_events._has_ended(a, tick));
@@ -368,7 +376,7 @@ begin
      order by t.tick desc limit 1;
     if found then
       taken.position_before := older.position_before;
-      taken.top := older.top;
+      taken.top := greatest(older.top, pg_snapshot_xmin(pg_current_snapshot()));
     end if;
   end if;
   select domain_events._running_too(pg_current_snapshot(), taken.taken_by),

@@ -117,6 +117,7 @@ fn far_positions(db: &Db) {
         a.run("select count(domain_events.append_event('T', 'A', 'E')) from generate_series(1, 3)");
         let mut cursor = a.one("select cursor from domain_events.read_all(max_count => 100000) where global_position > 0 order by global_position desc limit 1");
         a.run("select count(domain_events.append_event('T', 'A', 'E')) from generate_series(1, 3)");
+        std::thread::sleep(std::time::Duration::from_millis(12));
         for _ in 0..3 {
             let page = a.rows(&format!("select cursor, global_position from domain_events.read_all('{cursor}', 1)"));
             assert_eq!(page.len(), 1, "behind {position}");

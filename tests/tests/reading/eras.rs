@@ -29,7 +29,8 @@ fn an_era_waits_for_writers(db: &Db) {
     assert_eq!(reader.rest(), ["B 1", "C 1", "D 1"]);
     db.owner().run(&append("A"));
     assert_eq!(reader.rest(), versions("A", 2..=2));
-    assert_eq!(db.owner().number("select count(*) from domain_events.eras"), 2);
+    // One that was noted serves, or one that was begun when nobody wrote.
+    assert!((2..=3).contains(&db.owner().number("select count(*) from domain_events.eras")));
 }
 
 fn readers_that_begin_an_era_at_once(db: &Db) {

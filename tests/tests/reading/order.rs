@@ -10,7 +10,7 @@ engines! {
     xmax_is_not_the_next_number, a_consumer_that_appends_gets_its_own_events, a_position_is_drawn_after_the_number,
     a_tick_in_repeatable_read, a_number_of_before,
     a_tick_that_was_rolled_back, a_tick_of_an_old_snapshot, a_transaction_that_reads_for_long, a_number_from_long_ago,
-    a_tick_of_a_snapshot_of_long_ago, two_readers_take_ticks, late_by_many,
+    a_tick_of_a_snapshot_of_long_ago, who_appends_and_reads_takes_no_ticks, two_readers_take_ticks, late_by_many,
 }
 
 fn r1_a_late_commit_is_not_skipped(db: &Db) {
@@ -200,6 +200,22 @@ fn a_tick_of_a_snapshot_of_long_ago(db: &Db) {
     let mut reader = Reader::new(db);
     reader.cursor = rows[1][1].clone();
     assert_eq!(reader.rest(), versions("B", 1..=2000));
+}
+
+/// Its own events are no news for it.
+fn who_appends_and_reads_takes_no_ticks(db: &Db) {
+    let mut a = db.owner();
+    a.run(&append("A"));
+    let cursor = a.one("select domain_events.latest_cursor()");
+    a.run(&format!("begin; {}", append("A")));
+    let ticks = "select count(*) from domain_events.ticks";
+    let before = a.number(ticks);
+    for _ in 0..5 {
+        std::thread::sleep(std::time::Duration::from_millis(12));
+        assert_eq!(a.number(&format!("select count(*) from domain_events.read_all('{cursor}')")), 0);
+    }
+    assert!(a.number(ticks) <= before + 1);
+    a.run("commit");
 }
 
 /// Ticks from before it had its number are not kept any more.
