@@ -110,7 +110,12 @@ fn of_file(path: &Path, given: Option<Dialect>, ctx: &Context) -> Result<Origin,
     }
     let dialect = match given {
         Some(dialect) => dialect,
-        None => mysql::detect(&encoding::text(input.peek(HEAD)?)).unwrap_or(Dialect::Postgres),
+        None => {
+            let head = encoding::text(input.peek(HEAD)?);
+            // what neither reads is told by its statements
+            let known = mysql::of_another(&head).map_or_else(|| mysql::detect(&head), |_| None);
+            known.unwrap_or(Dialect::Postgres)
+        }
     };
     match dialect {
         Dialect::MySql => Ok(Origin::MySql(Box::new(files::from_input(input)?))),

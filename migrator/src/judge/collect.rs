@@ -298,8 +298,12 @@ impl Collector<'_> {
                     Some(dynamic::Text::Unseen) | None if visit.trigger.is_some() || visit.unfired => {
                         push(&mut self.out.writes, None, true)
                     }
-                    // a function of the application runs many texts: those count that are seen to write rows or make triggers
-                    _ if visit.trigger.is_none() && trees.iter().chain(&texts).any(dynamic::mentions_events) => {
+                    // a function of the application runs many texts: those count that are seen to write rows or make triggers,
+                    // and those of which nothing is seen
+                    _ if visit.trigger.is_none()
+                        && (trees.iter().chain(&texts).any(dynamic::mentions_events)
+                            || statement.targets.is_empty() && is_hidden(&trees, &body, n)) =>
+                    {
                         push(&mut self.out.writes, None, true)
                     }
                     _ => {}
@@ -418,6 +422,21 @@ fn settings(body: &Body) -> Vec<(String, Value, usize)> {
 fn assigned_before(body: &Body, statement: usize) -> Vec<Value> {
     let given = body.statements[..statement].iter().filter(|s| s.kind == StatementType::Assign);
     given.flat_map(|s| trees(s).iter().cloned().collect::<Vec<_>>()).collect()
+}
+
+/// Whether EXECUTE runs a text of whose beginning nothing is seen; a query in a loop is none.
+fn is_hidden(trees: &[Value], body: &Body, statement: usize) -> bool {
+    let given = |name: &str| -> Vec<Value> {
+        let default = body.variables.iter().find(|v| v.name == name).and_then(|v| v.default.as_deref());
+        let set = body.statements[..statement].iter().filter(|s| s.targets.iter().any(|t| t == name));
+        let set = set.filter(|s| s.kind == StatementType::Assign);
+        default.and_then(|d| ast::parse_expression(d).ok()).into_iter().chain(set.flat_map(|s| trees_of(s))).collect()
+    };
+    trees.first().is_some_and(|text| dynamic::begins_unseen(text, &given, 0))
+}
+
+fn trees_of(statement: &Statement) -> Vec<Value> {
+    trees(statement).iter().cloned().collect()
 }
 
 fn bind(callee: &Function, arguments: &[Value]) -> HashMap<String, Value> {

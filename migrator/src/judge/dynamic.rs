@@ -80,6 +80,28 @@ fn text(expr: &Value) -> String {
     }
 }
 
+/// Whether nothing is seen of how a text begins: a parameter, what a query or a function gives. `given` is what a variable is given.
+pub fn begins_unseen(expr: &Value, given: &dyn Fn(&str) -> Vec<Value>, depth: usize) -> bool {
+    let first = leftmost(expr);
+    if ast::constant(first).is_some() || depth > 8 {
+        return false;
+    }
+    let Some([name]) = ast::column(first).and_then(|c| <[String; 1]>::try_from(c).ok()) else { return true };
+    // what is put at the end of it says nothing of its beginning
+    let goes_on = |v: &Value| ast::column(leftmost(v)).is_some_and(|c| c == [name.as_str()]);
+    given(&name).iter().filter(|v| !goes_on(v)).all(|v| begins_unseen(v, given, depth + 1))
+}
+
+/// What a text begins with, as far as the functions of the server that put texts together show.
+fn leftmost(expr: &Value) -> &Value {
+    const KEEPS: [&str; 9] = ["format", "concat", "replace", "lower", "upper", "trim", "btrim", "rtrim", "regexp_replace"];
+    let expr = ast::without_casts(expr);
+    let first = ast::node(expr, "AExpr").filter(|e| ast::operator(e) == "||").and_then(|e| e.get("lexpr"));
+    let call = || ast::node(expr, "FuncCall").filter(|c| KEEPS.contains(&ast::call_name(c).1.as_str()));
+    let first = first.or_else(|| call().and_then(|c| ast::list(c, "args").first()));
+    first.map_or(expr, leftmost)
+}
+
 fn mentions_insert(expr: &Value) -> bool {
     mentions(expr, |word| word == "insert")
 }

@@ -52,6 +52,8 @@ pub struct Target {
     pub is_event_table: bool,
     /// Whether nobody can tell; the reasons end in the question.
     pub uncertain: bool,
+    /// Whether some statement gives the greatest number + 1.
+    pub by_maximum: bool,
     /// Its columns.
     pub roles: Roles,
     /// Why.
@@ -174,7 +176,9 @@ impl TableUse<'_> {
             let times =
                 key.columns.iter().filter_map(|c| self.relation.column(c)).filter(|c| stream::is_time(c)).count();
             let stream = key.columns.len() > times + 1;
-            let candidates = candidates.filter(|c| self.may_count_in_key(c) && (stream || self.counts(c) > 0));
+            let candidates = candidates.filter(|c| {
+                self.may_count_in_key(c) && !self.is_a_place_elsewhere(c) && (stream || self.counts(c) > 0)
+            });
             // what comes first names the stream, unless it is called a version
             let candidates = candidates.filter(|c| key.columns[0] != c.name || self.counts(c) > 0);
             let best = candidates.enumerate().max_by_key(|(n, c)| (self.counts(c), *n)).map(|(_, c)| c);
@@ -298,6 +302,20 @@ impl TableUse<'_> {
             || self.catalogue.server_version == 0
                 && column.is_of_unknown_type()
                 && (words::is_version(&column.name) || self.read_by_max.contains(&column.name))
+    }
+
+    /// A place among others that is only named here: nothing counts it, and it comes from a row or a caller as it is. A store of
+    /// events may call its versions so.
+    fn is_a_place_elsewhere(&self, column: &Column) -> bool {
+        let counted = |v: &&Value| ast::constant(v).is_some() || ast::find(v, "AExpr").iter().any(|e| ast::operator(e) == "+");
+        let values = self.values(&column.name);
+        words::is_ordinal(&column.name)
+            && !words::is_of_stream(&column.name)
+            && !self.relation.name.to_lowercase().contains("event")
+            && !self.read_by_max.contains(&column.name)
+            && !values.is_empty()
+            && !values.iter().any(counted)
+            && column.name != "position"
     }
 
     /// A version may come from a sequence, if it is called one: most numbered columns are ids.

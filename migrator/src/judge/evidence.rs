@@ -9,7 +9,7 @@ use super::row::{self, SourceRow};
 use super::sql::{Conflict, Insert};
 use super::table_use::TableUse;
 use super::{version, words};
-use crate::source::{Catalogue, Relation, Treat, Trigger};
+use crate::source::{Catalogue, Column, Relation, Treat, Trigger};
 use crate::sql_tree::ast;
 
 /// So many points make a table of events.
@@ -38,6 +38,12 @@ struct Signs {
     of_transaction: bool,
     overwritten: bool,
     updated: bool,
+    /// It is written when rows go, and then alone.
+    deleted: bool,
+    /// It is called a log, and functions of the application alone write it.
+    by_functions: bool,
+    /// Each new row of another table is noted in it, and nothing keys it.
+    noted: bool,
     seeds: bool,
     numbers: Numbers,
 }
@@ -47,7 +53,7 @@ impl Signs {
         let TableUse { relation, catalogue, collected, .. } = *table;
         let numbers = table.numbers(roles);
         let said = roles.event_type_column.as_ref();
-        let timed = relation.columns.iter().any(is_time);
+        let timed = relation.columns.iter().any(|c| is_time(c) || table.is_dated(c));
         let named = words::tells_of_changes(&relation.name) || words::is_called_log(&relation.schema);
         let comment = relation.comment.as_deref().unwrap_or_default().to_lowercase();
         let on_change = table.on_change();
@@ -77,7 +83,8 @@ impl Signs {
             // a new row that is written elsewhere too is no change of it
             copies: table.copies(roles) && (on_change || named || roles.number().is_some()),
             of_table: table.names_the_table(),
-            pairs: words::tell_before_and_after(relation.columns.iter().map(|c| c.name.as_str())),
+            pairs: words::tell_before_and_after(relation.columns.iter().map(|c| c.name.as_str()))
+                || table.is_given_before_and_after(),
             kept: table.keeps_what_a_function_copies(),
             // who did what in one transaction, once for all of its changes
             of_transaction: timed && on_change && table.is_told_once_per_transaction(),
@@ -85,6 +92,11 @@ impl Signs {
                 .inserts_with_rows()
                 .any(|(i, w)| i.conflict == Conflict::Update && !over_a_version(i) && !table.merges(i, w)),
             updated: changes.any(|c| c.columns.iter().any(content)),
+            deleted: table.is_told_of_deleted_rows(),
+            by_functions: (words::is_called_log(&relation.name)
+                || named && (said.is_some() || !words::may_be_an_entity(&relation.name)))
+                && table.is_told_by_functions(),
+            noted: table.notes_each_row(),
             seeds: !named && table.seeds_for_new_parents(roles),
             numbers,
         }
@@ -171,6 +183,7 @@ pub fn recognise(relation: &Relation, catalogue: &Catalogue, collected: &Collect
         (target.is_event_table, target.uncertain) = (true, false);
     }
     target.reasons = scale.reasons;
+    target.by_maximum = signs.numbers.by_maximum;
     said_by_a_person(relation, catalogue, &mut target);
     target
 }
@@ -205,15 +218,16 @@ fn decided(table: &TableUse<'_>, roles: &Roles, signs: &Signs, scale: &Scale) ->
         && !signs.seeds;
     let told_of = of_row || copies || kept || of_table || pairs || has_payload;
     // operation and table are there: whoever touches such a row later works on the log
-    let audits = named && of_table && table.mentions_operation();
+    let audits = of_table && table.mentions_operation() && (named || on_change && of_row && timed);
     // an event says what happened
     let says = says_what || copies || pairs || of_table || kept || has_payload;
     let told_of = told_of && (says || !words::may_be_an_entity(&relation.name));
     let log = roles.number().is_none()
         && (named && (written || noted) && told_of && (shape || says_what || copies)
             || signs.of_transaction
-            || pairs && on_change && of_row && timed)
-        && !signs.overwritten
+            || audits
+            || timed && (signs.deleted || signs.by_functions || signs.noted || pairs && on_change && of_row))
+        && (!signs.overwritten || audits)
         && (!signs.updated || audits);
     let is_event_table = log || scale.total() >= enough && shape && tells;
     let odd_key = || table.key_with(roles.odd_version_column.as_deref()?);
@@ -230,7 +244,10 @@ fn decided(table: &TableUse<'_>, roles: &Roles, signs: &Signs, scale: &Scale) ->
     if is_event_table && counted && (ordinal || silent || numbers.only_for_new_parents && !plain_log) {
         return (false, true);
     }
-    (is_event_table, !is_event_table && counted && shape && !signs.overwritten && (torn || renumbers))
+    // what is called a version and counted up by the greatest one is somebody's, even without anything that tells of changes
+    let versions = numbers.by_maximum && roles.number().is_some_and(|n| words::is_version(n) || words::is_of_stream(n));
+    let asked = counted && shape && (torn || renumbers) || versions && scale.lost == 0;
+    (is_event_table, !is_event_table && asked && !signs.overwritten)
 }
 
 fn said_by_a_person(relation: &Relation, catalogue: &Catalogue, target: &mut Target) {
@@ -289,6 +306,63 @@ impl TableUse<'_> {
             let kept = |c: &&String| insert.values(c).into_iter().flatten().any(|v| was(v, c));
             insert.columns.iter().filter(kept).count() > 1
         })
+    }
+
+    /// Whether a day or an hour is that of the write.
+    fn is_dated(&self, column: &Column) -> bool {
+        let now = |value: &Value| {
+            !super::is_actor(value)
+                && (!ast::find(value, "SqlvalueFunction").is_empty()
+                    || ast::calls(value).iter().any(|(_, n, _)| n == "now" || n.ends_with("_timestamp")))
+        };
+        let default = || column.default.as_deref().and_then(|d| ast::parse_expression(d).ok());
+        column.category == "D" && (self.values(&column.name).into_iter().any(now) || default().is_some_and(|d| now(&d)))
+    }
+
+    /// Whether one write gives what a column of the row was and what it became: `old.price`, `new.price`.
+    fn is_given_before_and_after(&self) -> bool {
+        self.inserts_with_rows().any(|(insert, write)| {
+            let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
+            let all = insert.rows.iter().flatten().flatten();
+            let fields: Vec<_> = all.filter_map(|v| ast::column(ast::without_casts(&tracer.resolved(v, write.scope)))).collect();
+            let of = |row: &str| -> Vec<&String> {
+                fields.iter().filter(|f| f.len() == 2 && f[0] == row).map(|f| &f[1]).collect()
+            };
+            let (before, after) = (of("old"), of("new"));
+            before.iter().any(|c| after.contains(c))
+        })
+    }
+
+    /// Whether rows are noted when they go, by whatever of them: nothing else would know of them then.
+    fn is_told_of_deleted_rows(&self) -> bool {
+        let deletes = |w: &&Write| w.trigger.is_some() && w.operations == ["DELETE"];
+        let told = || self.insert_columns().any(|c| self.fed_by_row(c));
+        !self.uses.is_empty() && self.uses.iter().all(deletes) && told()
+    }
+
+    /// Whether each new row of another table is noted with the time, in a table without a key.
+    fn notes_each_row(&self) -> bool {
+        let notes = |w: &&Write| w.trigger.is_some() && w.operations == ["INSERT"];
+        !self.uses.is_empty()
+            && self.relation.keys.is_empty()
+            && self.uses.iter().all(notes)
+            && self.relation.columns.iter().any(|c| self.is_dated(c))
+            && self.insert_columns().filter(|c| self.fed_by_row(c)).count() > 1
+    }
+
+    fn insert_columns(&self) -> impl Iterator<Item = &str> {
+        self.inserts().flat_map(|i| &i.columns).map(String::as_str)
+    }
+
+    /// Whether functions of the application alone write it, each time with something that they are given or read.
+    fn is_told_by_functions(&self) -> bool {
+        let by_function = |w: &&Write| w.trigger.is_none() && !w.unfired && w.rule.is_none();
+        let given = |insert: &Insert| {
+            let told = |v: &Value| ast::find(v, "ColumnRef").iter().chain(&ast::find(v, "ParamRef")).next().is_some();
+            let names = insert.columns.iter().filter(|c| insert.values(c).into_iter().flatten().any(told));
+            names.count() > 1
+        };
+        !self.uses.is_empty() && self.uses.iter().all(by_function) && self.inserts().all(given)
     }
 
     /// Whether a document is made of all of the row: `to_jsonb(new)`.

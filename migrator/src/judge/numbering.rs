@@ -71,6 +71,8 @@ pub(super) fn tables(
                 .guards
                 .iter()
                 .any(|g| ast::parse_expression(&g.condition).is_ok_and(|c| version::mentions(&c, &field)));
+            let when = || trigger.conditional && trigger.definition.to_lowercase().contains(&field);
+            let only_where_none = only_where_none || when();
             let (trigger, function) = (Some(trigger.oid), trigger.function);
             let (relation, column) = (relation.oid, column.name.clone());
             found.push(Numbered { relation, trigger, function, origin, column, afterwards: false, only_where_none });
@@ -89,6 +91,14 @@ pub(super) fn tables(
             continue;
         };
         let Some((relation, column)) = counted(function, catalogue, collected) else { continue };
+        let writes_it = collected.writes.iter().any(|w| {
+            let into = w.insert.as_ref().and_then(|i| i.relation);
+            collected.roots[w.scope] == scope && into == Some(relation.oid)
+        });
+        // it returns what it has given
+        if writes_it {
+            continue;
+        }
         let Some(origin) = tracer.returned(function, scope, 0).filter(is_counted) else { continue };
         let target = targets.entry(relation.oid).or_insert_with(|| evidence::recognise(relation, catalogue, collected));
         if target.is_event_table && target.roles.version_column.as_deref() == Some(&column) {
@@ -164,10 +174,9 @@ fn is_worth_a_word(
     let Some(relation) = catalogue.relation(one.relation) else { return false };
     let target = targets.entry(relation.oid).or_insert_with(|| evidence::recognise(relation, catalogue, collected));
     let version = target.roles.version_column.as_deref() == Some(&one.column);
-    let unlocked = one.origin.source == VersionSource::MaxPlusOne;
     let whole = one.origin.reads.iter().all(|r| r.by.is_empty() && r.unclear.is_none());
     let besides = target.is_event_table && !version && (whole || !words::is_ordinal(&one.column));
-    let asked = unlocked && !target.is_event_table && (words::is_version(&one.column) || target.uncertain && version);
+    let asked = !target.is_event_table && (words::is_version(&one.column) || target.uncertain && version);
     target.is_event_table && version || besides || asked
 }
 
@@ -254,7 +263,7 @@ impl Analysis<'_> {
             let column = &one.column;
             finding
                 .reasons
-                .push(format!("a row that brings its own {column} keeps it now; a shim gives every row its number"));
+                .push(format!("a row that brings its own {column} keeps it now, a shim gives every row its number: choose shim yourself if none does"));
         }
         let keyed = target.roles.key.is_some();
         let read = trigger.and_then(|_| self.reads_before_the_shim(relation, &one.column));
@@ -272,7 +281,8 @@ impl Analysis<'_> {
             declared.push(format!("a number that the application gives in {} is not kept", one.column));
         }
         finding.allowed = if served { vec![Strategy::Shim, Strategy::Manual] } else { vec![Strategy::Manual] };
-        finding.strategy = (!locked).then_some(if served { Strategy::Shim } else { Strategy::Manual });
+        let proposed = if served && !one.only_where_none { Strategy::Shim } else { Strategy::Manual };
+        finding.strategy = (!locked).then_some(proposed);
         if relation.assumed {
             finding.severity = Severity::Warning;
             finding.strategy = Some(Strategy::Manual);
@@ -285,12 +295,15 @@ impl Analysis<'_> {
     /// A version that the table's own trigger counts, where nothing else speaks for events.
     fn numbered_thing(&self, one: &Numbered, relation: &Relation, target: &Target) -> Option<Judged> {
         let trigger = one.trigger.and_then(|oid| self.trigger(oid))?;
-        let mut finding = self.finding(None, codes::UNCERTAIN, Severity::Warning, VersionSource::AssignedOnEventTable);
+        // under a lock the number is right, whatever its rows are
+        let locked = one.origin.source == VersionSource::MaxPlusOneLocked;
+        let severity = if locked { Severity::Info } else { Severity::Warning };
+        let mut finding = self.finding(None, codes::UNCERTAIN, severity, VersionSource::AssignedOnEventTable);
         finding.trigger = Some(trigger.name.clone());
         finding.table = Some(relation.quoted.clone());
         finding.function = self.catalogue.function(one.function).map(|f| f.identity.clone());
         finding.event_table = Some(relation.quoted.clone());
-        finding.strategy = Some(Strategy::Manual);
+        finding.strategy = (!locked).then_some(Strategy::Manual);
         finding.allowed = vec![Strategy::Manual];
         let roles = Roles { version_column: Some(one.column.clone()), ..target.roles.clone() };
         finding.reasons.push(evidence::question(relation, &roles));

@@ -22,6 +22,8 @@ pub(super) struct SourceRow {
     pub whole: bool,
     /// What a record that is inserted as a whole was made of, by column.
     pub fields: BTreeMap<String, Value>,
+    /// Variables that hold one column of it.
+    held: BTreeMap<String, String>,
 }
 
 impl SourceRow {
@@ -33,6 +35,7 @@ impl SourceRow {
         let table = trigger.and_then(|t| catalogue.relation(t.relation));
         let path = &collected.scopes[write.scope].path;
         let unfired = write.unfired;
+        row.keep(write, table, catalogue, collected);
         for tree in trees(collected.statement(write)).iter() {
             for select in selects(tree) {
                 let again = table.filter(|_| asks_for_the_row(select));
@@ -70,6 +73,42 @@ impl SourceRow {
         row
     }
 
+    /// The variables that hold the row, one that reads it again by its key too, and those that hold one column of it.
+    fn keep(&mut self, write: &Write, table: Option<&Relation>, catalogue: &Catalogue, collected: &Collected) {
+        let body = collected.body(write.scope);
+        let path = &collected.scopes[write.scope].path;
+        for statement in &body.statements[..write.statement] {
+            let [target] = statement.targets.as_slice() else { continue };
+            let trees = trees(statement);
+            let Some(tree) = trees.first() else { continue };
+            match statement.kind {
+                StatementType::Assign => match ast::column(ast::without_casts(tree)).as_deref() {
+                    Some([row]) if self.aliases.contains(row) => self.aliases.push(target.clone()),
+                    Some([row, column]) if self.aliases.contains(row) => {
+                        self.held.insert(target.clone(), column.clone());
+                    }
+                    _ => {}
+                },
+                StatementType::Sql => {
+                    let own = |range: &Value| {
+                        let of = (ast::text(range, "schemaname"), ast::text(range, "relname"));
+                        catalogue.resolve_relation(of.0, of.1, path).is_some_and(|r| Some(r.oid) == table.map(|t| t.oid))
+                    };
+                    let Some(select) = ast::node(tree, "SelectStmt").filter(|s| asks_for_the_row(s)) else { continue };
+                    let [from] = ast::list(select, "from_clause") else { continue };
+                    let all = ast::list(select, "target_list").iter().any(|t| {
+                        let value = ast::node(t, "ResTarget").and_then(|t| t.get("val"));
+                        value.and_then(ast::column).is_some_and(|c| c.last().is_some_and(|c| c == "*"))
+                    });
+                    if all && ast::node(from, "RangeVar").is_some_and(own) {
+                        self.aliases.push(target.clone());
+                    }
+                }
+                _ => {}
+            }
+        }
+    }
+
     /// Whether nothing in the statement stands for it.
     pub fn is_nowhere(&self) -> bool {
         self.aliases.is_empty()
@@ -80,6 +119,7 @@ impl SourceRow {
         match ast::column(ast::without_casts(value))?.as_slice() {
             [row, column] if self.aliases.contains(row) => Some(column.clone()),
             [column] if self.bare => Some(column.clone()),
+            [name] => self.held.get(name).cloned(),
             _ => None,
         }
     }

@@ -193,7 +193,9 @@ impl Analysis<'_> {
                 code = Some((codes::NO_TABLE, said));
             }
             if write.unfired {
-                let name = function.map(|f| f.identity.as_str()).unwrap_or_default();
+                let root = self.collected.scopes[self.collected.roots[write.scope]].function;
+                let name = root.and_then(|oid| self.catalogue.function(oid)).or(function);
+                let name = name.map(|f| f.identity.as_str()).unwrap_or_default();
                 let said =
                     format!("no trigger in what was read fires {name}: its trigger may be in another file, or gone");
                 assumed.push(format!("assumed: {said}; judged as if every way through it were taken"));

@@ -155,7 +155,8 @@ pub fn is_document(name: &str) -> bool {
 /// Whether a column's name is that of a state or a kind: it may be a number, and counts nothing.
 pub fn is_label(name: &str) -> bool {
     const WORDS: [&str; 8] = ["state", "status", "type", "kind", "category", "mode", "flag", "code"];
-    of(name).last().is_some_and(|w| WORDS.contains(&w.as_str()))
+    let words = of(name);
+    words.last().is_some_and(|w| WORDS.contains(&w.as_str())) || words.first().is_some_and(|w| w == "is" || w == "has")
 }
 
 /// Whether a column's name is that of a version.
@@ -219,6 +220,11 @@ fn of_schema(parts: &[String]) -> bool {
         "data", "type", "template",
     ];
     parts.iter().any(|p| WORDS.contains(&p.as_str()))
+}
+
+/// Whether a column's name is that of a place in a stream.
+pub fn is_of_stream(name: &str) -> bool {
+    of(name).iter().any(|p| matches!(p.as_str(), "stream" | "aggregate" | "event" | "global"))
 }
 
 /// Whether a column's name is that of something that counts.

@@ -28,8 +28,8 @@ impl Analysis<'_> {
         };
         let target = insert.relation.and_then(|oid| self.targets.get(&oid));
         let Some(target) = target.filter(|t| t.is_event_table || t.uncertain) else {
-            // only a trigger's inserts are worth a word: a function of the application may write what it likes
-            if write.trigger.is_none() && !write.unfired {
+            // only a trigger's inserts are worth a word: a function of the application may write what it likes, unless it numbers it
+            if write.trigger.is_none() && !write.unfired && !target.is_some_and(|t| t.by_maximum) {
                 return None;
             }
             // a table that the function makes for itself, or one of the store's
@@ -77,6 +77,11 @@ impl Analysis<'_> {
         };
         (finding.strategy, finding.allowed) = (ports.proposed, ports.allowed);
         finding.reasons.extend(ports.reasons);
+        let lacks = |c: &&String| !relation.assumed && !relation.columns.is_empty() && relation.column(c).is_none();
+        let lacking: Vec<&str> = insert.columns.iter().filter(lacks).map(String::as_str).collect();
+        if !lacking.is_empty() && !write.dynamic {
+            finding.reasons.push(format!("{} has no column {} in what was read", relation.quoted, lacking.join(", ")));
+        }
         finding.reasons.push(format!("{} is taken for an event table: {}", relation.quoted, target.reasons.join("; ")));
         Some(judged(finding, Some(relation.oid).filter(|_| !relation.assumed), ports.declared))
     }

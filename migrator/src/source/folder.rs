@@ -8,7 +8,7 @@ use super::encoding;
 use super::files::{self, FOREIGN};
 use super::languages::{self, Common, ENDINGS, Given, Language, What};
 use crate::error::Error;
-use domain_events_mysql::source::{Dialect, clearly, detect, of_path};
+use domain_events_mysql::source::{Dialect, clearly, detect, of_another, of_path};
 
 /// So much of a file tells its dialect.
 const HEAD: u64 = 1024 * 1024;
@@ -50,7 +50,10 @@ impl Folder {
                 continue;
             }
             if Language::of(&file).is_none() {
-                texts.push((file, None));
+                match head(&file).as_deref().and_then(of_another) {
+                    Some(whose) => folder.unread.push((file, format!("this is {whose}, which is not read"))),
+                    None => texts.push((file, None)),
+                }
                 continue;
             }
             let below = file.strip_prefix(directory).unwrap_or(&file);

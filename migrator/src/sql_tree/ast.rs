@@ -9,7 +9,7 @@ use domain_events_sql::limits;
 pub fn parse(sql: &str) -> Result<Vec<Value>, String> {
     limits::check(sql)?;
     let parsed = pg_query::parse(sql).or_else(|error| {
-        let known = newer::without_returning_aliases(sql);
+        let known = newer::without_returning_aliases(sql).or_else(|| newer::with_names_of_before(sql));
         known.and_then(|known| pg_query::parse(&known).ok()).ok_or_else(|| error.to_string())
     })?;
     // one statement after the other: both forms of a whole file at once would take twice the memory

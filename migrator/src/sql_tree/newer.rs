@@ -53,6 +53,21 @@ pub fn without_returning_aliases(sql: &str) -> Option<String> {
     String::from_utf8(out).ok().filter(|out| out != sql)
 }
 
+/// A name that was free before 16 made a word of it, put between quotes: old dumps have tables of that name. None where there is
+/// none.
+pub fn with_names_of_before(sql: &str) -> Option<String> {
+    const NAME: &str = "system_user";
+    if !holds(sql, NAME) {
+        return None;
+    }
+    let words = Words::of(sql)?;
+    let mut edits = Edits::default();
+    for at in words.all().filter(|at| words.is(*at, NAME)) {
+        edits.replace(words.start(at), words.end(at), "\"system_user\"");
+    }
+    Some(edits.made(sql)).filter(|made| made != sql)
+}
+
 fn holds(text: &str, word: &str) -> bool {
     text.as_bytes().windows(word.len()).any(|part| part.eq_ignore_ascii_case(word.as_bytes()))
 }

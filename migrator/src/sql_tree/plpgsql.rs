@@ -108,8 +108,16 @@ pub fn tree(function: &Function, catalogue: &Catalogue) -> Result<Value, String>
     pg_query::parse_plpgsql(&function.definition).or_else(|first| {
         // the parser has no catalogue
         let source = mend::mended(function, catalogue);
-        let definition = source.and_then(|s| replace_source(&function.definition, &function.source, &s));
-        definition.and_then(|d| pg_query::parse_plpgsql(&d).ok()).ok_or_else(|| first.to_string())
+        let read = |source: &str| {
+            let definition = replace_source(&function.definition, &function.source, source)?;
+            pg_query::parse_plpgsql(&definition).ok()
+        };
+        // tools that fill in %(name)s take %% for one percent sign
+        let single = || {
+            let source = source.as_deref().unwrap_or(&function.source);
+            source.contains("%%").then(|| source.replace("%%", "%"))
+        };
+        source.as_deref().and_then(read).or_else(|| read(&single()?)).ok_or_else(|| first.to_string())
     })
 }
 

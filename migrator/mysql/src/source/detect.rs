@@ -70,6 +70,24 @@ const POSTGRES: [&str; 21] = [
     "bytea",
 ];
 
+/// What only SQL Server takes, and what only Oracle does.
+const OTHERS: [(&str, &[&str]); 2] = [
+    (
+        "SQL Server's",
+        &[
+            "\ngo\n", "[dbo]", "dbo.", "nvarchar", "create or alter ", "getdate()", "identity(1", "set nocount on", "@@",
+            "output inserted", "declare @", "uniqueidentifier", "datetime2", "raiserror", "begin transaction;", " inserted",
+        ],
+    ),
+    (
+        "Oracle's",
+        &[
+            "varchar2", "sysdate", ":new.", ":old.", "\n/\n", " number(", "dbms_", "systimestamp", ".nextval", "from dual",
+            "referencing new as", "pragma ", "raise_application_error", "elsif", "create or replace package", "clob",
+        ],
+    ),
+];
+
 /// So many marks more of the one than of the other leave no doubt.
 const CLEAR: usize = 3;
 
@@ -93,6 +111,16 @@ pub fn clearly(text: &str) -> Option<Dialect> {
         true => Some(Dialect::MySql),
         false => Some(Dialect::Postgres),
     }
+}
+
+/// Whose text it is, where that is clearly another server's; rows and comments may hold anything, so one mark says nothing.
+pub fn of_another(text: &str) -> Option<&'static str> {
+    let lower = without_comments(&text.to_ascii_lowercase()).replace("\r\n", "\n");
+    let count = |marks: &[&str]| marks.iter().filter(|mark| lower.contains(**mark)).count();
+    let (whose, most) = OTHERS.iter().map(|(whose, marks)| (*whose, count(marks))).max_by_key(|(_, n)| *n)?;
+    let (mysql, postgres) = marks(text, CLEAR - 1);
+    // datetime is SQL Server's too, and :: stands in its texts
+    (most >= CLEAR && postgres <= 1 && mysql <= 2 && most > mysql + postgres).then_some(whose)
 }
 
 /// The dialect that a path names, by the innermost part that does.
@@ -157,5 +185,22 @@ mod tests {
         assert_eq!(of_path(Path::new("db/mysql/1.sql")), Some(Dialect::MySql));
         assert_eq!(of_path(Path::new("mysql/to_postgres/1.sql")), Some(Dialect::Postgres));
         assert_eq!(of_path(Path::new("mysql_to_postgres/1.sql")), None);
+    }
+
+    #[test]
+    fn texts_of_other_servers() {
+        let theirs = "CREATE OR ALTER PROCEDURE add_lamp @watt INT, @at DATETIME AS BEGIN\n SET NOCOUNT ON;\n
+            INSERT INTO lamp (watt, at, who) VALUES (@watt, GETDATE(), N'x'); END\nGO\n";
+        assert_eq!(of_another(theirs), Some("SQL Server's"));
+        let oracle = "create or replace trigger t before insert on lamp for each row begin\n
+            select lamp_seq.nextval into :new.id from dual; :new.at := sysdate; end;\n/\n";
+        assert_eq!(of_another(oracle), Some("Oracle's"));
+        for ours in [
+            "create table a (id bigserial, b jsonb); create function f() returns trigger language plpgsql as $$ begin new.at := sysdate; end $$",
+            "create table a (`id` int auto_increment, at datetime) engine=innodb; select @@version",
+            "create table a (id int); -- varchar2, sysdate, dual",
+        ] {
+            assert_eq!(of_another(ours), None, "{ours}");
+        }
     }
 }

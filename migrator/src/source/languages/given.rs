@@ -101,7 +101,8 @@ impl Name {
         }
     }
 
-    fn quoted(&self, dialect: Dialect) -> String {
+    /// As a statement names it.
+    pub fn quoted(&self, dialect: Dialect) -> String {
         match &self.schema {
             Some(schema) => format!("{}.{}", quoted(schema, dialect), quoted(&self.name, dialect)),
             None => quoted(&self.name, dialect),
@@ -239,6 +240,10 @@ impl Made {
             let keys = self.all_keys();
             let elements = self.columns.iter().map(|c| c.sql(dialect)).chain(keys.iter().map(constraint));
             let elements = elements.collect::<Vec<_>>().join(", ");
+            // functions of other files may give it columns; MySQL has no table without one
+            if elements.is_empty() && dialect == Dialect::MySql {
+                return vec![];
+            }
             return vec![format!("create table if not exists {table} ({elements})")];
         }
         let mut statements = vec![];

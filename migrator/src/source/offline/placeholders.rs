@@ -135,7 +135,8 @@ impl<'t> Fill<'t> {
         for sign in [":", "$"] {
             let Some(inner) = rest.strip_prefix(sign).filter(|_| !doubled) else { continue };
             let length = inner.find(|c: char| !c.is_alphanumeric() && c != '_').unwrap_or(inner.len());
-            if is_name(&inner[..length]) && !inner[length..].starts_with(sign) {
+            // $tag$ is a quote; `:name::text` is a name with a cast
+            if is_name(&inner[..length]) && !(sign == "$" && inner[length..].starts_with(sign)) {
                 return Some((sign.len() + length, Stands::For(&inner[..length])));
             }
         }
@@ -226,6 +227,7 @@ mod tests {
         for (text, wanted) in [
             ("create table :known.t (a int default :'x')", "create table app.t (a int default 'x')"),
             ("create table :\"schema\".t ()", "create table t ()"),
+            ("select :known::text, a::int", "select app::text, a::int"),
             ("create table {schema}.t (a text default b::text)", "create table t (a text default b::text)"),
             ("create table %(schema)s.t ()", "create table t ()"),
             ("create table $schema.t (a text default $x$ b $x$)", "create table t (a text default $x$ b $x$)"),

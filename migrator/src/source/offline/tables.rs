@@ -8,6 +8,11 @@ use super::fold::{Fold, names};
 use crate::sql_tree::ast::{self, list, node, text};
 use domain_events_sql::quote::quoted;
 
+/// Whether it is a table that a statement made.
+fn is_table(relation: &Relation) -> bool {
+    matches!(relation.kind.as_str(), "r" | "p") && !relation.assumed
+}
+
 impl Fold {
     pub(super) fn table(&mut self, create: &Value) {
         let Some(at) = create.get("relation") else { return };
@@ -48,6 +53,12 @@ impl Fold {
                 let columns = self.relation(like).map(|r| r.columns.clone()).unwrap_or_default();
                 relation.columns.extend(columns);
             }
+        }
+        if let Some(known) = self.catalogue.relations.iter_mut().find(|r| r.quoted == relation.quoted && is_table(r)) {
+            // the server refuses it: what is there stays, and its triggers. Another file may tell more of its columns
+            let new = relation.columns.into_iter().filter(|c| known.columns.iter().all(|k| k.name != c.name));
+            known.columns.extend(new.collect::<Vec<_>>());
+            return;
         }
         self.add(relation);
     }

@@ -122,6 +122,9 @@ impl Fold {
         let text = certain.as_deref().unwrap_or(text);
         let (trees, said) = match ast::parse(text) {
             Ok(trees) => (trees, None),
+            Err(_) if without_rulers(text).is_some() => {
+                return self.statements(&without_rulers(text).unwrap_or_default());
+            }
             Err(reason) => match newer::in_known_words(text) {
                 Some(said) => (ast::parse(&said.text).map_err(|_| reason)?, Some(said)),
                 None => {
@@ -149,6 +152,18 @@ impl Fold {
         }
         Ok(reasons)
     }
+}
+
+/// A text without lines that are nothing but `####` or `====`: tools cut files there, and psql takes them for SQL.
+fn without_rulers(text: &str) -> Option<String> {
+    let is_ruler = |line: &str| {
+        let line = line.trim();
+        line.len() > 2 && (line.bytes().all(|b| b == b'#') || line.bytes().all(|b| b == b'='))
+    };
+    text.lines().any(is_ruler).then(|| {
+        let kept: Vec<&str> = text.lines().map(|line| if is_ruler(line) { "" } else { line }).collect();
+        kept.join("\n")
+    })
 }
 
 /// Whether a statement does nothing but insert rows.

@@ -1,11 +1,17 @@
 //! Rails' migrations and `schema.rb`, and Sequel's.
 
+use std::path::PathBuf;
+
 use super::super::given::{Column, Name, What};
 use super::super::state::Walk;
 use super::super::types;
-use super::super::value::{Called, Value, plain};
+use super::super::value::{Called, Text, Value, plain};
 use super::builder::{self, options};
 use super::table::{begin, change, dropped_or_renamed, nameless, primary, unique, with_block};
+use domain_events_mysql::source::Dialect;
+
+/// A larger file is not put into a text.
+const LARGEST: usize = 4 * 1024 * 1024;
 
 /// Takes a call.
 pub fn made<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>) -> Option<Value<'t>> {
@@ -95,12 +101,16 @@ pub fn made<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>) -> Option<Value<'t
             change(walk, table()?, called.row, |made| made.renamed.push((old, new)));
             Some(Value::nothing())
         }
-        "createtrigger" | "createfunction" => fx(walk, called, &name),
+        "createtrigger" | "createfunction" | "updatetrigger" | "updatefunction" | "createview" | "updateview" => {
+            fx(walk, called, &name)
+        }
+        "droptrigger" | "dropfunction" | "dropview" => gone(walk, called, &name[4..]),
         _ => dropped_or_renamed(walk, called, &name),
     }
 }
 
-/// `create_function :x, version: 2`: its SQL stands in `db/functions/x_v02.sql`, which is read where the folder holds it.
+/// `create_function :x, version: 2`: its SQL stands in `db/functions/x_v02.sql`, and a view's query in `db/views`. Where the folder
+/// holds the file, it is run here.
 fn fx<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>, name: &str) -> Option<Value<'t>> {
     if let Some(definition) = called.option("sql_definition").cloned() {
         walk.take(&definition);
@@ -110,10 +120,41 @@ fn fx<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>, name: &str) -> Option<Va
         return Some(Value::nothing());
     }
     let object = called.at(0)?.name()?;
-    let stem = format!("{object}_v");
-    let read = walk.common.own_turn.iter().any(|file| {
-        let file = file.file_name().unwrap_or_default().to_string_lossy();
-        file.starts_with(&stem) && file.ends_with(".sql") && name.starts_with("create")
-    });
-    read.then(Value::nothing)
+    let version = match called.option("version") {
+        Some(Value::Word(number)) => number.parse().unwrap_or(1),
+        _ => 1,
+    };
+    let kind = &name[6..];
+    let (file, folder) = (format!("{object}_v{version:02}.sql"), format!("{kind}s"));
+    let is_it = |path: &&PathBuf| {
+        path.file_name().is_some_and(|n| *n == *file) && path.parent().is_some_and(|p| p.ends_with(&folder))
+    };
+    let path = walk.common.own_turn.iter().find(is_it)?.clone();
+    let bytes = std::fs::read(&path).ok().filter(|b| b.len() < LARGEST)?;
+    let text = crate::source::encoding::text(&bytes);
+    let named = Name::of(&object).quoted(Dialect::Postgres);
+    let sql = match kind {
+        "view" => format!("create or replace view {named} as {text}"),
+        _ => text.into_owned(),
+    };
+    if name == "updatetrigger" {
+        gone(walk, called, kind);
+    }
+    let known = path.canonicalize().unwrap_or_else(|_| path.clone());
+    walk.give(called.row, What::Sql(Text { file: Some(path), sources: vec![known], ..Text::known(&sql) }));
+    Some(Value::nothing())
+}
+
+/// `drop_trigger :x, on: :y`, and Sequel's `drop_trigger(:y, :x)`.
+fn gone<'t>(walk: &mut Walk<'_, 't>, called: &Called<'t>, kind: &str) -> Option<Value<'t>> {
+    let of = |value: Option<&Value<'t>>| Some(Name::of(&value?.name()?).quoted(Dialect::Postgres));
+    let first = of(called.at(0))?;
+    let sql = match (kind, of(called.option("on")), of(called.at(1))) {
+        ("trigger", Some(table), _) => format!("drop trigger if exists {first} on {table}"),
+        ("trigger", None, Some(trigger)) => format!("drop trigger if exists {trigger} on {first}"),
+        ("trigger", None, None) => return None,
+        _ => format!("drop {kind} if exists {first}"),
+    };
+    walk.give(called.row, What::Sql(Text::known(&sql)));
+    Some(Value::nothing())
 }

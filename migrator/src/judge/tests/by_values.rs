@@ -1,0 +1,89 @@
+//! What the values of a write say, whatever its table and columns are called: rows that a record holds, what was and what is, rows
+//! that go, numbers that something counts.
+
+use super::{Finding, expect};
+
+const LAMP: &str = "create table lamp (id int primary key, watt int, place text);";
+
+#[track_caller]
+fn on_lamp(table: &str, events: &str, body: &str, wanted: &[&str]) -> Vec<Finding> {
+    let sql = format!(
+        "{LAMP} create table {table}; create function f() returns trigger language plpgsql as $f$ {body} return null; end $f$;
+         create trigger t after {events} on lamp for each row execute function f();"
+    );
+    expect(&sql, wanted)
+}
+
+#[test]
+fn a_record_that_holds_the_row_is_the_row() {
+    for record in ["select into h * from lamp where id = new.id;", "h := new;"] {
+        let body = format!("declare h record; begin {record} insert into lamp_history (lamp, watt, place) values (h.id, h.watt, h.place);");
+        let table = "lamp_history (n bigserial primary key, lamp int, watt int, place text)";
+        let found = on_lamp(table, "insert or update", &body, &["EV121 none -"]);
+        assert!(found[0].reasons.iter().any(|r| r.contains("keeps the row")), "{found:#?}");
+    }
+}
+
+#[test]
+fn what_was_and_what_is_are_seen_in_the_values() {
+    let table = "brightness (n serial primary key, lamp int, a int, b int, day date)";
+    let body = "begin insert into brightness (lamp, a, b, day) values (new.id, old.watt, new.watt, current_date);";
+    on_lamp(table, "update", body, &["EV121 none -"]);
+    // the same number twice is no pair
+    let body = "begin insert into brightness (lamp, a, b, day) values (new.id, new.watt, new.watt, current_date);";
+    on_lamp(table, "update", body, &["EV100 not_an_event -"]);
+}
+
+#[test]
+fn rows_that_go_are_noted_with_their_day() {
+    let table = "gone_lamps (n serial primary key, lamp int, place text, who text, day date, hour time)";
+    let body = "declare p text; begin p := (select place from lamp where id = old.id);
+        insert into gone_lamps (lamp, place, who, day, hour) values (old.id, p, current_user, current_date, localtime);";
+    on_lamp(table, "delete", body, &["EV121 none -"]);
+    on_lamp(&table.replace("day date, hour time", "day int, hour int"), "delete",
+        &body.replace("current_date, localtime", "1, 2"), &["EV100 not_an_event -"]);
+}
+
+#[test]
+fn an_audit_that_is_written_over_is_one() {
+    let table = "lamp_deltas (hash text, doc int, index int, kind text, delta jsonb, op text, at timestamptz, primary key (hash, doc, index, kind))";
+    let body = "declare n int; begin n := new.id;
+        insert into lamp_deltas (hash, doc, index, kind, delta, op, at) values (md5(new.place), n, n, tg_table_name, to_jsonb(new), tg_op, now())
+        on conflict (hash, doc, index, kind) do update set delta = excluded.delta;";
+    on_lamp(table, "insert or update", body, &["EV121 none -"]);
+}
+
+/// A function that gives the next `number` of a page's texts.
+fn saves(number: &str, lock: &str) -> String {
+    format!(
+        "create table page_text (id serial primary key, page int, {number} int, body text, unique (page, {number}));
+         create function save(p int, b text) returns void language plpgsql as $f$ declare n int; begin {lock}
+         select coalesce(max({number}), 0) + 1 into n from page_text where page = p;
+         insert into page_text (page, {number}, body) values (p, n, b); end $f$;"
+    )
+}
+
+#[test]
+fn versions_that_a_function_counts_are_asked_and_other_numbers_named() {
+    expect(&saves("revision", ""), &["EV109 max_plus_one manual"]);
+    expect(&saves("line_no", ""), &["EV100 not_an_event -"]);
+    // by the table's own trigger; under a lock there is nothing to do, and that is said
+    let own = |lock: &str| {
+        format!(
+            "create table page_text (id serial primary key, revision int, body text, day date, unique (day, revision));
+             create function give() returns trigger language plpgsql as $f$ begin {lock}
+             new.revision := coalesce((select max(revision) + 1 from page_text where day = new.day), 1); return new; end $f$;
+             create trigger give before insert on page_text for each row execute function give();"
+        )
+    };
+    let found = expect(&own(""), &["EV109 assigned_on_event_table manual"]);
+    assert!(found[0].needs_work());
+    let found = expect(&own("perform pg_advisory_xact_lock(hashtext(new.day::text));"), &["EV109 assigned_on_event_table -"]);
+    assert!(!found[0].needs_work());
+}
+
+#[test]
+fn a_place_that_nothing_counts_is_no_version() {
+    let table = "lamp_ledger (form text, item_index int, at timestamptz default now(), note text, primary key (form, item_index))";
+    on_lamp(table, "update", "begin insert into lamp_ledger (form, item_index, note) values ('f', new.watt, new.place);", &["EV121 none -"]);
+}
