@@ -78,7 +78,7 @@ struct Recent {
 }
 
 /// Bytes of SQL whose trees are kept; a tree takes about a hundred times that.
-const KEPT: usize = 256 * 1024;
+const KEPT: usize = 1024 * 1024;
 
 thread_local! {
     static RECENT: RefCell<Recent> = RefCell::default();

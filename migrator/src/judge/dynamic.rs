@@ -94,7 +94,8 @@ pub fn begins_unseen(expr: &Value, given: &dyn Fn(&str) -> Vec<Value>, depth: us
 
 /// What a text begins with, as far as the functions of the server that put texts together show.
 fn leftmost(expr: &Value) -> &Value {
-    const KEEPS: [&str; 9] = ["format", "concat", "replace", "lower", "upper", "trim", "btrim", "rtrim", "regexp_replace"];
+    const KEEPS: [&str; 9] =
+        ["format", "concat", "replace", "lower", "upper", "trim", "btrim", "rtrim", "regexp_replace"];
     let expr = ast::without_casts(expr);
     let first = ast::node(expr, "AExpr").filter(|e| ast::operator(e) == "||").and_then(|e| e.get("lexpr"));
     let call = || ast::node(expr, "FuncCall").filter(|c| KEEPS.contains(&ast::call_name(c).1.as_str()));

@@ -307,7 +307,8 @@ impl TableUse<'_> {
     /// A place among others that is only named here: nothing counts it, and it comes from a row or a caller as it is. A store of
     /// events may call its versions so.
     fn is_a_place_elsewhere(&self, column: &Column) -> bool {
-        let counted = |v: &&Value| ast::constant(v).is_some() || ast::find(v, "AExpr").iter().any(|e| ast::operator(e) == "+");
+        let counted =
+            |v: &&Value| ast::constant(v).is_some() || ast::find(v, "AExpr").iter().any(|e| ast::operator(e) == "+");
         let values = self.values(&column.name);
         words::is_ordinal(&column.name)
             && !words::is_of_stream(&column.name)

@@ -9,6 +9,7 @@ mod collect;
 mod collected;
 mod count;
 mod dynamic;
+mod elsewhere;
 mod event_table;
 mod evidence;
 mod finding;
@@ -23,6 +24,7 @@ mod row;
 pub mod sql;
 pub mod stream;
 mod table_use;
+mod tells;
 #[cfg(test)]
 mod tests;
 mod texts;

@@ -92,7 +92,9 @@ impl SourceRow {
                 StatementType::Sql => {
                     let own = |range: &Value| {
                         let of = (ast::text(range, "schemaname"), ast::text(range, "relname"));
-                        catalogue.resolve_relation(of.0, of.1, path).is_some_and(|r| Some(r.oid) == table.map(|t| t.oid))
+                        catalogue
+                            .resolve_relation(of.0, of.1, path)
+                            .is_some_and(|r| Some(r.oid) == table.map(|t| t.oid))
                     };
                     let Some(select) = ast::node(tree, "SelectStmt").filter(|s| asks_for_the_row(s)) else { continue };
                     let [from] = ast::list(select, "from_clause") else { continue };

@@ -8,6 +8,7 @@ use super::analysis::Analysis;
 use super::bodies::trees;
 use super::codes::Code;
 use super::collected::{Unread, Write};
+use super::verdict::Verdict;
 use super::{
     Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
 };
@@ -142,11 +143,12 @@ impl Analysis<'_> {
     }
 
     /// Numbered rows of which nobody can tell whether they are events.
-    pub(super) fn uncertain(&self, n: usize, source: VersionSource, target: &Target, relation: &Relation) -> Finding {
-        let mut finding = self.finding(Some(n), codes::UNCERTAIN, Severity::Warning, source);
+    pub(super) fn uncertain(&self, n: usize, verdict: &Verdict, target: &Target, relation: &Relation) -> Finding {
+        let mut finding = self.finding(Some(n), codes::UNCERTAIN, Severity::Warning, verdict.source);
         finding.strategy = Some(Strategy::Manual);
         finding.allowed = vec![Strategy::Manual];
         finding.reasons.push(evidence::question(relation, &target.roles));
+        finding.reasons.extend(verdict.reasons.iter().cloned());
         finding.reasons.push(format!("seen of it: {}", target.reasons.join("; ")));
         finding
     }

@@ -42,7 +42,7 @@ impl Analysis<'_> {
         let mut verdict = self.verdict(write, insert, target, relation);
         if target.uncertain {
             let table = Some(relation.oid).filter(|_| !relation.assumed);
-            return Some(judged(self.uncertain(n, verdict.source, target, relation), table, vec![]));
+            return Some(judged(self.uncertain(n, &verdict, target, relation), table, vec![]));
         }
         let statement = self.collected.statement(write);
         let over = target.roles.version_column.as_deref().is_some_and(|v| insert.writes_over(v));

@@ -25,8 +25,8 @@ pub fn migrations(directory: &Path, extensions: &[&str]) -> Result<(Vec<PathBuf>
 
 /// Endings of languages in which migrations are written that hold SQL.
 const LANGUAGES: [&str; 25] = [
-    "js", "cjs", "mjs", "jsx", "ts", "tsx", "py", "rb", "php", "go", "java", "kt", "kts", "scala", "cs", "fs", "ex", "exs", "clj",
-    "rs", "pl", "groovy", "xml", "yaml", "yml",
+    "js", "cjs", "mjs", "jsx", "ts", "tsx", "py", "rb", "php", "go", "java", "kt", "kts", "scala", "cs", "fs", "ex",
+    "exs", "clj", "rs", "pl", "groovy", "xml", "yaml", "yml",
 ];
 /// Endings of templates that SQL is made of; so is `x.sql.y`, whatever y is.
 const TEMPLATES: [&str; 9] = ["tpl", "j2", "sqlt", "jinja", "jinja2", "tmpl", "template", "mustache", "dump"];

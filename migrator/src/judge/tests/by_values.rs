@@ -17,7 +17,9 @@ fn on_lamp(table: &str, events: &str, body: &str, wanted: &[&str]) -> Vec<Findin
 #[test]
 fn a_record_that_holds_the_row_is_the_row() {
     for record in ["select into h * from lamp where id = new.id;", "h := new;"] {
-        let body = format!("declare h record; begin {record} insert into lamp_history (lamp, watt, place) values (h.id, h.watt, h.place);");
+        let body = format!(
+            "declare h record; begin {record} insert into lamp_history (lamp, watt, place) values (h.id, h.watt, h.place);"
+        );
         let table = "lamp_history (n bigserial primary key, lamp int, watt int, place text)";
         let found = on_lamp(table, "insert or update", &body, &["EV121 none -"]);
         assert!(found[0].reasons.iter().any(|r| r.contains("keeps the row")), "{found:#?}");
@@ -40,8 +42,12 @@ fn rows_that_go_are_noted_with_their_day() {
     let body = "declare p text; begin p := (select place from lamp where id = old.id);
         insert into gone_lamps (lamp, place, who, day, hour) values (old.id, p, current_user, current_date, localtime);";
     on_lamp(table, "delete", body, &["EV121 none -"]);
-    on_lamp(&table.replace("day date, hour time", "day int, hour int"), "delete",
-        &body.replace("current_date, localtime", "1, 2"), &["EV100 not_an_event -"]);
+    on_lamp(
+        &table.replace("day date, hour time", "day int, hour int"),
+        "delete",
+        &body.replace("current_date, localtime", "1, 2"),
+        &["EV100 not_an_event -"],
+    );
 }
 
 #[test]
@@ -78,12 +84,92 @@ fn versions_that_a_function_counts_are_asked_and_other_numbers_named() {
     };
     let found = expect(&own(""), &["EV109 assigned_on_event_table manual"]);
     assert!(found[0].needs_work());
-    let found = expect(&own("perform pg_advisory_xact_lock(hashtext(new.day::text));"), &["EV109 assigned_on_event_table -"]);
+    let found =
+        expect(&own("perform pg_advisory_xact_lock(hashtext(new.day::text));"), &["EV109 assigned_on_event_table -"]);
     assert!(!found[0].needs_work());
 }
 
 #[test]
 fn a_place_that_nothing_counts_is_no_version() {
     let table = "lamp_ledger (form text, item_index int, at timestamptz default now(), note text, primary key (form, item_index))";
-    on_lamp(table, "update", "begin insert into lamp_ledger (form, item_index, note) values ('f', new.watt, new.place);", &["EV121 none -"]);
+    on_lamp(
+        table,
+        "update",
+        "begin insert into lamp_ledger (form, item_index, note) values ('f', new.watt, new.place);",
+        &["EV121 none -"],
+    );
+}
+
+#[test]
+fn what_a_function_tells_is_a_log_too() {
+    let job = |table: &str, insert: &str| {
+        let sql = format!(
+            "create table job (id int primary key, team int); create table {table};
+             create function send(j int, t int, n text) returns void language plpgsql as $f$ begin
+             update job set team = t where id = j; {insert}; end $f$;"
+        );
+        expect(&sql, &["EV121 none -"]);
+    };
+    job(
+        "job_events (id serial primary key, job int references job, event_type text, at timestamptz default now(), note text)",
+        "insert into job_events (job, event_type, note) values (j, 'send', n)",
+    );
+    job(
+        "state_changes (at timestamptz, job int, state text)",
+        "if n <> '' then insert into state_changes (at, job, state) values (now(), j, n); end if",
+    );
+}
+
+#[test]
+fn each_new_row_may_be_noted_without_a_name_for_it() {
+    let table = "bought (lamp int, place text, at timestamp)";
+    on_lamp(table, "insert", "begin insert into bought values (new.id, new.place, now());", &["EV121 none -"]);
+    let keyed = "bought (lamp int primary key, place text, at timestamp)";
+    on_lamp(keyed, "insert", "begin insert into bought values (new.id, new.place, now());", &["EV100 not_an_event -"]);
+}
+
+#[test]
+fn a_text_of_which_nothing_is_seen_is_told_of_functions_too() {
+    let of = |body: &str| {
+        format!(
+            "create function run(q text, n text) returns void language plpgsql as $f$ declare t text; u text := ''; begin {body}; end $f$;"
+        )
+    };
+    for hidden in [
+        "execute q",
+        "t := replace(q, 'a', n); execute t",
+        "select x into t from texts; execute t",
+        "t := q; t := t || ' where true'; execute t",
+    ] {
+        expect(&of(hidden), &["EV201 dynamic manual"]);
+    }
+    for seen in [
+        "execute 'select ' || n",
+        "execute format('drop table %I', n)",
+        "t := 'update a set b = 1'; t := t || n; execute t",
+        // a query that gives a value
+        "execute q into t",
+    ] {
+        expect(&of(seen), &[]);
+    }
+}
+
+#[test]
+fn a_table_that_is_there_stays_with_its_triggers() {
+    let twice = "create table lamp_log (lamp int, action text, at timestamptz default now());
+        create table lamp (id int primary key);
+        create function note() returns trigger language plpgsql as $f$ begin
+          insert into lamp_log (lamp, action) values (new.id, tg_op); return new; end $f$;
+        create trigger note after update on lamp for each row execute function note();
+        do $d$ begin
+          if not exists (select from information_schema.tables where table_name = 'lamp') then
+            create table lamp (id int primary key, watt int); alter table lamp enable row level security;
+          end if;
+        end $d$;
+        create table lamp (id int primary key, watt int);";
+    let (catalogue, problems) = crate::source::from_sql([("test.sql", twice)]);
+    // that the server refuses the second one is nobody's business here
+    assert!(problems.is_empty(), "{problems:?}");
+    let found: Vec<String> = super::judge(&catalogue).judged.iter().map(|j| j.finding.code.clone()).collect();
+    assert_eq!(found, ["EV121"]);
 }

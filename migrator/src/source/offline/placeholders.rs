@@ -10,6 +10,8 @@ pub enum Sure {
     Certain,
     /// It may be SQL; asked only for what cannot be read otherwise.
     Likely,
+    /// The same, where no name may stand: `varchar(%(length)s)`.
+    AsNumber,
 }
 
 /// Signs of those that are certain.
@@ -95,6 +97,7 @@ impl<'t> Fill<'t> {
                     self.at += 2;
                 }
                 None if self.out.ends_with('"') => self.out.push_str(&plain(name)),
+                None if self.sure == Sure::AsNumber => self.out.push('1'),
                 None => self.out.push_str(&format!("\"{}\"", plain(name))),
             },
         }
@@ -130,6 +133,13 @@ impl<'t> Fill<'t> {
         }
         if let Some((length, name)) = between(":'", "'").filter(|(_, n)| is_name(n)) {
             return Some((length, Stands::Text(name)));
+        }
+        // a parameter of a driver: `where id = ?`; between two operands it is an operator
+        if let Some(after) = rest.strip_prefix('?')
+            && self.out.trim_end().ends_with(['=', '(', ',', '<', '>'])
+            && after.trim_start().chars().next().is_none_or(|c| matches!(c, ',' | ')' | ';'))
+        {
+            return Some((1, Stands::For("parameter")));
         }
         let doubled = self.out.ends_with(':');
         for sign in [":", "$"] {
@@ -230,9 +240,15 @@ mod tests {
             ("select :known::text, a::int", "select app::text, a::int"),
             ("create table {schema}.t (a text default b::text)", "create table t (a text default b::text)"),
             ("create table %(schema)s.t ()", "create table t ()"),
+            ("delete from t where a = ? ", "delete from t where a = \"parameter\" "),
+            ("select a ? 'b', f(?, ?)", "select a ? 'b', f(\"parameter\", \"parameter\")"),
             ("create table $schema.t (a text default $x$ b $x$)", "create table t (a text default $x$ b $x$)"),
         ] {
             assert_eq!(made(text, Sure::Likely), wanted);
+        }
+        assert_eq!(made("alter table t add a varchar(%(length)s)", Sure::AsNumber), "alter table t add a varchar(1)");
+        for text in ["select a::int, '{1}'::int[]"] {
+            assert_eq!(made(text, Sure::Likely), "-");
         }
     }
 }

@@ -128,9 +128,10 @@ impl Fold {
             Err(reason) => match newer::in_known_words(text) {
                 Some(said) => (ast::parse(&said.text).map_err(|_| reason)?, Some(said)),
                 None => {
-                    let likely = placeholders::filled(text, Sure::Likely, &self.variables);
-                    let known = likely.as_ref().and_then(|t| ast::parse(t).ok());
-                    let (Some(likely), Some(_)) = (likely, known) else {
+                    let filled = |sure| placeholders::filled(text, sure, &self.variables);
+                    let read = |text: &String| ast::parse(text).is_ok();
+                    let likely = filled(Sure::Likely).filter(read).or_else(|| filled(Sure::AsNumber).filter(read));
+                    let Some(likely) = likely else {
                         return Err(other_server(text).unwrap_or(reason));
                     };
                     return self.statements(&likely);
