@@ -301,6 +301,7 @@ impl TableUse<'_> {
         column.is_integer()
             || self.catalogue.server_version == 0
                 && column.is_of_unknown_type()
+                && !words::is_of_time(&column.name)
                 && (words::is_version(&column.name) || self.read_by_max.contains(&column.name))
     }
 

@@ -194,8 +194,9 @@ impl Analysis<'_> {
                 assumed.push(format!("assumed: {said}; the function tells what is written"));
                 code = Some((codes::NO_TABLE, said));
             }
+            // what it calls is fired by nothing either
+            let root = self.collected.scopes[self.collected.roots[write.scope]].function.filter(|_| write.unfired);
             if write.unfired {
-                let root = self.collected.scopes[self.collected.roots[write.scope]].function;
                 let name = root.and_then(|oid| self.catalogue.function(oid)).or(function);
                 let name = name.map(|f| f.identity.as_str()).unwrap_or_default();
                 let said =
@@ -211,7 +212,7 @@ impl Analysis<'_> {
                 one.finding.strategy = Some(Strategy::Manual);
             }
             one.finding.allowed = vec![Strategy::Manual];
-            let key = (write.trigger, one.function);
+            let key = (write.trigger, root.or(one.function));
             let entry = told.entry(key).or_insert(Rests { works: false, code, said });
             entry.works |= one.finding.needs_work();
         }

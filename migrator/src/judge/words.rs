@@ -222,6 +222,11 @@ fn of_schema(parts: &[String]) -> bool {
     parts.iter().any(|p| WORDS.contains(&p.as_str()))
 }
 
+/// Whether a column's name is that of a time.
+pub fn is_of_time(name: &str) -> bool {
+    of(name).last().is_some_and(|w| matches!(w.as_str(), "at" | "on" | "date" | "day" | "time" | "timestamp" | "since"))
+}
+
 /// Whether a column's name is that of a place in a stream.
 pub fn is_of_stream(name: &str) -> bool {
     of(name).iter().any(|p| matches!(p.as_str(), "stream" | "aggregate" | "event" | "global"))

@@ -173,3 +173,27 @@ fn a_table_that_is_there_stays_with_its_triggers() {
     let found: Vec<String> = super::judge(&catalogue).judged.iter().map(|j| j.finding.code.clone()).collect();
     assert_eq!(found, ["EV121"]);
 }
+
+#[test]
+fn a_time_is_no_version_of_a_table_that_is_elsewhere() {
+    let found = expect(
+        "create function publish(c uuid, t text) returns text language plpgsql as $f$ declare v int; d date; begin
+         select effective_date into d from club_rules where club_id = c order by effective_date desc limit 1;
+         select count(*) + 1 into v from club_rules where club_id = c;
+         insert into club_rules (club_id, version, title, effective_date) values (c, v::text, t, current_date); return v; end $f$;",
+        &["EV109 max_plus_one manual"],
+    );
+    assert!(found[0].reasons.iter().any(|r| r.contains("count()+1")), "{found:#?}");
+}
+
+#[test]
+fn what_nothing_fires_is_named_and_not_what_it_calls() {
+    let found = expect(
+        "create table lamp_log (lamp int, what text, at timestamptz default now());
+         create function note(what text, lamp int) returns void language plpgsql as $f$ begin
+           insert into lamp_log (lamp, what) values (lamp, what); end $f$;
+         create function lit() returns trigger language plpgsql as $f$ begin perform note('lit', new.id); return new; end $f$;",
+        &["EV206 dynamic manual", "EV121 none -"],
+    );
+    assert_eq!(found[0].function.as_deref(), Some("public.lit()"), "{found:#?}");
+}
