@@ -33,8 +33,14 @@ fn a_name_that_was_free_before_is_one() {
     let text = format!("create table system_user (system_user_id int primary key);\n{LAMP}{FUNCTION}{TRIGGER}")
         .replace("lamp_id, action", "action, lamp_id")
         .replace("values (new.id, tg_op", "values (tg_op, (select system_user_id from system_user limit 1)");
-    let run = scan(&place.file("a.sql", text), &["--format", "json"]);
-    assert_eq!((run.code, run.codes()), (Some(0), vec!["EV121".to_owned()]), "{run:?}");
+    for more in [
+        "",
+        "create function who(u system_user.system_user_id%type) returns int language plpgsql as $$ declare n int; begin
+        select system_user_id into n from system_user where system_user_id = u; return n; end $$;",
+    ] {
+        let run = scan(&place.file("a.sql", format!("{text}{more}")), &["--format", "json"]);
+        assert_eq!((run.code, run.codes()), (Some(0), vec!["EV121".to_owned()]), "{run:?}");
+    }
 }
 
 #[test]

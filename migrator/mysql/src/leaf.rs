@@ -41,7 +41,25 @@ pub fn query(tokens: &[Lexeme], mode: SqlMode, after: Position) -> Result<Box<Qu
 
 /// Reads a statement.
 pub fn statement(tokens: &[Lexeme], mode: SqlMode, after: Position) -> Result<Box<Statement>, Unread> {
+    let said = with_as(tokens);
+    let tokens = said.as_deref().unwrap_or(tokens);
     read(tokens, mode, after, "a statement", |parser| parser.parse_statement().map(Box::new))
+}
+
+/// `CREATE TABLE t (SELECT ..)` with the AS that MySQL does not ask for.
+fn with_as(tokens: &[Lexeme]) -> Option<Vec<Lexeme>> {
+    let is = |lexeme: &Lexeme, wanted: &str| matches!(&lexeme.token, Token::Word(w) if w.quote_style.is_none() && w.value.eq_ignore_ascii_case(wanted));
+    let (first, open) = (tokens.first()?, tokens.iter().position(|l| l.token == Token::LParen)?);
+    let table = tokens[..open].iter().position(|l| is(l, "table"))?;
+    let query = tokens[open..].iter().find(|l| l.token != Token::LParen)?;
+    // nothing but a name stands between
+    if !is(first, "create") || tokens[table..open].iter().any(|l| is(l, "as") || is(l, "like")) || !is(query, "select")
+    {
+        return None;
+    }
+    let mut said = tokens.to_vec();
+    said.insert(open, Lexeme { token: Token::make_keyword("AS"), ..tokens[open].clone() });
+    Some(said)
 }
 
 /// Reads a type. One that sqlparser does not know is `DataType::Custom`.

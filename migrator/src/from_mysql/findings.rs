@@ -105,7 +105,11 @@ pub fn told(translated: &TranslatedCatalogue, judged: &Judged) -> Finding {
         finding.strategy = Some(Strategy::Manual);
         finding.allowed = vec![Strategy::Manual];
         finding.severity = finding.severity.max(Severity::Warning);
-        finding.reasons.extend(refused.iter().map(|n| format!("not translated: {n}")));
+        let told = refused.iter().map(|n| format!("not translated: {n}"));
+        // an error of the translation comes of what could not be translated
+        let follows = finding.reasons.first().is_some_and(|r| r.contains("Invalid statement"));
+        let at = if follows { 0 } else { finding.reasons.len() };
+        finding.reasons.splice(at..at, told);
     }
     let path: Vec<&TranslatedProgram> =
         [trigger, function].into_iter().flatten().flat_map(|i| translated.reached(i)).collect();

@@ -155,6 +155,8 @@ fn relation(oid: u32, schema: String, name: String, seen: &Seen) -> Relation {
 /// A column with the type that its name and its values speak for.
 fn column(name: &str, values: &[Value], counted: bool) -> Column {
     let parts = words::of(name);
+    // the day after the last is no number
+    let counted = counted && !words::is_of_time(name);
     let is = |list: &[&str]| parts.iter().any(|p| list.contains(&p.as_str()));
     let number =
         |v: &Value| ast::constant(v).is_some_and(|c| c.parse::<i64>().is_ok()) && ast::string_constant(v).is_none();

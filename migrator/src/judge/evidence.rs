@@ -214,7 +214,7 @@ fn decided(table: &TableUse<'_>, roles: &Roles, signs: &Signs, scale: &Scale) ->
         && !signs.seeds;
     let told_of = of_row || copies || kept || of_table || pairs || has_payload;
     // operation and table are there: whoever touches such a row later works on the log
-    let audits = of_table && table.mentions_operation() && (named || on_change && of_row && timed);
+    let audits = of_table && table.mentions_operation() && (named || on_change && (of_row || has_payload) && timed);
     // an event says what happened
     let says = says_what || copies || pairs || of_table || kept || has_payload;
     let told_of = told_of && (says || !words::may_be_an_entity(&relation.name));

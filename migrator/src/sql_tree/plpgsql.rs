@@ -5,6 +5,7 @@ use std::sync::Arc;
 use serde_json::Value;
 
 use super::mend::{self, normalise};
+use super::newer;
 use crate::catalogue::{Catalogue, Function};
 use domain_events_sql::limits;
 
@@ -117,7 +118,21 @@ pub fn tree(function: &Function, catalogue: &Catalogue) -> Result<Value, String>
             let source = source.as_deref().unwrap_or(&function.source);
             source.contains("%%").then(|| source.replace("%%", "%"))
         };
-        source.as_deref().and_then(read).or_else(|| read(&single()?)).ok_or_else(|| first.to_string())
+        // the head of the function too: a body between dollars is one word of it
+        let older = || {
+            let source = source.as_deref().unwrap_or(&function.source);
+            let body = newer::with_names_of_before(source);
+            let body = body.as_deref().unwrap_or(source);
+            let definition = match body == function.source {
+                true => function.definition.clone(),
+                false => replace_source(&function.definition, &function.source, body)?,
+            };
+            let head = newer::with_names_of_before(&definition);
+            let mended = head.unwrap_or(definition);
+            (mended != function.definition).then(|| pg_query::parse_plpgsql(&mended).ok())?
+        };
+        let read = source.as_deref().and_then(read).or_else(|| read(&single()?)).or_else(older);
+        read.ok_or_else(|| first.to_string())
     })
 }
 

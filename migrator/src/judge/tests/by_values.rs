@@ -178,9 +178,9 @@ fn a_table_that_is_there_stays_with_its_triggers() {
 fn a_time_is_no_version_of_a_table_that_is_elsewhere() {
     let found = expect(
         "create function publish(c uuid, t text) returns text language plpgsql as $f$ declare v int; d date; begin
-         select effective_date into d from club_rules where club_id = c order by effective_date desc limit 1;
+         select max(effective_date) into d from club_rules where club_id = c; d := coalesce(d + 1, current_date);
          select count(*) + 1 into v from club_rules where club_id = c;
-         insert into club_rules (club_id, version, title, effective_date) values (c, v::text, t, current_date); return v; end $f$;",
+         insert into club_rules (club_id, version, title, effective_date) values (c, v::text, t, d); return v; end $f$;",
         &["EV109 max_plus_one manual"],
     );
     assert!(found[0].reasons.iter().any(|r| r.contains("count()+1")), "{found:#?}");
