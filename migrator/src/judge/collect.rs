@@ -430,7 +430,7 @@ fn is_hidden(trees: &[Value], body: &Body, statement: usize) -> bool {
         let default = body.variables.iter().find(|v| v.name == name).and_then(|v| v.default.as_deref());
         let set = body.statements[..statement].iter().filter(|s| s.targets.iter().any(|t| t == name));
         let set = set.filter(|s| s.kind == StatementType::Assign);
-        default.and_then(|d| ast::parse_expression(d).ok()).into_iter().chain(set.flat_map(|s| trees_of(s))).collect()
+        default.and_then(|d| ast::parse_expression(d).ok()).into_iter().chain(set.flat_map(trees_of)).collect()
     };
     trees.first().is_some_and(|text| dynamic::begins_unseen(text, &given, 0))
 }
