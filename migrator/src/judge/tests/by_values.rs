@@ -197,3 +197,35 @@ fn what_nothing_fires_is_named_and_not_what_it_calls() {
     );
     assert_eq!(found[0].function.as_deref(), Some("public.lit()"), "{found:#?}");
 }
+
+/// Who only looks for the newest gives no number: the application does.
+#[test]
+fn the_newest_number_is_no_next_one() {
+    let table = "create table snapshots (id int primary key, run int not null, revision int not null, body text, created_at timestamptz not null,
+                   unique (run, revision));";
+    for function in [
+        "is_newest(s int) returns boolean language sql stable as $$ select exists (select from snapshots x where x.id = s
+           and x.revision = (select max(y.revision) from snapshots y where y.run = x.run)) $$",
+        "newest(l int) returns text language sql stable as $$ select body from snapshots where run = l
+           and revision = (select max(revision) from snapshots where run = l) $$",
+        "many(l int) returns boolean language plpgsql stable as $$
+           begin return (select max(revision) from snapshots where run = l) > 3; end $$",
+    ] {
+        expect(&format!("{table} create function {function}"), &[]);
+    }
+    let next =
+        "next(l int) returns int language sql as $$ select coalesce(max(revision), 0) + 1 from snapshots where run = l $$";
+    let found = expect(&format!("{table} create function {next}"), &["EV102 max_plus_one shim"]);
+    assert!(found[0].reasons.iter().any(|r| r.contains("which no statement in sight calls")), "{found:#?}");
+}
+
+/// As older servers took it.
+#[test]
+fn a_language_in_capitals_and_quotes_is_read() {
+    let sql = format!(
+        "{LAMP} create table lamp_history (lamp int, watt int, place text);
+         create function f() returns trigger as $f$ begin insert into lamp_history values (old.id, old.watt, old.place); return null; end $f$ language 'PLPGSQL';
+         create trigger t after update on lamp for each row execute function f();"
+    );
+    expect(&sql, &["EV121 none -"]);
+}

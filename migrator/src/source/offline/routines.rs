@@ -29,6 +29,9 @@ impl Fold {
         let (Some(function), schema) = (name.pop(), name.pop().unwrap_or_default()) else { return };
         let unplaced = schema.is_empty() && !self.path_is_set;
         let schema = self.schema(&schema);
+        // older servers fold a name in quotes, who reads bodies does not
+        let language = language_of(create);
+        let whole = &whole.replace(&format!("'{language}'"), &format!("'{}'", language.to_lowercase()));
         let procedure = create.get("is_procedure") == Some(&Value::Bool(true));
         let mut made = Function {
             oid: self.oid(),
@@ -194,6 +197,12 @@ impl Fold {
             self.catalogue.rules.push(rule);
         }
     }
+}
+
+fn language_of(create: &Value) -> String {
+    let options = list(create, "options").iter().filter_map(|o| node(o, "DefElem"));
+    let language = options.filter(|o| text(o, "defname") == "language").find_map(|o| node(o.get("arg")?, "String"));
+    language.map(|s| text(s, "sval").to_owned()).unwrap_or_default()
 }
 
 /// The definition with its body between dollars, as the server gives it, whatever it stands between.
