@@ -158,8 +158,10 @@ begin
       select e.aggregate_version as version, e.event_data as data, e.metadata
         from domain_events.events e
        where e.aggregate_type = _place_end.aggregate_type and e.aggregate_id = _place_end.aggregate_id
-         and e.transaction_id = pg_current_xact_id() and age(e.xmin) <= 0
-         and e.global_position > _place_end.whole_row_after
+         and age(e.xmin) <= 0
+         -- `is true` leaves no index but the stream's: a transaction's events may be a million, and statistics that are
+         -- older than it say that there are none.
+         and (e.transaction_id = pg_current_xact_id() and e.global_position > _place_end.whole_row_after) is true
          and e.origin = 'captured'
          -- What was retried tells of what was before, unless it failed in this transaction.
          and (not jsonb_exists(e.metadata, 'failure_id')

@@ -6,7 +6,7 @@ use domain_events_tests::{Db, Session, engines};
 
 engines! {
     t6_two_hundred_thousand_captured_rows, t6_a_million_streams_in_one_transaction, t6_two_bulk_statements_at_once,
-    t18_backend_memory_is_flat,
+    t6_a_row_reads_its_own_stream_alone, t18_backend_memory_is_flat,
 }
 
 fn t6_two_hundred_thousand_captured_rows(db: &Db) {
@@ -65,6 +65,23 @@ fn t6_two_bulk_statements_at_once(db: &Db) {
         db.owner().table("select aggregate_version, count(*) from domain_events.events group by 1 order by 1"),
         "1|5000\n2|5000"
     );
+    db.check_versions();
+}
+
+/// However many events the transaction has written, and whatever the statistics make of them.
+fn t6_a_row_reads_its_own_stream_alone(db: &Db) {
+    let mut s = db.owner();
+    s.run(
+        "create table m (id int primary key, v int);
+         select domain_events.enable_capture('m', 'M');
+         insert into m select i, 0 from generate_series(1, 1000) i; update m set v = v + 1; delete from m",
+    );
+    db.admin().run("analyze domain_events.events");
+    s.run("begin; insert into m select i, 0 from generate_series(1, 1000) i; update m set v = v + 1; delete from m");
+    let read =
+        s.number("select idx_tup_fetch from pg_stat_xact_all_tables where relid = 'domain_events.events'::regclass");
+    s.run("commit");
+    assert!(read < 50_000, "{read} events were read for 3,000 changes");
     db.check_versions();
 }
 
