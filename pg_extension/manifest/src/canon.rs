@@ -1,6 +1,8 @@
 //! One form for what a file says and what PostgreSQL gives back: without white space, parentheses, quotes of names and casts
 //! to built-in types. `proof.sql` brings the other side to it.
 
+use sha2::{Digest, Sha256};
+
 use crate::token::{Token, TokenKind};
 
 /// A type as format_type() writes it, from one word of it.
@@ -70,4 +72,9 @@ pub fn text(tokens: &[Token]) -> String {
         index += 1;
     }
     canon
+}
+
+/// A digest of a text that is too long to be compared itself.
+pub fn sha(text: &str) -> String {
+    Sha256::digest(text.as_bytes()).iter().take(16).map(|byte| format!("{byte:02x}")).collect()
 }

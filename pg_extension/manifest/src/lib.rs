@@ -3,14 +3,17 @@
 //! asks for it before anything in the schema is run or planned.
 
 mod canon;
+mod function;
 mod object;
+mod relation;
 mod script;
 mod token;
 mod upgrade;
 
 use std::path::{Path, PathBuf};
 
-pub use object::{Engine, Function, Manifest};
+pub use function::Function;
+pub use object::{Engine, Manifest};
 pub use script::{WRITERS, expand};
 pub use upgrade::SKELETON;
 

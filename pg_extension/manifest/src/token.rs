@@ -1,5 +1,8 @@
 //! SQL as tokens, as far as the files of `sql/` need it.
 
+/// Where the objects lie.
+const SCHEMA: &str = "domain_events";
+
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum TokenKind {
     Word,
@@ -122,4 +125,45 @@ pub fn parts<'a, 'b>(tokens: &'b [Token<'a>]) -> Vec<&'b [Token<'a>]> {
         found.push(&tokens[start..]);
     }
     found
+}
+
+/// Where one of the words stands, outside parentheses; the end if none does.
+pub fn position(tokens: &[Token], words: &[&str]) -> usize {
+    let mut depth = 0;
+    tokens
+        .iter()
+        .position(|token| {
+            match token.text {
+                "(" => depth += 1,
+                ")" => depth -= 1,
+                _ => {}
+            }
+            depth == 0 && token.kind == TokenKind::Word && words.iter().any(|word| token.is(word))
+        })
+        .unwrap_or(tokens.len())
+}
+
+/// Whether these words, apart by spaces, are the first.
+pub fn starts(tokens: &[Token], words: &str) -> bool {
+    words.split(' ').enumerate().all(|(index, word)| tokens.get(index).is_some_and(|token| token.is(word)))
+}
+
+/// The name after `domain_events.` at this place.
+pub fn own_name(tokens: &[Token], at: usize) -> Result<String, String> {
+    match tokens.get(at..at + 3) {
+        Some([schema, dot, name]) if schema.is(SCHEMA) && dot.is(".") => Ok(name.text.to_owned()),
+        _ => Err(format!("no object of {SCHEMA}: {}", show(tokens))),
+    }
+}
+
+/// Its beginning, for people.
+pub fn show(tokens: &[Token]) -> String {
+    tokens.iter().take(12).map(|token| token.text).collect::<Vec<_>>().join(" ")
+}
+
+/// A statement as it stands in the file.
+pub fn whole(sql: &str, statement: &[Token]) -> String {
+    let first = statement[0].at;
+    let last = statement.last().map_or(first, |token| token.at + token.text.len());
+    format!("{};\n", &sql[first..last])
 }
