@@ -17,6 +17,7 @@ pub mod legacy;
 pub mod loader;
 pub mod record;
 pub mod rejects;
+pub mod rows;
 pub mod source;
 pub mod store;
 pub mod table;

@@ -11,6 +11,29 @@ use crate::error::Error;
 use crate::files;
 use crate::text::json_line;
 
+/// A rejected row.
+#[derive(Debug, Clone)]
+pub struct Reject {
+    /// Its number in the source, from 1.
+    pub place: u64,
+    /// Its line, or its number again.
+    pub line: u64,
+    /// Why.
+    pub reason: String,
+    /// Its values as they would have been copied, cut.
+    pub text: String,
+}
+
+/// The text of an encoded row for the reject file.
+pub fn shown(line: &[u8]) -> String {
+    let text = String::from_utf8_lossy(&line[..line.len().min(16 * 1024)]);
+    let text = text.trim_end_matches('\n');
+    match text.char_indices().nth(2000) {
+        Some((cut, _)) => format!("{}...", &text[..cut]),
+        None => text.to_owned(),
+    }
+}
+
 const WHAT: &str = "a file of rejected rows";
 
 /// An open reject file. It is made with its first row.
