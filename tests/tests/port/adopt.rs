@@ -6,9 +6,8 @@ use crate::Legacy;
 
 engines! { an_adopted_table_works_as_before_and_is_right, rows_become_events_column_by_column, an_adoption_is_taken_back_with_all_rows,
 finish_leaves_the_payload_to_the_store, what_cannot_be_adopted_is_refused, the_mapping_is_decided_in_the_file,
-privileges_defaults_and_keys_are_kept, streams_are_held_while_they_are_moved, a_forged_event_among_adopted_ones_is_found,
-an_old_order_that_is_not_that_of_the_numbers_is_kept, a_head_function_of_the_caller_is_refused,
-rows_that_are_broken_after_the_check_are_refused, triggers_on_the_event_table_go_on }
+privileges_defaults_and_keys_are_kept, a_forged_event_among_adopted_ones_is_found,
+an_old_order_that_is_not_that_of_the_numbers_is_kept, a_head_function_of_the_caller_is_refused, triggers_on_the_event_table_go_on }
 
 /// The plan with --adopt, applied.
 fn adopt(legacy: &Legacy<'_>) {
@@ -36,180 +35,12 @@ fn a_head_function_of_the_caller_is_refused(db: &Db) {
     owner.error("select domain_events.append_event('A', '2', 'A')").expect("55000");
 }
 
-#[test]
-fn code_of_users_never_runs_with_the_rights_of_the_stores_owner_portable() {
-    code_of_users_never_runs_with_the_rights_of_the_stores_owner(&Db::new(Engine::PortableSuper));
-}
-
-#[test]
-fn code_of_users_never_runs_with_the_rights_of_the_stores_owner_native() {
-    code_of_users_never_runs_with_the_rights_of_the_stores_owner(&Db::new(Engine::Native));
-}
-
-/// The store is a superuser's. What the legacy table's owner can do to the function that is asked while the table is moved:
-/// another path, with operators and functions of his own; another result, whose types have casts; no SECURITY DEFINER, just
-/// after that was looked at.
-fn code_of_users_never_runs_with_the_rights_of_the_stores_owner(db: &Db) {
-    let mut owner = db.owner();
-    let mut admin = db.admin();
-    owner.run(
-        "create schema evil; grant usage on schema evil to public;
-         create sequence evil.seen; grant usage on sequence evil.seen to public;
-         create function evil.look() returns void language plpgsql as $$
-         begin
-           perform nextval('evil.seen');
-           if current_user not in ('app_owner', 'domain_events_guest') then raise exception 'code of a user runs as %', current_user; end if;
-         end $$;
-         create function evil.number(bigint, bigint) returns bigint language plpgsql as 'begin perform evil.look(); return $1 operator(pg_catalog.+) $2; end';
-         create operator evil.+ (leftarg = bigint, rightarg = bigint, function = evil.number);
-         create operator evil.- (leftarg = bigint, rightarg = bigint, function = evil.number);
-         create function evil.differ(text, text) returns bool language plpgsql as 'begin perform evil.look(); return false; end';
-         create operator evil.<> (leftarg = text, rightarg = text, function = evil.differ);
-         create operator evil.= (leftarg = text, rightarg = text, function = evil.differ);
-         create table log (id int);
-         create function head(a text, b text, c bigint) returns domain_events.events language plpgsql security definer as $$
-         begin
-           perform evil.look();
-           perform set_config('search_path', 'evil, pg_catalog', false);
-           return row(1, null, gen_random_uuid(), $1, $2, 1, 'Old', null, '{}', '{}', null, null, null, 1, now(), now(), 'adopted')::domain_events.events;
-         end $$",
-    );
-    owner.error("select domain_events._begin_adoption('log', 'log', 1, 10, 'public.head')").expect_code("42501");
-    admin.run("select domain_events._begin_adoption('log', 'log', 1, 10, 'public.head')");
-    owner.run("select domain_events.append_event('A', '1', 'A')");
-    owner.run("reset search_path");
-    assert_eq!(owner.number("select aggregate_version from domain_events.events where event_type = 'A'"), 2);
-    owner.run(
-        "drop function head(text, text, bigint);
-         create type evil.strange as (n int);
-         create function evil.say(evil.strange) returns text language plpgsql as $$ begin perform evil.look(); return 'A'; end $$;
-         create function evil.number(evil.strange) returns bigint language plpgsql as $$ begin perform evil.look(); return 2; end $$;
-         create cast (evil.strange as text) with function evil.say(evil.strange) as assignment;
-         create cast (evil.strange as bigint) with function evil.number(evil.strange) as assignment;
-         create function head(a text, b text, c bigint)
-           returns table (p evil.strange, x xid8, i uuid, t evil.strange, a2 text, v evil.strange, e text, n text, d jsonb, m jsonb, c1 text, c2 text, c3 text, s int, o timestamptz, r timestamptz)
-           language sql security definer
-           as $$ select row(1)::evil.strange, null::xid8, gen_random_uuid(), row(1)::evil.strange, $2, row(1)::evil.strange, 'Old', null, '{}'::jsonb, '{}'::jsonb, null, null, null, 1, now(), now() $$",
-    );
-    let calls = owner.number("select last_value from evil.seen");
-    owner
-        .attempt("select domain_events.append_event('A', '4', 'A')")
-        .map_or_else(|e| assert!(!e.message.contains("code of a user"), "{e}"), drop);
-    assert!(owner.number("select last_value from evil.seen") > calls, "the casts were made");
-    owner.run(
-        "drop function head(text, text, bigint);
-         create function head(a text, b text, c bigint) returns domain_events.events language plpgsql as $$
-         begin raise exception 'called by %', current_user using errcode = 'DE999'; end $$;
-         revoke all on function head from public",
-    );
-    owner.error("select domain_events.append_event('A', '5', 'A')").expect("55000").naming("SECURITY DEFINER");
-    // as if it had been changed after that was found out
-    let late = admin.error("select domain_events._ask_as_guest('public.head', 'A', '5', 1)");
-    assert_eq!((late.code.as_str(), late.message.as_str()), ("42501", "permission denied for function head"));
-    owner.run("grant execute on function head to public");
-    let late = admin.error("select domain_events._ask_as_guest('public.head', 'A', '5', 1)");
-    assert_eq!((late.code.as_str(), late.message.as_str()), ("DE999", "called by domain_events_guest"));
-    owner.error("select domain_events._ask_as_guest('public.head', 'A', '5', 1)").expect_code("42501");
-    owner
-        .error("alter function domain_events._ask_as_guest(text, text, text, bigint) security invoker")
-        .expect_code("42501");
-    admin.run("select domain_events._end_adoption(max(adoption_id), 'moved', 0) from domain_events.adoptions");
-    assert_eq!(owner.one("select to_regprocedure('domain_events._ask_as_guest(text,text,text,bigint)') is null"), "t");
-}
-
-#[test]
-fn a_legacy_table_is_read_without_code_of_its_owner_portable() {
-    a_legacy_table_is_read_without_code_of_its_owner(&Db::new(Engine::PortableSuper));
-}
-
-#[test]
-fn a_legacy_table_is_read_without_code_of_its_owner_native() {
-    a_legacy_table_is_read_without_code_of_its_owner(&Db::new(Engine::Native));
-}
-
-/// next_aggregate_version() reads a legacy table with the rights of the table's owner, not of the store's, here a superuser.
-fn a_legacy_table_is_read_without_code_of_its_owner(db: &Db) {
-    let mut owner = db.owner();
-    owner.run(
-        "create function look() returns void language plpgsql as $$
-         begin if current_user <> 'app_owner' then raise exception 'code of a user runs as %', current_user; end if; end $$;
-         create type kind as enum ('order');
-         create function to_kind(text) returns kind language plpgsql as $$
-         declare kind public.kind; begin perform public.look(); execute 'select ''order''::public.kind' into kind; return kind; end $$;
-         create cast (text as kind) with function to_kind as implicit;
-         create function is_id(text) returns bool language plpgsql as $$ begin perform public.look(); return true; end $$;
-         create domain an_id as varchar(40) check (is_id(value));
-         create table log (kind kind, id an_id, version int, unique (kind, id, version));
-         insert into log values ('order', 'a''\\b', 1), ('order', 'a''\\b', 2);
-         select domain_events.register_event_table('log', 'kind', 'id', 'version')",
-    );
-    for mut s in [db.owner(), db.admin()] {
-        assert_eq!(s.number("select domain_events.next_aggregate_version('order', 'a''\\b', 'log')"), 3);
-        assert_eq!(s.number("select domain_events.next_aggregate_version('order', 'b', 'log')"), 1);
-    }
-    // a view in its place
-    owner.run(
-        "alter table log rename to old_log;
-         create view log as select kind, id, version from old_log where look() is not null;
-         select domain_events._register_event_table('log', 'kind', 'id', 'version')",
-    );
-    let mut admin = db.admin();
-    assert_eq!(admin.number("select domain_events.next_aggregate_version('order', 'a''\\b', 'log')"), 3);
-    assert_eq!(admin.number("select domain_events.next_aggregate_version('order', 'b', 'old_log')"), 1);
-    owner.run("create table other (id int); create view two as select l.* from old_log l, other");
-    owner.error("select domain_events._register_event_table('two', 'kind', 'id', 'version')").expect("42809");
-    owner.run(
-        "drop view log, two; create type pair as (a an_id); alter table old_log alter id type pair using row(id)::pair",
-    );
-    owner.error("select domain_events.next_aggregate_version('order', '(b)', 'old_log')").expect("55000");
-    owner
-        .error("select domain_events.register_event_table('old_log', 'kind', 'id', 'version')")
-        .expect("42804")
-        .naming("pair");
-}
-
-/// The rows are checked before anything is locked; what is written until the lock is there is checked under it.
-fn rows_that_are_broken_after_the_check_are_refused(db: &Db) {
-    let legacy = Legacy::new(db);
-    let mut owner = db.owner();
-    legacy.plan(&["--adopt"]);
-    // invisible to the check, and keeps the switch waiting
-    owner.run(
-        "begin; insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
-                      values ('User', '2', 1 + 1, 'X', '{}'), ('User', '2', 5, 'X', '{}')",
-    );
-    let child = db
-        .cli_command(legacy.user(), &["apply", "--yes", legacy.file()])
-        .stdout(std::process::Stdio::piped())
-        .stderr(std::process::Stdio::piped())
-        .spawn()
-        .expect("apply");
-    let mut watcher = db.admin();
-    let waiting = "select count(*) from pg_locks where not granted and mode = 'AccessExclusiveLock' and relation = 'domain_events'::regclass";
-    let begun = std::time::Instant::now();
-    while watcher.number(waiting) == 0 {
-        assert!(begun.elapsed().as_secs() < 20, "apply never asked for its lock");
-        std::thread::sleep(std::time::Duration::from_millis(2));
-    }
-    owner.run("commit");
-    let output = child.wait_with_output().expect("apply ended");
-    let text = String::from_utf8_lossy(&output.stderr);
-    assert_eq!(output.status.code(), Some(1), "{text}");
-    assert!(text.contains("(User, 2)") && text.contains("repair"), "{text}");
-    assert_eq!(owner.one("select relkind from pg_class where oid = 'domain_events'::regclass"), "r");
-    assert_eq!(owner.number("select count(*) from domain_events.adoptions"), 0);
-    owner.run("delete from domain_events where aggregate_id = '2' and aggregate_version = 5");
-    legacy.apply().expect(0);
-    assert_eq!(owner.number("select count(*) from domain_events.events where aggregate_id = '2'"), 2);
-    nothing_is_found(db);
-}
-
-fn nothing_is_found(db: &Db) {
+pub fn nothing_is_found(db: &Db) {
     nothing_is_found_but(db, "");
 }
 
 /// The code of the only finding, or none.
-fn nothing_is_found_but(db: &Db, known: &str) {
+pub fn nothing_is_found_but(db: &Db, known: &str) {
     let mut owner = db.owner();
     assert_eq!(owner.table("select code from domain_events.check_infrastructure()"), known);
     for check in ["check_integrity()", "check_integrity_incremental()", "check_integrity_incremental(true)"] {
@@ -468,89 +299,6 @@ fn privileges_defaults_and_keys_are_kept(db: &Db) {
     nothing_is_found(db);
 }
 
-/// While old events are moved, every way to append to their streams knows how far they have come.
-fn streams_are_held_while_they_are_moved(db: &Db) {
-    let legacy = Legacy::new(db);
-    let mut owner = db.owner();
-    owner.run("insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data)
-               select 'Order', i, v, 'OrderPlaced', '{}' from generate_series(1, 20) i, generate_series(1, 3) v order by v, i");
-    legacy.plan(&["--adopt"]);
-    let mut old = db.owner();
-    old.run("begin isolation level repeatable read; select count(*) from domain_events.events");
-    // whoever has moved an event and is not done keeps the mover waiting, and nobody else
-    let mut holder = db.owner();
-    let mut mover = db.cli_command(legacy.user(), &["apply", "--yes", legacy.file()]);
-    // the mover waits for this one, the first of all
-    let mut child = {
-        let mut gate = db.admin();
-        gate.run("begin; lock table domain_events.adoptions in share mode");
-        let child =
-            mover.stdout(std::process::Stdio::null()).stderr(std::process::Stdio::null()).spawn().expect("apply");
-        std::thread::sleep(std::time::Duration::from_millis(300));
-        gate.run("commit");
-        child
-    };
-    let moving = "select count(*) from domain_events.adoptions where state = 'moving'";
-    while owner.number("select count(*) from domain_events.adoptions") == 0 {
-        assert!(child.try_wait().expect("apply").is_none(), "apply ended early");
-        std::thread::sleep(std::time::Duration::from_millis(1));
-    }
-    child.kill().expect("kill");
-    child.wait().expect("apply ended");
-    assert_eq!(owner.number(moving), 1);
-    let moved = owner.number("select count(*) from domain_events.events");
-    assert!(moved < 2560, "{moved} were moved before it was killed");
-    nothing_is_found_but(db, "adoption_unfinished");
-    let version =
-        |s: &mut domain_events_tests::Session, call: &str| s.one(&format!("select aggregate_version from {call}"));
-    let mut session = db.owner();
-    assert_eq!(version(&mut session, "domain_events.append_event('Order', '11', 'A')"), "4");
-    assert_eq!(version(&mut session, "domain_events.append_event('Order', '12', 'A', expected_version => 3)"), "4");
-    session
-        .error("select domain_events.append_event('Order', '13', 'A', expected_version => 0)")
-        .expect("23000")
-        .naming("actual 3");
-    session
-        .error("select domain_events.append_event('Order', '14', 'A', expected_version => 2)")
-        .expect("23000")
-        .naming("actual 3");
-    assert_eq!(
-        session.table("select aggregate_version from domain_events.append_events('Order', '15', '[{\"event_type\":\"A\"},{\"event_type\":\"B\"}]')"),
-        "4\n5"
-    );
-    assert_eq!(
-        version(
-            &mut session,
-            "domain_events.append_events('[{\"event_type\":\"A\", \"aggregate_type\": \"Order\", \"aggregate_id\": \"16\"}]', '[{\"aggregate_type\": \"Order\", \"aggregate_id\": \"17\", \"version\": 3}]')"
-        ),
-        "4"
-    );
-    assert_eq!(session.number("select domain_events.next_aggregate_version('Order', '18')"), 4);
-    session.run("create table orders (id int primary key, n int); insert into orders values (19, 1), (20, 1), (21, 1)");
-    session.run("select domain_events.enable_capture('orders'); update orders set n = 2");
-    session.run("begin isolation level serializable; update orders set n = 3 where id = 20; commit");
-    assert_eq!(session.table("select aggregate_id, max(aggregate_version) from domain_events.events where aggregate_id in ('19', '20', '21') and aggregate_type = 'Order' group by 1 order by 1"), "19|4\n20|5\n21|1");
-    session.run("insert into domain_events (aggregate_type, aggregate_id, aggregate_version, event_type, event_data) values ('Order', '13', 1, 'C', '{}')");
-    // a snapshot from before cannot know: it is told to come again
-    assert_eq!(old.error("select domain_events.append_event('Order', '10', 'A')").code, "40001");
-    old.run("rollback");
-    nothing_is_found_but(db, "adoption_unfinished");
-    holder.run("begin");
-    holder.run("select domain_events.append_event('Order', '1', 'A')");
-    // rolled back, so is what it moved
-    holder.run("rollback");
-    legacy.apply().expect(0).saying("goes on");
-    let whole = "select count(*) from (select from domain_events.events group by aggregate_type, aggregate_id
-                  having min(aggregate_version) <> 1 or max(aggregate_version) <> count(*)) s";
-    assert_eq!(owner.number(whole), 0);
-    assert_eq!(
-        owner.number("select count(*) from domain_events.events where aggregate_type = 'Order'"),
-        60 + 1 + 1 + 2 + 1 + 1 + 2 + 1 + 1
-    );
-    assert_eq!(owner.one("select tgenabled from pg_trigger where tgname = 'events_adopt_first'"), "D");
-    nothing_is_found(db);
-}
-
 fn a_forged_event_among_adopted_ones_is_found(db: &Db) {
     let legacy = Legacy::new(db);
     let mut admin = db.admin();
@@ -560,9 +308,7 @@ fn a_forged_event_among_adopted_ones_is_found(db: &Db) {
     );
     adopt(&legacy);
     nothing_is_found(db);
-    let found = |admin: &mut domain_events_tests::Session| {
-        admin.table("select code from domain_events.check_integrity() order by 1")
-    };
+    let found = |admin: &mut Session| admin.table("select code from domain_events.check_integrity() order by 1");
     admin.run("insert into domain_events.events (global_position, aggregate_type, aggregate_id, aggregate_version, event_type)
                values ((select last_position - 1 from domain_events.adoptions), 'Nobody', '1', 1, 'X')");
     assert_eq!(found(&mut admin), "forged_event");

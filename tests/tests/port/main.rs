@@ -2,6 +2,8 @@
 
 mod adopt;
 mod adopt_again;
+mod adopt_moving;
+mod adopt_rights;
 mod as_owner;
 mod constructs;
 mod corpus;
