@@ -213,8 +213,7 @@ fn the_newest_number_is_no_next_one() {
     ] {
         expect(&format!("{table} create function {function}"), &[]);
     }
-    let next =
-        "next(l int) returns int language sql as $$ select coalesce(max(revision), 0) + 1 from snapshots where run = l $$";
+    let next = "next(l int) returns int language sql as $$ select coalesce(max(revision), 0) + 1 from snapshots where run = l $$";
     let found = expect(&format!("{table} create function {next}"), &["EV102 max_plus_one shim"]);
     assert!(found[0].reasons.iter().any(|r| r.contains("which no statement in sight calls")), "{found:#?}");
 }
