@@ -129,7 +129,7 @@ comment on function domain_events._object_findings() is
 create function domain_events._reader_findings(
   out code text, out severity text, out object text, out detail text
 ) returns setof record
-language sql stable set search_path = pg_catalog, pg_temp
+language sql stable set search_path = pg_catalog, pg_temp set quote_all_identifiers = off
 as $$
   select 'position_before_transaction', 'error', 'domain_events.events',
          'a position is drawn before the transaction has its number, so readers lose events; the store''s owner runs: '
