@@ -1,6 +1,6 @@
 //! Pages, filters, and what is refused.
 
-use domain_events_tests::{Db, engines};
+use domain_events_tests::{Db, Session, engines};
 
 use super::{Reader, append, versions};
 
@@ -157,6 +157,20 @@ fn at_most_one_tick_in_ten_milliseconds(db: &Db) {
     );
 }
 
+/// As the store thins them while somebody reads and appends: 10,000.
+fn the_newest_ticks_stay(db: &Db, a: &mut Session) {
+    db.admin().run(
+        "insert into domain_events.ticks (era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at)
+         select era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at - interval '1 s'
+           from domain_events.ticks, generate_series(1, 12000)",
+    );
+    for _ in 0..300 {
+        a.run(&append("A"));
+        a.run("select domain_events.latest_cursor()");
+    }
+    assert!((10000..10600).contains(&a.number("select count(*) from domain_events.ticks")));
+}
+
 /// A cursor holds what it needs of ticks.
 fn ticks_are_thinned(db: &Db) {
     let (mut a, mut reader) = (db.owner(), Reader::new(db).with("max_count => 1"));
@@ -166,17 +180,7 @@ fn ticks_are_thinned(db: &Db) {
     a.run("select domain_events.latest_cursor()");
     db.admin().run("delete from domain_events.ticks where tick < (select max(tick) from domain_events.ticks)");
     assert_eq!(reader.rest(), versions("A", 2..=4));
-    // As the store thins them: the newest 10,000 stay.
-    db.admin().run(
-        "insert into domain_events.ticks (era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at)
-         select era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at - interval '1 s'
-           from domain_events.ticks, generate_series(1, 12000)",
-    );
-    for _ in 0..300 {
-        a.run(&append("A"));
-        a.run("select domain_events.latest_cursor()");
-    }
-    assert!((10000..10600).contains(&a.number("select count(*) from domain_events.ticks")));
+    the_newest_ticks_stay(db, &mut a);
     assert_eq!(reader.rest(), versions("A", 5..=304));
 }
 
@@ -186,16 +190,7 @@ fn ticks_are_thinned_in_repeatable_read(db: &Db) {
     a.run("set default_transaction_isolation = 'repeatable read'");
     a.run(&append("A"));
     a.run("select domain_events.latest_cursor()");
-    db.admin().run(
-        "insert into domain_events.ticks (era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at)
-         select era, boundary, position_before, top, taken_by, snapshot, position_after, taken_at - interval '1 s'
-           from domain_events.ticks, generate_series(1, 12000)",
-    );
-    for _ in 0..300 {
-        a.run(&append("A"));
-        a.run("select domain_events.latest_cursor()");
-    }
-    assert!((10000..10600).contains(&a.number("select count(*) from domain_events.ticks")));
+    the_newest_ticks_stay(db, &mut a);
 }
 
 /// Replicated from another cluster, or inserted so: it is no news for ever.
