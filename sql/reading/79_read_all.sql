@@ -258,11 +258,11 @@ begin
       passed := 0;
       prefix := concat(domain_events._tick_text(seen), ':', domain_events._tick_text(upto), ':');
     end if;
+    above := domain_events._page_start(seen, upto, passed);
+    check_digits := domain_events._check_digits(prefix);
     if is_filtered then
-      until := domain_events._looked_at_until(domain_events._page_start(seen, upto, passed), upto.position_after,
-                                              30000 + 20 * max_count);
-      page_end := coalesce(domain_events._cursor(prefix, domain_events._check_digits(prefix), until),
-                           domain_events._cursor(upto));
+      until := domain_events._looked_at_until(above, upto.position_after, 30000 + 20 * max_count);
+      page_end := coalesce(domain_events._cursor(prefix, check_digits, until), domain_events._cursor(upto));
       -- The last row of a page that is not full is behind all that was looked at.
       return query
         select p.global_position, p.transaction_id, p.event_id, p.aggregate_type, p.aggregate_id, p.aggregate_version,
@@ -282,8 +282,6 @@ begin
       end if;
     elsif domain_events._is_plain(seen, upto, passed) then
       -- Most pages of who is far behind. Written here, as _read_page() would have each row stored twice.
-      above := domain_events._page_start(seen, upto, passed);
-      check_digits := domain_events._check_digits(prefix);
       return query
         select e.global_position, e.transaction_id, e.event_id, e.aggregate_type, e.aggregate_id, e.aggregate_version,
                e.event_type, e.event_name, e.event_data, e.metadata, e.correlation_id, e.causation_id, e.caused_by,
