@@ -145,10 +145,12 @@ fn who_begins_an_era_keeps_its_transaction_open(db: &Db) {
     let read = |cursor: &str| format!("select max(cursor) from domain_events.read_all('{cursor}')");
     first.run("begin");
     let kept = first.one(&read(&cursor));
+    // Who takes ticks is left alone for a tenth of a second.
+    let a_tenth = std::time::Duration::from_millis(120);
+    std::thread::sleep(a_tenth);
     assert_eq!(other.rest(), versions("A", 2..=2));
     writer.run(&append("A"));
-    // Who takes ticks is left alone for a tenth of a second.
-    std::thread::sleep(std::time::Duration::from_millis(120));
+    std::thread::sleep(a_tenth);
     assert_eq!(other.rest(), versions("A", 3..=3));
     let kept = first.one(&read(&kept));
     first.run("commit");
