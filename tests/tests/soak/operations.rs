@@ -73,11 +73,15 @@ impl<'a> Worker<'a> {
         fitting.first().map(|key| key.1)
     }
 
-    /// Runs an operation that holds what it wrote to, if it wrote at all.
+    /// Runs an operation that holds what it wrote to. One that wrote nothing may hold a row as well: whoever waits for a row
+    /// that somebody else moves to another key has locked it, and sees only then that it has no longer the key it looked for.
+    /// Which one it is cannot be seen, so nothing of the kind may follow but what is held already.
     fn holding(&mut self, tx: &mut Tx, key: Key, sql: &str) -> Result<Rows, Trouble> {
         let rows = self.tagged(tx, sql, number)?;
         if number(&rows) > 0 {
             tx.hold(key);
+        } else {
+            tx.top = tx.top.max((key.0, u64::MAX));
         }
         Ok(rows)
     }
