@@ -2,6 +2,8 @@
 
 pub mod ast;
 mod mend;
+#[cfg(test)]
+mod names;
 pub mod newer;
 pub mod plpgsql;
 pub mod words;
