@@ -1,4 +1,4 @@
--- Holding capture for a while, turning it off, and the view of what is captured.
+-- Holding capture for a while, turning it off, forgetting dropped tables, and the view of what is captured.
 
 create function domain_events._capture_of(target regclass) returns int
 language plpgsql stable set search_path = pg_catalog, pg_temp
@@ -160,6 +160,35 @@ comment on function domain_events.disable_capture(regclass, boolean) is
   'Ends the capture of a table and forgets how it was configured; its events stay. '
   'Dropping the triggers locks out readers for a moment: keep_triggers only disables them, '
   'until the table is captured again or the store is uninstalled.';
+
+create function domain_events.forget_dropped_tables() returns bigint
+language plpgsql volatile set search_path = pg_catalog, pg_temp
+as $$
+declare
+  gone domain_events.capture_config;
+  forgotten bigint := 0;
+begin
+  perform domain_events._check_session();
+  for gone in
+    select c.* from domain_events.capture_config c where not exists (select from pg_class r where r.oid = c.relation)
+       and domain_events._restored_capture(domain_events._relation_named(c.table_name)) is distinct from c.capture_id
+     order by c.capture_id
+  loop
+    perform domain_events._grant_partitioning(gone.capture_id);
+    delete from domain_events.capture_config c where c.capture_id = gone.capture_id;
+    forgotten := forgotten + 1;
+  end loop;
+  update domain_events.capture_places p set table_owner = null
+   where p.table_owner is not null and not exists (select from pg_class r where r.oid = p.relation);
+  perform domain_events._drop_idle_functions();
+  return forgotten;
+end
+$$;
+
+comment on function domain_events.forget_dropped_tables() is
+  'Ends the captures whose tables were dropped and returns how many: their functions, rights and configurations go, '
+  'their events stay, and the types of dropped tables are free for other owners. '
+  'Until then a table that is restored under its name goes on being captured. For the store''s owner.';
 
 -- From two relations: the text that Postgres makes of the columns of one alone is another since 16, and is compared.
 create view domain_events.captures as

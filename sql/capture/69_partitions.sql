@@ -393,32 +393,3 @@ $$;
 
 comment on function domain_events._follow_ddl() is
   'Event trigger: captures follow changes of columns, partitions, names and owners at once';
-
-create function domain_events.forget_dropped_tables() returns bigint
-language plpgsql volatile set search_path = pg_catalog, pg_temp
-as $$
-declare
-  gone domain_events.capture_config;
-  forgotten bigint := 0;
-begin
-  perform domain_events._check_session();
-  for gone in
-    select c.* from domain_events.capture_config c where not exists (select from pg_class r where r.oid = c.relation)
-       and domain_events._restored_capture(domain_events._relation_named(c.table_name)) is distinct from c.capture_id
-     order by c.capture_id
-  loop
-    perform domain_events._grant_partitioning(gone.capture_id);
-    delete from domain_events.capture_config c where c.capture_id = gone.capture_id;
-    forgotten := forgotten + 1;
-  end loop;
-  update domain_events.capture_places p set table_owner = null
-   where p.table_owner is not null and not exists (select from pg_class r where r.oid = p.relation);
-  perform domain_events._drop_idle_functions();
-  return forgotten;
-end
-$$;
-
-comment on function domain_events.forget_dropped_tables() is
-  'Ends the captures whose tables were dropped and returns how many: their functions, rights and configurations go, '
-  'their events stay, and the types of dropped tables are free for other owners. '
-  'Until then a table that is restored under its name goes on being captured. For the store''s owner.';
