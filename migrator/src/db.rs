@@ -7,8 +7,13 @@ use sqlx::PgConnection;
 
 use crate::error::{Doing, Error};
 
+/// What the meaning of our own statements depends on, and the names that the server writes: whatever a role, a database or
+/// code of a user's has set, a name is found in the catalogue alone, comes out qualified, and in quotes only where it must.
+pub const SETTINGS: &str = "set local search_path = pg_catalog, pg_temp; set local standard_conforming_strings = on; \
+     set local quote_all_identifiers = off; set local client_encoding = 'UTF8'";
+
 /// What the text of a value depends on.
-const RENDERING: &str = "set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'postgres'; \
+pub const RENDERING: &str = "set local timezone = 'UTC'; set local datestyle = 'ISO, YMD'; set local intervalstyle = 'postgres'; \
      set local extra_float_digits = 1; set local bytea_output = 'hex'";
 
 /// Where names are looked for: only in the catalogue. An empty path would find types and tables of `pg_temp` first.
@@ -29,15 +34,19 @@ pub async fn begin_read_only(conn: &mut PgConnection) -> Result<(), Error> {
     execute(conn, "begin isolation level repeatable read, read only", "beginning a read-only transaction").await
 }
 
-/// Makes the rest of the transaction independent of the role's settings: names come out qualified and find nothing by path.
+/// Makes the rest of the transaction independent of the role's settings.
 pub async fn pin_settings(conn: &mut PgConnection) -> Result<(), Error> {
-    let pin = format!("set local search_path = {PATH}; set local standard_conforming_strings = on");
-    execute(conn, &pin, "pinning the settings").await
+    execute(conn, SETTINGS, "pinning the settings").await
 }
 
 /// Pins what the text of a value depends on, so that a key reads the same in every session.
 pub async fn pin_rendering(conn: &mut PgConnection) -> Result<(), Error> {
     execute(conn, RENDERING, "pinning the settings").await
+}
+
+/// Pins both for the rest of the session.
+pub async fn pin_session(conn: &mut PgConnection) -> Result<(), Error> {
+    execute(conn, &format!("{SETTINGS}; {RENDERING}").replace("set local ", "set "), "pinning the settings").await
 }
 
 /// Ends the current transaction without keeping anything.

@@ -34,10 +34,7 @@ select coalesce(pg_catalog.bool_or(o.owner <> r.oid and not u.rolsuper), false),
 /// Refuses a store that is not what was installed, before anything of it is run or planned.
 pub async fn check(conn: &mut PgConnection) -> Result<(), Error> {
     // The database's owner may have set another path.
-    let begin = format!(
-        "begin isolation level repeatable read, read only; {}; set local search_path = pg_catalog; set local quote_all_identifiers = off",
-        db::UNLIMITED
-    );
+    let begin = format!("begin isolation level repeatable read, read only; {}; {}", db::UNLIMITED, db::SETTINGS);
     db::execute(conn, &begin, "beginning a read-only transaction").await?;
     let checked = check_in_transaction(conn).await;
     db::rollback(conn).await?;
@@ -57,7 +54,7 @@ pub async fn hold(conn: &mut PgConnection) -> Result<(), Error> {
         let lock = format!("lock table {} in access exclusive mode", relations.join(", "));
         db::execute(conn, &lock, doing).await?;
     }
-    db::execute(conn, "set local quote_all_identifiers = off", "pinning the settings").await?;
+    db::pin_settings(conn).await?;
     check_in_transaction(conn).await
 }
 

@@ -3,7 +3,7 @@
 use crate::{Db, Session};
 
 /// The settings under which captured values are rendered.
-const FIXED: &str = "set timezone = 'UTC'; set datestyle = 'ISO'; set intervalstyle = 'postgres'; \
+pub const RENDERING: &str = "set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'; \
                      set bytea_output = 'hex'; set extra_float_digits = 1; set lc_monetary = 'C';";
 
 impl Db {
@@ -43,7 +43,7 @@ impl Db {
     pub fn check_fold(&self, aggregate_type: &str, rows: &str) {
         self.check_versions();
         let mut s = self.admin();
-        s.run(FIXED);
+        s.run(RENDERING);
         let lost = s.table(
             "select table_name, operation, aggregate_id, error_code, left(error_message, 500)
                from domain_events.capture_failures where stored_version is null limit 3",

@@ -20,6 +20,7 @@ mod session;
 pub use cli::{Run, domain_events, run};
 pub use cluster::{Cluster, bin_dir, repository};
 pub use db::{Db, Engine};
+pub use invariant::RENDERING;
 pub use mariadb::{MariaDatabase, MariaDb};
 pub use pooler::Pooler;
 pub use session::{Failure, Rows, Session, Trouble};

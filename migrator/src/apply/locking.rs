@@ -34,7 +34,7 @@ pub(crate) async fn prepare(conn: &mut PgConnection) -> Result<(), Error> {
     db::pin_settings(conn).await?;
     db::execute(
         conn,
-        "set local check_function_bodies = off; set local quote_all_identifiers = off; \
+        "set local check_function_bodies = off; \
          set local idle_in_transaction_session_timeout = '5s'; set local client_min_messages = warning",
         "preparing the transaction",
     )

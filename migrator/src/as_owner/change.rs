@@ -5,10 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use sqlx::postgres::PgRow;
 use sqlx::{FromRow, PgConnection};
 
+use super::forget_statements;
 use super::owner::{Owner, Role};
 use super::read::rows;
-use super::{PIN, forget_statements};
-use crate::db::{self, PATH};
+use crate::db::{self, PATH, SETTINGS};
 use crate::error::{Doing, Error};
 use domain_events_sql::quote::quote_literal;
 
@@ -120,7 +120,7 @@ pub async fn staged(conn: &mut PgConnection, owner: &Owner, sql: &str) -> Result
     // made anew: in the call before, its owner may have altered it
     let name = format!("pg_temp.domain_events_stage_{}", NUMBER.fetch_add(1, Ordering::Relaxed));
     let make = format!(
-        "{PIN}; {open}\
+        "{SETTINGS}; {open}\
          create function {name}(pg_catalog.text) returns pg_catalog.int8 language plpgsql volatile security definer \
          as 'declare changed pg_catalog.int8; begin execute $1; get diagnostics changed = row_count; set constraints all immediate; return changed; end'; \
          revoke all on function {name}(pg_catalog.text) from public; alter function {name}(pg_catalog.text) owner to {role}",
@@ -133,7 +133,7 @@ pub async fn staged(conn: &mut PgConnection, owner: &Owner, sql: &str) -> Result
         .persistent(false)
         .fetch_one(&mut *conn)
         .await?;
-    sqlx::raw_sql(PIN).execute(&mut *conn).await?;
+    sqlx::raw_sql(SETTINGS).execute(&mut *conn).await?;
     use sqlx::Connection as _;
     conn.clear_cached_statements().await?;
     sqlx::raw_sql("deallocate all").execute(&mut *conn).await?;
@@ -152,7 +152,7 @@ where
     T: for<'r> FromRow<'r, PgRow> + Send + Unpin,
 {
     if owner.is_other() {
-        db::execute(conn, PIN, doing).await?;
+        db::execute(conn, SETTINGS, doing).await?;
     }
     rows(conn, owner, sql, columns, &[], doing).await
 }

@@ -31,13 +31,10 @@ pub use store::{ask_store, expect_own_store, is_lesser_store, store_count, store
 use crate::db;
 use crate::error::{Doing, Error};
 
-/// What our own statements depend on, for a transaction in which the owner's code may have set something.
-const PIN: &str = "set local search_path = pg_catalog, pg_temp; set local standard_conforming_strings = on; set local client_encoding = 'UTF8'";
-
 /// Makes the rest of the transaction independent of what the owner's code may have set.
 pub async fn pin(conn: &mut PgConnection, owner: &Owner) -> Result<(), Error> {
     if owner.is_other() {
-        db::execute(conn, PIN, "pinning the settings").await?;
+        db::pin_settings(conn).await?;
         forget_statements(conn, "pinning the settings").await?;
     }
     Ok(())

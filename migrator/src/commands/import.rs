@@ -45,13 +45,8 @@ pub async fn run(args: &ImportArgs, ctx: &Context) -> Result<Exit, Error> {
     }
     wanted.iter().try_for_each(|name| Rejects::check(&rejects_of(&options, name, wanted.len())))?;
     locks::lock_for_session(&mut conn).await?;
-    db::execute(
-        &mut conn,
-        "set standard_conforming_strings = on; set datestyle = 'ISO, YMD'; set intervalstyle = postgres; set timezone = 'UTC'; \
-         set client_encoding = 'UTF8'; set synchronous_commit = on; set search_path = pg_catalog, pg_temp",
-        "pinning the settings",
-    )
-    .await?;
+    db::pin_session(&mut conn).await?;
+    db::execute(&mut conn, "set synchronous_commit = on", "pinning the settings").await?;
     let mut outcomes = vec![];
     for one in &tables {
         let mut rejects = Rejects::open(&rejects_of(&options, &one.name, wanted.len()), 0, 0);

@@ -62,7 +62,6 @@ pub async fn read_in_transaction(conn: &mut PgConnection) -> Result<Catalogue, E
     .await
     .doing("reading the server's version")?;
     db::pin_settings(conn).await?;
-    db::execute(conn, "set local quote_all_identifiers = off", "pinning the settings").await?;
     let mut functions: Vec<Function> = rows(conn, &functions_sql(), "reading the functions").await?;
     for function in &mut functions {
         function.search_path = function.settings.iter().find_map(|s| s.strip_prefix("search_path=")).map(identifiers);

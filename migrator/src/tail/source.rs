@@ -107,11 +107,7 @@ fn is_without_tick(error: &Error) -> bool {
 /// Refuses what is no store of this version, or may not be read.
 async fn look(conn: &mut PgConnection, ctx: &Context, is_first: bool) -> Result<(), Error> {
     let doing = "looking at the store";
-    let begin = format!(
-        "begin isolation level repeatable read, read only; {}; set local search_path = {}",
-        db::UNLIMITED,
-        db::PATH
-    );
+    let begin = format!("begin isolation level repeatable read, read only; {}; {}", db::UNLIMITED, db::SETTINGS);
     db::execute(conn, &begin, doing).await?;
     let looked = async {
         // a superuser would run what the owner of the store has put there, with every look at what is new

@@ -6,10 +6,6 @@ use crate::{
     value::quote,
 };
 
-/// The settings under which captured values are rendered.
-pub const FIXED: &str = "set timezone = 'UTC'; set datestyle = 'ISO, MDY'; set intervalstyle = 'postgres'; set bytea_output = 'hex'; \
-                         set extra_float_digits = 1; set lc_monetary = 'C'; set client_min_messages = error; set jit = off;";
-
 /// Fails where the invariant does not hold; returns a digest of the captured tables' rows.
 pub fn check(side: &mut Side, checks: &[Check], counts: &mut Counts) -> Result<String, Finding> {
     let broken = side.checker.table(

@@ -2,15 +2,9 @@
 
 use std::collections::HashMap;
 
-use domain_events_tests::{Cluster, Engine, Failure, Rows, Session, Trouble};
+use domain_events_tests::{Cluster, Engine, Failure, RENDERING, Rows, Session, Trouble};
 
-use crate::{
-    compare,
-    invariant::{self, FIXED},
-    model::ORACLE_SQL,
-    step::Step,
-    value::quote,
-};
+use crate::{compare, invariant, model::ORACLE_SQL, step::Step, value::quote};
 
 /// What went wrong. `kind` tells one fault from another while a script is made smaller.
 #[derive(Debug, Clone)]
@@ -87,7 +81,8 @@ impl Runner {
                 template(n)
             ));
             let mut checker = cluster.connect(&database, "postgres");
-            checker.run(FIXED);
+            checker.run(RENDERING);
+            checker.run("set client_min_messages = error; set jit = off");
             let engine = match checker.one("select engine from domain_events.engine()").as_str() {
                 "native" => "native",
                 _ if n == 0 => "portable",
