@@ -14,6 +14,9 @@ impl Parser<'_> {
             self.take(&["NOT", "ATOMIC"]);
             return Ok(StatementKind::Block(self.block(label)));
         }
+        if label.is_none() && self.sees_query_in_parentheses() {
+            return self.select();
+        }
         let Some(word) = self.peek(0).and_then(|l| l.keyword()) else { return Err(self.expected("a statement")) };
         match word.as_str() {
             "LOOP" => return self.loop_(label),

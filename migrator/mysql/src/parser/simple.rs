@@ -4,6 +4,7 @@ use sqlparser::tokenizer::Token;
 
 use super::super::ast::{Assignment, Diagnostics, Expression, Signal, StatementKind, Target, Unread};
 use super::super::leaf;
+use super::super::lexer::Lexeme;
 use super::{Parser, Read};
 
 const SCOPES: [&str; 5] = ["GLOBAL", "SESSION", "LOCAL", "PERSIST", "PERSIST_ONLY"];
@@ -219,8 +220,20 @@ impl Parser<'_> {
         let from = self.at;
         self.at += self.leaf(&[], false);
         let tokens = &self.tokens[from..self.at];
-        let Some(into) = top_level_into(tokens) else { return self.leaf_statement(from) };
-        let end = self.at;
+        let bare = without_parentheses(tokens);
+        if bare.len() < tokens.len() && top_level_into(bare).is_some() {
+            let (end, open) = (self.at, (tokens.len() - bare.len()) / 2);
+            return self.select_into(from + open, end - open).inspect(|_| self.at = end);
+        }
+        match top_level_into(tokens) {
+            Some(_) => self.select_into(from, self.at),
+            None => self.leaf_statement(from),
+        }
+    }
+
+    /// A query with INTO, which stands between two places.
+    fn select_into(&mut self, from: usize, end: usize) -> Read<StatementKind> {
+        let into = top_level_into(&self.tokens[from..end]).unwrap_or_default();
         self.at = from + into + 1;
         if self.sees_any(&["OUTFILE", "DUMPFILE"]) {
             return Err(Unread { position: self.position(), reason: "SELECT INTO a file is not read".to_owned() });
@@ -230,6 +243,13 @@ impl Parser<'_> {
         self.at = end;
         let query = leaf::query(&without, self.mode, self.position())?;
         Ok(StatementKind::SelectInto { query, targets })
+    }
+
+    /// `(SELECT ..) UNION ..`, `((SELECT ..))`.
+    pub(super) fn sees_query_in_parentheses(&self) -> bool {
+        let first = self.tokens[self.at..].iter().find(|l| l.token != Token::LParen);
+        self.token(0) == Some(&Token::LParen)
+            && first.is_some_and(|l| ["SELECT", "WITH", "VALUES", "TABLE"].iter().any(|word| l.is(word)))
     }
 
     /// Any other statement.
@@ -253,7 +273,7 @@ impl Parser<'_> {
         let mut tokens = self.tokens[from..self.at].to_vec();
         // DELETE a.* FROM .. is DELETE a FROM ..; sqlparser has no place for the star
         if tokens.first().is_some_and(|l| l.is("DELETE")) {
-            let star = |tokens: &[super::Lexeme]| {
+            let star = |tokens: &[Lexeme]| {
                 tokens
                     .windows(2)
                     .take_while(|w| !w[0].is("WHERE") && !w[0].is("USING"))
@@ -268,7 +288,7 @@ impl Parser<'_> {
 }
 
 /// INTO outside of parentheses.
-fn top_level_into(tokens: &[super::Lexeme]) -> Option<usize> {
+fn top_level_into(tokens: &[Lexeme]) -> Option<usize> {
     let mut open = 0_i64;
     tokens.iter().enumerate().position(|(n, lexeme)| {
         match lexeme.token {
@@ -280,4 +300,19 @@ fn top_level_into(tokens: &[super::Lexeme]) -> Option<usize> {
             && lexeme.is("INTO")
             && !matches!(n.checked_sub(1).and_then(|n| tokens.get(n)).map(|l| &l.token), Some(Token::Period))
     })
+}
+
+/// What stands between the parentheses that hold all of it.
+fn without_parentheses(tokens: &[Lexeme]) -> &[Lexeme] {
+    let [Lexeme { token: Token::LParen, .. }, inner @ .., Lexeme { token: Token::RParen, .. }] = tokens else {
+        return tokens;
+    };
+    let mut depth = 0_i32;
+    for lexeme in inner {
+        depth += i32::from(lexeme.token == Token::LParen) - i32::from(lexeme.token == Token::RParen);
+        if depth < 0 {
+            return tokens;
+        }
+    }
+    without_parentheses(inner)
 }

@@ -283,3 +283,23 @@ fn loops_and_their_labels() {
     assert!(matches!(&body[2].kind, StatementKind::Repeat { until, .. } if until.tree.is_ok()));
     assert!(matches!(&body[3].kind, StatementKind::For { over: ForRange::Numbers { reverse: false, .. }, .. }));
 }
+
+#[test]
+fn a_query_may_begin_with_a_parenthesis() {
+    let p = read(
+        "CREATE PROCEDURE p() BEGIN
+           DECLARE n INT;
+           (SELECT a FROM t) UNION (SELECT b FROM u) ORDER BY 1;
+           ((SELECT a FROM t LIMIT 1));
+           (SELECT MAX(a) INTO n FROM t);
+           (SELECT a FROM t LIMIT 1) INTO n;
+           IF (n > 1) THEN (SELECT 1); END IF;
+           (WITH c AS (SELECT 1 AS a) SELECT a FROM c);
+         END",
+    );
+    let all = statements(&p);
+    assert_eq!((all.len(), unread(&all)), (6, vec![]));
+    let into = |s: &&Statement| matches!(s.kind, StatementKind::SelectInto { .. });
+    assert_eq!(all.iter().filter(into).count(), 2, "{all:?}");
+    assert_eq!(unread(&statements(&read("CREATE PROCEDURE p() BEGIN (a + 1); END"))).len(), 1);
+}

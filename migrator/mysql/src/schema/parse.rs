@@ -47,6 +47,9 @@ pub(super) fn element(cursor: &mut Cursor<'_>, table: &mut Table) -> Parsed<()> 
 pub(super) fn constraint(cursor: &mut Cursor<'_>, table: &mut Table) -> Parsed<bool> {
     let mut name = None;
     let named = cursor.takes(&["CONSTRAINT"]);
+    if named {
+        cursor.takes(&["IF", "NOT", "EXISTS"]);
+    }
     if named && !["PRIMARY", "UNIQUE", "FOREIGN", "CHECK"].iter().any(|w| cursor.sees(&[w])) {
         name = Some(cursor.name().wanted("the name of the constraint", cursor)?);
     }
@@ -62,6 +65,7 @@ pub(super) fn constraint(cursor: &mut Cursor<'_>, table: &mut Table) -> Parsed<b
         let _ = cursor.takes(&["KEY"]) || cursor.takes(&["INDEX"]);
         key(cursor, table, KeyKind::Spatial, None)?;
     } else if cursor.takes(&["FOREIGN", "KEY"]) {
+        cursor.takes(&["IF", "NOT", "EXISTS"]);
         if cursor.peek() != Some(Part::Sign('(')) {
             name = name.or(cursor.name());
         }
@@ -101,6 +105,8 @@ fn check(cursor: &mut Cursor<'_>, table: &mut Table, name: Option<String>) -> Pa
 
 fn key(cursor: &mut Cursor<'_>, table: &mut Table, kind: KeyKind, name: Option<String>) -> Parsed<()> {
     let mut own = None;
+    // MariaDB's
+    cursor.takes(&["IF", "NOT", "EXISTS"]);
     if cursor.peek() != Some(Part::Sign('(')) && !cursor.sees(&["USING"]) {
         own = cursor.name();
     }

@@ -164,3 +164,17 @@ fn migrations_are_folded() {
         }]
     );
 }
+
+#[test]
+fn mariadb_adds_what_is_not_there() {
+    let schema = schema(
+        "create table a (id int primary key, b int, c int);\n\
+         alter table a add index if not exists by_b (b), add unique key if not exists (c), \
+           add constraint if not exists of_c foreign key (c) references a (id), \
+           add foreign key if not exists of_b (b) references a (id) on delete set null;",
+    );
+    assert_eq!(schema.unread, []);
+    let a = schema.table("a").expect("the table");
+    assert_eq!((a.keys.len(), a.foreign_keys.len()), (3, 2), "{a:?}");
+    assert_eq!(a.foreign_keys[1].name.as_deref(), Some("of_b"));
+}
