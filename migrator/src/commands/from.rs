@@ -113,7 +113,8 @@ fn of_file(path: &Path, given: Option<Dialect>, ctx: &Context) -> Result<Origin,
         None => {
             let head = encoding::text(input.peek(HEAD)?);
             // what neither reads is told by its statements
-            let known = mysql::of_another(&head).map_or_else(|| mysql::detect(&head), |_| None);
+            let marks = mysql::Marks::of(&head);
+            let known = marks.of_another().map_or_else(|| marks.detect(), |_| None);
             known.unwrap_or(Dialect::Postgres)
         }
     };

@@ -1,5 +1,6 @@
 //! A folder of migrations, or one file: what is SQL, what is in another language and gives some, and whose SQL it is.
 
+use std::collections::HashMap;
 use std::fs::File;
 use std::io::Read;
 use std::path::{Path, PathBuf};
@@ -8,12 +9,10 @@ use super::encoding;
 use super::files::{self, FOREIGN};
 use super::languages::{self, Common, ENDINGS, Given, Language, What};
 use crate::error::Error;
-use domain_events_mysql::source::{Dialect, clearly, detect, of_another, of_path};
+use domain_events_mysql::source::{Dialect, Marks, of_path};
 
 /// So much of a file tells its dialect.
 const HEAD: u64 = 1024 * 1024;
-/// So much of all of them.
-const HEADS: usize = 16 * 1024 * 1024;
 /// A larger file in another language is not read.
 const LARGEST: u64 = 16 * 1024 * 1024;
 /// Whose database a project uses is looked for so many folders above the migrations.
@@ -32,6 +31,8 @@ pub struct Folder {
     pub empty: Vec<PathBuf>,
     /// The folder, or that of the one file.
     directory: PathBuf,
+    /// What the files of SQL have of each server's marks.
+    marks: HashMap<PathBuf, Marks>,
 }
 
 impl Folder {
@@ -50,7 +51,9 @@ impl Folder {
                 continue;
             }
             if Language::of(&file).is_none() {
-                match head(&file).as_deref().and_then(of_another) {
+                let marks = head(&file).map(|text| Marks::of(&text)).unwrap_or_default();
+                folder.marks.insert(file.clone(), marks);
+                match marks.of_another() {
                     Some(whose) => folder.unread.push((file, format!("this is {whose}, which is not read"))),
                     None => texts.push((file, None)),
                 }
@@ -120,21 +123,15 @@ impl Folder {
 
     /// Whose SQL it is: what the SQL itself tells, or else what the project's settings name.
     pub fn dialect(&self) -> Dialect {
-        let mut text = String::new();
+        let mut marks = Marks::default();
         for (file, given) in &self.files {
-            match given {
-                Some(given) => given.iter().for_each(|g| {
-                    if let What::Sql(sql) = &g.what {
-                        text.push_str(&sql.known_parts());
-                        text.push('\n');
-                    }
+            marks = match given {
+                Some(given) => given.iter().fold(marks, |marks, g| match &g.what {
+                    What::Sql(sql) => marks.and(Marks::of(&sql.known_parts())),
+                    _ => marks,
                 }),
-                None => text.push_str(&head(file).unwrap_or_default()),
-            }
-            text.push('\n');
-            if text.len() > HEADS {
-                break;
-            }
+                None => marks.and(self.marks_of(file)),
+            };
         }
         let named = || {
             let mut named = self.files.iter().map(|(file, _)| of_path(file));
@@ -146,22 +143,27 @@ impl Folder {
             let all = !self.files.is_empty() && self.files.iter().all(php);
             if all { Dialect::MySql } else { Dialect::Postgres }
         };
-        let said = clearly(&text).or_else(named).or_else(|| detect(&text));
+        let said = marks.clearly().or_else(named).or_else(|| marks.detect());
         said.or_else(|| settings(&self.directory)).unwrap_or_else(of_php)
     }
 
+    fn marks_of(&self, file: &PathBuf) -> Marks {
+        let read = || head(file).map(|text| Marks::of(&text)).unwrap_or_default();
+        self.marks.get(file).copied().unwrap_or_else(read)
+    }
+
     /// The folder, or two of them where files are clearly another server's than the rest, the rest first.
-    pub fn by_dialect(self) -> Vec<(Dialect, Self)> {
+    pub fn by_dialect(mut self) -> Vec<(Dialect, Self)> {
         let main = self.dialect();
+        let all = std::mem::take(&mut self.files);
         let own = |(file, given): &(PathBuf, Option<Vec<Given>>)| {
             if given.is_some() {
                 return main;
             }
-            let text = head(file).unwrap_or_default();
             let below = file.strip_prefix(&self.directory).unwrap_or(file);
-            clearly(&text).or_else(|| of_path(below)).unwrap_or(main)
+            self.marks_of(file).clearly().or_else(|| of_path(below)).unwrap_or(main)
         };
-        let (files, others): (Vec<_>, Vec<_>) = self.files.into_iter().partition(|file| own(file) == main);
+        let (files, others): (Vec<_>, Vec<_>) = all.into_iter().partition(|file| own(file) == main);
         let other = match main {
             Dialect::MySql => Dialect::Postgres,
             Dialect::Postgres => Dialect::MySql,

@@ -2,6 +2,7 @@
 
 use std::cmp::Ordering;
 use std::path::Path;
+use std::sync::LazyLock;
 
 /// A dialect of files.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -13,7 +14,7 @@ pub enum Dialect {
 }
 
 /// What only MySQL and MariaDB write.
-const MYSQL: [&str; 29] = [
+const MYSQL: [&str; 25] = [
     "-- mysql dump",
     "-- mariadb dump",
     "phpmyadmin",
@@ -29,10 +30,6 @@ const MYSQL: [&str; 29] = [
     "tinyint(",
     "on duplicate key",
     "insert ignore",
-    "for each row begin",
-    "for each row\nbegin",
-    "for each row\r\nbegin",
-    "for each row set",
     "reads sql data",
     "signal sqlstate",
     "definer=",
@@ -119,36 +116,173 @@ const OTHERS: [(&str, &[&str]); 2] = [
 /// So many marks more of the one than of the other leave no doubt.
 const CLEAR: usize = 3;
 
+/// What a text has of each server's marks.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub struct Marks {
+    /// One bit for each of [`ALL`].
+    words: u128,
+    /// Names between backquotes.
+    quoted_names: bool,
+    /// `USE database;`
+    uses: bool,
+    /// Columns of type serial.
+    serial: bool,
+    /// A trigger whose body is a block that stands after FOR EACH ROW.
+    block: bool,
+    /// A trigger whose body stands after FOR EACH ROW without a block round it: nobody but MySQL takes one.
+    bare_body: bool,
+    /// DROP TRIGGER without the name of its table.
+    bare_drop: bool,
+}
+
+/// All marks, one after the other; carriage returns are no part of them.
+static ALL: LazyLock<Search> = LazyLock::new(|| {
+    let others = OTHERS.iter().flat_map(|(_, marks)| marks.iter());
+    Search::of(MYSQL.iter().chain(&POSTGRES).chain(others).copied().collect())
+});
+
+/// Several words that are looked for at once: a text is long, and most of its pairs of bytes begin none of them.
+struct Search {
+    words: Vec<&'static str>,
+    /// For each pair of bytes, whether some word begins with it.
+    begins: Vec<bool>,
+}
+
+impl Search {
+    fn of(words: Vec<&'static str>) -> Self {
+        let mut begins = vec![false; 1 << 16];
+        for word in &words {
+            begins[pair(word.as_bytes())] = true;
+        }
+        Self { words, begins }
+    }
+
+    /// One bit for each word that is there.
+    fn found(&self, text: &str) -> u128 {
+        let bytes = text.as_bytes();
+        let mut found = 0;
+        for at in (0..bytes.len().saturating_sub(1)).filter(|at| self.begins[pair(&bytes[*at..])]) {
+            for (n, word) in self.words.iter().enumerate() {
+                if found & (1 << n) == 0 && bytes[at..].starts_with(word.as_bytes()) {
+                    found |= 1 << n;
+                }
+            }
+        }
+        found
+    }
+}
+
+fn pair(bytes: &[u8]) -> usize {
+    usize::from(bytes[0]) << 8 | usize::from(bytes[1])
+}
+
+impl Marks {
+    /// Those of a text.
+    pub fn of(text: &str) -> Self {
+        let lower = without_comments(&text.to_ascii_lowercase()).replace("\r\n", "\n");
+        let mut lines = lower.lines().map(str::trim).filter(|l| !l.starts_with("--"));
+        let quoted_names = lower.contains('`') && lines.clone().any(|l| l.matches('`').count() >= 2);
+        let uses = lines.any(|l| l.strip_prefix("use ").is_some_and(|name| name.trim_end().ends_with(';')));
+        // not the beginning of a longer word
+        let serial = lower
+            .match_indices(" serial")
+            .any(|(at, word)| !lower[at + word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'));
+        let bodies: Vec<&str> = bodies(&lower).collect();
+        let (block, bare_body) = (bodies.contains(&"begin"), bodies.iter().any(|word| BODIES.contains(word)));
+        let bare_drop = has_bare_drop(&lower);
+        Self { words: ALL.found(&lower), quoted_names, uses, serial, block, bare_body, bare_drop }
+    }
+
+    /// Those of two texts together.
+    pub fn and(self, other: Self) -> Self {
+        Self {
+            words: self.words | other.words,
+            quoted_names: self.quoted_names || other.quoted_names,
+            uses: self.uses || other.uses,
+            serial: self.serial || other.serial,
+            block: self.block || other.block,
+            bare_body: self.bare_body || other.bare_body,
+            bare_drop: self.bare_drop || other.bare_drop,
+        }
+    }
+
+    /// The dialect of the text; none if nothing tells, or as much for one as for the other.
+    pub fn detect(self) -> Option<Dialect> {
+        let (mysql, postgres) = self.counted(CLEAR);
+        match mysql.cmp(&postgres) {
+            Ordering::Greater => Some(Dialect::MySql),
+            Ordering::Less => Some(Dialect::Postgres),
+            Ordering::Equal => None,
+        }
+    }
+
+    /// The same where there is no doubt of it.
+    pub fn clearly(self) -> Option<Dialect> {
+        // names between backquotes stand in texts for people too
+        let (mysql, postgres) = self.counted(CLEAR - 1);
+        let clear = mysql.abs_diff(postgres) >= CLEAR && mysql.min(postgres) * CLEAR <= mysql.max(postgres);
+        match mysql > postgres {
+            _ if !clear => None,
+            true => Some(Dialect::MySql),
+            false => Some(Dialect::Postgres),
+        }
+    }
+
+    /// Whose text it is, where that is clearly another server's; rows and comments may hold anything, so one mark says nothing.
+    pub fn of_another(self) -> Option<&'static str> {
+        let mut first = MYSQL.len() + POSTGRES.len();
+        let counted = OTHERS.iter().map(|(whose, marks)| {
+            let count = self.count(first, marks.len());
+            first += marks.len();
+            (*whose, count)
+        });
+        let (whose, most) = counted.max_by_key(|(_, n)| *n)?;
+        let (mysql, postgres) = self.counted(CLEAR - 1);
+        // datetime is SQL Server's too, and :: stands in its texts
+        (most >= CLEAR && postgres <= 1 && mysql <= 2 && most > mysql + postgres).then_some(whose)
+    }
+
+    /// How many of MySQL's and of PostgreSQL's there are; names between backquotes and bodies without a block count as so many.
+    fn counted(self, weight: usize) -> (usize, usize) {
+        let mysql = self.count(0, MYSQL.len())
+            + weight * (usize::from(self.quoted_names) + usize::from(self.bare_body))
+            + usize::from(self.block)
+            + usize::from(self.uses)
+            + usize::from(self.bare_drop);
+        (mysql, self.count(MYSQL.len(), POSTGRES.len()) + usize::from(self.serial))
+    }
+
+    fn count(self, first: usize, count: usize) -> usize {
+        let bits = self.words >> first & ((1 << count) - 1);
+        bits.count_ones() as usize
+    }
+}
+
 /// The dialect of a text; none if nothing tells, or as much for one as for the other.
 pub fn detect(text: &str) -> Option<Dialect> {
-    let (mysql, postgres) = marks(text, CLEAR);
-    match mysql.cmp(&postgres) {
-        Ordering::Greater => Some(Dialect::MySql),
-        Ordering::Less => Some(Dialect::Postgres),
-        Ordering::Equal => None,
-    }
+    Marks::of(text).detect()
 }
 
-/// The same where there is no doubt of it.
-pub fn clearly(text: &str) -> Option<Dialect> {
-    // names between backquotes stand in texts for people too
-    let (mysql, postgres) = marks(text, CLEAR - 1);
-    let clear = mysql.abs_diff(postgres) >= CLEAR && mysql.min(postgres) * CLEAR <= mysql.max(postgres);
-    match mysql > postgres {
-        _ if !clear => None,
-        true => Some(Dialect::MySql),
-        false => Some(Dialect::Postgres),
-    }
+/// With what a body begins that is no block.
+const BODIES: [&str; 8] = ["insert", "update", "delete", "set", "call", "if", "replace", "signal"];
+
+/// The words that stand behind FOR EACH ROW.
+fn bodies(lower: &str) -> impl Iterator<Item = &str> {
+    lower.match_indices("for each row").map(|(at, words)| {
+        let rest = lower[at + words.len()..].trim_start();
+        rest.split(|c: char| !c.is_alphanumeric() && c != '_').next().unwrap_or_default()
+    })
 }
 
-/// Whose text it is, where that is clearly another server's; rows and comments may hold anything, so one mark says nothing.
-pub fn of_another(text: &str) -> Option<&'static str> {
-    let lower = without_comments(&text.to_ascii_lowercase()).replace("\r\n", "\n");
-    let count = |marks: &[&str]| marks.iter().filter(|mark| lower.contains(**mark)).count();
-    let (whose, most) = OTHERS.iter().map(|(whose, marks)| (*whose, count(marks))).max_by_key(|(_, n)| *n)?;
-    let (mysql, postgres) = marks(text, CLEAR - 1);
-    // datetime is SQL Server's too, and :: stands in its texts
-    (most >= CLEAR && postgres <= 1 && mysql <= 2 && most > mysql + postgres).then_some(whose)
+/// DROP TRIGGER with a name and nothing behind it.
+fn has_bare_drop(lower: &str) -> bool {
+    lower.match_indices("drop trigger ").any(|(at, words)| {
+        let rest = lower[at + words.len()..].trim_start();
+        let rest = rest.strip_prefix("if exists").unwrap_or(rest).trim_start();
+        let name = rest.trim_start_matches(|c: char| c.is_alphanumeric() || matches!(c, '_' | '.' | '`'));
+        let end = name.trim_start();
+        name.len() < rest.len() && (end.is_empty() || end.starts_with([';', '\'', '"']))
+    })
 }
 
 /// The dialect that a path names, by the innermost part that does.
@@ -162,21 +296,6 @@ pub fn of_path(path: &Path) -> Option<Dialect> {
             _ => None,
         }
     })
-}
-
-/// How many marks of MySQL and of PostgreSQL a text has; names between backquotes count as so many.
-fn marks(text: &str, quotes: usize) -> (usize, usize) {
-    let lower = without_comments(&text.to_ascii_lowercase());
-    let count = |marks: &[&str]| marks.iter().filter(|mark| lower.contains(**mark)).count();
-    let mut lines = lower.lines().map(str::trim).filter(|l| !l.starts_with("--"));
-    let quoted_names = lines.clone().any(|l| l.matches('`').count() >= 2);
-    let uses = lines.any(|l| l.strip_prefix("use ").is_some_and(|name| name.trim_end().ends_with(';')));
-    // not the beginning of a longer word
-    let serial = lower
-        .match_indices(" serial")
-        .any(|(at, word)| !lower[at + word.len()..].starts_with(|c: char| c.is_alphanumeric() || c == '_'));
-    let mysql = count(&MYSQL) + quotes * usize::from(quoted_names) + usize::from(uses);
-    (mysql, count(&POSTGRES) + usize::from(serial))
 }
 
 /// A text without what people say in comments of several lines; what MySQL runs of them stays.
@@ -198,6 +317,29 @@ fn without_comments(text: &str) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    fn clearly(text: &str) -> Option<Dialect> {
+        Marks::of(text).clearly()
+    }
+
+    fn of_another(text: &str) -> Option<&'static str> {
+        Marks::of(text).of_another()
+    }
+
+    #[test]
+    fn a_trigger_tells_by_its_body() {
+        let trigger = |body: &str| format!("create trigger t after delete on lamp for each row\n {body}");
+        for body in ["insert into lamp_log (id) values (old.id)", "set new.a = 1", "if new.a then set @b = 1; end if"] {
+            assert_eq!(detect(&trigger(body)), Some(Dialect::MySql), "{body}");
+        }
+        for body in ["execute_me", "when (a) execute foo()", "inserted()"] {
+            assert_eq!(detect(&trigger(body)), None, "{body}");
+        }
+        assert_eq!(detect("drop trigger if exists lamp_t;"), Some(Dialect::MySql));
+        assert_eq!(detect("drop trigger if exists lamp_t on lamp;"), None);
+        let both = format!("{}; drop trigger lamp_t;", trigger("insert into lamp_log (id) values (old.id)"));
+        assert_eq!(clearly(&both), Some(Dialect::MySql));
+    }
 
     #[test]
     fn what_a_text_says_and_what_its_place_does() {

@@ -13,7 +13,7 @@ mod words;
 use std::collections::BTreeMap;
 
 pub use builtin::is_builtin;
-pub use detect::{Dialect, clearly, detect, of_another, of_path};
+pub use detect::{Dialect, Marks, detect, of_path};
 pub use fold::{Fold, SEVERAL_DATABASES};
 
 use super::ast::{Name, Program, ProgramKind, Trigger};
