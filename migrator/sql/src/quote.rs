@@ -1,5 +1,8 @@
 //! Names and texts as PostgreSQL reads them.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 /// A quoted identifier.
 pub fn quote_ident(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
@@ -25,8 +28,30 @@ pub fn quote_body(tag: &str, body: &str) -> String {
 pub fn quoted(name: &str) -> String {
     let simple = name.starts_with(|c: char| c.is_ascii_lowercase() || c == '_')
         && name.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_')
-        && pg_query::parse(&format!("select {name}.{name} from {name}")).is_ok();
+        && is_free(name);
     if simple { name.to_owned() } else { quote_ident(name) }
+}
+
+/// So many names are kept with what the parser said of them.
+const KEPT: usize = 100_000;
+
+thread_local! {
+    static KNOWN: RefCell<HashMap<String, bool>> = RefCell::default();
+}
+
+/// Whether the parser takes a word for a name. The names of a schema are asked for again and again.
+fn is_free(name: &str) -> bool {
+    KNOWN.with_borrow_mut(|known| {
+        if let Some(free) = known.get(name) {
+            return *free;
+        }
+        if known.len() >= KEPT {
+            known.clear();
+        }
+        let free = pg_query::parse(&format!("select {name}.{name} from {name}")).is_ok();
+        known.insert(name.to_owned(), free);
+        free
+    })
 }
 
 /// The parts of a name as SQL reads it, quoted where that is needed or not; none where it is no name.

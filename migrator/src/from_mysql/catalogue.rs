@@ -1,5 +1,6 @@
 //! A MySQL schema as PostgreSQL would have it; what is found in it is told in MySQL's names by `findings`.
 
+use std::cell::OnceCell;
 use std::collections::{BTreeMap, BTreeSet};
 
 use crate::source::{Catalogue, Relation, Treat, fold_into};
@@ -12,6 +13,7 @@ use domain_events_mysql::translate::helpers::Helper;
 use domain_events_mysql::translate::notes::{Fidelity, NOT_READ, Note};
 use domain_events_mysql::translate::program::{self, Translated};
 use domain_events_sql::limits;
+use domain_events_sql::quote::quoted;
 
 /// The schema that a source is judged in.
 pub const SCHEMA: &str = "public";
@@ -38,6 +40,7 @@ pub struct TranslatedCatalogue {
     pub programs: Vec<TranslatedProgram>,
     /// Tables and routines by their names in the source.
     pub known: Known,
+    names: OnceCell<Vec<(String, String)>>,
 }
 
 /// How translation goes.
@@ -105,7 +108,8 @@ impl TranslatedCatalogue {
                 made,
             });
         }
-        let mut translated = Self { catalogue: Catalogue::default(), programs, known };
+        let names = OnceCell::new();
+        let mut translated = Self { catalogue: Catalogue::default(), programs, known, names };
         translated.catalogue = translated.judged_catalogue(source, schema);
         translated.catalogue.treats.clone_from(&terms.treats);
         translated
@@ -192,10 +196,40 @@ impl TranslatedCatalogue {
         found
     }
 
+    /// Tables and programs as PostgreSQL's side of it calls them, each with its name in the source; the longest first, for one
+    /// may be the beginning of another.
+    pub fn names(&self) -> &[(String, String)] {
+        self.names.get_or_init(|| {
+            let schema = quoted(&self.known.schema);
+            let mut names: Vec<(String, String)> =
+                self.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
+            for function in &self.catalogue.functions {
+                if let Some(item) = self.of_function(&function.name) {
+                    names.push((function.identity.clone(), item.made.name.clone()));
+                }
+            }
+            for item in &self.programs {
+                names.push((format!("{schema}.{}", quoted(&item.made.function)), item.made.name.clone()));
+            }
+            names.sort_by_key(|(quoted, _)| std::cmp::Reverse(quoted.len()));
+            names
+        })
+    }
+
     /// The name in the source of a table that is qualified and quoted for PostgreSQL.
     pub fn table_name(&self, quoted: &str) -> String {
         let table = self.known.tables.values().find(|t| t.quoted == quoted);
-        table.map_or_else(|| quoted.to_owned(), |t| t.name.clone())
+        table.map_or_else(|| self.bare(quoted), |t| t.name.clone())
+    }
+
+    /// A table that is not in the source, without the schema in which it is judged.
+    fn bare(&self, table: &str) -> String {
+        let schema = quoted(&self.known.schema);
+        let Some(name) = table.strip_prefix(&schema).and_then(|rest| rest.strip_prefix('.')) else {
+            return table.to_owned();
+        };
+        let plain = name.strip_prefix('"').and_then(|n| n.strip_suffix('"')).map(|n| n.replace("\"\"", "\""));
+        plain.unwrap_or_else(|| name.to_owned())
     }
 }
 

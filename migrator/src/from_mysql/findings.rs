@@ -3,7 +3,6 @@
 use domain_events_mysql::source::{MissingKind, SEVERAL_DATABASES, Source};
 use domain_events_mysql::translate::notes::{Fidelity, Note};
 use domain_events_mysql::translate::program;
-use domain_events_sql::quote::quoted;
 
 use super::catalogue::{TranslatedCatalogue, TranslatedProgram};
 use crate::judge::{self, Finding, Judged, Severity, Strategy, codes};
@@ -139,22 +138,13 @@ fn rename(
     trigger: Option<&TranslatedProgram>,
     function: Option<&TranslatedProgram>,
 ) {
-    let schema = quoted(&translated.known.schema);
-    let mut names: Vec<(String, String)> =
-        translated.known.tables.values().map(|t| (t.quoted.clone(), t.name.clone())).collect();
-    for function in &translated.catalogue.functions {
-        if let Some(item) = translated.of_function(&function.name) {
-            names.push((function.identity.clone(), item.made.name.clone()));
-        }
-    }
-    for item in &translated.programs {
-        names.push((format!("{schema}.{}", quoted(&item.made.function)), item.made.name.clone()));
-    }
-    // the longest first: one name may be the beginning of another
-    names.sort_by_key(|(q, _)| std::cmp::Reverse(q.len()));
+    let of_finding = [&finding.table, &finding.event_table].into_iter().flatten();
+    let own: Vec<(String, String)> = of_finding.map(|table| (table.clone(), translated.table_name(table))).collect();
     for reason in &mut finding.reasons {
-        for (quoted, name) in &names {
-            *reason = reason.replace(quoted, name);
+        for (quoted, name) in translated.names().iter().chain(&own).filter(|(quoted, name)| quoted != name) {
+            if reason.contains(quoted) {
+                *reason = reason.replace(quoted, name);
+            }
         }
     }
     if let Some(item) = trigger {
