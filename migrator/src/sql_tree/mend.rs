@@ -10,30 +10,59 @@ use domain_events_sql::quote::quoted;
 pub(super) fn mended(function: &Function, catalogue: &Catalogue) -> Option<String> {
     let records = records_for_row_types(&function.source, catalogue, catalogue.path_of(function));
     let source = records.as_deref().unwrap_or(&function.source);
-    cursors_declared(source, &function.identity).or(records)
+    parameters_declared(source, &function.identity).or(records)
 }
 
-/// A parameter of type refcursor is declared once more: OPEN takes it for one then.
-fn cursors_declared(source: &str, identity: &str) -> Option<String> {
+/// A parameter of type refcursor is declared once more: OPEN takes it for one then. So is one with fields, and what a function
+/// of any type gives back.
+fn parameters_declared(source: &str, identity: &str) -> Option<String> {
+    let scan = pg_query::scan(source).ok()?;
+    let places: Vec<_> = scan.tokens.iter().map(|t| (t.start as usize, t.end as usize)).collect();
+    let words = || places.iter().filter_map(|(start, end)| source.get(*start..*end));
+    let has_fields =
+        |name: &str| words().zip(words().skip(1)).any(|(word, next)| next == "." && normalise(word) == name);
+    let declaration = |(n, parameter): (usize, &str)| -> Vec<String> {
+        let parameter = parameter.trim();
+        let (name, kind) = parameter.rsplit_once(' ').unwrap_or(("", parameter));
+        let name = name.rsplit(' ').next().unwrap_or_default();
+        // a mode alone leaves it without a name
+        let unnamed =
+            name.is_empty() || ["in", "out", "inout", "variadic"].iter().any(|m| name.eq_ignore_ascii_case(m));
+        let name = (!unnamed).then(|| normalise(name));
+        if matches!(kind, "refcursor" | "pg_catalog.refcursor") {
+            // $1 is a name like any other
+            let names = name.into_iter().chain([format!("${}", n + 1)]);
+            return names.map(|name| format!(" {} refcursor;", quoted(&name))).collect();
+        }
+        let rows = name.filter(|name| has_fields(name));
+        rows.map(|name| format!(" {} record;", quoted(&name))).into_iter().collect()
+    };
     let parameters = identity.split_once('(')?.1.trim_end_matches(')');
-    let cursors: String = parameters
-        .split(", ")
-        .filter_map(|p| p.strip_suffix(" refcursor").or_else(|| p.strip_suffix(" pg_catalog.refcursor")))
-        .filter_map(|p| p.rsplit(' ').next())
-        .map(|name| format!(" {} refcursor;", quoted(&normalise(name))))
-        .collect();
-    if cursors.is_empty() {
+    let mut declared: String = between_commas(parameters).enumerate().flat_map(declaration).collect();
+    if words().any(|word| word == "$0") {
+        declared.push_str(" \"$0\" record;");
+    }
+    if declared.is_empty() {
         return None;
     }
-    let scan = pg_query::scan(source).ok()?;
-    let places = scan.tokens.iter().map(|t| (t.start as usize, t.end as usize));
-    let (start, end, word) = places
-        .filter_map(|(start, end)| Some((start, end, source.get(start..end)?)))
-        .find(|(_, _, word)| word.eq_ignore_ascii_case("declare") || word.eq_ignore_ascii_case("begin"))?;
+    let (start, end, word) =
+        places
+            .iter()
+            .filter_map(|(start, end)| Some((*start, *end, source.get(*start..*end)?)))
+            .find(|(_, _, word)| word.eq_ignore_ascii_case("declare") || word.eq_ignore_ascii_case("begin"))?;
     // lines stay those of the body
     Some(match word.eq_ignore_ascii_case("declare") {
-        true => format!("{}{cursors}{}", &source[..end], &source[end..]),
-        false => format!("{}declare{cursors} {}", &source[..start], &source[start..]),
+        true => format!("{}{declared}{}", &source[..end], &source[end..]),
+        false => format!("{}declare{declared} {}", &source[..start], &source[start..]),
+    })
+}
+
+/// The parts of a list; a comma between parentheses is part of one.
+fn between_commas(list: &str) -> impl Iterator<Item = &str> {
+    let mut depth = 0_i32;
+    list.split(move |c: char| {
+        depth += i32::from(c == '(') - i32::from(c == ')');
+        c == ',' && depth == 0
     })
 }
 
@@ -156,9 +185,41 @@ mod tests {
                 "<<l>> declare r shelf%rowtype;\n",
             ),
             ("create function list_shelves(out o_rows refcursor) language plpgsql as $$", "-- begin\n"),
+            (
+                "create function list_shelves(numeric(9, 2), refcursor) returns refcursor language plpgsql as $$",
+                "declare o_rows alias for $2;\n",
+            ),
         ] {
             let function = format!(
                 "{head} {declares}begin\nopen o_rows for select id, label from shelf;\n{WRITES}\nreturn; end $$"
+            );
+            assert_eq!(codes(&function), ["EV121"], "{function}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_without_a_name_is_a_cursor_by_its_number() {
+        for parameters in ["refcursor", "refcursor, a int", "inout refcursor", "a pg_catalog.refcursor"] {
+            let function = format!(
+                "create function list_shelves({parameters}) returns refcursor language plpgsql as $$ begin
+                 open $1 for execute 'select id from shelf';
+                 insert into shelf_log (shelf_id, action) values (1, 'listed'); return $1; end $$"
+            );
+            assert_eq!(codes(&function), ["EV121"], "{function}");
+        }
+    }
+
+    #[test]
+    fn a_parameter_with_fields_is_a_row() {
+        const WRITES: &str = "insert into shelf_log (shelf_id, action) values (1, 'kept');";
+        for (parameters, body) in [
+            ("p shelf", "begin p.label := 'x';"),
+            ("inout p made_elsewhere, a int", "declare n int; begin p.label = p.label || 'x'; n := a;"),
+            ("p shelf, c refcursor", "begin open c for select 1; p.id := 2;"),
+            ("anyelement", "declare made alias for $0; begin made := $1;"),
+        ] {
+            let function = format!(
+                "create function keep({parameters}) returns anyelement language plpgsql as $$ {body} {WRITES} end $$"
             );
             assert_eq!(codes(&function), ["EV121"], "{function}");
         }

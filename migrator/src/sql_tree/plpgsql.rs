@@ -109,10 +109,13 @@ pub fn tree(function: &Function, catalogue: &Catalogue) -> Result<Value, String>
     pg_query::parse_plpgsql(&function.definition).or_else(|first| {
         // the parser has no catalogue
         let source = mend::mended(function, catalogue);
-        let read = |source: &str| {
-            let definition = replace_source(&function.definition, &function.source, source)?;
-            pg_query::parse_plpgsql(&definition).ok()
-        };
+        let mut reason = first.to_string();
+        let in_place = |body: &str| replace_source(&function.definition, &function.source, body);
+        let read = |body: &str| pg_query::parse_plpgsql(&in_place(body)?).ok();
+        // what was mended is no reason any more
+        let mended = source.as_deref().and_then(in_place).and_then(|definition| {
+            pg_query::parse_plpgsql(&definition).map_err(|error| reason = error.to_string()).ok()
+        });
         // tools that fill in %(name)s take %% for one percent sign
         let single = || {
             let source = source.as_deref().unwrap_or(&function.source);
@@ -125,14 +128,14 @@ pub fn tree(function: &Function, catalogue: &Catalogue) -> Result<Value, String>
             let body = body.as_deref().unwrap_or(source);
             let definition = match body == function.source {
                 true => function.definition.clone(),
-                false => replace_source(&function.definition, &function.source, body)?,
+                false => in_place(body)?,
             };
             let head = newer::with_names_of_before(&definition);
             let mended = head.unwrap_or(definition);
             (mended != function.definition).then(|| pg_query::parse_plpgsql(&mended).ok())?
         };
-        let read = source.as_deref().and_then(read).or_else(|| read(&single()?)).or_else(older);
-        read.ok_or_else(|| first.to_string())
+        let read = mended.or_else(|| read(&single()?)).or_else(older);
+        read.ok_or(reason)
     })
 }
 
