@@ -38,8 +38,14 @@ struct Signs {
     deleted: bool,
     /// It is called a log, and functions of the application alone write it.
     by_functions: bool,
+    /// Functions of the application append documents to it.
+    appended: bool,
     /// Each new row of another table is noted in it, and nothing keys it.
     noted: bool,
+    /// Triggers of several tables note in it what happens.
+    shared: bool,
+    /// A change is noted in it by a reference and the time.
+    referred: bool,
     seeds: bool,
     numbers: Numbers,
 }
@@ -92,7 +98,10 @@ impl Signs {
             by_functions: (words::is_called_log(&relation.name)
                 || named && (said.is_some() || !words::may_be_an_entity(&relation.name)))
                 && table.is_told_by_functions(),
+            appended: timed && table.is_appended_to(roles),
             noted: table.notes_each_row(),
+            shared: table.is_told_by_several_tables(),
+            referred: table.is_told_by_a_reference(),
             seeds: !named && table.seeds_for_new_parents(roles),
             numbers,
         }
@@ -102,7 +111,7 @@ impl Signs {
     fn weighed(&self) -> Scale {
         let number = self.number.clone().unwrap_or_default();
         let payload = format!("payload in {}", self.payload.join(", "));
-        let rows: [(bool, i32, &str); 15] = [
+        let rows: [(bool, i32, &str); 17] = [
             (self.number.is_some(), number.0, &number.1),
             (!self.payload.is_empty(), 2, &payload),
             (self.says_what, 1, "says what happened"),
@@ -114,6 +123,8 @@ impl Signs {
             (self.of_table && self.named, 0, "names the table it tells of"),
             (self.pairs && (self.named || self.on_change), 0, "has what was and what is side by side"),
             (self.kept && self.named, 0, "a function copies rows of the table that it is called after"),
+            (self.shared, 0, "triggers of several tables tell it what happens"),
+            (self.appended, 0, "functions append documents to it"),
             (self.of_transaction, 1, "is written once for each transaction that changes something"),
             (self.overwritten, -6, "rows are overwritten by ON CONFLICT DO UPDATE"),
             (self.updated, -3, "its content is updated by functions"),
@@ -222,7 +233,14 @@ fn decided(table: &TableUse<'_>, roles: &Roles, signs: &Signs, scale: &Scale) ->
         && (named && (written || noted) && told_of && (shape || says_what || copies)
             || signs.of_transaction
             || audits
-            || timed && (signs.deleted || signs.by_functions || signs.noted || pairs && on_change && of_row))
+            || signs.shared
+            || signs.referred
+            || timed
+                && (signs.deleted
+                    || signs.by_functions
+                    || signs.appended
+                    || signs.noted
+                    || pairs && on_change && of_row))
         && (!signs.overwritten || audits)
         && (!signs.updated || audits);
     let is_event_table = log || scale.total() >= enough && shape && tells;
@@ -242,7 +260,14 @@ fn decided(table: &TableUse<'_>, roles: &Roles, signs: &Signs, scale: &Scale) ->
     }
     // what is called a version and counted up by the greatest one is somebody's, even without anything that tells of changes
     let versions = numbers.by_maximum && roles.number().is_some_and(|n| words::is_version(n) || words::is_of_stream(n));
-    let asked = counted && shape && (torn || renumbers) || versions && scale.lost == 0;
+    // a log by its name alone that goes on by the greatest number, or by a counter
+    let by_name = counted && named && numbers.by_maximum && scale.lost == 0 && scale.total() >= enough;
+    // a log that keeps the rows with their version, of which only the first are in sight
+    let first = words::is_called_log(&relation.name)
+        && copies
+        && numbers.only_for_new_parents
+        && roles.number().is_some_and(|n| words::is_plain_version(n));
+    let asked = counted && shape && (torn || renumbers) || versions && scale.lost == 0 || by_name || first;
     (is_event_table, !is_event_table && asked && !signs.overwritten)
 }
 

@@ -1,5 +1,7 @@
 //! What the writes of a table tell of it: when they are made, what of the row they keep, whether they note it or write over it.
 
+use std::collections::BTreeSet;
+
 use serde_json::Value;
 
 use super::collected::Write;
@@ -7,7 +9,7 @@ use super::event_table::Roles;
 use super::row::{self, SourceRow};
 use super::sql::{Conflict, Insert};
 use super::table_use::TableUse;
-use super::version;
+use super::{texts, version, words};
 use crate::source::Column;
 use crate::sql_tree::ast;
 
@@ -117,6 +119,84 @@ impl TableUse<'_> {
             names.count() > 1
         };
         !self.uses.is_empty() && self.uses.iter().all(by_function) && self.inserts().all(given)
+    }
+
+    /// Whether triggers of several tables note in it what they say of their rows, with the time: a diary of all of them. What has a
+    /// state of its own is work to be done.
+    pub(super) fn is_told_by_several_tables(&self) -> bool {
+        let by_trigger = || self.uses.iter().zip(0..).filter_map(|(w, n)| Some((n, *w, w.trigger?)));
+        let table = |oid: u32| self.catalogue.triggers.iter().find(|t| t.oid == oid).map(|t| t.relation);
+        let tables: BTreeSet<u32> = by_trigger().filter_map(|(.., oid)| table(oid)).collect();
+        let says = |n: usize, w: &Write| {
+            let texts = self.relation.columns.iter().filter(|c| matches!(c.category.as_str(), "S" | "E"));
+            let mut values = texts.flat_map(|c| self.given(n, &c.name)).flatten();
+            values.any(|v| !texts::of_write(self.catalogue, self.collected, w, v).is_empty())
+        };
+        let given: BTreeSet<&str> = self.insert_columns().collect();
+        let has_state = self.relation.columns.iter().any(|c| {
+            let last = words::of(&c.name).pop().unwrap_or_default();
+            matches!(last.as_str(), "state" | "status")
+        });
+        tables.len() > 1
+            && !has_state
+            && self.relation.columns.iter().any(|c| self.is_dated(c))
+            && self.inserts().all(|i| i.conflict == Conflict::Error)
+            && by_trigger().all(|(n, w, _)| says(n, w))
+            && !self
+                .collected
+                .changes
+                .iter()
+                .any(|c| c.relation == self.relation.oid && c.columns.iter().any(|c| given.contains(c.as_str())))
+    }
+
+    /// Whether a change of a row is noted by what refers to it and the time alone: who was where, and when. A unique key over that
+    /// makes it a thing that is there once.
+    pub(super) fn is_told_by_a_reference(&self) -> bool {
+        let on_change = |w: &&Write| w.trigger.is_some() && w.operations.iter().all(|o| o != "INSERT");
+        let given: BTreeSet<&str> = self.insert_columns().collect();
+        let is_time = |c: &Column| c.category == "D";
+        let refers = |c: &Column| {
+            c.references || c.data_type == "uuid" || (c.is_integer() && c.name.to_lowercase().ends_with("id"))
+        };
+        let columns = || self.relation.columns.iter();
+        let noted = columns().filter(|c| given.contains(c.name.as_str()));
+        !self.uses.is_empty()
+            && self.uses.iter().all(on_change)
+            && self.inserts().all(|i| i.conflict == Conflict::Error)
+            && noted.clone().all(|c| is_time(c) || refers(c))
+            && noted.filter(|c| refers(c)).any(|c| self.fed_by_row(&c.name))
+            && columns().any(|c| is_time(c) && (given.contains(c.name.as_str()) || self.is_dated(c)))
+            && columns()
+                .all(|c| given.contains(c.name.as_str()) || c.is_numbered() || c.default.is_some() || is_time(c))
+            && !self.relation.keys.iter().any(|k| k.columns.iter().any(|c| given.contains(c.as_str())))
+            && !self.collected.changes.iter().any(|c| c.relation == self.relation.oid)
+    }
+
+    /// Whether functions of the application append to what is called events a document, what it is of and when it was, whatever
+    /// they are given as the kind. What has a title or a place is an event that people go to.
+    pub(super) fn is_appended_to(&self, roles: &Roles) -> bool {
+        const OF_PEOPLE: [&str; 12] = [
+            "title",
+            "location",
+            "venue",
+            "start",
+            "starts",
+            "end",
+            "ends",
+            "organizer",
+            "price",
+            "capacity",
+            "slug",
+            "calendar",
+        ];
+        let words_of = |c: &Column| words::of(&c.name);
+        let columns = || self.relation.columns.iter();
+        words::of(&self.relation.name).iter().any(|w| w == "event" || w == "events")
+            && self.is_told_by_functions()
+            && roles.data_columns.iter().any(|c| self.is_told(c))
+            && self.inserts().all(|i| i.conflict == Conflict::Error)
+            && columns().any(|c| words::says_what(&c.name) || words::is_of_stream(&c.name))
+            && !columns().any(|c| words_of(c).iter().any(|w| OF_PEOPLE.contains(&w.as_str())))
     }
 
     /// Whether a document is made of all of the row: `to_jsonb(new)`.

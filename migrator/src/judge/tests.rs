@@ -4,6 +4,7 @@ mod beyond_counting;
 mod by_itself;
 mod by_values;
 mod events_or_not;
+mod held_or_not;
 mod logs_and_numbers;
 
 use super::{Finding, judge};

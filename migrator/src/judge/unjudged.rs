@@ -8,9 +8,10 @@ use super::analysis::Analysis;
 use super::bodies::trees;
 use super::codes::Code;
 use super::collected::{Unread, Write};
+use super::origin::Origin;
 use super::verdict::Verdict;
 use super::{
-    Finding, Judged, Severity, Strategy, Target, VersionSource, codes, dynamic, evidence, sql, version, words,
+    Finding, Judged, Severity, Strategy, Target, VersionSource, codes, counter, dynamic, evidence, sql, version, words,
 };
 use crate::source::{Relation, Trigger};
 use crate::sql_tree::ast;
@@ -144,13 +145,46 @@ impl Analysis<'_> {
 
     /// Numbered rows of which nobody can tell whether they are events.
     pub(super) fn uncertain(&self, n: usize, verdict: &Verdict, target: &Target, relation: &Relation) -> Finding {
-        let mut finding = self.finding(Some(n), codes::UNCERTAIN, Severity::Warning, verdict.source);
-        finding.strategy = Some(Strategy::Manual);
+        // a counter's row is held until the transaction ends: the number is right, whatever its rows are
+        let counter = verdict.reasons.iter().any(|r| r.contains(counter::HELD));
+        let severity = if counter { Severity::Info } else { Severity::Warning };
+        let mut finding = self.finding(Some(n), codes::UNCERTAIN, severity, verdict.source);
+        finding.strategy = (!counter).then_some(Strategy::Manual);
         finding.allowed = vec![Strategy::Manual];
         finding.reasons.push(evidence::question(relation, &target.roles));
         finding.reasons.extend(verdict.reasons.iter().cloned());
         finding.reasons.push(format!("seen of it: {}", target.reasons.join("; ")));
         finding
+    }
+
+    /// What a trigger function gives a number to in the row at hand, and how it makes it.
+    fn numbers_the_row(&self, function: u32) -> Option<(String, Origin)> {
+        let scope = self.collected.scope_of(function)?;
+        let statements = &self.collected.body(scope).statements;
+        let tracer = version::Tracer { catalogue: self.catalogue, collected: self.collected };
+        let adds = || {
+            let adds = |tree: &Value| ast::find(tree, "AExpr").iter().any(|e| ast::operator(e) == "+");
+            statements.iter().any(|s| trees(s).iter().chain(&dynamic::query_of(s)).any(adds))
+        };
+        let fields = statements.iter().flat_map(|s| &s.targets).filter_map(|t| t.strip_prefix("new."));
+        fields.filter(|column| !words::is_of_time(column)).find_map(|column| {
+            let field = format!("new.{column}");
+            let at = statements.iter().rposition(|s| s.targets.contains(&field))?;
+            let read = serde_json::json!({"node": {"ColumnRef": {"fields": [
+                {"node": {"String": {"sval": "new"}}}, {"node": {"String": {"sval": column}}}], "location": -1}}});
+            let origin = tracer.origin(&read, scope, at + 1);
+            let id = words::of(column).iter().any(|w| w == "id");
+            // what a table keeps under another name may be anything
+            let counted = origin.reads.iter().all(|r| !r.kept);
+            let told = match origin.source {
+                VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked => {
+                    words::counts(column) || counted && !id && adds()
+                }
+                VersionSource::Sequence => !id,
+                _ => false,
+            };
+            (told && !origin.ported).then(|| (column.to_owned(), origin))
+        })
     }
 
     /// How a trigger's function reads the greatest or newest of something and adds to it: what it numbers may be the table that was
@@ -212,21 +246,39 @@ impl Analysis<'_> {
                 one.finding.strategy = Some(Strategy::Manual);
             }
             one.finding.allowed = vec![Strategy::Manual];
-            let key = (write.trigger, root.or(one.function));
+            let key = (write.trigger, trigger.map(|t| t.function).or(root).or(one.function));
             let entry = told.entry(key).or_insert(Rests { works: false, code, said });
             entry.works |= one.finding.needs_work();
         }
         for trigger in &self.catalogue.triggers {
-            if let Some(table) = self.catalogue.relation(trigger.relation).filter(|r| r.assumed)
-                && let Some(how) = self.counts(trigger)
-            {
-                let said = format!(
-                    "the trigger's table {} is not in what was read; its function makes a number by {how}, maybe the version of that table's rows",
+            let Some(table) = self.catalogue.relation(trigger.relation).filter(|r| r.assumed) else { continue };
+            let said = |how: &str| {
+                format!(
+                    "the trigger's table {} is not in what was read; {how}, maybe the version of that table's rows",
                     table.quoted
-                );
-                let key = (Some(trigger.oid), Some(trigger.function));
+                )
+            };
+            let key = (Some(trigger.oid), Some(trigger.function));
+            if let Some((column, origin)) = self.numbers_the_row(trigger.function) {
+                let said = said(&format!("its function gives new.{column} a number: {}", origin.reason));
+                told.insert(key, Rests { works: false, code: codes::NO_TABLE, said });
+            } else if let Some(how) = self.counts(trigger) {
+                let said = said(&format!("its function makes a number by {how}"));
                 told.entry(key).or_insert(Rests { works: false, code: codes::NO_TABLE, said });
             }
+        }
+        // a migration that replaces such a function holds nothing but it
+        for function in self.catalogue.functions.iter().filter(|f| f.is_trigger && !f.is_own()) {
+            if self.catalogue.triggers.iter().any(|t| t.function == function.oid) {
+                continue;
+            }
+            let Some((column, origin)) = self.numbers_the_row(function.oid) else { continue };
+            let said = format!(
+                "no trigger in what was read fires {}: its trigger may be in another file, or gone; it gives new.{column} a number: {}, \
+                 maybe the version of its table's rows",
+                function.identity, origin.reason
+            );
+            told.insert((None, Some(function.oid)), Rests { works: false, code: codes::UNFIRED, said });
         }
         for ((trigger, function), Rests { code, said, .. }) in told.into_iter().filter(|(_, rests)| !rests.works) {
             let mut finding = self.finding(None, code, Severity::Warning, VersionSource::Dynamic);

@@ -5,9 +5,11 @@ use std::collections::BTreeSet;
 use serde_json::Value;
 
 use super::bodies::trees;
+use super::counter;
+use super::locks::lock_in;
 use super::origin::{Origin, VersionSource};
 use super::reads::Read;
-use super::version::{Tracer, lock_in, mentions, newest};
+use super::version::{Tracer, mentions, newest};
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::{Body, Statement, StatementType};
 
@@ -70,7 +72,7 @@ impl Tracer<'_> {
         let Some(how) = queries.iter().find_map(newest) else {
             return Origin::new(VersionSource::Dynamic, format!("{name} comes from EXECUTE"));
         };
-        let mut origin = self.graded(how, scope, n);
+        let mut origin = self.graded(how, scope, n, &[]);
         origin.reason.push_str(", in a text that is made at run time");
         origin.reads.push(Read {
             relation: None,
@@ -100,13 +102,15 @@ impl Tracer<'_> {
             let Some(target) = target else {
                 return Origin::new(VersionSource::Dynamic, format!("{name} cannot be followed"));
             };
+            if let Some((query, at)) = counter::in_with(select, target) {
+                return self.given_back(query, at, name, (scope, n), depth);
+            }
             if self.reads_a_column(target, select, scope) {
                 return self.kept_in_a_table(tree, name, scope, n);
             }
             return self.trace(target, scope, n, depth + 1);
         }
-        // UPDATE counters SET n = n + 1 .. RETURNING n, or the same with INSERT .. ON CONFLICT: the row is held until commit
-        Origin::new(VersionSource::MaxPlusOneLocked, format!("{name} is counted up in a row that stays locked"))
+        self.given_back(tree, at, name, (scope, n), depth)
     }
 
     /// A number that a table holds: a row that is locked by the reading statement holds its own counter, and so does one that an

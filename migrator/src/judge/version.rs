@@ -6,7 +6,9 @@ use serde_json::Value;
 
 use super::bodies::trees;
 use super::collected::Collected;
+use super::locks::{Held, lock_in};
 use super::origin::{Origin, VersionSource};
+use super::reads::Read;
 use crate::source::{Catalogue, Function};
 use crate::sql_tree::ast;
 use crate::sql_tree::plpgsql::{Body, Statement, StatementType};
@@ -90,7 +92,7 @@ impl<'a> Tracer<'a> {
     pub(super) fn reads_newest(&self, expr: &Value, scope: usize, statement: usize) -> Option<Origin> {
         let how = newest(expr)?;
         let reads = crate::judge::reads::reads(expr, scope, self.catalogue, self.path(scope));
-        let mut origin = self.graded(how, scope, statement);
+        let mut origin = self.graded(how, scope, statement, &reads);
         if origin.source == VersionSource::MaxPlusOne && lock_in(expr) == Some("a row lock") {
             origin.reason =
                 format!("the version is {how}, read FOR UPDATE: that holds the newest row and not the stream");
@@ -98,27 +100,22 @@ impl<'a> Tracer<'a> {
         Some(Origin { reads, ..origin })
     }
 
-    pub(super) fn graded(&self, how: &str, scope: usize, statement: usize) -> Origin {
-        match self.lock_before(scope, statement) {
-            Some(lock) => {
-                Origin::new(VersionSource::MaxPlusOneLocked, format!("the version is {how}, read after {lock}"))
+    pub(super) fn graded(&self, how: &str, scope: usize, statement: usize, reads: &[Read]) -> Origin {
+        let (source, under) = match self.held(scope, statement, reads) {
+            Held::By(lock) => (VersionSource::MaxPlusOneLocked, format!("after {lock}")),
+            Held::Not => (VersionSource::MaxPlusOne, "under no lock".to_owned()),
+            Held::NotBy(key) => {
+                let by: Vec<&str> = reads.iter().flat_map(|r| &r.by).map(|(c, _)| c.as_str()).collect();
+                let stream = match by.as_slice() {
+                    [] => "the whole table is counted".to_owned(),
+                    by => format!("the number counts by {}", by.join(", ")),
+                };
+                let key = key.join(", ");
+                let said = format!("after an advisory lock over something else: its key is made of {key}, {stream}");
+                (VersionSource::MaxPlusOne, said)
             }
-            None => Origin::new(VersionSource::MaxPlusOne, format!("the version is {how}, read under no lock")),
-        }
-    }
-
-    /// What holds the stream when a statement runs, here or in a caller. A lock taken in the reading statement itself does
-    /// not count: that statement's snapshot is older than the lock.
-    fn lock_before(&self, scope: usize, statement: usize) -> Option<&'static str> {
-        let body = self.collected.body(scope);
-        let own = body.statements[..statement].iter().find_map(|s| self.lock_of(s, scope, 0));
-        let volatile = self.function(scope).is_none_or(|f| f.volatility == "v");
-        let own = own.filter(|_| volatile);
-        own.or_else(|| {
-            let (caller, at) = self.collected.scopes[scope].caller?;
-            // a function that is not volatile reads with its caller's snapshot
-            self.lock_before(caller, at).filter(|_| volatile)
-        })
+        };
+        Origin::new(source, format!("the version is {how}, read {under}"))
     }
 
     /// Whether an error is raised after the number that was read is compared with one that is given: an expected version.
@@ -142,18 +139,6 @@ impl<'a> Tracer<'a> {
                     })
                 })
             })
-    }
-
-    /// What a statement locks until the transaction ends, itself or by a function that it calls for that.
-    fn lock_of(&self, statement: &Statement, scope: usize, depth: usize) -> Option<&'static str> {
-        let trees = trees(statement);
-        trees.iter().find_map(lock_in).or_else(|| {
-            let calls = trees.iter().flat_map(ast::calls).filter(|_| depth < 4);
-            calls.filter_map(|(schema, name, a)| self.followed(&schema, &name, a.len(), scope)).find_map(|callee| {
-                let body = self.collected.bodies.get(&callee.oid)?;
-                body.statements.iter().filter(|s| s.guards.is_empty()).find_map(|s| self.lock_of(s, scope, depth + 1))
-            })
-        })
     }
 
     pub(super) fn function(&self, scope: usize) -> Option<&'a Function> {
@@ -306,22 +291,4 @@ pub(super) fn variables(expr: &Value) -> BTreeSet<String> {
 /// Whether an expression names a variable.
 pub fn mentions(expr: &Value, name: &str) -> bool {
     variables(expr).contains(name)
-}
-
-pub(super) fn lock_in(tree: &Value) -> Option<&'static str> {
-    if ast::calls(tree).iter().any(|(_, name, _)| matches!(name.as_str(), "pg_advisory_xact_lock" | "pg_advisory_lock"))
-    {
-        return Some("an advisory lock");
-    }
-    // ROW EXCLUSIVE (3) and weaker let two sessions in; SHARE UPDATE EXCLUSIVE (4) and stronger do not
-    let strong = |l: &&Value| l.get("mode").and_then(Value::as_i64).is_some_and(|mode| mode >= 4);
-    if ast::find(tree, "LockStmt").iter().any(strong) {
-        return Some("a table lock");
-    }
-    // strength 4 and 5: FOR NO KEY UPDATE and FOR UPDATE
-    let held = |l: &&Value| l.get("strength").and_then(Value::as_i64).is_some_and(|s| s >= 4);
-    if ast::find(tree, "LockingClause").iter().any(held) {
-        return Some("a row lock");
-    }
-    None
 }
