@@ -477,15 +477,20 @@ fn migrations_of_alembic_come_in_the_order_of_their_revisions() {
 #[test]
 fn whose_sql_it_is_is_seen_in_the_sql_or_in_the_settings() {
     let place = Place::new("dialects");
-    let mysql = "exports.up = (knex) => knex.raw(`CREATE TRIGGER lamp_au AFTER UPDATE ON lamp FOR EACH ROW INSERT INTO lamp_events (lamp_id, version) VALUES (NEW.id, 1)`);\n";
-    place.file("a/1_a.js", mysql);
+    // a body without a block is MySQL's
+    let trigger = "exports.up = (knex) => knex.raw(`CREATE TRIGGER lamp_au AFTER UPDATE ON lamp FOR EACH ROW INSERT INTO lamp_events (lamp_id, version) VALUES (NEW.id, 1)`);\n";
+    place.file("a/1_a.js", trigger);
     place.file("a/notes.go", "// create trigger x\nvar sql = \"create trigger x\"");
-    let run = scan(&place.0.join("a"), &["--format", "json"]);
-    assert!(run.codes().contains(&"EV204".to_owned()) && run.stdout.contains("program of MySQL's"), "{run:?}");
-    place.file("a/knexfile.js", "module.exports = { client: 'mysql2' };\n");
     let run = scan(&place.0.join("a"), &["--format", "json"]);
     assert_eq!(run.codes(), ["EV101", "EV204"], "{run:?}");
     assert!(run.stdout.contains("notes.go") && run.stdout.contains("a language that is not read"), "{run:?}");
+    // where the SQL does not tell, the settings do
+    let change = "exports.up = (knex) => knex.raw(`ALTER TABLE lamp MODIFY id bigint`);\n";
+    place.file("c/1_a.js", "exports.up = (knex) => knex.schema.createTable('lamp', (t) => t.integer('id'));\n");
+    place.file("c/2_b.js", change);
+    assert_eq!(scan(&place.0.join("c"), &["--format", "json"]).codes(), ["EV204"]);
+    place.file("c/knexfile.js", "module.exports = { client: 'mysql2' };\n");
+    assert_eq!(scan(&place.0.join("c"), &["--format", "json"]).code, Some(0));
     // a test of the server decides, whichever it is
     let both = "exports.up = (knex) => {\n  if (knex.client.config.client === 'pg') {\n    return knex.raw('create table a (b jsonb); create function f() returns trigger language plpgsql as $$ begin return new; end $$; create trigger t before insert on a for each row execute function f()');\n  } else {\n    return knex.raw('CREATE TRIGGER t BEFORE INSERT ON a FOR EACH ROW SET NEW.b = 1');\n  }\n};\n";
     place.file("b/1_a.js", both);

@@ -201,6 +201,19 @@ fn one_broken_quote_is_told_once() {
 }
 
 #[test]
+fn a_body_within_a_body_of_the_same_mark_is_told_once() {
+    let place = Place::new("nested");
+    let within = "do $$ begin\n  if true then\n    create function light() returns int as $$ declare n int;
+      now_lit timestamptz := now();\n    begin\n      perform 1;\n      return n;\n    end; $$ language plpgsql;
+    raise notice 'made';\n  else\n    raise notice 'there';\n  end if;\nend $$;\n";
+    place.file("1.sql", format!("{within}{LAMP}"));
+    let run = place.scan(&["--format", "json"]);
+    let told = run.json()["unjudged"].to_string();
+    assert_eq!(run.code, Some(3), "{run:?}");
+    assert!(told.contains("the mark behind AS in line 3 ends the body around it"), "{told}");
+}
+
+#[test]
 fn a_table_that_was_dropped_is_told_as_that() {
     let place = Place::new("dropped");
     place.file("1.sql", LAMP);
@@ -226,4 +239,25 @@ fn logs_without_a_version_are_summed_up_by_their_table() {
     assert!(lines[0].contains("and 30 more"), "{}", run.stdout);
     let all = place.scan(&["--verbose"]);
     assert_eq!(all.stdout.lines().filter(|l| l.starts_with("EV121")).count(), 31, "{}", all.stdout);
+}
+
+#[test]
+fn triggers_whose_bodies_stand_bare_are_mysqls_in_any_language() {
+    let place = Place::new("bare");
+    place.file(
+        "1_tables.ts",
+        "import { Knex } from 'knex';\nexport async function up(knex: Knex) {
+           for (const name of ['lamp', 'lamp_history']) {
+             await knex.schema.createTable(name, (t) => { t.integer('id'); t.string('label'); t.string('action'); t.timestamp('at').defaultTo(knex.fn.now()); });
+           }\n}\n",
+    );
+    place.file(
+        "2_triggers.ts",
+        "import { Knex } from 'knex';\nexport async function up(knex: Knex) {
+           await knex.raw('DROP TRIGGER IF EXISTS lamp_goes');
+           return knex.raw(`CREATE TRIGGER lamp_goes BEFORE DELETE ON lamp FOR EACH ROW
+             INSERT INTO lamp_history (id, label, action) VALUES (OLD.id, OLD.label, \"DELETE\")`);\n}\n",
+    );
+    let run = place.scan(&["--format", "json"]);
+    assert_eq!((run.code, run.codes()), (Some(0), vec!["EV121".to_owned()]), "{run:?}");
 }

@@ -20,9 +20,10 @@ impl Catalogue {
         self.functions.iter().find(|f| f.oid == oid)
     }
 
-    /// The relation that a name means inside a function with this search path.
+    /// The relation that a name means inside a function with this search path. Names differ where schemas rarely do: they are
+    /// compared first.
     pub fn resolve_relation(&self, schema: &str, name: &str, path: &[String]) -> Option<&Relation> {
-        resolve(schema, path, |s| self.relations.iter().find(|r| r.schema == s && r.name == name))
+        resolve(schema, path, |s| self.relations.iter().find(|r| r.name == name && r.schema == s))
     }
 
     /// What a person says of a table.
@@ -34,7 +35,7 @@ impl Catalogue {
     /// The function that a call means, if its name and number of arguments leave no doubt.
     pub fn resolve_function(&self, schema: &str, name: &str, arguments: usize, path: &[String]) -> Option<&Function> {
         resolve(schema, path, |s| {
-            let mut found = self.functions.iter().filter(|f| f.schema == s && f.name == name);
+            let mut found = self.functions.iter().filter(|f| f.name == name && f.schema == s);
             match (found.next(), found.next()) {
                 (Some(only), None) => Some(only),
                 (None, _) => None,
@@ -42,7 +43,7 @@ impl Catalogue {
                     let mut fitting = self
                         .functions
                         .iter()
-                        .filter(|f| f.schema == s && f.name == name && f.arguments.len() == arguments);
+                        .filter(|f| f.name == name && f.schema == s && f.arguments.len() == arguments);
                     fitting.next().filter(|_| fitting.next().is_none())
                 }
             }

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::bodies::trees;
 use super::counter;
-use super::locks::lock_in;
+use super::held::lock_in;
 use super::origin::{Origin, VersionSource};
 use super::reads::Read;
 use super::version::{Tracer, mentions, newest};

@@ -6,7 +6,7 @@ use serde_json::Value;
 
 use super::bodies::trees;
 use super::collected::Collected;
-use super::locks::{Held, lock_in};
+use super::held::{Held, lock_in};
 use super::origin::{Origin, VersionSource};
 use super::reads::Read;
 use crate::source::{Catalogue, Function};

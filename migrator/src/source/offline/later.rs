@@ -89,7 +89,7 @@ impl Fold {
         let mut named = named.into_iter().filter(|(_, tables)| tables.len() >= TABLES);
         let (Some((schema, _)), None) = (named.next(), named.next()) else { return };
         let all: Vec<&Relation> = self.catalogue.relations.iter().filter(|r| self.unplaced.contains(&r.oid)).collect();
-        let taken = |name: &str| self.catalogue.relations.iter().any(|r| r.schema == schema && r.name == name);
+        let taken = |name: &str| self.catalogue.relations.iter().any(|r| r.name == name && r.schema == schema);
         let free: BTreeSet<u32> = all.iter().filter(|r| !taken(&r.name)).map(|r| r.oid).collect();
         for relation in self.catalogue.relations.iter_mut().filter(|r| free.contains(&r.oid)) {
             relation.schema.clone_from(&schema);

@@ -26,6 +26,8 @@ const FURTHER: [&str; 13] = [
 pub struct Quotes {
     /// Line of the first backslash before a quote in a plain string.
     escaped: Option<usize>,
+    /// Line of the first mark of a body within a body that ends the outer one.
+    nested: Option<usize>,
     /// Whether a quote has no end.
     open: bool,
     /// Places, among the problems, of what begins like no statement.
@@ -46,6 +48,11 @@ impl Quotes {
             && let Some(at) = text.find("\\'")
         {
             self.escaped = Some(line + text[..at].matches('\n').count());
+        }
+        if self.nested.is_none()
+            && let Some(at) = inner_mark(text)
+        {
+            self.nested = Some(line + text[..at].matches('\n').count());
         }
     }
 
@@ -69,10 +76,17 @@ impl Quotes {
     /// Leaves the first scrap among the problems, and says what came after it; how many are gone.
     pub fn told_once(self, problems: &mut Vec<Problem>) -> usize {
         let [first, rest @ ..] = self.scraps.as_slice() else { return 0 };
-        let (false, true) = (rest.is_empty(), self.escaped.is_some() || self.open) else { return 0 };
-        let cause = match self.escaped.filter(|line| rest.first().is_none_or(|at| *line <= problems[*at].line)) {
-            Some(line) => format!("line {line} has \\' in a plain string, which ends it there"),
-            None => "a quote before it is missing, or is one too many".to_owned(),
+        let caused = self.escaped.is_some() || self.nested.is_some() || self.open;
+        let (false, true) = (rest.is_empty(), caused) else { return 0 };
+        let before = |line: &usize| rest.first().is_none_or(|at| *line <= problems[*at].line);
+        let cause = match (self.escaped.filter(before), self.nested.filter(before)) {
+            (Some(line), _) => format!("line {line} has \\' in a plain string, which ends it there"),
+            (None, Some(line)) => {
+                format!(
+                    "the mark behind AS in line {line} ends the body around it: give that a mark of its own, such as $do$"
+                )
+            }
+            (None, None) => "a quote before it is missing, or is one too many".to_owned(),
         };
         let last = rest.last().map_or(0, |at| problems[*at].line);
         let count = rest.len();
@@ -85,4 +99,15 @@ impl Quotes {
         });
         count
     }
+}
+
+/// Where the body of a function that is made within a body ends that one: both have the same mark.
+fn inner_mark(text: &str) -> Option<usize> {
+    let open = text.find('$')?;
+    let tag = &text[open..=open + 1 + text[open + 1..].find('$')?];
+    let body = open + tag.len();
+    let end = body + text[body..].find(tag)?;
+    let is_mark = tag[1..tag.len() - 1].chars().all(|c| c.is_alphanumeric() || c == '_');
+    let last = text[body..end].trim_end().rsplit(|c: char| c.is_whitespace()).next().unwrap_or_default();
+    (is_mark && last.eq_ignore_ascii_case("as")).then_some(end)
 }
