@@ -46,7 +46,7 @@ impl Tracer<'_> {
         let (mut scope, mut statement) = (scope, statement);
         loop {
             // a function that is not volatile reads with its caller's snapshot
-            if !self.function(scope).is_none_or(|f| f.volatility == "v") {
+            if self.function(scope).is_some_and(|f| f.volatility != "v") {
                 break;
             }
             for (n, earlier) in self.collected.body(scope).statements[..statement].iter().enumerate() {
@@ -118,7 +118,12 @@ impl Tracer<'_> {
 
     /// The names by which the newest version is read, with those that they are made of; none where that is not understood.
     fn stream_of(&self, reads: &[Read]) -> Option<BTreeSet<Name>> {
-        if reads.is_empty() || reads.iter().any(|r| r.unclear.is_some() || r.kept || r.relation.is_none()) {
+        // of a table that is not in sight nobody knows which names are its columns
+        let in_sight = |r: &Read| {
+            let relation = r.relation.and_then(|oid| self.catalogue.relation(oid));
+            relation.is_some_and(|r| !r.assumed)
+        };
+        if reads.is_empty() || reads.iter().any(|r| r.unclear.is_some() || r.kept || !in_sight(r)) {
             return None;
         }
         let mut all = BTreeSet::new();

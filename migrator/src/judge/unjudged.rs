@@ -167,7 +167,10 @@ impl Analysis<'_> {
             statements.iter().any(|s| trees(s).iter().chain(&dynamic::query_of(s)).any(adds))
         };
         let fields = statements.iter().flat_map(|s| &s.targets).filter_map(|t| t.strip_prefix("new."));
-        fields.filter(|column| !words::is_of_time(column)).find_map(|column| {
+        let mut fields: Vec<&str> = fields.filter(|column| !words::is_of_time(column)).collect();
+        // what is called as a number first
+        fields.sort_by_key(|column| !words::counts(column));
+        fields.into_iter().find_map(|column| {
             let field = format!("new.{column}");
             let at = statements.iter().rposition(|s| s.targets.contains(&field))?;
             let read = serde_json::json!({"node": {"ColumnRef": {"fields": [
@@ -175,7 +178,8 @@ impl Analysis<'_> {
             let origin = tracer.origin(&read, scope, at + 1);
             let id = words::of(column).iter().any(|w| w == "id");
             // what a table keeps under another name may be anything
-            let counted = origin.reads.iter().all(|r| !r.kept);
+            let newest = !origin.reads.is_empty() && origin.reads.iter().all(|r| !r.kept);
+            let counted = newest || origin.reason.contains(counter::HELD);
             let told = match origin.source {
                 VersionSource::MaxPlusOne | VersionSource::MaxPlusOneLocked => {
                     words::counts(column) || counted && !id && adds()

@@ -177,6 +177,22 @@ fn a_trigger_without_its_table_says_what_its_function_numbers() {
 }
 
 #[test]
+fn of_a_table_that_is_not_in_sight_no_lock_is_said_to_be_over_something_else() {
+    let found = read(
+        "create function stamp() returns trigger language plpgsql as $f$ declare n bigint; code text; begin
+           perform pg_advisory_xact_lock(hashtext(new.run_id));
+           select prefix into code from kinds, places where kinds.id = new.kind_id;
+           new.label := code || '-' || (1 + 1);
+           select coalesce(max(seq), 0) + 1 into n from facts where run_id = new.run_id; new.seq := n;
+           return new; end $f$;
+         create trigger stamp before insert on facts for each row execute function stamp();",
+    );
+    assert!(found.iter().all(|f| f.reasons.iter().all(|r| !r.contains("something else"))), "{found:#?}");
+    let told = found.iter().find(|f| f.code == "EV205").expect("EV205");
+    assert!(told.reasons[0].contains("gives new.seq a number"), "{found:#?}");
+}
+
+#[test]
 fn documents_that_functions_append_are_a_log_whatever_kind_they_are_given() {
     const BODY: &str = "returns void language plpgsql as $f$ begin";
     for tables in [
